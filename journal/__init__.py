@@ -1,0 +1,66 @@
+"""Move many files as one crash-safe operation: transactions with a rollback journal, under a directory lock.
+
+Whatever happens (a full disk, a file nobody may move, kill -9, the plug pulled), no byte that existed is lost and
+nothing is overwritten; the next owner of the lock finds either the old state or the new one.
+Contract and order of steps: docs/journal.md; the file format: docs/journal-format.md.
+"""
+
+from journal.directory import LockedDirectory, lock_directory, recover_all, state_directory_of
+from journal.errors import (
+    DirectoryBusy,
+    DirectoryMissing,
+    DirectoryReplaced,
+    InvalidOperation,
+    JournalDamaged,
+    JournalError,
+    JournalUnsupported,
+    NeedsAttention,
+    OutcomeUnknown,
+    RollbackIncomplete,
+    StateUnusable,
+    TransactionFailed,
+    printable,
+)
+from journal.filesystem import Filesystem, LocalFilesystem
+from journal.lock import FileLock, Holder, Lock
+from journal.records import DIRECTORY, STATE, Folder, Identity
+from journal.recovery import JournalReport, RecoveryReport
+from journal.retry import RetryLimits
+from journal.transaction import NewDirectory, OperationFailure, OperationResult, Outcome, Transaction
+
+__all__ = [
+    "DIRECTORY",
+    "STATE",
+    "DirectoryBusy",
+    "DirectoryMissing",
+    "DirectoryReplaced",
+    "FileLock",
+    "Filesystem",
+    "Folder",
+    "Holder",
+    "Identity",
+    "InvalidOperation",
+    "JournalDamaged",
+    "JournalError",
+    "JournalReport",
+    "JournalUnsupported",
+    "LocalFilesystem",
+    "Lock",
+    "LockedDirectory",
+    "NeedsAttention",
+    "NewDirectory",
+    "OperationFailure",
+    "OperationResult",
+    "Outcome",
+    "OutcomeUnknown",
+    "RecoveryReport",
+    "RetryLimits",
+    "RollbackIncomplete",
+    "StateUnusable",
+    "Transaction",
+    "TransactionFailed",
+    "lock_directory",
+    "printable",
+    "recover_all",
+    "state_directory_of",
+]

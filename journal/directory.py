@@ -1,0 +1,360 @@
+"""A directory under its lock: recover what an earlier owner left, then run transactions in it.
+
+with lock_directory("training_data/task_1", label="run 7") as directory:
+    transaction = directory.transaction("backup", on_error="continue")
+    backup = transaction.make_directory("file_bak_20250121_094400", next_free=True)
+    for name, identity in directory.scan():
+        if identity.type != "directory":
+            transaction.move(name, backup, seen=identity)
+    outcome = transaction.commit()
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Self
+
+from journal import names
+from journal.errors import DirectoryMissing, InvalidOperation, JournalError, StateUnusable
+from journal.filesystem import Directory, Filesystem, LocalFilesystem
+from journal.lock import FileLock, Lock
+from journal.records import DIRECTORY, Folder, Identity, Policy, is_name
+from journal.recovery import RecoveryReport, recover
+from journal.retry import RetryLimits, Rounds
+from journal.transaction import Outcome, Transaction
+
+LockFactory = Callable[[Filesystem, Directory, str], Lock]
+
+
+def state_directory_of(path: str) -> str:
+    """Where the state directory of a directory is by default: beside it, so that the directory itself stays clean."""
+    parent, name = os.path.split(os.path.realpath(path))
+    return os.path.join(parent, names.STATE_ROOT, name)
+
+
+def lock_directory(
+    path: str | os.PathLike[str],
+    *,
+    label: str,
+    timeout_seconds: float = 60.0,
+    state_directory: str | os.PathLike[str] | None = None,
+    recover_first: bool = True,
+    retry: RetryLimits | None = None,
+    filesystem: Filesystem | None = None,
+    lock_factory: LockFactory = FileLock,
+    sleep: Callable[[float], None] = time.sleep,
+) -> LockedDirectory:
+    """Lock a directory, waiting at most `timeout_seconds` (0: ask once), and recover what a dead owner left.
+
+    `label` tells others what the lock is held for. Raises DirectoryBusy, DirectoryMissing, StateUnusable, and what
+    recovery raises; then the lock is free again. With `recover_first=False` a hot journal stays until `recover` is
+    called or a transaction begins.
+    """
+    real_path = os.path.realpath(path)
+    state_path = state_directory_of(real_path) if state_directory is None else os.path.realpath(state_directory)
+    locked = LockedDirectory(
+        real_path, state_path, label, filesystem or LocalFilesystem(), retry or RetryLimits(), lock_factory, sleep
+    )
+    locked._acquire(timeout_seconds)
+    if recover_first:
+        try:
+            locked.recover()
+        except BaseException:
+            locked.release()
+            raise
+    return locked
+
+
+class LockedDirectory:
+    """A directory whose lock this process holds; made by `lock_directory`, released by `release` or `with`.
+
+    `recovered` is the report of the last recovery. Its transactions run one at a time, also from several threads.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        state_path: str,
+        label: str,
+        filesystem: Filesystem,
+        retry: RetryLimits,
+        lock_factory: LockFactory,
+        sleep: Callable[[float], None],
+    ) -> None:
+        if not os.path.basename(path) or os.path.basename(path) == names.STATE_ROOT:
+            raise InvalidOperation(f"{path} has no place for a state directory beside it.")
+        self.path = path
+        self.state_path = state_path
+        self.recovered = RecoveryReport()
+        self._filesystem = filesystem
+        self._retry = retry
+        self._sleep = sleep
+        self._state = open_state(filesystem, path, state_path)
+        self._lock = lock_factory(filesystem, self._state, label)
+        self._one_at_a_time = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give the lock back; calling it again does nothing."""
+        if self._state.fd is not None or self._lock.is_held:
+            try:
+                self._lock.release()
+            finally:
+                self._filesystem.close(self._state)
+
+    def recover(self) -> RecoveryReport:
+        """Finish or undo what a dead owner left; see `journal.recovery.recover` for what it raises."""
+        self._check_held()
+        with self._one_at_a_time:
+            self.recovered = recover(self._filesystem, self.path, self._state, self._rounds())
+        return self.recovered
+
+    def transaction(self, label: str, *, on_error: Policy = "rollback") -> Transaction:
+        """Begin a transaction; nothing happens before its `commit`, which does not lock again."""
+        self._check_held()
+        return _LockedTransaction(self, label, on_error)
+
+    def scan(self, folder: Folder = DIRECTORY) -> list[tuple[str, Identity]]:
+        """Every entry of a folder with its identity, in the order the file system gives."""
+        directory = self._open(folder)
+        try:
+            return list(self._filesystem.scan(directory))
+        finally:
+            self._filesystem.close(directory)
+
+    def make_state_folder(self, name: str) -> Folder:
+        """A folder in the state directory for files to be published later; an existing one is taken as it is."""
+        self._check_held()
+        if not is_name(name) or names.owner_of(name) or names.journal_of(name):
+            raise InvalidOperation(f"{name!r} cannot be a folder of the state directory.")
+        try:
+            self._filesystem.make_directory(self._state, name, is_private=True)
+        except FileExistsError:
+            self._filesystem.close(self._filesystem.open_subdirectory(self._state, name))
+        return Folder("state", name)
+
+    def remove_state_folder(self, folder: Folder) -> None:
+        """Remove a folder of the state directory with all that is in it."""
+        self._check_held()
+        if folder.root != "state" or not folder.path:
+            raise InvalidOperation("Only folders of the state directory are removed without a transaction.")
+        self._filesystem.remove_tree(self._state, folder.path)
+
+    def write(self, folder: Folder, name: str, chunks: Iterable[bytes]) -> None:
+        """Write a new file into a state folder, to be published later; a failed write leaves nothing."""
+        self._stage(folder, name, lambda target: self._filesystem.create(target, name, chunks))
+
+    def copy(self, source: Folder, source_name: str, folder: Folder, name: str) -> None:
+        """Copy a regular file, mode and times too, into a state folder, to be published later."""
+        origin = self._open(source)
+        try:
+            self._stage(folder, name, lambda target: self._filesystem.copy(origin, source_name, target, name))
+        finally:
+            self._filesystem.close(origin)
+
+    def path_of(self, folder: Folder) -> str:
+        """A folder's path."""
+        return os.path.join(self.path if folder.root == "directory" else self.state_path, folder.path)
+
+    def _stage(self, folder: Folder, name: str, write: Callable[[Directory], None]) -> None:
+        self._check_held()
+        if folder.root != "state" or not folder.path or not is_name(name):
+            raise InvalidOperation(f"{name!r}: files are written into folders of the state directory, then published.")
+        target = self._open(folder)
+        try:
+            try:
+                write(target)
+            except FileExistsError:
+                raise
+            except BaseException:
+                self._filesystem.unlink(target, name, None)
+                raise
+        finally:
+            self._filesystem.close(target)
+
+    def _open(self, folder: Folder) -> Directory:
+        directory = self._filesystem.open_directory(self.path if folder.root == "directory" else self.state_path)
+        for part in folder.path.split("/") if folder.path else ():
+            parent, directory = directory, self._filesystem.open_subdirectory(directory, part)
+            self._filesystem.close(parent)
+        return directory
+
+    def _acquire(self, timeout_seconds: float) -> None:
+        try:
+            self._lock.acquire(timeout_seconds)
+        except BaseException:
+            self._filesystem.close(self._state)
+            raise
+        try:
+            make_ready(self._filesystem, self.path, self._state)
+        except BaseException:
+            self.release()
+            raise
+
+    def _check_held(self) -> None:
+        if not self._lock.is_held:
+            raise InvalidOperation(
+                f"{self.path} is not locked by this process: lock it first (a fork does not hold it)"
+            )
+
+    def _rounds(self) -> Rounds:
+        return Rounds(self._retry, sleep=self._sleep)
+
+
+class _LockedTransaction(Transaction):
+    """A transaction that checks the lock and waits for its turn."""
+
+    def __init__(self, locked: LockedDirectory, label: str, on_error: Policy) -> None:
+        super().__init__(
+            locked._filesystem,
+            locked.path,
+            locked._state,
+            label=label,
+            on_error=on_error,
+            limits=locked._retry,
+            sleep=locked._sleep,
+        )
+        self._locked = locked
+
+    def commit(self, progress: Callable[[int, int], None] | None = None) -> Outcome:
+        self._locked._check_held()
+        with self._locked._one_at_a_time:
+            return super().commit(progress)
+
+
+def open_state(filesystem: Filesystem, path: str, state_path: str) -> Directory:
+    """Open a state directory, making it and its lock file when they are missing.
+
+    Raises DirectoryMissing when there is neither the directory nor a state directory of it.
+    """
+    try:
+        return filesystem.open_directory(state_path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise StateUnusable(state_path, f"it cannot be opened ({error}).") from error
+    try:
+        filesystem.close(filesystem.open_directory(path))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DirectoryMissing(path) from error
+    try:
+        return _make_state(filesystem, state_path)
+    except OSError as error:
+        raise StateUnusable(state_path, f"it cannot be made ({error}).") from error
+
+
+def _make_state(filesystem: Filesystem, state_path: str) -> Directory:
+    root_path, name = os.path.split(state_path)
+    base = filesystem.open_directory(os.path.dirname(root_path))
+    try:
+        root = _make_or_open(filesystem, base, os.path.basename(root_path))
+        try:
+            return _make_or_open(filesystem, root, name)
+        finally:
+            filesystem.close(root)
+    finally:
+        filesystem.close(base)
+
+
+def _make_or_open(filesystem: Filesystem, parent: Directory, name: str) -> Directory:
+    try:
+        filesystem.make_directory(parent, name, is_private=True)
+    except FileExistsError:
+        pass  # another process was faster, or the state root serves other directories already
+    return filesystem.open_subdirectory(parent, name)
+
+
+def make_ready(filesystem: Filesystem, path: str, state: Directory) -> None:
+    """Once per state directory: see that files can move to the directory, and make the way to it durable (3 syncs)."""
+    if filesystem.look(state, names.READY) is not None:
+        return
+    try:
+        _probe(filesystem, path, state)
+        filesystem.sync_directory(state)
+        root_path = os.path.dirname(state.path)
+        for above in (root_path, os.path.dirname(root_path)):
+            directory = filesystem.open_directory(above)
+            try:
+                filesystem.sync_directory(directory)
+            finally:
+                filesystem.close(directory)
+        filesystem.create(state, names.READY, [])
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            reason = "it is not on the same mount as the directory. Choose one that is (--state-directory)."
+        else:
+            reason = f"it cannot be set up ({error})."
+        raise StateUnusable(state.path, reason) from error
+
+
+def _probe(filesystem: Filesystem, path: str, state: Directory) -> None:
+    """Move a file to the directory and back: equal device numbers prove nothing (bind mounts, overlays, quotas)."""
+    try:
+        directory = filesystem.open_directory(path)
+    except FileNotFoundError:
+        return  # renamed or removed since; a recovery may still be due
+    try:
+        filesystem.remove_tree(state, names.PROBE)
+        filesystem.create(state, names.PROBE, [])
+        inode = _inode(filesystem, state, names.PROBE)
+        left = filesystem.look(directory, names.PROBE)
+        if left is None:
+            filesystem.rename(state, names.PROBE, directory, names.PROBE)
+            filesystem.unlink(directory, names.PROBE, inode)
+    finally:
+        filesystem.close(directory)
+        filesystem.remove_tree(state, names.PROBE)
+
+
+def _inode(filesystem: Filesystem, directory: Directory, name: str) -> int:
+    found = filesystem.look(directory, name)
+    assert found is not None
+    return found.inode
+
+
+def recover_all(
+    root: str | os.PathLike[str],
+    *,
+    label: str = "recovery",
+    filesystem: Filesystem | None = None,
+    retry: RetryLimits | None = None,
+) -> dict[str, RecoveryReport | JournalError]:
+    """Recover every directory under `root` whose lock is free; returns a report or the error for each name.
+
+    A busy one is left to its owner: its entry is DirectoryBusy.
+    """
+    disk = filesystem or LocalFilesystem()
+    real_root = os.path.realpath(root)
+    results: dict[str, RecoveryReport | JournalError] = {}
+    for name in list_states(disk, real_root):
+        try:
+            path = os.path.join(real_root, name)
+            with lock_directory(path, label=label, timeout_seconds=0, filesystem=disk, retry=retry) as locked:
+                results[name] = locked.recovered
+        except JournalError as error:
+            results[name] = error
+    return results
+
+
+def list_states(filesystem: Filesystem, root: str) -> list[str]:
+    """The names of the directories under `root` that have a state directory."""
+    try:
+        states = filesystem.open_directory(os.path.join(root, names.STATE_ROOT))
+    except FileNotFoundError:
+        return []
+    try:
+        return sorted(name for name, identity in filesystem.scan(states) if identity.type == "directory")
+    finally:
+        filesystem.close(states)

@@ -1,0 +1,398 @@
+"""The only door to the disk for changes.
+
+`Filesystem` is the shape of the door; tests put a crashing, a power-losing or a failing one in its place.
+`LocalFilesystem` is the real one. Where the platform can, names are used relative to open directory descriptors,
+so that nobody can lead a name elsewhere by renaming or linking a directory above it.
+
+What differs between platforms stays in here: directory fsync (none on Windows), hard links and
+no-replace renames (renameat2 on Linux, renamex_np on macOS, os.rename on Windows).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Final, Protocol
+
+from journal.records import Identity, Type
+
+CHUNK_BYTES: Final = 1 << 20
+SCAN_FROM: Final = 64
+"""From this many names on, one pass over the directory (0.5 us an entry) beats one lstat a name (2 us)."""
+
+NO_HARD_LINK: Final = frozenset({errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+"""What link() gives where a rename may still work: another user's file (fs.protected_hardlinks), too many links,
+or a file system without hard links."""
+
+_TYPES: Final[dict[int, Type]] = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "block",
+    stat.S_IFCHR: "character",
+}
+
+
+class Directory:
+    """An open directory: `fd` is its descriptor (None where names are used by path), `path` is for messages."""
+
+    __slots__ = ("fd", "inode", "path")
+
+    def __init__(self, path: str, inode: int, fd: int | None = None) -> None:
+        self.path = path
+        self.inode = inode
+        self.fd = fd
+
+    def at(self, name: str) -> str:
+        """How system calls name an entry of this directory."""
+        return name if self.fd is not None else os.path.join(self.path, name)
+
+
+class Filesystem(Protocol):
+    """The verbs, at the level of this package. All but the first seven change something; all raise OSError."""
+
+    def open_directory(self, path: str) -> Directory:
+        """Open a directory, not through a symbolic link in its last part."""
+
+    def open_subdirectory(self, parent: Directory, name: str) -> Directory:
+        """Open a directory inside another, not through a symbolic link."""
+
+    def close(self, directory: Directory) -> None:
+        """Give the descriptor back."""
+
+    def look(self, directory: Directory, name: str) -> Identity | None:
+        """What stands under a name, with size and mtime; None when nothing does. Never follows a link."""
+
+    def scan(self, directory: Directory) -> Iterator[tuple[str, Identity]]:
+        """Every entry with its identity, without size and mtime."""
+
+    def read(self, directory: Directory, name: str) -> bytes:
+        """A whole regular file."""
+
+    def is_prefix(self, directory: Directory, name: str, whole: Directory, whole_name: str) -> bool:
+        """Whether one regular file's bytes are the beginning of another's."""
+
+    def make_directory(self, parent: Directory, name: str, *, is_private: bool) -> None:
+        """Make a directory; FileExistsError when the name is taken. Private: as open as its parent, no more."""
+
+    def remove_directory(self, parent: Directory, name: str) -> None:
+        """Remove an empty directory."""
+
+    def remove_tree(self, parent: Directory, name: str) -> None:
+        """Remove a directory with all that is in it, or any other entry; following no link."""
+
+    def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+        """Give a file a second name; FileExistsError when it is taken. A symbolic link is linked itself."""
+
+    def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+        """Rename without replacing: FileExistsError when the new name is taken."""
+
+    def unlink(self, directory: Directory, name: str, inode: int | None) -> bool:
+        """Remove a name that is not a directory's, only if an lstat just before shows this inode (I5).
+
+        False when the name is free or stands for another file; None for names that only this package makes.
+        """
+
+    def create(self, directory: Directory, name: str, chunks: Iterable[bytes]) -> None:
+        """Write a new private file; FileExistsError when the name is taken. Nothing is synced."""
+
+    def copy(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+        """Copy a regular file with its mode and times under a new name. Nothing is synced."""
+
+    def write_at(self, directory: Directory, name: str, offset_bytes: int, content: bytes, *, truncate: bool) -> None:
+        """Write into an existing file, cutting it at the offset first when asked. Nothing is synced."""
+
+    def sync_file(self, directory: Directory, name: str) -> None:
+        """Make a file's content durable."""
+
+    def sync_directory(self, directory: Directory) -> None:
+        """Make a directory's entries durable."""
+
+
+def observe(filesystem: Filesystem, directory: Directory, names: Collection[str]) -> dict[str, Identity]:
+    """What stands under `names` now: one look a name for few of them, one scan for many. Absent: nothing does."""
+    if len(names) >= SCAN_FROM:
+        wanted = names if isinstance(names, (set, dict)) else set(names)
+        found = {name: identity for name, identity in filesystem.scan(directory) if name in wanted}
+        if not found or _scan_is_true(filesystem, directory, found):
+            return found
+    seen = ((name, filesystem.look(directory, name)) for name in names)
+    return {name: identity for name, identity in seen if identity is not None}
+
+
+def _scan_is_true(filesystem: Filesystem, directory: Directory, found: dict[str, Identity]) -> bool:
+    """Whether readdir gives the inode that lstat gives; some layered file systems do not."""
+    name, scanned = next(iter(found.items()))
+    looked = filesystem.look(directory, name)
+    return looked is not None and looked.is_same(scanned)
+
+
+Rename = Callable[[Directory, str, Directory, str], None]
+
+
+class LocalFilesystem:
+    """The real disk.
+
+    `by_descriptor`, `exclusive_rename` and `hard_links` stand for what the platform can; the defaults ask it.
+    """
+
+    def __init__(
+        self,
+        *,
+        by_descriptor: bool | None = None,
+        exclusive_rename: Rename | None = None,
+        hard_links: bool | None = None,
+    ) -> None:
+        self._by_descriptor = os.open in os.supports_dir_fd if by_descriptor is None else by_descriptor
+        self._hard_links = os.link in os.supports_follow_symlinks if hard_links is None else hard_links
+        self._exclusive_rename = exclusive_rename or platform_rename()
+
+    def open_directory(self, path: str) -> Directory:
+        return self._open(path, path, None)
+
+    def open_subdirectory(self, parent: Directory, name: str) -> Directory:
+        return self._open(parent.at(name), os.path.join(parent.path, name), parent.fd)
+
+    def _open(self, name: str, path: str, parent_fd: int | None) -> Directory:
+        if not self._by_descriptor:
+            found = os.lstat(path)
+            if not stat.S_ISDIR(found.st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+            return Directory(path, found.st_ino)
+        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+        return Directory(path, os.fstat(fd).st_ino, fd)
+
+    def close(self, directory: Directory) -> None:
+        if directory.fd is not None:
+            os.close(directory.fd)
+            directory.fd = None
+
+    def look(self, directory: Directory, name: str) -> Identity | None:
+        try:
+            found = os.stat(directory.at(name), dir_fd=directory.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return Identity(found.st_ino, _type_of(found.st_mode), found.st_size, found.st_mtime_ns)
+
+    def scan(self, directory: Directory) -> Iterator[tuple[str, Identity]]:
+        with os.scandir(directory.path if directory.fd is None else directory.fd) as entries:
+            for entry in entries:
+                identity = _identity_of(entry)
+                if identity is not None:
+                    yield entry.name, identity
+
+    def read(self, directory: Directory, name: str) -> bytes:
+        with open(self._open_file(directory, name, os.O_RDONLY), "rb") as file:
+            return file.read()
+
+    def is_prefix(self, directory: Directory, name: str, whole: Directory, whole_name: str) -> bool:
+        with (
+            open(self._open_file(directory, name, os.O_RDONLY), "rb") as part,
+            open(self._open_file(whole, whole_name, os.O_RDONLY), "rb") as all_of_it,
+        ):
+            while chunk := part.read(CHUNK_BYTES):
+                if all_of_it.read(len(chunk)) != chunk:
+                    return False
+        return True
+
+    def make_directory(self, parent: Directory, name: str, *, is_private: bool) -> None:
+        if not is_private:
+            os.mkdir(parent.at(name), dir_fd=parent.fd)
+            return
+        os.mkdir(parent.at(name), 0o700, dir_fd=parent.fd)
+        made = self.open_subdirectory(parent, name)
+        try:
+            share_like(parent, made.fd, made.path, 0o700)
+        finally:
+            self.close(made)
+
+    def remove_directory(self, parent: Directory, name: str) -> None:
+        os.rmdir(parent.at(name), dir_fd=parent.fd)
+
+    def remove_tree(self, parent: Directory, name: str) -> None:
+        found = self.look(parent, name)
+        if found is None:
+            return
+        if found.type != "directory":
+            self.unlink(parent, name, found.inode)
+        else:
+            shutil.rmtree(parent.at(name), dir_fd=parent.fd)
+
+    def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+        if not self._hard_links:
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), name)
+        # follow_symlinks=False: with descriptors the default follows.
+        if source.fd is not None:
+            os.link(name, new_name, src_dir_fd=source.fd, dst_dir_fd=target.fd, follow_symlinks=False)
+        else:
+            os.link(source.at(name), target.at(new_name), follow_symlinks=False)
+
+    def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+        self._exclusive_rename(source, name, target, new_name)
+
+    def unlink(self, directory: Directory, name: str, inode: int | None) -> bool:
+        entry, fd = directory.at(name), directory.fd
+        try:
+            if inode is not None and os.stat(entry, dir_fd=fd, follow_symlinks=False).st_ino != inode:
+                return False
+            os.unlink(entry, dir_fd=fd)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def create(self, directory: Directory, name: str, chunks: Iterable[bytes]) -> None:
+        fd = self._open_file(directory, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        with open(fd, "wb", buffering=0) as file:
+            share_like(directory, fd, os.path.join(directory.path, name), 0o600)
+            for chunk in chunks:
+                _write_all(file.fileno(), chunk)
+
+    def copy(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+        reading = self._open_file(source, name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with open(reading, "rb") as original:
+            found = os.fstat(reading)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", name)
+            writing = self._open_file(target, new_name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            with open(writing, "wb") as copied:
+                shutil.copyfileobj(original, copied, CHUNK_BYTES)
+                copied.flush()
+                if os.chmod in os.supports_fd:
+                    os.chmod(writing, stat.S_IMODE(found.st_mode))
+                if os.utime in os.supports_fd:
+                    os.utime(writing, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+    def write_at(self, directory: Directory, name: str, offset_bytes: int, content: bytes, *, truncate: bool) -> None:
+        with open(self._open_file(directory, name, os.O_WRONLY), "wb", buffering=0) as file:
+            if truncate:
+                file.truncate(offset_bytes)
+            file.seek(offset_bytes)
+            _write_all(file.fileno(), content)
+
+    def sync_file(self, directory: Directory, name: str) -> None:
+        # Windows flushes only what was opened for writing.
+        fd = self._open_file(directory, name, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+        try:
+            _sync(fd)
+        finally:
+            os.close(fd)
+
+    def sync_directory(self, directory: Directory) -> None:
+        if directory.fd is not None:
+            _sync(directory.fd)
+        elif os.name != "nt":  # Windows has no directory fsync; NTFS journals its directories
+            fd = os.open(directory.path, os.O_RDONLY)
+            try:
+                _sync(fd)
+            finally:
+                os.close(fd)
+
+    def _open_file(self, directory: Directory, name: str, flags: int) -> int:
+        flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        return os.open(directory.at(name), flags, 0o600, dir_fd=directory.fd)
+
+
+def open_lock_file(path: str, flags: int) -> int:
+    """An opener for `open` that never goes through a symbolic link and creates nothing."""
+    return os.open(path, (flags & ~os.O_CREAT) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+
+
+def share_like(model: Directory, fd: int | None, path: str, owner_mode: int) -> None:
+    """Give a new entry the model directory's group, and its owner when root made it, so that both can work.
+
+    `owner_mode` is repeated for the group where the model lets its group write; nobody else gets anything.
+    """
+    if os.name == "nt":
+        return
+    found = os.stat(model.path if model.fd is None else model.fd)
+    target = path if fd is None else fd
+    if os.geteuid() == 0:
+        os.chown(target, found.st_uid, found.st_gid)
+    elif found.st_gid in os.getgroups():
+        os.chown(target, -1, found.st_gid)
+    if found.st_mode & stat.S_IWGRP:
+        os.chmod(target, owner_mode | owner_mode >> 3)
+
+
+def platform_rename() -> Rename:
+    """The platform's rename that never replaces; where there is none, an error that says so."""
+    if os.name == "nt":
+        return _rename_windows
+    libc = ctypes.CDLL(None, use_errno=True)
+    if sys.platform == "darwin" and hasattr(libc, "renameatx_np"):
+        return _rename_by(libc.renameatx_np, 4)  # RENAME_EXCL of <sys/stdio.h>
+    if hasattr(libc, "renameat2"):
+        return _rename_by(libc.renameat2, 1)  # RENAME_NOREPLACE of <linux/fs.h>
+    return rename_by_link
+
+
+def _rename_by(call: Callable[[int, bytes, int, bytes, int], int], flag: int) -> Rename:
+    at_current_directory = -2 if sys.platform == "darwin" else -100
+
+    def rename(source: Directory, name: str, target: Directory, new_name: str) -> None:
+        failed = call(
+            at_current_directory if source.fd is None else source.fd,
+            os.fsencode(source.at(name)),
+            at_current_directory if target.fd is None else target.fd,
+            os.fsencode(target.at(new_name)),
+            flag,
+        )
+        if not failed:
+            return
+        number = ctypes.get_errno()
+        if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # an old kernel, or a file system without the flag
+            rename_by_link(source, name, target, new_name)
+            return
+        raise OSError(number, os.strerror(number), os.path.join(source.path, name))
+
+    return rename
+
+
+def _rename_windows(source: Directory, name: str, target: Directory, new_name: str) -> None:
+    os.rename(source.at(name), target.at(new_name))  # never replaces there
+
+
+def rename_by_link(source: Directory, name: str, target: Directory, new_name: str) -> None:
+    """Rename without replacing by link and unlink: for files only, and cut in between it leaves both names."""
+    os.link(source.at(name), target.at(new_name), src_dir_fd=source.fd, dst_dir_fd=target.fd, follow_symlinks=False)
+    os.unlink(source.at(name), dir_fd=source.fd)
+
+
+def _identity_of(entry: os.DirEntry[str]) -> Identity | None:
+    # d_type answers without a system call for all but special files.
+    if entry.is_file(follow_symlinks=False):
+        return Identity(entry.inode(), "file")
+    if entry.is_symlink():
+        return Identity(entry.inode(), "symlink")
+    if entry.is_dir(follow_symlinks=False):
+        return Identity(entry.inode(), "directory")
+    try:
+        return Identity(entry.inode(), _type_of(entry.stat(follow_symlinks=False).st_mode))
+    except FileNotFoundError:
+        return None
+
+
+def _type_of(mode: int) -> Type:
+    return _TYPES.get(stat.S_IFMT(mode), "file")
+
+
+def _write_all(fd: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _sync(fd: int) -> None:
+    if sys.platform == "darwin":
+        import fcntl  # noqa: PLC0415 - Windows has none
+
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync there leaves the data in the drive's cache
+    else:
+        os.fsync(fd)

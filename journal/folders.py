@@ -1,0 +1,99 @@
+"""The open directories of one transaction or recovery."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Self
+
+from journal.errors import DirectoryReplaced
+from journal.filesystem import Directory, Filesystem
+from journal.records import DIRECTORY, STATE, AnnouncedDirectory, Folder, Header
+
+
+class OpenFolders(Mapping[Folder, Directory]):
+    """Folders by name, opened once and closed together; the state directory is the caller's and stays open."""
+
+    def __init__(self, filesystem: Filesystem, state: Directory) -> None:
+        self._filesystem = filesystem
+        self._open: dict[Folder, Directory] = {STATE: state}
+
+    def __getitem__(self, folder: Folder) -> Directory:
+        return self._open[folder]
+
+    def __iter__(self) -> Iterator[Folder]:
+        return iter(self._open)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for folder, directory in self._open.items():
+            if folder != STATE:
+                self._filesystem.close(directory)
+
+    def open_root(self, path: str) -> Directory:
+        """Open the directory itself."""
+        self._open[DIRECTORY] = self._filesystem.open_directory(path)
+        return self._open[DIRECTORY]
+
+    def open(self, folder: Folder) -> Directory:
+        """Open a folder below an open root, part by part, following no link."""
+        if folder not in self._open:
+            parent_path, _, name = folder.path.rpartition("/")
+            parent = self.open(Folder(folder.root, parent_path))
+            self._open[folder] = self._filesystem.open_subdirectory(parent, name)
+        return self._open[folder]
+
+    def open_announced(self, path: str, header: Header) -> list[AnnouncedDirectory]:
+        """Open what a journal announced, found by inode where it was renamed; returns the made ones that are gone.
+
+        `path` is where the directory is expected now. Raises DirectoryReplaced when the directory, or a folder that
+        the transaction did not make, is gone.
+        """
+        parent = self._filesystem.open_directory(os.path.dirname(path))
+        try:
+            root = self._find(parent, os.path.basename(path), header.inode)
+        finally:
+            self._filesystem.close(parent)
+        if root is None:
+            raise DirectoryReplaced(path, header.inode)
+        self._open[DIRECTORY] = root
+        gone = []
+        for announced in header.directories:
+            if announced.folder == STATE:
+                continue
+            directory = self._find_announced(announced)
+            if directory is not None:
+                self._open[announced.folder] = directory
+            elif announced.made:
+                gone.append(announced)
+            else:
+                raise DirectoryReplaced(
+                    os.path.join(self[Folder(announced.root)].path, announced.path), announced.inode
+                )
+        return gone
+
+    def _find_announced(self, announced: AnnouncedDirectory) -> Directory | None:
+        parent_path, _, name = announced.path.rpartition("/")
+        try:
+            parent = self.open(Folder(announced.root, parent_path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return self._find(parent, name, announced.inode)
+
+    def _find(self, parent: Directory, name: str, inode: int) -> Directory | None:
+        """The directory of this inode in `parent`, under its name or, when it was renamed, under another."""
+        found = self._filesystem.look(parent, name)
+        if found is not None and (found.inode, found.type) == (inode, "directory"):
+            return self._filesystem.open_subdirectory(parent, name)
+        for other, identity in self._filesystem.scan(parent):
+            if (identity.inode, identity.type) == (inode, "directory"):
+                return self._filesystem.open_subdirectory(parent, other)
+        return None

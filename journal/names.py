@@ -1,0 +1,54 @@
+"""Every name that this package makes in a state directory; opens no file.
+
+    <parent>/.journal/<directory>/          the state directory of <parent>/<directory>
+        lock                                locked by whoever changes the directory
+        holder                              who that is, for messages only
+        ready                               the state directory itself is durable
+        <transaction>.journal.new           being written: nothing has moved yet
+        <transaction>.journal               hot when its owner is gone
+        <transaction>.damaged, .conflict    set aside for a person, never touched again
+        staged-<transaction>-<number>       a file being written by a transaction
+        trash-<transaction>/                what a transaction deleted, purged after its commit
+
+Every other name there belongs to the caller (work-<run>/, kept-<run>/) and is never swept.
+"""
+
+import re
+
+STATE_ROOT = ".journal"
+LOCK = "lock"
+HOLDER = "holder"
+READY = "ready"
+PROBE = ".journal-probe"
+
+NEW = ".journal.new"
+JOURNAL = ".journal"
+DAMAGED = ".damaged"
+CONFLICT = ".conflict"
+SUFFIXES = (NEW, JOURNAL, DAMAGED, CONFLICT)
+
+TRANSACTION_PATTERN = r"[0-9]{8}T[0-9]{12}-[0-9a-f]{8}"
+_OWNED = re.compile(rf"(?:trash-({TRANSACTION_PATTERN})|staged-({TRANSACTION_PATTERN})-[0-9]+)")
+_JOURNAL = re.compile(rf"({TRANSACTION_PATTERN})({'|'.join(re.escape(suffix) for suffix in SUFFIXES)})")
+
+
+def trash(transaction: str) -> str:
+    """The name of the directory that takes what `transaction` deletes."""
+    return f"trash-{transaction}"
+
+
+def staged(transaction: str, number: int) -> str:
+    """The name of the `number`-th file that `transaction` writes itself."""
+    return f"staged-{transaction}-{number}"
+
+
+def journal_of(name: str) -> tuple[str, str] | None:
+    """Split a journal's file name into transaction and suffix; None for any other name."""
+    match = _JOURNAL.fullmatch(name)
+    return (match[1], match[2]) if match else None
+
+
+def owner_of(name: str) -> str | None:
+    """The transaction that made a trash directory or a staged file; None for any other name."""
+    match = _OWNED.fullmatch(name)
+    return (match[1] or match[2]) if match else None

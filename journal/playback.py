@@ -1,0 +1,96 @@
+"""Records and what is there now -> what to undo, in which order; opens no file.
+
+The plan goes newest first over a view that each planned undo updates: a publish moves a -> trash, then new -> a,
+and the second must be seen as undone before the first is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from journal.records import Folder, Identity, Move
+
+Seen = Mapping[tuple[Folder, str], Identity | None]
+"""What stands under each name; a name that was not looked at is absent, one that is free is None."""
+
+
+class Verdict(Enum):
+    """What recovery does about one move."""
+
+    NOTHING = "never ran, or is already undone"
+    MOVE_BACK = "move back"
+    DROP = "drop the second name"
+    REPLACED = "the source was replaced before it moved: left alone"
+    GONE = "removed by somebody else"
+    NAME_TAKEN = "its old name was taken since"
+    STRANGER = "something else stands at its new name"
+    CHANGED = "it was changed since it was published"
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether a person has to decide."""
+        return self in (Verdict.NAME_TAKEN, Verdict.STRANGER, Verdict.CHANGED)
+
+
+class Undo(NamedTuple):
+    """What to do about the operation of that number; `found` is what stands at its new name."""
+
+    operation: int
+    move: Move
+    verdict: Verdict
+    found: Identity | None
+
+
+def plan_undo(moves: Sequence[tuple[int, Move]], made: frozenset[Folder], seen: Seen) -> list[Undo]:
+    """Judge every announced move, newest first.
+
+    `moves` holds (operation number, move) in the order they were done; `made` the directories the transaction made.
+    The result has one entry a move, in the order in which to undo.
+    """
+    view = dict(seen)
+    plan = []
+    for operation, move in reversed(moves):
+        source, destination = (move.source, move.source_name), (move.destination, move.destination_name)
+        found = view.get(destination)
+        verdict = judge(move, view.get(source), found, is_made=move.destination in made)
+        if verdict is Verdict.MOVE_BACK:
+            view[source], view[destination] = found, None
+        elif verdict is Verdict.DROP:
+            view[destination] = None
+        plan.append(Undo(operation, move, verdict, found))
+    return plan
+
+
+def judge(move: Move, source: Identity | None, destination: Identity | None, *, is_made: bool) -> Verdict:
+    """One row of the recovery table (docs/journal-format.md): A the announced file, O another, - nothing."""
+    announced = move.identity
+    source_is_a = source is not None and source.is_same(announced)
+    destination_is_a = destination is not None and destination.is_same(announced)
+    if destination_is_a and _was_changed(move, destination):
+        return Verdict.CHANGED
+    match source, destination:
+        case None, None:
+            return Verdict.GONE
+        case _, None:
+            return Verdict.NOTHING if source_is_a else Verdict.REPLACED
+        case None, _:
+            if destination_is_a:
+                return Verdict.MOVE_BACK
+            if move.source.root == "state":  # the staged name was not durable yet: the old file was never vacated
+                return Verdict.NOTHING
+            # In our own directory: an editor's new file was what we moved.
+            return Verdict.MOVE_BACK if is_made else Verdict.STRANGER
+        case seen_source, seen_destination:
+            is_one_file = seen_source.is_same(seen_destination)
+    if destination_is_a:
+        return Verdict.DROP if source_is_a else Verdict.NAME_TAKEN
+    if source_is_a or not is_made:
+        return Verdict.NOTHING
+    return Verdict.DROP if is_one_file else Verdict.STRANGER
+
+
+def _was_changed(move: Move, found: Identity | None) -> bool:
+    """Whether a staged file, which would be discarded once moved back, is no longer what was published."""
+    return move.size is not None and found is not None and (found.size, found.mtime_ns) != (move.size, move.mtime_ns)

@@ -1,0 +1,410 @@
+"""Turn journal records into bytes and back; opens no file.
+
+    journal  := (record NEWLINE)*
+    record   := checksum SPACE body
+    checksum := 8 lower-case hex digits: CRC-32 of body (zlib.crc32)
+    body     := one JSON object on one line, ASCII
+
+    header, move | create ..., prepared, then at most one of committed | rolled_back
+
+Grammar and a worked example: docs/journal-format.md.
+Up to `prepared` every line must be good: a bad one raises JournalDamaged with its number, never skips.
+After it, a torn or bad tail is how a crash looks and is ignored, unless a good record follows: that is damage.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+
+from journal.errors import JournalDamaged, JournalUnsupported
+from journal.names import TRANSACTION_PATTERN
+
+FORMAT_VERSION: Final = 1
+
+Root = Literal["directory", "state"]
+Type = Literal["file", "directory", "symlink", "fifo", "socket", "block", "character"]
+Policy = Literal["continue", "rollback"]
+
+
+class Folder(NamedTuple):
+    """A directory that transactions work in: `path` below one of the two roots, "" for the root itself."""
+
+    root: Root
+    path: str = ""
+
+    def place(self, name: str) -> str:
+        """The path of `name` in this folder, relative to the root."""
+        return f"{self.path}/{name}" if self.path else name
+
+    def __str__(self) -> str:
+        return f"{self.root}:{self.path}"
+
+
+DIRECTORY: Final = Folder("directory")
+STATE: Final = Folder("state")
+
+
+class Identity(NamedTuple):
+    """What a name was seen to be; size in bytes and mtime in nanoseconds only where they were asked for."""
+
+    inode: int
+    type: Type
+    size: int | None = None
+    mtime_ns: int | None = None
+
+    def is_same(self, other: Identity) -> bool:
+        """Whether both are one file: inode and type, as size and mtime may change while it is moved."""
+        return self.inode == other.inode and self.type == other.type
+
+
+class Move(NamedTuple):
+    """One file leaves `source` and appears in `destination`; size and mtime are set for staged files."""
+
+    source: Folder
+    source_name: str
+    destination: Folder
+    destination_name: str
+    inode: int
+    type: Type
+    size: int | None = None
+    mtime_ns: int | None = None
+    copy_on_failure: bool = False
+
+    @property
+    def identity(self) -> Identity:
+        """The announced identity."""
+        return Identity(self.inode, self.type, self.size, self.mtime_ns)
+
+    def encoded_body(self) -> str:
+        """The record's JSON; written out by hand, as it is made once a file (json.dumps takes 3 times as long)."""
+        body = (
+            f'{{"record":"move","source":["{self.source.root}",{quoted(self.source.place(self.source_name))}],'
+            f'"destination":["{self.destination.root}",{quoted(self.destination.place(self.destination_name))}],'
+            f'"inode":{self.inode},"type":"{self.type}"'
+        )
+        if self.size is not None:
+            body += f',"size":{self.size},"mtime_ns":{self.mtime_ns}'
+        if self.copy_on_failure:
+            body += ',"copy_on_failure":true'
+        return body + "}"
+
+
+class Create(NamedTuple):
+    """A file that the transaction writes itself into a directory it made; its content names the transaction.
+
+    `if_kept` is the text to write instead when a recovery has to leave files in that directory.
+    """
+
+    destination: Folder
+    destination_name: str
+    if_kept: str | None = None
+
+    def encoded_body(self) -> str:
+        """The record's JSON."""
+        place = [self.destination.root, self.destination.place(self.destination_name)]
+        body: dict[str, Any] = {"record": "create", "destination": place}
+        if self.if_kept is not None:
+            body["if_kept"] = self.if_kept
+        return _dumps(body)
+
+
+Operation = Move | Create
+
+
+def _check_text(value: object) -> str:
+    # pydantic's own str refuses the lone surrogates that stand for undecodable bytes.
+    if not isinstance(value, str):
+        raise ValueError("not a string")  # noqa: TRY004 - what a pydantic validator raises
+    return value
+
+
+def is_name(name: str) -> bool:
+    """Whether `name` can be one directory entry: not empty, no slash, no NUL, neither . nor .."""
+    return bool(name) and name not in (".", "..") and "/" not in name and "\0" not in name
+
+
+def _check_place(value: object) -> tuple[Folder, str]:
+    match value:
+        case ["directory" | "state" as root, str(path)] if all(is_name(part) for part in path.split("/")):
+            folder, _, name = path.rpartition("/")
+            return Folder(root, folder), name
+    raise ValueError("not a place below one of the two roots")
+
+
+Text = Annotated[str, PlainValidator(_check_text)]
+Place = Annotated[tuple[Folder, str], PlainValidator(_check_place)]
+Count = Annotated[int, Field(ge=0, strict=True)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def encoded_body(self) -> str:
+        """The record's JSON, keys in the order of the fields."""
+        return _dumps(self.model_dump(exclude_none=True))
+
+
+class AnnouncedDirectory(_Record):
+    """A directory, other than the directory itself, whose entries the transaction changes."""
+
+    root: Root
+    path: Text
+    inode: Count
+    made: Annotated[bool, Field(strict=True)]
+
+    @property
+    def folder(self) -> Folder:
+        """Where it is."""
+        return Folder(self.root, self.path)
+
+
+class Owner(_Record):
+    """Who wrote the journal: for messages, never to decide."""
+
+    pid: Count
+    host: Text
+
+
+class Header(_Record):
+    """The first record: which directory, by name and inode, and every other directory that changes."""
+
+    record: Literal["header"] = "header"
+    format: Literal[1] = FORMAT_VERSION
+    transaction: Annotated[str, Field(pattern=f"^{TRANSACTION_PATTERN}$")]
+    label: Text
+    on_error: Policy
+    time: Text
+    path: Text
+    inode: Count
+    directories: tuple[AnnouncedDirectory, ...]
+    owner: Owner
+
+    def announced(self) -> Iterator[tuple[Folder, int]]:
+        """Every announced directory with its inode, the directory itself first."""
+        yield DIRECTORY, self.inode
+        for directory in self.directories:
+            yield directory.folder, directory.inode
+
+    def made(self) -> list[AnnouncedDirectory]:
+        """The directories that the transaction made."""
+        return [directory for directory in self.directories if directory.made]
+
+
+class FailedOperation(_Record):
+    """An operation that a committed transaction left undone; `operation` counts the operations from 0."""
+
+    operation: Count
+    error: Text
+    errno: int | None = None
+    attempts: Count
+    copied: bool = False
+
+
+class Conflict(_Record):
+    """An operation that a rollback left as found; `operation` counts the operations from 0."""
+
+    operation: Count
+    reason: Text
+
+
+class Committed(_Record):
+    """The transaction is never undone from here on."""
+
+    record: Literal["committed"] = "committed"
+    failed: tuple[FailedOperation, ...] = ()
+
+
+class RolledBack(_Record):
+    """Every operation was undone but those in conflict."""
+
+    record: Literal["rolled_back"] = "rolled_back"
+    conflicts: tuple[Conflict, ...] = ()
+
+
+Terminal = Committed | RolledBack
+
+
+class _MoveBody(_Record):
+    record: Literal["move"]
+    source: Place
+    destination: Place
+    inode: Count
+    type: Type
+    size: Count | None = None
+    mtime_ns: int | None = None
+    copy_on_failure: bool = False
+
+    def operation(self) -> Move:
+        return Move(*self.source, *self.destination, self.inode, self.type, self.size, self.mtime_ns,
+                    self.copy_on_failure)  # fmt: skip
+
+
+class _CreateBody(_Record):
+    record: Literal["create"]
+    destination: Place
+    if_kept: Text | None = None
+
+    def operation(self) -> Create:
+        return Create(*self.destination, self.if_kept)
+
+
+class _PreparedBody(_Record):
+    record: Literal["prepared"]
+    records: Count
+    checksum: Annotated[str, Field(pattern="^[0-9a-f]{8}$")]
+
+
+_BODIES: Final[Mapping[str, type[_Record]]] = {
+    "header": Header,
+    "move": _MoveBody,
+    "create": _CreateBody,
+    "prepared": _PreparedBody,
+    "committed": Committed,
+    "rolled_back": RolledBack,
+}
+
+
+class Journal(NamedTuple):
+    """A whole journal as read: `length_bytes` is where the next record belongs, after the last good line."""
+
+    header: Header
+    operations: tuple[Operation, ...]
+    terminal: Terminal | None
+    length_bytes: int
+
+
+def encode_record(body: str) -> bytes:
+    """One line of a journal for one JSON body."""
+    raw = body.encode("ascii")
+    return b"%08x %b\n" % (zlib.crc32(raw), raw)
+
+
+def encode_journal(header: Header, operations: Iterable[Operation]) -> Iterator[bytes]:
+    """The lines of a journal from its header to `prepared`, in chunks of about 64 KiB."""
+    checksum, count = 0, 0
+    chunk = bytearray(encode_record(header.encoded_body()))
+    for operation in operations:
+        chunk += encode_record(operation.encoded_body())
+        count += 1
+        if len(chunk) >= 65_536:
+            checksum = zlib.crc32(chunk, checksum)
+            yield bytes(chunk)
+            chunk.clear()
+    checksum = zlib.crc32(chunk, checksum)
+    prepared = {"record": "prepared", "records": count + 1, "checksum": f"{checksum:08x}"}
+    yield bytes(chunk) + encode_record(_dumps(prepared))
+
+
+def encode_terminal(terminal: Terminal) -> bytes:
+    """The line that ends a journal."""
+    return encode_record(terminal.encoded_body())
+
+
+def decode_journal(content: bytes, path: str) -> Journal:
+    """Read a whole journal; `path` is for the messages.
+
+    Raises JournalDamaged or JournalUnsupported with the line's number.
+    """
+    lines = content.split(b"\n")
+    header = _decode_header(lines, path)
+    operations: list[Operation] = []
+    length = len(lines[0]) + 1
+    for number, line in enumerate(lines[1:], start=2):
+        record = _decode(line, path, number, is_last=number == len(lines))
+        if isinstance(record, _PreparedBody):
+            _check_prepared(record, number, content[:length], path)
+            length += len(line) + 1
+            terminal, length = _decode_tail(lines[number:], length, path, number + 1)
+            return Journal(header, tuple(operations), terminal, length)
+        if not isinstance(record, (_MoveBody, _CreateBody)):
+            raise JournalDamaged(path, number, "a record that belongs elsewhere")
+        operations.append(record.operation())
+        length += len(line) + 1
+    raise JournalDamaged(path, len(lines), "the journal ends before `prepared`")
+
+
+def decode_unfinished_header(content: bytes, path: str) -> Header | None:
+    """The header of a journal that was still being written, None when even that is torn."""
+    try:
+        return _decode_header(content.split(b"\n"), path)
+    except (JournalDamaged, JournalUnsupported):
+        return None  # a torn first line is how a crash looks; nothing had moved
+
+
+def explain(content: bytes, path: str) -> Iterator[tuple[int, str | None]]:
+    """Each line's number and what is wrong with it (None: it is good), for a person who looks at a damaged journal."""
+    lines = content.split(b"\n")
+    last = len(lines)
+    for number, line in enumerate(lines, start=1):
+        if number == last and not line:
+            return
+        try:
+            _decode(line, path, number, is_last=number == last)
+        except (JournalDamaged, JournalUnsupported) as error:
+            yield number, str(error).partition(f"line {number}: ")[2]
+        else:
+            yield number, None
+
+
+def _decode_header(lines: list[bytes], path: str) -> Header:
+    header = _decode(lines[0], path, 1, is_last=len(lines) == 1)
+    if not isinstance(header, Header):
+        raise JournalDamaged(path, 1, "not a header")
+    return header
+
+
+def _check_prepared(prepared: _PreparedBody, number: int, before: bytes, path: str) -> None:
+    if prepared.records != number - 1:
+        raise JournalDamaged(path, number, f"{number - 1} records stand before it, it says {prepared.records}")
+    if prepared.checksum != f"{zlib.crc32(before):08x}":
+        raise JournalDamaged(path, number, "the records before it are not those that were written")
+
+
+def _decode_tail(lines: list[bytes], length: int, path: str, first: int) -> tuple[Terminal | None, int]:
+    """The terminal record, if a good one comes first, and the length of the good part in bytes."""
+    terminal: Terminal | None = None
+    torn = False
+    for number, line in enumerate(lines, start=first):
+        try:
+            record = _decode(line, path, number, is_last=number == first + len(lines) - 1)
+        except JournalDamaged:
+            torn = True
+            continue
+        if torn or terminal is not None or not isinstance(record, (Committed, RolledBack)):
+            raise JournalDamaged(path, number, "a record that belongs elsewhere")
+        terminal = record
+        length += len(line) + 1
+    return terminal, length
+
+
+def _decode(line: bytes, path: str, number: int, *, is_last: bool) -> _Record:
+    if is_last:
+        raise JournalDamaged(path, number, "the line is cut off")
+    checksum, separator, raw = line.partition(b" ")
+    if not separator or checksum != b"%08x" % zlib.crc32(raw):
+        raise JournalDamaged(path, number, "the checksum does not fit the line")
+    try:
+        body = json.loads(raw.decode("ascii"))
+    except ValueError:
+        raise JournalDamaged(path, number, "not a JSON object in ASCII") from None
+    kind = body.get("record") if isinstance(body, dict) else None
+    if kind == "header" and body.get("format") != FORMAT_VERSION:
+        raise JournalUnsupported(path, number, f"format {body.get('format')!r} is not known")
+    if not isinstance(kind, str) or kind not in _BODIES:
+        raise JournalUnsupported(path, number, f"record {kind!r} is not known")
+    try:
+        return _BODIES[kind].model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise JournalUnsupported(path, number, f"{kind}.{where}: {first['msg']}") from None
+
+
+def _dumps(body: object) -> str:
+    return json.dumps(body, ensure_ascii=True, separators=(",", ":"))

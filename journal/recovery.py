@@ -1,0 +1,480 @@
+"""The one way back: a live rollback and the recovery after a crash are the same code.
+
+    sync the journal and the state directory -> read (may raise, touches nothing) -> committed? finish it
+    : plan -> carry out (try all, collect) -> sync every announced directory -> remove what the transaction wrote
+    -> append `rolled_back`, sync -> unlink the journal
+
+The caller holds the directory's lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from journal import names
+from journal.errors import NeedsAttention, OutcomeUnknown, RollbackIncomplete, printable
+from journal.filesystem import NO_HARD_LINK, Directory, Filesystem, observe
+from journal.folders import OpenFolders
+from journal.moves import Carrier, FailedMove, place_of
+from journal.playback import Seen, Undo, Verdict, plan_undo
+from journal.records import (
+    STATE,
+    AnnouncedDirectory,
+    Committed,
+    Conflict,
+    Create,
+    Folder,
+    Header,
+    Identity,
+    Journal,
+    Move,
+    RolledBack,
+    Terminal,
+    decode_journal,
+    decode_unfinished_header,
+    encode_terminal,
+)
+from journal.retry import Rounds
+
+
+class JournalReport(BaseModel):
+    """What recovery did about one journal, or would do; names are printable, counts are moves.
+
+    `discarded`: nothing had moved. `finished`: it was committed, only its trash was left to purge.
+    `rolled_back`: every name is where it was. `conflict`: all but `conflicts` are; the journal is kept as `set_aside`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    transaction: str
+    label: str
+    since: str
+    action: Literal["discarded", "finished", "rolled_back", "conflict"]
+    moved_back: int = 0
+    dropped: int = 0
+    conflicts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    set_aside: str | None = None
+
+
+class RecoveryReport(BaseModel):
+    """What recovery found in one state directory; `leftovers` could not be removed and is tried again next time."""
+
+    model_config = ConfigDict(frozen=True)
+
+    journals: tuple[JournalReport, ...] = ()
+    swept: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether there was nothing to do."""
+        return not (self.journals or self.swept or self.leftovers)
+
+
+class FoundJournal(NamedTuple):
+    """A journal file in a state directory."""
+
+    transaction: str
+    suffix: str
+
+    @property
+    def name(self) -> str:
+        """Its file name."""
+        return self.transaction + self.suffix
+
+
+class Judged(NamedTuple):
+    """A hot journal with what is to be undone, and the made directories that are gone."""
+
+    header: Header
+    operations: tuple[Move | Create, ...]
+    undos: list[Undo]
+    gone: list[AnnouncedDirectory]
+
+
+def find_journals(filesystem: Filesystem, state: Directory) -> list[FoundJournal]:
+    """Every journal in a state directory, newest first, those set aside included."""
+    found = (names.journal_of(name) for name, _ in filesystem.scan(state))
+    return sorted((FoundJournal(*parts) for parts in found if parts), reverse=True)
+
+
+def recover(filesystem: Filesystem, path: str, state: Directory, rounds: Rounds) -> RecoveryReport:
+    """Bring the directory at `path` back to what its last transaction promised; nothing to do is cheap.
+
+    Raises RollbackIncomplete or OutcomeUnknown (journal and files stay: mend the cause, recover again), NeedsAttention
+    (the journal was set aside, nothing else touched: recovering again goes on with the rest).
+    """
+    try:
+        reports = []
+        found = find_journals(filesystem, state)
+        complete = {journal.transaction for journal in found if journal.suffix != names.NEW}
+        for journal in found:
+            if journal.suffix == names.JOURNAL:
+                reports.append(_Recovery(filesystem, path, state, rounds, journal).run())
+            elif journal.suffix == names.NEW:
+                if journal.transaction not in complete:
+                    reports.append(_discard(filesystem, path, state, journal))
+                filesystem.unlink(state, journal.name, None)
+        swept, leftovers = sweep(filesystem, state)
+    except OSError as error:
+        raise RollbackIncomplete(state.path, [], [str(error)]) from error
+    return RecoveryReport(journals=tuple(reports), swept=swept, leftovers=leftovers)
+
+
+def preview(filesystem: Filesystem, path: str, state: Directory, rounds: Rounds) -> RecoveryReport:
+    """What `recover` would do; changes nothing. Raises NeedsAttention without setting anything aside."""
+    reports = []
+    for journal in find_journals(filesystem, state):
+        if journal.suffix == names.JOURNAL:
+            reports.append(_Recovery(filesystem, path, state, rounds, journal).preview())
+        elif journal.suffix == names.NEW:
+            reports.append(_report_discarded(filesystem, state, journal)[0])
+    return RecoveryReport(journals=tuple(reports), swept=tuple(_unowned(filesystem, state)))
+
+
+def sweep(filesystem: Filesystem, state: Directory) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Remove trash and staged files that no journal speaks of; returns what went and what could not go."""
+    return purge(filesystem, state, _unowned(filesystem, state))
+
+
+def purge(filesystem: Filesystem, state: Directory, unwanted: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Remove entries of the state directory; returns what went and, with the reason, what could not go."""
+    gone, leftovers = [], []
+    for name in unwanted:
+        try:
+            filesystem.remove_tree(state, name)
+            gone.append(name)
+        except OSError as error:
+            leftovers.append(f"{name}: {error}")
+    return tuple(gone), tuple(leftovers)
+
+
+def owned_by(filesystem: Filesystem, state: Directory, transaction: str) -> list[str]:
+    """The trash and staged files of one transaction."""
+    return sorted(name for name, _ in filesystem.scan(state) if names.owner_of(name) == transaction)
+
+
+def append_terminal(filesystem: Filesystem, state: Directory, name: str, length_bytes: int, terminal: Terminal) -> None:
+    """Write the last record after the last good line; it counts once the journal is synced.
+
+    What stands after that line is cut off first: a torn record must not glue itself to this one.
+    """
+    filesystem.write_at(state, name, length_bytes, encode_terminal(terminal), truncate=True)
+
+
+def _unowned(filesystem: Filesystem, state: Directory) -> list[str]:
+    owners = {journal.transaction for journal in find_journals(filesystem, state)}
+    found = ((name, names.owner_of(name)) for name, _ in filesystem.scan(state))
+    return sorted(name for name, owner in found if owner is not None and owner not in owners)
+
+
+def _report_discarded(
+    filesystem: Filesystem, state: Directory, journal: FoundJournal
+) -> tuple[JournalReport, Header | None]:
+    header = decode_unfinished_header(filesystem.read(state, journal.name), journal.name)
+    label, since = (printable(header.label), header.time) if header else ("", "")
+    return JournalReport(transaction=journal.transaction, label=label, since=since, action="discarded"), header
+
+
+def _discard(filesystem: Filesystem, path: str, state: Directory, journal: FoundJournal) -> JournalReport:
+    """Nothing moved: remove the empty directories that the unfinished journal announced."""
+    report, header = _report_discarded(filesystem, state, journal)
+    if header is not None:
+        with OpenFolders(filesystem, state) as folders:
+            try:
+                gone = folders.open_announced(path, header)
+            except NeedsAttention:
+                return report  # a directory that is gone holds nothing to remove
+            remove_made(filesystem, folders, [made for made in header.made() if made not in gone])
+    return report
+
+
+def remove_made(
+    filesystem: Filesystem, folders: OpenFolders, made: Sequence[AnnouncedDirectory]
+) -> list[AnnouncedDirectory]:
+    """Remove the directories that a transaction made, as far as they are empty; returns those that stay."""
+    staying = []
+    for announced in reversed(made):
+        directory = folders[announced.folder]
+        if next(iter(filesystem.scan(directory)), None) is not None:
+            staying.append(announced)
+            continue
+        parent = folders[Folder(announced.root, announced.path.rpartition("/")[0])]
+        filesystem.remove_directory(parent, os.path.basename(directory.path))
+    return staying
+
+
+class _Recovery:
+    """The recovery of one journal."""
+
+    def __init__(
+        self, filesystem: Filesystem, path: str, state: Directory, rounds: Rounds, found: FoundJournal
+    ) -> None:
+        self._filesystem = filesystem
+        self._path = path
+        self._state = state
+        self._rounds = rounds
+        self._found = found
+        self._journal_path = os.path.join(state.path, found.name)
+
+    def preview(self) -> JournalReport:
+        """What `run` would report; changes nothing."""
+        journal = self._read()
+        if journal.terminal is not None:
+            return self._report_ended(journal.header, journal.terminal)
+        with OpenFolders(self._filesystem, self._state) as folders:
+            judged = self._judge(folders, journal)
+            conflicts = self._conflicts(folders, judged, copies=frozenset(self._copies(folders, judged)))
+            return self._report(folders, judged, conflicts)
+
+    def run(self) -> JournalReport:
+        """Finish or roll back; removes the journal at the very end."""
+        # The dead process may have died before its own sync: what we act on must be what a second crash leaves.
+        self._filesystem.sync_file(self._state, self._found.name)
+        self._filesystem.sync_directory(self._state)
+        try:
+            journal = self._read()
+            if journal.terminal is not None:
+                self._make_durable(journal, journal.terminal)
+                report = self._report_ended(journal.header, journal.terminal)
+            else:
+                with OpenFolders(self._filesystem, self._state) as folders:
+                    report, terminal = self._roll_back(folders, self._judge(folders, journal))
+                append_terminal(self._filesystem, self._state, self._found.name, journal.length_bytes, terminal)
+                self._filesystem.sync_file(self._state, self._found.name)
+        except NeedsAttention as error:
+            self._move_aside(names.DAMAGED)
+            error.set_aside = self._path_aside(names.DAMAGED)
+            raise
+        self._remove_journal(report)
+        return report
+
+    def _read(self) -> Journal:
+        content = self._filesystem.read(self._state, self._found.name)
+        return decode_journal(content, self._journal_path)
+
+    def _judge(self, folders: OpenFolders, journal: Journal) -> Judged:
+        gone = folders.open_announced(self._path, journal.header)
+        made = frozenset(announced.folder for announced in journal.header.made())
+        moves = [(index, move) for index, move in enumerate(journal.operations) if isinstance(move, Move)]
+        seen = self._observe(folders, [move for _, move in moves])
+        return Judged(journal.header, journal.operations, plan_undo(moves, made, seen), gone)
+
+    def _observe(self, folders: OpenFolders, moves: Sequence[Move]) -> Seen:
+        wanted: dict[Folder, set[str]] = defaultdict(set)
+        precise: set[tuple[Folder, str]] = set()  # staged files: their size and mtime count too
+        for move in moves:
+            wanted[move.source].add(move.source_name)
+            wanted[move.destination].add(move.destination_name)
+            if move.size is not None:
+                precise |= {(move.source, move.source_name), (move.destination, move.destination_name)}
+        seen: dict[tuple[Folder, str], Identity | None] = {}
+        for folder, wanted_names in wanted.items():
+            if folder in folders:
+                found = observe(self._filesystem, folders[folder], wanted_names)
+                seen.update(((folder, name), found.get(name)) for name in wanted_names)
+        for folder, name in precise:
+            seen[folder, name] = self._filesystem.look(folders[folder], name)
+        return seen
+
+    def _roll_back(self, folders: OpenFolders, judged: Judged) -> tuple[JournalReport, RolledBack]:
+        carrier = Carrier(self._filesystem, folders, self._rounds)
+        failed: list[FailedMove] = []
+        errors: list[str] = []
+        for _, group in groupby(judged.undos, key=lambda undo: undo.move.destination):
+            try:
+                failed += self._undo_group(carrier, list(group))
+            except OSError as error:
+                errors.append(str(error))
+        if failed or errors:
+            kept = [place_of(folders, move.source, move.source_name) for move, _ in failed]
+            errors += [f"{printable(move.source_name)}: {failure.error}" for move, failure in failed]
+            raise RollbackIncomplete(self._journal_path, kept, errors)
+        for folder in folders:
+            carrier.sync(folder)  # I10: also when there was nothing to undo
+        copies = self._copies(folders, judged)
+        for move, inode in copies.values():
+            self._filesystem.unlink(folders[move.destination], move.destination_name, inode)
+            carrier.unsynced.add(move.destination)
+        self._remove_records(folders, judged.operations, carrier)
+        conflicts = self._conflicts(folders, judged, copies=frozenset(copies))
+        still_made = [made for made in judged.header.made() if made not in judged.gone]
+        staying = remove_made(self._filesystem, folders, still_made)
+        for made in still_made:
+            if made not in staying:
+                carrier.unsynced.discard(made.folder)
+                if made.root == "directory":
+                    carrier.unsynced.add(Folder("directory", made.path.rpartition("/")[0]))
+        conflicts += [
+            Conflict(operation=len(judged.operations), reason=f"{made.path} holds files that nobody announced")
+            for made in staying
+            if made.root == "state" and not any(self._is_in(judged, conflict, made) for conflict in conflicts)
+        ]
+        if conflicts:
+            self._write_records_of_kept(folders, judged.operations, staying, carrier)
+        for folder in sorted(carrier.unsynced - {STATE}):
+            carrier.sync(folder)
+        return self._report(folders, judged, conflicts), RolledBack(conflicts=tuple(conflicts))
+
+    def _undo_group(self, carrier: Carrier, undos: list[Undo]) -> list[FailedMove]:
+        """Undo the moves into one folder, all in one pass: link back, sync, unlink."""
+        backward = {verdict: [_reversed(undo) for undo in undos if undo.verdict is verdict] for verdict in Verdict}
+        back, drop = backward[Verdict.MOVE_BACK], backward[Verdict.DROP]
+        return carrier.carry(back, linked=drop) if back or drop else []
+
+    def _copies(self, folders: OpenFolders, judged: Judged) -> dict[int, tuple[Move, int]]:
+        """The copies that the transaction left of files it could not move, by operation, with their inodes."""
+        copies = {}
+        for index, move, verdict, found in judged.undos:
+            if not move.copy_on_failure or verdict not in (Verdict.NOTHING, Verdict.STRANGER):
+                continue
+            if found is None or found.type != "file" or move.destination not in folders:
+                continue
+            source = self._filesystem.look(folders[move.source], move.source_name)
+            if (
+                source is not None
+                and source.type == "file"
+                and self._filesystem.is_prefix(
+                    folders[move.destination], move.destination_name, folders[move.source], move.source_name
+                )
+            ):
+                copies[index] = (move, found.inode)
+        return copies
+
+    def _remove_records(self, folders: OpenFolders, operations: Sequence[Move | Create], carrier: Carrier) -> None:
+        """Remove the files that the transaction created, known by its id in their content."""
+        for operation in operations:
+            if not isinstance(operation, Create) or operation.destination not in folders:
+                continue
+            directory, name = folders[operation.destination], operation.destination_name
+            found = self._filesystem.look(directory, name)
+            if found is None or found.type != "file":
+                continue
+            if self._found.transaction.encode() in self._filesystem.read(directory, name):
+                self._filesystem.unlink(directory, name, found.inode)
+                carrier.unsynced.add(operation.destination)
+
+    def _write_records_of_kept(
+        self,
+        folders: OpenFolders,
+        operations: Sequence[Move | Create],
+        staying: Sequence[AnnouncedDirectory],
+        carrier: Carrier,
+    ) -> None:
+        """Leave a record in a directory that has to stay, so that it is listed like any other."""
+        kept = {made.folder for made in staying}
+        for number, operation in enumerate(operations):
+            if isinstance(operation, Create) and operation.if_kept is not None and operation.destination in kept:
+                staged = names.staged(self._found.transaction, number)
+                self._filesystem.remove_tree(self._state, staged)
+                content = operation.if_kept.encode("utf-8", "surrogateescape")
+                self._filesystem.create(self._state, staged, [content])
+                self._filesystem.sync_file(self._state, staged)
+                if self._filesystem.look(folders[operation.destination], operation.destination_name) is None:
+                    place_staged(self._filesystem, folders, staged, operation.destination, operation.destination_name)
+                    carrier.unsynced.add(operation.destination)
+
+    def _conflicts(self, folders: OpenFolders, judged: Judged, copies: frozenset[int]) -> list[Conflict]:
+        gone = {made.folder for made in judged.gone}
+        conflicts = []
+        for index, move, verdict, _ in judged.undos:
+            is_lost = verdict is Verdict.GONE and move.destination in gone
+            if is_lost or (verdict.is_conflict and index not in copies):
+                reason = f"{place_of(folders, move.source, move.source_name)}: {verdict.value}"
+                conflicts.append(Conflict(operation=index, reason=reason))
+        return conflicts
+
+    def _is_in(self, judged: Judged, conflict: Conflict, made: AnnouncedDirectory) -> bool:
+        operation = judged.operations[conflict.operation]
+        return operation.destination == made.folder
+
+    def _report(self, folders: OpenFolders, judged: Judged, conflicts: Sequence[Conflict]) -> JournalReport:
+        count = {verdict: sum(undo.verdict is verdict for undo in judged.undos) for verdict in Verdict}
+        notes = [
+            f"{place_of(folders, undo.move.source, undo.move.source_name)}: {undo.verdict.value}"
+            for undo in judged.undos
+            if undo.verdict in (Verdict.GONE, Verdict.REPLACED)
+        ]
+        notes += [f"{printable(made.path)}: the directory is gone" for made in judged.gone]
+        return JournalReport(
+            transaction=self._found.transaction,
+            label=printable(judged.header.label),
+            since=judged.header.time,
+            action="conflict" if conflicts else "rolled_back",
+            moved_back=count[Verdict.MOVE_BACK],
+            dropped=count[Verdict.DROP],
+            conflicts=tuple(conflict.reason for conflict in conflicts),
+            notes=tuple(notes),
+            set_aside=self._path_aside(names.CONFLICT) if conflicts else None,
+        )
+
+    def _report_ended(self, header: Header, terminal: Terminal) -> JournalReport:
+        conflicts = terminal.conflicts if isinstance(terminal, RolledBack) else ()
+        action: Literal["finished", "rolled_back", "conflict"] = "conflict" if conflicts else "rolled_back"
+        return JournalReport(
+            transaction=self._found.transaction,
+            label=printable(header.label),
+            since=header.time,
+            action="finished" if isinstance(terminal, Committed) else action,
+            conflicts=tuple(printable(conflict.reason) for conflict in conflicts),
+            set_aside=self._path_aside(names.CONFLICT) if conflicts else None,
+        )
+
+    def _make_durable(self, journal: Journal, terminal: Terminal) -> None:
+        """Write a terminal record again in place and sync it: a sync that failed once says nothing the second time."""
+        line = encode_terminal(terminal)
+        try:
+            offset = journal.length_bytes - len(line)
+            self._filesystem.write_at(self._state, self._found.name, offset, line, truncate=False)
+            self._filesystem.sync_file(self._state, self._found.name)
+        except OSError as error:
+            raise OutcomeUnknown(self._journal_path, error) from error
+
+    def _remove_journal(self, report: JournalReport) -> None:
+        """The very last act; what a conflict leaves is kept for a person, with its trash."""
+        if report.action == "conflict":
+            self._move_aside(names.CONFLICT)
+            return
+        purge(self._filesystem, self._state, owned_by(self._filesystem, self._state, self._found.transaction))
+        self._filesystem.unlink(self._state, self._found.name, None)
+
+    def _path_aside(self, suffix: str) -> str:
+        return printable(os.path.join(self._state.path, self._found.transaction + suffix))
+
+    def _move_aside(self, suffix: str) -> None:
+        filesystem, state, name = self._filesystem, self._state, self._found.name
+        aside = self._found.transaction + suffix
+        try:
+            filesystem.link(state, name, state, aside)
+        except FileExistsError:
+            pass  # cut here before: the journal has both names already
+        except OSError as error:
+            if error.errno not in NO_HARD_LINK:
+                raise
+            filesystem.rename(state, name, state, aside)
+        filesystem.sync_directory(state)
+        filesystem.unlink(state, name, None)
+
+
+def place_staged(filesystem: Filesystem, folders: OpenFolders, staged: str, folder: Folder, name: str) -> None:
+    """Give a synced staged file its place; its staged name is purged with the transaction."""
+    try:
+        filesystem.link(folders[STATE], staged, folders[folder], name)
+    except OSError as error:
+        if error.errno not in NO_HARD_LINK:
+            raise
+        filesystem.rename(folders[STATE], staged, folders[folder], name)
+
+
+def _reversed(undo: Undo) -> Move:
+    """The move that undoes; its identity is what stands at the new name now."""
+    move = undo.move
+    found = undo.found or move.identity
+    return Move(move.destination, move.destination_name, move.source, move.source_name, found.inode, found.type)

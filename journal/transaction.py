@@ -1,0 +1,680 @@
+"""One transaction: announce -> do -> commit. The order of its steps is the order of docs/journal.md, section 3.
+
+Operations are declared first and done by `commit`, all of them or, after any crash before the commit record, none.
+The caller holds the directory's lock; `LockedDirectory.transaction` sees to that.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from graphlib import CycleError, TopologicalSorter
+from itertools import count, groupby
+from typing import NamedTuple, NoReturn
+
+from journal import names
+from journal.errors import InvalidOperation, JournalError, OutcomeUnknown, TransactionFailed, printable
+from journal.filesystem import Directory, Filesystem, observe
+from journal.folders import OpenFolders
+from journal.moves import Carrier, FailedMove
+from journal.records import (
+    DIRECTORY,
+    STATE,
+    AnnouncedDirectory,
+    Committed,
+    Create,
+    FailedOperation,
+    Folder,
+    Header,
+    Identity,
+    Move,
+    Operation,
+    Owner,
+    Policy,
+    encode_journal,
+    is_name,
+)
+from journal.recovery import (
+    RecoveryReport,
+    append_terminal,
+    owned_by,
+    place_staged,
+    purge,
+    recover,
+    remove_made,
+)
+from journal.retry import Failure, RetryLimits, Rounds
+
+NEXT_FREE_LIMIT = 10_000
+"""How many suffixes are tried for a new directory before the caller is told."""
+
+
+class NewDirectory:
+    """A directory that the transaction will make; `name` is final, with its suffix, once `commit` has made it."""
+
+    def __init__(self, root: Folder, name: str, *, next_free: bool) -> None:
+        self.root = root
+        self.name = name
+        self.next_free = next_free
+
+    @property
+    def folder(self) -> Folder:
+        """Where it is."""
+        return Folder(self.root.root, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class OperationFailure:
+    """Why an operation was left undone: the last error, its number where it has one, how often it was tried.
+
+    `copied`: the file is still under its old name, and a copy of it is where it should have gone.
+    """
+
+    error: str
+    errno: int | None
+    attempts: int
+    copied: bool = False
+
+
+class OperationResult(NamedTuple):
+    """One operation and its end: done when `failure` is None. Names are as the system gives them."""
+
+    source: str | None
+    destination: str
+    failure: OperationFailure | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a committed transaction did.
+
+    `retries` counts new tries after transient errors, `seconds` the whole commit; `leftovers` are entries of the state
+    directory that could not be purged and will be with the next recovery.
+    """
+
+    transaction: str
+    label: str
+    retries: int
+    seconds: float
+    leftovers: tuple[str, ...] = ()
+    _moves: Sequence[Move] = ()
+    _creates: Sequence[Create] = ()
+    _failures: dict[int, OperationFailure] = field(default_factory=dict)
+    _refused: Sequence[tuple[_Declared, OperationFailure]] = ()
+
+    def results(self) -> Iterator[OperationResult]:
+        """Every operation with its end: moves in the order they were made, files created, those that never began."""
+        operations: list[Operation] = [*self._moves, *self._creates]
+        for index, operation in enumerate(operations):
+            source = operation.source.place(operation.source_name) if isinstance(operation, Move) else None
+            destination = operation.destination.place(operation.destination_name)
+            yield OperationResult(source, destination, self._failures.get(index))
+        for declared, failure in self._refused:
+            yield OperationResult(declared.source.place(declared.name), declared.place, failure)
+
+    @property
+    def moved_count(self) -> int:
+        """How many files were moved."""
+        return len(self._moves) - sum(index < len(self._moves) for index in self._failures)
+
+    @property
+    def failures(self) -> list[OperationResult]:
+        """The operations that were left undone."""
+        return [result for result in self.results() if result.failure is not None]
+
+
+class _Declared(NamedTuple):
+    """A move as the caller asked for it."""
+
+    source: Folder
+    name: str
+    destination: Folder | NewDirectory
+    new_name: str
+    replaced: Folder | NewDirectory | None = None
+    copy_on_failure: bool = False
+    seen: Identity | None = None
+
+    @property
+    def place(self) -> str:
+        return _folder_of(self.destination).place(self.new_name)
+
+
+class _DeclaredFile(NamedTuple):
+    """A file that the transaction will write itself."""
+
+    destination: NewDirectory
+    name: str
+    content: Callable[[Outcome], bytes]
+    if_kept: Callable[[str, str], str] | None
+
+
+class _OperationFailed(Exception):
+    """An operation failed for good under the policy `rollback`."""
+
+
+class Transaction:
+    """Declare operations, then `commit` once.
+
+    With `on_error="continue"` what cannot be moved is reported and the rest goes on; with "rollback" the first
+    permanent failure undoes everything.
+    """
+
+    def __init__(
+        self,
+        filesystem: Filesystem,
+        path: str,
+        state: Directory,
+        *,
+        label: str,
+        on_error: Policy,
+        limits: RetryLimits,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._filesystem = filesystem
+        self._path = path
+        self._state = state
+        self._label = label
+        self._on_error: Policy = on_error
+        self._rounds = Rounds(limits, sleep=sleep, clock=clock)
+        self._clock = clock
+        self._time = now()
+        self.id = f"{self._time:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
+        self._directories: list[NewDirectory] = []
+        self._declared: list[_Declared] = []
+        self._files: list[_DeclaredFile] = []
+        self._trash: NewDirectory | None = None
+        self._is_used = False
+
+    def make_directory(self, name: str, *, root: Folder = DIRECTORY, next_free: bool = False) -> NewDirectory:
+        """Make a directory in the directory (or, with `root=STATE`, in the state directory).
+
+        When the name is taken: with `next_free` it becomes `name_1`, `name_2` ..., else the transaction fails.
+        """
+        if root not in (DIRECTORY, STATE):
+            raise InvalidOperation("A transaction makes directories in the directory or in its state directory only.")
+        made = NewDirectory(root, _checked(name), next_free=next_free)
+        self._directories.append(made)
+        return made
+
+    def move(
+        self,
+        name: str,
+        destination: Folder | NewDirectory,
+        *,
+        source: Folder = DIRECTORY,
+        new_name: str | None = None,
+        copy_on_failure: bool = False,
+        seen: Identity | None = None,
+    ) -> None:
+        """Move an entry from `source` to `destination`, which must not have that name.
+
+        `copy_on_failure` leaves a copy there when a regular file cannot be moved. `seen` is what a scan under this
+        lock saw under the name; without it, `commit` looks.
+        """
+        self._declare(_Declared(source, name, destination, new_name or name, None, copy_on_failure, seen))
+
+    def publish(
+        self,
+        name: str,
+        *,
+        source: Folder,
+        destination: Folder | NewDirectory = DIRECTORY,
+        new_name: str | None = None,
+        replaced: Folder | NewDirectory | None = None,
+    ) -> None:
+        """Move a file in from `source`; a file of that name goes to `replaced` first (default: it is deleted)."""
+        self._declare(_Declared(source, name, destination, new_name or name, replaced or self._trash_directory()))
+
+    def delete(self, name: str, *, source: Folder = DIRECTORY) -> None:
+        """Move an entry, a whole directory too, into the trash, which is purged after the commit."""
+        self._declare(_Declared(source, name, self._trash_directory(), name))
+
+    def create(
+        self,
+        destination: NewDirectory,
+        name: str,
+        content: Callable[[Outcome], bytes],
+        *,
+        if_kept: Callable[[str, str], str] | None = None,
+    ) -> None:
+        """Write a file into a directory that this transaction makes, once the outcome is known.
+
+        The content must contain the transaction's id (`Outcome.transaction`): that is how recovery knows it.
+        `if_kept(transaction, directory name)` gives the text to leave instead when a recovery has to keep the
+        directory, because somebody changed files meanwhile.
+        """
+        self._check_unused()
+        if destination not in self._directories:
+            raise InvalidOperation(f"{printable(name)}: files are created only in directories the transaction makes")
+        self._files.append(_DeclaredFile(destination, _checked(name), content, if_kept))
+
+    def commit(self, progress: Callable[[int, int], None] | None = None) -> Outcome:
+        """Do everything that was declared; returns once it is durable.
+
+        `progress(done, total)` is called now and then; what it raises cancels the transaction.
+        Raises TransactionFailed (everything is as before), RollbackIncomplete or OutcomeUnknown (recover later),
+        InvalidOperation (mend the call), and whatever an earlier hot journal asks of a person (NeedsAttention).
+        KeyboardInterrupt and other exits roll back and propagate.
+        """
+        self._check_unused()
+        self._is_used = True
+        recover(self._filesystem, self._path, self._state, self._rounds)
+        started = self._clock()
+        with OpenFolders(self._filesystem, self._state) as folders:
+            run = _Run(self, folders, progress)
+            try:
+                run.plan()
+            except OSError as error:
+                raise TransactionFailed(self._label, str(error)) from error
+            if not (run.moves or self._files or self._directories):
+                return run.outcome(started)
+            try:
+                run.prepare()
+                run.carry_out()
+                run.write_files(started)
+                run.write_commit_record()
+            except BaseException as error:  # noqa: BLE001 - interrupts roll back too; give_up raises it again
+                run.give_up(error)
+            else:
+                run.make_commit_durable()
+            run.clean_up()
+            return run.outcome(started)
+
+    def _declare(self, item: _Declared) -> None:
+        self._check_unused()
+        _checked(item.name)
+        _checked(item.new_name)
+        self._declared.append(item)
+
+    def _trash_directory(self) -> NewDirectory:
+        if self._trash is None:
+            self._trash = NewDirectory(STATE, names.trash(self.id), next_free=False)
+        return self._trash
+
+    def _check_unused(self) -> None:
+        if self._is_used:
+            raise InvalidOperation("This transaction was committed already; begin a new one.")
+
+
+class _Run:
+    """One commit: the plan and what has been done of it."""
+
+    def __init__(
+        self, transaction: Transaction, folders: OpenFolders, progress: Callable[[int, int], None] | None
+    ) -> None:
+        self.moves: list[Move] = []
+        self._transaction = transaction
+        self._filesystem = transaction._filesystem
+        self._state = transaction._state
+        self._folders = folders
+        self._progress = progress
+        self._pulses = 0
+        self._carrier = Carrier(self._filesystem, folders, transaction._rounds, self._pulse)
+        self._failures: dict[int, OperationFailure] = {}
+        self._refused: list[tuple[_Declared, OperationFailure]] = []
+        self._made: list[AnnouncedDirectory] = []
+        self._creates: list[Create] = []
+        self._staged = count()
+        self._journal_name = transaction.id + names.JOURNAL
+        self._length_bytes = 0
+        self._leftovers: tuple[str, ...] = ()
+
+    # ---- plan: looks only -------------------------------------------------------------------------------------
+
+    def plan(self) -> None:
+        """Turn what was declared into moves with identities, in the order in which they are done.
+
+        Raises InvalidOperation for double names and cycles; OSError when a folder cannot be read. Content of staged
+        files is made durable here: their size and mtime belong to their identity.
+        """
+        self._folders.open_root(self._transaction._path)
+        declared = self._transaction._declared
+        seen = self._observe(declared)
+        moves = self._resolve(declared, seen)
+        self._check_names(moves)
+        self.moves = self._in_order(moves)
+
+    def _observe(self, declared: Sequence[_Declared]) -> dict[tuple[Folder, str], Identity]:
+        """What stands under every name that matters; staged files are synced first and looked at closely."""
+        wanted: dict[Folder, set[str]] = defaultdict(set)
+        for item in declared:
+            if item.seen is None:
+                wanted[item.source].add(item.name)
+            if isinstance(item.destination, Folder):
+                wanted[item.destination].add(item.new_name)
+        seen = {(item.source, item.name): item.seen for item in declared if item.seen is not None}
+        for folder, wanted_names in wanted.items():
+            directory = self._folders.open(folder)
+            found = observe(self._filesystem, directory, wanted_names)
+            for name, identity in found.items():
+                if folder.root == "state" and identity.type == "file":
+                    self._filesystem.sync_file(directory, name)
+                    looked = self._filesystem.look(directory, name)
+                    if looked is not None:
+                        seen[folder, name] = looked
+                else:
+                    seen[folder, name] = Identity(identity.inode, identity.type)
+        return seen
+
+    def _resolve(self, declared: Sequence[_Declared], seen: dict[tuple[Folder, str], Identity]) -> list[Move]:
+        leaving = {(item.source, item.name) for item in declared}
+        taken: dict[Folder, set[str]] = defaultdict(set)
+        moves = []
+        for item in declared:
+            identity = seen.get((item.source, item.name))
+            if identity is None:
+                self._refuse(item, FileNotFoundError(2, "there is no such file", item.name))
+                continue
+            if identity.type == "directory" and isinstance(item.destination, Folder):
+                raise InvalidOperation(
+                    f"{printable(item.name)} is a directory: it can go only into a directory that the transaction makes"
+                )
+            destination = _folder_of(item.destination)
+            occupant = seen.get((destination, item.new_name))
+            if occupant is not None and (destination, item.new_name) not in leaving:
+                if item.replaced is None:
+                    self._refuse(item, FileExistsError(17, "the name is taken", item.place))
+                    continue
+                kept = _folder_of(item.replaced)
+                kept_name = _take_name(item.new_name, taken[kept])
+                moves.append(Move(destination, item.new_name, kept, kept_name, occupant.inode, occupant.type))
+            new_name = item.new_name
+            if item.destination is self._transaction._trash:
+                new_name = _take_name(new_name, taken[destination])
+            if item.source.root == "directory":  # what is under people's hands may grow while it is moved
+                identity = Identity(identity.inode, identity.type)
+            moves.append(Move(item.source, item.name, destination, new_name, *identity, item.copy_on_failure))
+        return moves
+
+    def _refuse(self, item: _Declared, error: OSError) -> None:
+        if self._transaction._on_error == "rollback":
+            raise error
+        self._refused.append((item, _operation_failure(Failure(error, 1), copied=False)))
+
+    def _check_names(self, moves: Sequence[Move]) -> None:
+        """I2: no name is left or reached twice."""
+        sources: set[tuple[Folder, str]] = set()
+        destinations = {(file.destination.folder, file.name) for file in self._transaction._files}
+        if len(destinations) < len(self._transaction._files):
+            raise InvalidOperation("Two files are to be created under one name.")
+        for move in moves:
+            for place, places in (
+                ((move.source, move.source_name), sources),
+                ((move.destination, move.destination_name), destinations),
+            ):
+                if place in places:
+                    raise InvalidOperation(f"{printable(place[0].place(place[1]))} is named by two operations.")
+                places.add(place)
+
+    def _in_order(self, moves: Sequence[Move]) -> list[Move]:
+        """Whoever leaves a name goes before whoever takes it; moves into one folder go together (one sync each)."""
+        leaves_for = {(move.source, move.source_name): move.destination for move in moves}
+        sorter: TopologicalSorter[Folder] = TopologicalSorter()
+        for move in moves:
+            sorter.add(move.destination)
+            first = leaves_for.get((move.destination, move.destination_name))
+            if first is not None:
+                sorter.add(move.destination, first)
+        try:
+            order = {folder: position for position, folder in enumerate(sorter.static_order())}
+        except CycleError:
+            raise InvalidOperation("The moves form a cycle: a name is needed before it is free.") from None
+        return sorted(moves, key=lambda move: order[move.destination])
+
+    # ---- do: from here on names change ------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Make the new directories, then the journal; when this returns, everything is announced and durable (I1)."""
+        transaction = self._transaction
+        new = list(transaction._directories)
+        if transaction._trash is not None and any(m.destination == transaction._trash.folder for m in self.moves):
+            new.append(transaction._trash)
+        asked = {directory.folder: directory for directory in new}
+        for directory in new:
+            self._make(directory)
+        final = {before: directory.folder for before, directory in asked.items()}
+        self._rename_destinations(final)
+        used = {folder for move in self.moves for folder in (move.source, move.destination)}
+        used -= {DIRECTORY, STATE, *(made.folder for made in self._made)}
+        header = Header(
+            transaction=transaction.id,
+            label=transaction._label,
+            on_error=transaction._on_error,
+            time=transaction._time.isoformat(),
+            path=self._folders[DIRECTORY].path,
+            inode=self._folders[DIRECTORY].inode,
+            directories=(
+                *self._made,
+                *(self._announced(folder, made=False) for folder in sorted(used)),
+            ),
+            owner=Owner(pid=os.getpid(), host=socket.gethostname()),
+        )
+        self._creates = [self._create_record(file) for file in transaction._files]
+        self._write_journal(header, [*self.moves, *self._creates])
+        if any(made.root == "directory" for made in self._made):
+            self._carrier.sync(DIRECTORY)
+
+    def _make(self, directory: NewDirectory) -> None:
+        """Make a directory by exclusive mkdir: asking first whether the name is free would race."""
+        parent = self._folders[directory.root]
+        asked = directory.name
+        for number in range(NEXT_FREE_LIMIT):
+            directory.name = f"{asked}_{number}" if number else asked
+            try:
+                self._filesystem.make_directory(parent, directory.name, is_private=directory.root == STATE)
+            except FileExistsError:
+                if directory.next_free:
+                    continue
+                raise
+            self._folders.open(directory.folder)
+            self._made.append(self._announced(directory.folder, made=True))
+            return
+        raise FileExistsError(17, f"the name and {NEXT_FREE_LIMIT - 1} with a suffix are taken", asked)
+
+    def _announced(self, folder: Folder, *, made: bool) -> AnnouncedDirectory:
+        inode = self._folders.open(folder).inode
+        return AnnouncedDirectory(root=folder.root, path=folder.path, inode=inode, made=made)
+
+    def _rename_destinations(self, final: dict[Folder, Folder]) -> None:
+        """Put the names that the new directories got in the place of those that were asked for."""
+        if any(before != after for before, after in final.items()):
+            self.moves = [
+                move._replace(destination=final.get(move.destination, move.destination)) for move in self.moves
+            ]
+
+    def _create_record(self, file: _DeclaredFile) -> Create:
+        text = file.if_kept(self._transaction.id, file.destination.name) if file.if_kept else None
+        return Create(file.destination.folder, file.name, text)
+
+    def _write_journal(self, header: Header, operations: Sequence[Operation]) -> None:
+        new = self._transaction.id + names.NEW
+
+        def counted() -> Iterator[bytes]:
+            for chunk in encode_journal(header, operations):
+                self._length_bytes += len(chunk)
+                yield chunk
+
+        self._filesystem.create(self._state, new, counted())
+        self._filesystem.sync_file(self._state, new)
+        self._filesystem.rename(self._state, new, self._state, self._journal_name)
+        self._carrier.sync(STATE)
+
+    def carry_out(self) -> None:
+        """Move, one destination folder after the other."""
+        self._pulse(0)
+        failed: list[FailedMove] = []
+        for _, group in groupby(self.moves, key=lambda move: move.destination):
+            failed += self._carrier.carry(list(group))
+            if failed and self._transaction._on_error == "rollback":
+                break
+        if failed:
+            index_of = {id(move): index for index, move in enumerate(self.moves)}
+            for move, failure in failed:
+                self._fail(index_of[id(move)], move, failure)
+
+    def _fail(self, index: int, move: Move, failure: Failure) -> None:
+        if self._transaction._on_error == "rollback":
+            raise _OperationFailed(f"{printable(move.source_name)}: {failure.error}") from failure.error
+        copied = move.copy_on_failure and move.type == "file" and self._copy(move)
+        self._failures[index] = _operation_failure(failure, copied=copied)
+
+    def _copy(self, move: Move) -> bool:
+        staged = names.staged(self._transaction.id, next(self._staged))
+        try:
+            self._filesystem.copy(self._folders[move.source], move.source_name, self._state, staged)
+        except OSError:
+            return False  # the failure of the move itself is what is reported
+        self._filesystem.sync_file(self._state, staged)
+        try:
+            place_staged(self._filesystem, self._folders, staged, move.destination, move.destination_name)
+        except OSError:
+            return False
+        self._carrier.unsynced.add(move.destination)
+        return True
+
+    def write_files(self, started: float) -> None:
+        """Write the files that tell the outcome, then make durable what is not yet."""
+        outcome = self.outcome(started)
+        for index, file in enumerate(self._transaction._files, start=len(self.moves)):
+            content = file.content(outcome)
+            if self._transaction.id.encode() not in content:
+                raise InvalidOperation(
+                    f"{file.name}: its content must contain the transaction's id ({self._transaction.id})"
+                )
+            staged = names.staged(self._transaction.id, next(self._staged))
+            try:
+                self._filesystem.create(self._state, staged, [content])
+            except OSError as error:
+                self._fail_file(index, file, error)
+                continue
+            self._filesystem.sync_file(self._state, staged)
+            try:
+                place_staged(self._filesystem, self._folders, staged, file.destination.folder, file.name)
+            except OSError as error:
+                self._fail_file(index, file, error)
+                continue
+            self._carrier.unsynced.add(file.destination.folder)
+        for folder in sorted(self._carrier.unsynced):
+            if folder.root == "directory" or folder.path in {made.path for made in self._made}:
+                self._carrier.sync(folder)  # the caller's staging folders need none: its files have new names
+
+    def _fail_file(self, index: int, file: _DeclaredFile, error: OSError) -> None:
+        if self._transaction._on_error == "rollback":
+            raise _OperationFailed(f"{printable(file.name)}: {error}") from error
+        self._failures[index] = _operation_failure(Failure(error, 1), copied=False)
+
+    def write_commit_record(self) -> None:
+        """Append `committed`; it counts once it is durable."""
+        failed = tuple(
+            FailedOperation(
+                operation=index,
+                error=failure.error,
+                errno=failure.errno,
+                attempts=failure.attempts,
+                copied=failure.copied,
+            )
+            for index, failure in sorted(self._failures.items())
+        )
+        terminal = Committed(failed=failed)
+        append_terminal(self._filesystem, self._state, self._journal_name, self._length_bytes, terminal)
+
+    def make_commit_durable(self) -> None:
+        """The commit point. A sync that fails says nothing about the record: the journal stays hot (I8)."""
+        try:
+            self._filesystem.sync_file(self._state, self._journal_name)
+        except OSError as error:
+            raise OutcomeUnknown(os.path.join(self._state.path, self._journal_name), error) from error
+
+    def clean_up(self) -> None:
+        """After the commit: purge the trash and forget the journal; what cannot go is finished by a recovery."""
+        transaction = self._transaction.id
+        _, self._leftovers = purge(self._filesystem, self._state, owned_by(self._filesystem, self._state, transaction))
+        try:
+            self._filesystem.unlink(self._state, self._journal_name, None)
+        except OSError as error:
+            self._leftovers += (f"{self._journal_name}: {error}",)
+
+    def give_up(self, error: BaseException) -> None:
+        """Roll back. Returns only if the commit record turns out to be complete after all; else raises."""
+        try:
+            report = recover(self._filesystem, self._transaction._path, self._state, self._transaction._rounds)
+            self._remove_unannounced()
+        except JournalError as incomplete:
+            if isinstance(error, Exception):
+                raise incomplete from error
+            error.add_note(str(incomplete))  # an exit goes on as what it is; the journal stays hot
+            raise error from incomplete
+        if any(journal.action == "finished" for journal in report.journals) and isinstance(error, OSError):
+            return
+        self._raise(error, report)
+
+    def _remove_unannounced(self) -> None:
+        """Directories made for a journal that never came to be."""
+        with OpenFolders(self._filesystem, self._state) as folders:
+            folders.open_root(self._transaction._path)
+            here = []
+            for made in self._made:
+                found = self._filesystem.look(folders[Folder(made.root)], made.path)
+                if found is not None and found.inode == made.inode:
+                    folders.open(made.folder)
+                    here.append(made)
+            remove_made(self._filesystem, folders, here)
+
+    def _raise(self, error: BaseException, report: RecoveryReport) -> NoReturn:
+        conflicts = [conflict for journal in report.journals for conflict in journal.conflicts]
+        if isinstance(error, (OSError, _OperationFailed)):
+            raise TransactionFailed(self._transaction._label, str(error), conflicts) from (error.__cause__ or error)
+        raise error
+
+    # ---- what the caller learns -------------------------------------------------------------------------------
+
+    def outcome(self, started: float) -> Outcome:
+        """What has been done so far."""
+        return Outcome(
+            transaction=self._transaction.id,
+            label=self._transaction._label,
+            retries=self._transaction._rounds.retries,
+            seconds=self._transaction._clock() - started,
+            leftovers=self._leftovers,
+            _moves=self.moves,
+            _creates=self._creates,
+            _failures=self._failures,
+            _refused=self._refused,
+        )
+
+    def _pulse(self, moved: int) -> None:
+        """Every move is seen twice, when it is linked and when its old name goes."""
+        self._pulses += moved
+        if self._progress is not None:
+            self._progress(self._pulses // 2, len(self.moves))
+
+
+def _operation_failure(failure: Failure, *, copied: bool) -> OperationFailure:
+    error = failure.error
+    return OperationFailure(error.strerror or str(error), error.errno, failure.attempts, copied)
+
+
+def _folder_of(destination: Folder | NewDirectory) -> Folder:
+    return destination.folder if isinstance(destination, NewDirectory) else destination
+
+
+def _take_name(name: str, taken: set[str]) -> str:
+    """`name`, or a number where it is taken: a suffix could make it too long."""
+    if name in taken:
+        name = next(str(number) for number in count(1) if str(number) not in taken)
+    taken.add(name)
+    return name
+
+
+def _checked(name: str) -> str:
+    if not is_name(name):
+        raise InvalidOperation(f"{printable(name)!r} is not the name of a directory entry.")
+    return name
