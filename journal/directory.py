@@ -21,7 +21,7 @@ from typing import Self
 
 from journal import names
 from journal.errors import DirectoryMissing, InvalidOperation, JournalError, StateUnusable
-from journal.filesystem import Directory, Filesystem, LocalFilesystem
+from journal.filesystem import NO_HARD_LINK, Directory, Filesystem, LocalFilesystem
 from journal.lock import FileLock, Lock
 from journal.records import DIRECTORY, Folder, Identity, Policy, is_name
 from journal.recovery import RecoveryReport, recover
@@ -277,51 +277,61 @@ def _make_or_open(filesystem: Filesystem, parent: Directory, name: str) -> Direc
 
 
 def make_ready(filesystem: Filesystem, path: str, state: Directory) -> None:
-    """Once per state directory: see that files can move to the directory, and make the way to it durable (3 syncs)."""
-    if filesystem.look(state, names.READY) is not None:
-        return
+    """Once per state directory: make the way to it durable (3 syncs) and see that files can move to the directory."""
     try:
-        _probe(filesystem, path, state)
-        filesystem.sync_directory(state)
-        root_path = os.path.dirname(state.path)
-        for above in (root_path, os.path.dirname(root_path)):
-            directory = filesystem.open_directory(above)
-            try:
-                filesystem.sync_directory(directory)
-            finally:
-                filesystem.close(directory)
-        filesystem.create(state, names.READY, [])
+        directory = filesystem.open_directory(path)
+    except FileNotFoundError:
+        return  # renamed or removed since; a recovery may still be due
+    except OSError as error:
+        raise DirectoryMissing(path) from error
+    try:
+        _remove_probe(filesystem, directory, state)
+        if filesystem.look(state, names.READY) is None:
+            if filesystem.look(state, names.PROBE) is None:
+                filesystem.create(state, names.PROBE, [])
+            _sync_upwards(filesystem, state)
+            _probe(filesystem, directory, state)
+            filesystem.create(state, names.READY, [])
     except OSError as error:
         if error.errno == errno.EXDEV:
             reason = "it is not on the same mount as the directory. Choose one that is (--state-directory)."
         else:
             reason = f"it cannot be set up ({error})."
         raise StateUnusable(state.path, reason) from error
-
-
-def _probe(filesystem: Filesystem, path: str, state: Directory) -> None:
-    """Move a file to the directory and back: equal device numbers prove nothing (bind mounts, overlays, quotas)."""
-    try:
-        directory = filesystem.open_directory(path)
-    except FileNotFoundError:
-        return  # renamed or removed since; a recovery may still be due
-    try:
-        filesystem.remove_tree(state, names.PROBE)
-        filesystem.create(state, names.PROBE, [])
-        inode = _inode(filesystem, state, names.PROBE)
-        left = filesystem.look(directory, names.PROBE)
-        if left is None:
-            filesystem.rename(state, names.PROBE, directory, names.PROBE)
-            filesystem.unlink(directory, names.PROBE, inode)
     finally:
         filesystem.close(directory)
-        filesystem.remove_tree(state, names.PROBE)
 
 
-def _inode(filesystem: Filesystem, directory: Directory, name: str) -> int:
-    found = filesystem.look(directory, name)
-    assert found is not None
-    return found.inode
+def _sync_upwards(filesystem: Filesystem, state: Directory) -> None:
+    filesystem.sync_directory(state)
+    root_path = os.path.dirname(state.path)
+    for above in (root_path, os.path.dirname(root_path)):
+        directory = filesystem.open_directory(above)
+        try:
+            filesystem.sync_directory(directory)
+        finally:
+            filesystem.close(directory)
+
+
+def _probe(filesystem: Filesystem, directory: Directory, state: Directory) -> None:
+    """Give a file a name in the directory for a moment: equal device numbers prove nothing (bind mounts, quotas)."""
+    try:
+        filesystem.link(state, names.PROBE, directory, names.PROBE)
+    except OSError as error:
+        if error.errno not in NO_HARD_LINK:
+            raise
+        filesystem.rename(state, names.PROBE, directory, names.PROBE)
+        filesystem.rename(directory, names.PROBE, state, names.PROBE)
+    else:
+        _remove_probe(filesystem, directory, state)
+
+
+def _remove_probe(filesystem: Filesystem, directory: Directory, state: Directory) -> None:
+    """Remove the probe's name from the directory, also one that a crash left; its inode tells that it is ours."""
+    left = filesystem.look(directory, names.PROBE)
+    ours = filesystem.look(state, names.PROBE)
+    if left is not None and ours is not None and left.is_same(ours):
+        filesystem.unlink(directory, names.PROBE, ours.inode)
 
 
 def recover_all(

@@ -52,10 +52,10 @@ class OpenFolders(Mapping[Folder, Directory]):
         return self._open[folder]
 
     def open_announced(self, path: str, header: Header) -> list[AnnouncedDirectory]:
-        """Open what a journal announced, found by inode where it was renamed; returns the made ones that are gone.
+        """Open what a journal announced, found by inode where it was renamed; returns those that are gone.
 
-        `path` is where the directory is expected now. Raises DirectoryReplaced when the directory, or a folder that
-        the transaction did not make, is gone.
+        `path` is where the directory is expected now. Raises DirectoryReplaced when the directory, or a folder in it
+        that the transaction did not make, is gone.
         """
         parent = self._filesystem.open_directory(os.path.dirname(path))
         try:
@@ -72,7 +72,7 @@ class OpenFolders(Mapping[Folder, Directory]):
             directory = self._find_announced(announced)
             if directory is not None:
                 self._open[announced.folder] = directory
-            elif announced.made:
+            elif announced.made or announced.root == "state":  # a new state folder may not be durable yet
                 gone.append(announced)
             else:
                 raise DirectoryReplaced(

@@ -167,5 +167,6 @@ class Carrier:
 
 
 def place_of(folders: Mapping[Folder, Directory], folder: Folder, name: str) -> str:
-    """A name's path, for messages."""
-    return printable(os.path.join(folders[folder].path, name))
+    """A name's path, for messages; below its root where the folder is gone."""
+    path = folders[folder].path if folder in folders else str(folder)
+    return printable(os.path.join(path, name))

@@ -27,11 +27,12 @@ class Verdict(Enum):
     NAME_TAKEN = "its old name was taken since"
     STRANGER = "something else stands at its new name"
     CHANGED = "it was changed since it was published"
+    HOMELESS = "the folder it came from is gone"
 
     @property
     def is_conflict(self) -> bool:
         """Whether a person has to decide."""
-        return self in (Verdict.NAME_TAKEN, Verdict.STRANGER, Verdict.CHANGED)
+        return self in (Verdict.NAME_TAKEN, Verdict.STRANGER, Verdict.CHANGED, Verdict.HOMELESS)
 
 
 class Undo(NamedTuple):
@@ -43,10 +44,16 @@ class Undo(NamedTuple):
     found: Identity | None
 
 
-def plan_undo(moves: Sequence[tuple[int, Move]], made: frozenset[Folder], seen: Seen) -> list[Undo]:
+def plan_undo(
+    moves: Sequence[tuple[int, Move]],
+    made: frozenset[Folder],
+    seen: Seen,
+    gone: frozenset[Folder] = frozenset(),
+) -> list[Undo]:
     """Judge every announced move, newest first.
 
-    `moves` holds (operation number, move) in the order they were done; `made` the directories the transaction made.
+    `moves` holds (operation number, move) in the order they were done, `made` the directories the transaction made,
+    `gone` those that are no longer there.
     The result has one entry a move, in the order in which to undo.
     """
     view = dict(seen)
@@ -55,7 +62,9 @@ def plan_undo(moves: Sequence[tuple[int, Move]], made: frozenset[Folder], seen: 
         source, destination = (move.source, move.source_name), (move.destination, move.destination_name)
         found = view.get(destination)
         verdict = judge(move, view.get(source), found, is_made=move.destination in made)
-        if verdict is Verdict.MOVE_BACK:
+        if verdict is Verdict.MOVE_BACK and move.source in gone:
+            verdict = Verdict.HOMELESS
+        elif verdict is Verdict.MOVE_BACK:
             view[source], view[destination] = found, None
         elif verdict is Verdict.DROP:
             view[destination] = None

@@ -91,7 +91,7 @@ class FoundJournal(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A hot journal with what is to be undone, and the made directories that are gone."""
+    """A hot journal with what is to be undone, and the announced directories that are gone."""
 
     header: Header
     operations: tuple[Move | Create, ...]
@@ -265,7 +265,8 @@ class _Recovery:
         made = frozenset(announced.folder for announced in journal.header.made())
         moves = [(index, move) for index, move in enumerate(journal.operations) if isinstance(move, Move)]
         seen = self._observe(folders, [move for _, move in moves])
-        return Judged(journal.header, journal.operations, plan_undo(moves, made, seen), gone)
+        undos = plan_undo(moves, made, seen, frozenset(announced.folder for announced in gone))
+        return Judged(journal.header, journal.operations, undos, gone)
 
     def _observe(self, folders: OpenFolders, moves: Sequence[Move]) -> Seen:
         wanted: dict[Folder, set[str]] = defaultdict(set)
@@ -281,7 +282,8 @@ class _Recovery:
                 found = observe(self._filesystem, folders[folder], wanted_names)
                 seen.update(((folder, name), found.get(name)) for name in wanted_names)
         for folder, name in precise:
-            seen[folder, name] = self._filesystem.look(folders[folder], name)
+            if folder in folders:
+                seen[folder, name] = self._filesystem.look(folders[folder], name)
         return seen
 
     def _roll_back(self, folders: OpenFolders, judged: Judged) -> tuple[JournalReport, RolledBack]:
@@ -335,7 +337,7 @@ class _Recovery:
         for index, move, verdict, found in judged.undos:
             if not move.copy_on_failure or verdict not in (Verdict.NOTHING, Verdict.STRANGER):
                 continue
-            if found is None or found.type != "file" or move.destination not in folders:
+            if found is None or found.type != "file" or move.source not in folders:
                 continue
             source = self._filesystem.look(folders[move.source], move.source_name)
             if (
@@ -382,7 +384,7 @@ class _Recovery:
                     carrier.unsynced.add(operation.destination)
 
     def _conflicts(self, folders: OpenFolders, judged: Judged, copies: frozenset[int]) -> list[Conflict]:
-        gone = {made.folder for made in judged.gone}
+        gone = {announced.folder for announced in judged.gone if announced.made}
         conflicts = []
         for index, move, verdict, _ in judged.undos:
             is_lost = verdict is Verdict.GONE and move.destination in gone

@@ -1,0 +1,77 @@
+"""The plug is pulled at every call: what was not synced may be gone, in every way four kinds of disk may lose it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.crash.campaign import (
+    all_power_losses,
+    before,
+    calls_of,
+    die_at,
+    interrupted,
+    recover,
+    recovery_calls,
+    run_until,
+    sample,
+)
+from tests.support.model_filesystem import MODELS, ModelFilesystem
+from tests.support.scenarios import DELETE_TREE, SCENARIOS, Scenario, verdict
+
+ATOMIC = tuple(scenario for scenario in SCENARIOS if scenario is not DELETE_TREE)
+
+
+def check(scenario: Scenario, disk: ModelFilesystem) -> None:
+    """Recover and judge."""
+    recover(disk)
+    assert verdict(scenario, before(scenario), disk) in ("before", "after")
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("scenario", ATOMIC, ids=lambda scenario: scenario.name)
+def test_plug_pulled_at_any_call_nothing_is_lost(scenario: Scenario, model: str) -> None:
+    """I4: at every instant, and after any loss of what was not synced, every file has a durable name."""
+    for call in range(len(calls_of(scenario)) + 1):
+        for survivor in all_power_losses(run_until(scenario, call), [model]):
+            check(scenario, survivor)
+
+
+def test_plug_pulled_while_a_directory_is_deleted_it_is_there_or_gone_as_a_whole() -> None:
+    """I4's exception: a directory can only be renamed, so it relies on the atomic rename that ext4 and xfs give."""
+    for call in range(len(calls_of(DELETE_TREE)) + 1):
+        for survivor in all_power_losses(run_until(DELETE_TREE, call), ["M1"]):
+            check(DELETE_TREE, survivor)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("scenario", ATOMIC, ids=lambda scenario: scenario.name)
+def test_plug_pulled_again_during_recovery_nothing_is_lost(scenario: Scenario, model: str) -> None:
+    """I3, I4: power loss, recovery, power loss at any of its calls, recovery."""
+    first = [
+        survivor
+        for call in range(len(calls_of(scenario)) + 1)
+        for survivor in all_power_losses(run_until(scenario, call), [model])
+    ]
+    judged = set()
+    for survivor in sample(first, 25, scenario.name, model):
+        for second in range(recovery_calls(survivor) + 1):
+            cut = interrupted(survivor.clone(), die_at(second), recover)
+            for twice in sample(list(all_power_losses(cut, [model])), 6, scenario.name, model, second):
+                if (key := twice.key()) not in judged:
+                    judged.add(key)
+                    check(scenario, twice)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("scenario", ATOMIC, ids=lambda scenario: scenario.name)
+def test_killed_then_plug_pulled_during_recovery_nothing_is_lost(scenario: Scenario, model: str) -> None:
+    """I3, I8: the recovery of a killed process acts on what may not be durable; then the plug is pulled."""
+    judged = set()
+    for call in sample(range(len(calls_of(scenario)) + 1), 12, scenario.name, model):
+        dead = run_until(scenario, call)
+        for second in sample(range(recovery_calls(dead) + 1), 8, scenario.name, model, call):
+            cut = interrupted(dead.clone(), die_at(second), recover)
+            for survivor in sample(list(all_power_losses(cut, [model])), 12, scenario.name, model, call, second):
+                if (key := survivor.key()) not in judged:
+                    judged.add(key)
+                    check(scenario, survivor)
