@@ -138,8 +138,9 @@ class FileLock:
 
     def _write_note(self) -> None:
         holder = Holder(pid=self._pid, host=socket.gethostname(), since=datetime.now(UTC), label=printable(self._label))
-        self._filesystem.unlink(self._state, names.HOLDER, None)
-        self._filesystem.create(self._state, names.HOLDER, [holder.model_dump_json().encode() + b"\n"])
+        with contextlib.suppress(OSError):  # only a courtesy: on a full disk the lock must still be had
+            self._filesystem.unlink(self._state, names.HOLDER, None)
+            self._filesystem.create(self._state, names.HOLDER, [holder.model_dump_json().encode() + b"\n"])
 
 
 def is_locked(state: Directory) -> bool:

@@ -154,7 +154,10 @@ class Carrier:
 
         failed = []
         for move, failure in self._rounds.run(unlink_source, self._counted(arrived)):
-            self._drop_new_name(move)
+            try:
+                self._drop_new_name(move)
+            except OSError as error:
+                failure.error.add_note(f"Its second name, {move.destination_name!r}, stays: {error}")
             failed.append(FailedMove(move, failure))
         self.unsynced |= {move.source for move in arrived}
         return failed

@@ -47,7 +47,6 @@ from journal.recovery import (
     place_staged,
     purge,
     recover,
-    remove_made,
 )
 from journal.retry import Failure, RetryLimits, Rounds
 
@@ -606,7 +605,7 @@ class _Run:
         """Roll back. Returns only if the commit record turns out to be complete after all; else raises."""
         try:
             report = recover(self._filesystem, self._transaction._path, self._state, self._transaction._rounds)
-            self._remove_unannounced()
+            self._remove_unannounced(error)
         except JournalError as incomplete:
             if isinstance(error, Exception):
                 raise incomplete from error
@@ -616,17 +615,16 @@ class _Run:
             return
         self._raise(error, report)
 
-    def _remove_unannounced(self) -> None:
-        """Directories made for a journal that never came to be."""
-        with OpenFolders(self._filesystem, self._state) as folders:
-            folders.open_root(self._transaction._path)
-            here = []
-            for made in self._made:
-                found = self._filesystem.look(folders[Folder(made.root)], made.path)
+    def _remove_unannounced(self, error: BaseException) -> None:
+        """Remove the empty directories made for a journal that never came to be; else the error tells of them."""
+        for made in self._made:
+            parent = self._folders[Folder(made.root)]
+            try:
+                found = self._filesystem.look(parent, made.path)
                 if found is not None and found.inode == made.inode:
-                    folders.open(made.folder)
-                    here.append(made)
-            remove_made(self._filesystem, folders, here)
+                    self._filesystem.remove_directory(parent, made.path)
+            except OSError as remaining:
+                error.add_note(f"The directory {printable(made.path)} was made for this and stays: {remaining}")
 
     def _raise(self, error: BaseException, report: RecoveryReport) -> NoReturn:
         conflicts = [conflict for journal in report.journals for conflict in journal.conflicts]

@@ -62,9 +62,7 @@ def run_until(scenario: Scenario, call: int) -> ModelFilesystem:
     return interrupted(scenario.disk(), die_at(call), scenario.run)
 
 
-def interrupted(
-    disk: ModelFilesystem, hook: Hook, act: Callable[[ModelFilesystem], None]
-) -> ModelFilesystem:
+def interrupted(disk: ModelFilesystem, hook: Hook, act: Callable[[ModelFilesystem], None]) -> ModelFilesystem:
     """Let `act` run into `hook`; the disk is left as the dead process left it, ready for the next one."""
     disk.on_call = hook
     try:

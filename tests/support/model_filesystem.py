@@ -155,7 +155,9 @@ class ModelFilesystem:
         if model in ("M1", "M2"):
             for cut in range(self._forced if model == "M1" else 0, end + 1):
                 ahead = {} if model == "M1" else self._synced_at
-                yield self._replay(lambda at, change, cut=cut, ahead=ahead: at < max(cut, ahead.get(change.directory, 0)))  # type: ignore[misc]
+                yield self._replay(
+                    lambda at, change, cut=cut, ahead=ahead: at < max(cut, ahead.get(change.directory, 0))
+                )  # type: ignore[misc]
             return
 
         def owner(change: Change) -> tuple[int, str]:
@@ -210,8 +212,8 @@ class ModelFilesystem:
             return node.content
         if keep == "none":
             return synced
-        torn = node.content[: len(node.content) // 2]
-        return max(synced, torn, key=len) if node.content.startswith(synced) else torn
+        same = len(os.path.commonprefix([synced, node.content]))  # what did not change cannot tear
+        return node.content[: same + (len(node.content) - same) // 2]
 
     # ---- the verbs --------------------------------------------------------------------------------------------
 

@@ -75,9 +75,13 @@ def files_of(disk: ModelFilesystem) -> dict[str, bytes]:
 
 
 def verdict(scenario: Scenario, before: Mapping[str, bytes], disk: ModelFilesystem) -> str:
-    """"before" or "after"; raises AssertionError for anything else, or when recovery left something behind."""
+    """ "before" or "after"; raises AssertionError for anything else, or when recovery left something behind."""
     now = files_of(disk)
-    left = [path for path in disk.tree("/t/.journal/D") if not path.startswith(("lock", "ready", ".journal-probe", "work-", "kept-"))]
+    left = [
+        path
+        for path in disk.tree("/t/.journal/D")
+        if not path.startswith(("lock", "ready", ".journal-probe", "work-", "kept-"))
+    ]
     assert not left, f"left in the state directory: {left}"
     if now == before:
         return "before"
@@ -133,7 +137,7 @@ def _publish(count: int, *, keep: bool) -> Scenario:
             for name in (*names, "fresh"):
                 directory.write(work, name, [f"new {name}".encode()])
             transaction = directory.transaction("publish")
-            kept = transaction.make_directory("kept-1", root=STATE) if keep else None
+            kept = transaction.make_directory("kept-1", root=STATE, next_free=True) if keep else None
             for name in (*names, "fresh"):
                 transaction.publish(name, source=work, replaced=kept)
             transaction.commit()

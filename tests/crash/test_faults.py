@@ -1,0 +1,320 @@
+"""Every errno at every call: reported in the package's own words, and nothing is lost."""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from journal import JournalError, OutcomeUnknown, RollbackIncomplete, TransactionFailed
+from journal.filesystem import Filesystem
+from journal.names import PROBE
+from tests.crash.campaign import before, calls_of, fail_at, recover, sample
+from tests.support.model_filesystem import Hook, ModelFilesystem
+from tests.support.scenarios import BACKUP, PUBLISH, SCENARIOS, Scenario, assert_nothing_lost, files_of, lock, verdict
+
+ERRNOS = (errno.EIO, errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EBUSY, errno.EROFS, errno.EMLINK)
+
+
+def error_of(act: Callable[[], object]) -> BaseException | None:
+    """What `act` raised; an OSError from inside a commit or a recovery would be a leak of the abstraction."""
+    try:
+        act()
+    except JournalError as error:
+        return error
+    except OSError as error:
+        frames = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
+        assert not frames & {"commit", "recover"}, "an OSError came out of the package as it was"
+        return error
+    return None
+
+
+def from_call(call: int, error: int) -> Hook:
+    """From that call on, everything that changes something fails: a disk that is gone."""
+
+    def hook(number: int, verb: str, name: str) -> None:
+        if number >= call:
+            raise OSError(error, "gone", name)
+
+    return hook
+
+
+@pytest.mark.parametrize("error", ERRNOS, ids=lambda number: errno.errorcode[number])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_one_failing_call_is_reported_or_overcome_and_nothing_is_lost(scenario: Scenario, error: int) -> None:
+    """I8, I9: after any single failure the disk is as before, or as after, or the failed file is where it was."""
+    originals = before(scenario)
+    for call in range(len(calls_of(scenario))):
+        disk = scenario.disk()
+        disk.on_call = fail_at(call, error)
+        raised = error_of(partial(scenario.run, disk))
+        disk.revive()
+        if raised is not None and not isinstance(raised, (OutcomeUnknown, RollbackIncomplete)):
+            changed = {name: content for name, content in files_of(disk).items() if name != PROBE}
+            assert changed == originals, f"call {call}: {raised} left a change"
+        recover(disk)
+
+        if raised is None and scenario.name.startswith("backup"):
+            assert_nothing_lost(originals, disk)
+        elif raised is None:
+            assert verdict(scenario, originals, disk) == "after"
+        else:
+            assert verdict(scenario, originals, disk) in ("before", "after")
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, errno.EROFS], ids=lambda number: errno.errorcode[number])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_a_disk_that_fails_from_any_call_on_loses_nothing_and_is_recovered_when_it_is_back(
+    scenario: Scenario, error: int
+) -> None:
+    """I9: a rollback that cannot be carried out keeps everything, and is carried out later."""
+    originals = before(scenario)
+    for call in range(len(calls_of(scenario))):
+        disk = scenario.disk()
+        disk.on_call = from_call(call, error)
+        raised = error_of(partial(scenario.run, disk))
+        disk.revive()
+        assert_nothing_lost({} if raised is None else originals, disk)
+        recover(disk)
+
+        assert verdict(scenario, originals, disk) in ("before", "after")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_any_failing_call_of_a_recovery_is_reported_and_the_next_one_ends_it(scenario: Scenario) -> None:
+    """I3, I9: recovery that met an error is run again, and ends where it would have ended."""
+    originals = before(scenario)
+    for call in range(len(calls_of(scenario))):
+        disk = scenario.disk()
+        disk.on_call = from_call(call, errno.EIO)
+        error_of(partial(scenario.run, disk))
+        disk.revive()
+        trial = disk.clone()
+        recover(trial)
+        for second in sample(range(trial.calls), 6, scenario.name, call):
+            again = disk.clone()
+            again.on_call = fail_at(second, errno.EIO)
+            error_of(partial(recover, again))
+            again.revive()
+            recover(again)
+
+            assert files_of(again) == files_of(trial)
+            assert verdict(scenario, originals, again) in ("before", "after")
+
+
+def test_failed_sync_of_the_commit_record_leaves_the_outcome_unknown_and_the_journal_hot() -> None:
+    """I8: what could not be made durable is neither repeated nor undone; recovery decides."""
+    call = max(number for number, name in enumerate(calls_of(BACKUP)) if name.startswith("sync_file"))
+    disk = BACKUP.disk()
+    disk.on_call = fail_at(call, errno.EIO)
+
+    with pytest.raises(OutcomeUnknown, match="could not be made durable"):
+        BACKUP.run(disk)
+
+    assert any(name.endswith(".journal") for name in disk.tree("/t/.journal/D"))
+
+
+@pytest.mark.parametrize("model", ["M1", "M2"])
+def test_commit_record_whose_sync_failed_is_written_again_before_it_is_believed(model: str) -> None:
+    """I8: the kernel forgets pages it could not write; a second sync says nothing of them, writing them again does."""
+    call = max(number for number, name in enumerate(calls_of(PUBLISH)) if name.startswith("sync_file"))
+    disk = PUBLISH.disk()
+    disk.on_call = fail_at(call, errno.EIO)
+    with pytest.raises(OutcomeUnknown):
+        PUBLISH.run(disk)
+    disk.revive()
+    recover(disk)
+
+    for survivor in disk.power_losses(model):
+        recover(survivor)
+        assert verdict(PUBLISH, before(PUBLISH), survivor) == "after"
+
+
+@pytest.mark.parametrize("verb", ["link", "unlink"])
+def test_file_that_cannot_be_moved_is_reported_with_error_errno_and_attempts_and_the_rest_goes_on(verb: str) -> None:
+    """The policy `continue`: one failure is reported, its file copied, every other file moved."""
+    disk = BACKUP.disk()
+
+    refused: list[int] = []
+
+    def refuse(number: int, called: str, name: str) -> None:
+        if (called, name) == (verb, "f0") and not refused:
+            refused.append(number)
+            raise OSError(errno.EACCES, "Permission denied", name)
+
+    disk.on_call = refuse
+    with lock(disk) as directory:
+        transaction = directory.transaction("backup", on_error="continue")
+        backup = transaction.make_directory("bak")
+        for name in ("f0", "f1"):
+            transaction.move(name, backup, copy_on_failure=True)
+        outcome = transaction.commit()
+
+    (failed,) = outcome.failures
+    assert failed.failure is not None
+    assert (failed.source, failed.failure.errno, failed.failure.attempts) == ("f0", errno.EACCES, 1)
+    assert failed.failure.copied
+    assert outcome.moved_count == 1
+    files = files_of(disk)
+    assert files["f0"] == files["bak/f0"] == b"content of f0"
+    assert "f1" not in files
+
+
+def test_file_that_loses_neither_of_its_names_is_reported_and_is_under_both() -> None:
+    """Its old name cannot go, nor can the new one: nothing is lost, and the failure is reported."""
+    disk = BACKUP.disk()
+
+    def refuse(number: int, verb: str, name: str) -> None:
+        if (verb, name) == ("unlink", "f0"):
+            raise OSError(errno.EACCES, "Permission denied", name)
+
+    disk.on_call = refuse
+    with lock(disk) as directory:
+        transaction = directory.transaction("backup", on_error="continue")
+        backup = transaction.make_directory("bak")
+        transaction.move("f0", backup)
+        transaction.move("f1", backup)
+        outcome = transaction.commit()
+
+    assert [failed.source for failed in outcome.failures] == ["f0"]
+    assert files_of(disk)["f0"] == files_of(disk)["bak/f0"] == b"content of f0"
+
+
+def test_busy_files_are_tried_again_in_rounds_and_moved() -> None:
+    """Transient errors pass: three busy tries each, then everything is moved and the new tries are counted."""
+    disk = BACKUP.disk()
+    tries: dict[str, int] = {}
+
+    def busy(number: int, verb: str, name: str) -> None:
+        if verb == "link" and name.startswith("f"):
+            tries[name] = tries.get(name, 0) + 1
+            if tries[name] < 3:
+                raise OSError(errno.EBUSY, "busy", name)
+
+    disk.on_call = busy
+    with lock(disk) as directory:
+        transaction = directory.transaction("backup", on_error="continue")
+        backup = transaction.make_directory("bak")
+        transaction.move("f0", backup)
+        transaction.move("f1", backup)
+        outcome = transaction.commit()
+
+    assert (outcome.moved_count, outcome.retries, outcome.failures) == (2, 4, [])
+
+
+def test_under_the_policy_rollback_the_first_permanent_failure_undoes_everything() -> None:
+    """The error names the file and why; every name is where it was."""
+    disk = PUBLISH.disk()
+
+    def refuse(number: int, verb: str, name: str) -> None:
+        if (verb, name) == ("link", "fresh"):
+            raise OSError(errno.ENOSPC, "No space left on device", name)
+
+    disk.on_call = refuse
+    with pytest.raises(TransactionFailed, match=r"fresh.*No space left"):
+        PUBLISH.run(disk)
+
+    disk.on_call = None
+    assert files_of(disk) == before(PUBLISH)
+
+
+def test_rollback_that_fails_names_what_is_kept_and_blocks_the_next_transaction() -> None:
+    """I9: nothing new starts over an incomplete rollback; once the cause is mended, recovery ends it."""
+    disk = PUBLISH.disk()
+
+    def refuse(number: int, verb: str, name: str) -> None:
+        if (verb, name) == ("link", "fresh"):
+            disk.on_call = from_call(number + 1, errno.EROFS)
+            raise OSError(errno.ENOSPC, "No space left on device", name)
+
+    disk.on_call = refuse
+    with pytest.raises(RollbackIncomplete) as caught:
+        PUBLISH.run(disk)
+    assert "Read-only" in str(caught.value) or "gone" in str(caught.value)
+
+    with lock(disk, recover_first=False) as directory, pytest.raises(RollbackIncomplete):
+        _empty_transaction(directory.transaction("next"))
+    disk.revive()
+    recover(disk)
+    assert verdict(PUBLISH, before(PUBLISH), disk) == "before"
+
+
+def _empty_transaction(transaction: object) -> None:
+    transaction.delete("f0")  # type: ignore[attr-defined]
+    transaction.commit()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_interrupt_at_any_call_rolls_back_and_propagates(scenario: Scenario, interrupt: type[BaseException]) -> None:
+    """Interrupts are never retried nor swallowed; the live rollback leaves the state before, or after the commit."""
+    originals = before(scenario)
+    for call in range(len(calls_of(scenario))):
+        disk = scenario.disk()
+
+        def interrupt_at(number: int, verb: str, name: str, call: int = call) -> None:
+            if number == call:
+                raise interrupt
+
+        disk.on_call = interrupt_at
+        with pytest.raises(interrupt):
+            scenario.run(disk)
+        disk.on_call = None
+        recover(disk)
+
+        assert verdict(scenario, originals, disk) in ("before", "after")
+
+
+def test_progress_hook_that_raises_cancels_the_transaction() -> None:
+    """Cancellation comes through the progress hook; everything is as before."""
+    disk = BACKUP.disk()
+
+    class Cancelled(BaseException):
+        pass
+
+    def cancel(done: int, total: int) -> None:
+        if done:
+            raise Cancelled
+
+    with lock(disk) as directory:
+        transaction = directory.transaction("backup", on_error="continue")
+        backup = transaction.make_directory("bak")
+        transaction.move("f0", backup)
+        transaction.move("f1", backup)
+        with pytest.raises(Cancelled):
+            transaction.commit(cancel)
+
+    assert verdict(BACKUP, before(BACKUP), disk) == "before"
+
+
+def _sync_calls(run: Callable[[Filesystem], None], disk: ModelFilesystem) -> int:
+    run(disk)
+    return disk.syncs
+
+
+@pytest.mark.parametrize(
+    ("scenario", "expected"),
+    [("backup-1", 8), ("backup-2", 8), ("publish-2", 5 + 3), ("publish-1-keep", 5 + 2), ("restore-1", 8 + 1)],
+)
+def test_number_of_syncs_is_constant(scenario: str, expected: int) -> None:
+    """I7: 8 for a backup, 4 or 5 for a publish and 8 for a restore, and one a staged file; 3 more at first use."""
+    chosen = next(candidate for candidate in SCENARIOS if candidate.name == scenario)
+
+    assert _sync_calls(chosen.run, chosen.disk()) == expected + 3
+
+
+def test_publish_into_free_names_takes_four_syncs() -> None:
+    """I7: journal, state directory, directory, journal; and one for the staged file."""
+    disk = BACKUP.disk()
+    with lock(disk) as directory:
+        work = directory.make_state_folder("work-1")
+        directory.write(work, "fresh", [b"fresh"])
+        disk.syncs = 0
+        transaction = directory.transaction("publish")
+        transaction.publish("fresh", source=work)
+        transaction.commit()
+
+    assert disk.syncs == 4 + 1

@@ -1,0 +1,247 @@
+"""Somebody else works in the directory while a transaction runs: an editor, a log, a person with a shell."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import pytest
+
+from journal import DirectoryReplaced, JournalError
+from tests.crash.campaign import before, calls_of, recover, run_until, sample
+from tests.support.model_filesystem import Died, ModelFilesystem
+from tests.support.scenarios import BACKUP, PATH, PUBLISH, RESTORE, Scenario, assert_nothing_lost, files_of, verdict
+
+Act = Callable[[ModelFilesystem], None]
+
+
+def edit_source(disk: ModelFilesystem) -> None:
+    """An editor saves over f0 (new file, renamed over the old)."""
+    disk.save_over(f"{PATH}/f0", b"edited")
+
+
+def write_in_place(disk: ModelFilesystem) -> None:
+    """A program rewrites f0 in place, wherever it finds it."""
+    for path in (f"{PATH}/f0", f"{PATH}/bak/f0"):
+        with contextlib.suppress(OSError):
+            directory, name = path.rsplit("/", 1)
+            if disk.nodes[disk._resolve(directory)].entries.get(name):
+                disk.put(path, b"edited")
+                return
+    disk.put(f"{PATH}/f0", b"edited")
+
+
+def take_destination(disk: ModelFilesystem) -> None:
+    """Somebody puts a file of their own into the backup directory."""
+    with contextlib.suppress(OSError):
+        if "f0" not in disk.nodes[disk._resolve(f"{PATH}/bak")].entries:
+            disk.put(f"{PATH}/bak/f0", b"edited")
+            return
+    disk.put(f"{PATH}/mine", b"edited")
+
+
+def put_a_new_file(disk: ModelFilesystem) -> None:
+    """Somebody makes a file that no transaction knows."""
+    disk.put(f"{PATH}/mine", b"edited")
+
+
+def make_source_again(disk: ModelFilesystem) -> None:
+    """Somebody makes a file under the name that was just vacated."""
+    if "f0" not in files_of(disk):
+        disk.put(f"{PATH}/f0", b"edited")
+    else:
+        disk.put(f"{PATH}/mine", b"edited")
+
+
+ACTS: tuple[Act, ...] = (edit_source, write_in_place, take_destination, put_a_new_file, make_source_again)
+OVERWRITING = (edit_source, write_in_place)
+"""These destroy the old content of f0 themselves."""
+
+
+def survives(scenario: Scenario, act: Act, disk: ModelFilesystem) -> None:
+    """What the stranger wrote and what the stranger did not overwrite is all there."""
+    originals = {name: content for name, content in before(scenario).items() if name != "f0" or act not in OVERWRITING}
+    assert_nothing_lost({**originals, "the stranger's": b"edited"}, disk)
+
+
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
+@pytest.mark.parametrize("scenario", [BACKUP, RESTORE], ids=lambda scenario: scenario.name)
+def test_stranger_at_any_moment_of_a_run_loses_nothing(scenario: Scenario, act: Act) -> None:
+    """I5: a file that was not announced is never touched."""
+    for call in range(len(calls_of(scenario))):
+        disk = scenario.disk()
+
+        def interfere(number: int, verb: str, name: str, call: int = call, disk: ModelFilesystem = disk) -> None:
+            if number == call:
+                act(disk)
+
+        disk.on_call = interfere
+        with contextlib.suppress(JournalError):
+            scenario.run(disk)
+        disk.revive()
+
+        survives(scenario, act, disk)
+        recover(disk)
+        survives(scenario, act, disk)
+
+
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
+@pytest.mark.parametrize("scenario", [BACKUP, RESTORE], ids=lambda scenario: scenario.name)
+def test_stranger_between_a_kill_and_the_recovery_loses_nothing(scenario: Scenario, act: Act) -> None:
+    """I5 backward: a stranger at the source or the destination is a conflict, never overwritten or moved."""
+    for call in range(len(calls_of(scenario)) + 1):
+        disk = run_until(scenario, call)
+        act(disk)
+        recover(disk)
+
+        survives(scenario, act, disk)
+
+
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
+def test_stranger_at_any_moment_before_a_kill_loses_nothing(act: Act) -> None:
+    """I3, I5: interference, then death, then recovery."""
+    total = len(calls_of(BACKUP))
+    pairs = [(first, death) for first in range(total) for death in range(first + 1, total + 1)]
+    for first, death in sample(pairs, 120, act.__name__):
+        disk = BACKUP.disk()
+
+        def interfere(
+            number: int, verb: str, name: str, first: int = first, death: int = death, disk: ModelFilesystem = disk
+        ) -> None:
+            if number == first:
+                act(disk)
+            if number == death:
+                raise Died
+
+        disk.on_call = interfere
+        with contextlib.suppress(JournalError, Died):
+            BACKUP.run(disk)
+        disk.revive()
+        recover(disk)
+
+        survives(BACKUP, act, disk)
+
+
+def test_file_in_the_source_s_place_after_a_kill_is_a_conflict_that_a_person_resolves() -> None:
+    """I5: both files are left, the journal is set aside with its reason, and later transactions are not blocked."""
+    call = calls_of(BACKUP).index("unlink f1")
+    disk = run_until(BACKUP, call)
+    disk.put(f"{PATH}/f0", b"edited")
+    recover(disk)
+
+    assert files_of(disk)["f0"] == b"edited"
+    assert files_of(disk)["bak/f0"] == b"content of f0"
+    assert [name for name in disk.tree("/t/.journal/D") if name.endswith(".conflict")]
+    BACKUP.run(disk)
+    assert files_of(disk)["bak_1/f0"] == b"edited"
+
+
+def test_published_file_that_was_edited_before_the_recovery_is_a_conflict() -> None:
+    """A staged file would be discarded once moved back: with another size or time it stays where people edited it."""
+    call = calls_of(PUBLISH).index("unlink f1", calls_of(PUBLISH).index("link fresh"))
+    disk = run_until(PUBLISH, call)
+    disk.put(f"{PATH}/f0", b"edited since")
+    recover(disk)
+
+    assert files_of(disk)["f0"] == b"edited since"
+    assert b"old f0" in disk.tree("/t/.journal/D").values()
+
+
+def test_log_that_is_appended_while_it_is_moved_moves_with_all_its_lines() -> None:
+    """An open handle follows its inode: size and time do not belong to the identity."""
+    for call in range(len(calls_of(BACKUP))):
+        disk = BACKUP.disk()
+        inode = disk.nodes[disk._resolve(PATH)].entries["f0"]
+
+        def append(
+            number: int, verb: str, name: str, call: int = call, disk: ModelFilesystem = disk, inode: int = inode
+        ) -> None:
+            if number <= call:
+                disk.nodes[inode].content += b"+"
+
+        disk.on_call = append
+        BACKUP.run(disk)
+        disk.on_call = None
+
+        content = files_of(disk)["bak/f0"]
+        assert content.startswith(b"content of f0+")
+        assert content == disk.nodes[inode].content
+
+
+@pytest.mark.parametrize("model", ["M1", "M2", "M3", "M4"])
+def test_foreign_sync_of_the_directory_at_any_moment_loses_nothing(model: str) -> None:
+    """Somebody else's fsync makes half a transaction durable; recovery copes."""
+    total = len(calls_of(BACKUP))
+    for call in sample(range(total), 12, model):
+        disk = BACKUP.disk()
+
+        def sync_then_die(number: int, verb: str, name: str, call: int = call, disk: ModelFilesystem = disk) -> None:
+            if number == call:
+                at = len(disk._log)
+                disk._forced = disk._synced_at[disk._resolve(PATH)] = at
+            if number == call + 2:
+                raise Died
+
+        disk.on_call = sync_then_die
+        with contextlib.suppress(Died):
+            BACKUP.run(disk)
+        disk.revive()
+        for survivor in disk.power_losses(model):
+            recover(survivor)
+            assert verdict(BACKUP, before(BACKUP), survivor) in ("before", "after")
+
+
+def test_committed_journal_that_reappears_is_finished_again_and_undoes_nothing() -> None:
+    """The journal's unlink is not synced; a journal that comes back after a power loss does no harm."""
+    for call in range(len(calls_of(BACKUP)) - 3, len(calls_of(BACKUP)) + 1):
+        disk = run_until(BACKUP, call)
+        for survivor in disk.power_losses("M4"):
+            recover(survivor)
+            kept = files_of(survivor)
+            if verdict(BACKUP, before(BACKUP), survivor) == "after":
+                survivor.put(f"{PATH}/f0", b"made later")
+                recover(survivor)
+                assert {**kept, "f0": b"made later"} == files_of(survivor)
+
+
+def test_renamed_directory_is_found_by_its_inode_and_recovered_under_its_new_name() -> None:
+    """The journal's directory has another name now; it is the same directory."""
+    disk = run_until(BACKUP, calls_of(BACKUP).index("unlink f1"))
+    top = disk._resolve("/t")
+    inode = disk.nodes[top].entries.pop("D")
+    disk.nodes[top].entries["renamed"] = inode
+    disk.put(PATH)
+    recover(disk)
+
+    assert {name for name in disk.tree("/t/renamed") if not name.startswith("bak")} == {"f0", "f1", "table_list.txt"}
+
+
+def test_replaced_directory_is_reported_and_its_journal_set_aside_once() -> None:
+    """The announced directory is gone for good: a person must look, but nothing is blocked for ever."""
+    disk = run_until(BACKUP, calls_of(BACKUP).index("unlink f1"))
+    disk.nodes[disk._resolve("/t")].entries.pop("D")
+    disk.put(PATH)
+
+    with pytest.raises(DirectoryReplaced, match=r"kept as .*\.damaged"):
+        recover(disk)
+    recover(disk)
+
+
+def test_renamed_backup_directory_is_found_by_its_inode() -> None:
+    """Somebody renamed the half-filled backup directory between the kill and the recovery."""
+    disk = run_until(BACKUP, calls_of(BACKUP).index("unlink f1"))
+    entries = disk.nodes[disk._resolve(PATH)].entries
+    entries["renamed"] = entries.pop("bak")
+    recover(disk)
+
+    assert files_of(disk) == before(BACKUP)
+
+
+def test_backup_directory_moved_elsewhere_is_a_conflict_whose_journal_is_kept() -> None:
+    """The moved files are nowhere in sight: the journal is the only evidence and stays."""
+    disk = run_until(BACKUP, calls_of(BACKUP).index("unlink f1"))
+    disk.nodes[disk._resolve("/t")].entries["elsewhere"] = disk.nodes[disk._resolve(PATH)].entries.pop("bak")
+    recover(disk)
+
+    assert [name for name in disk.tree("/t/.journal/D") if name.endswith(".conflict")]
+    assert disk.tree("/t/elsewhere")["f0"] == b"content of f0"
