@@ -154,33 +154,30 @@ class ModelFilesystem:
         end = len(self._log)
         if model in ("M1", "M2"):
             for cut in range(self._forced if model == "M1" else 0, end + 1):
-                ahead = {} if model == "M1" else self._synced_at
+                ahead = self._synced_at if model == "M2" else {}
                 yield self._replay(
-                    lambda at, change, cut=cut, ahead=ahead: at < max(cut, ahead.get(change.directory, 0))
-                )  # type: ignore[misc]
+                    {(number, ""): max(cut, ahead.get(number, 0)) for number in self.nodes}, per_name=False
+                )
             return
-
-        def owner(change: Change) -> tuple[int, str]:
-            return (change.directory, change.name if model == "M4" else "")
 
         changes_of: dict[tuple[int, str], list[int]] = {}
         for at, group in enumerate(self._log):
             for change in group:
-                changes_of.setdefault(owner(change), []).append(at + 1)
-        owners = list(changes_of)
+                owner = (change.directory, change.name if model == "M4" else "")
+                changes_of.setdefault(owner, []).append(at + 1)
         choices = []
-        for key in owners:
-            durable = self._synced_at.get(key[0], 0)
-            choices.append(sorted({durable, *(at for at in changes_of[key] if at > durable)}))
+        for (directory, _), ends in changes_of.items():
+            durable = self._synced_at.get(directory, 0)
+            choices.append(sorted({durable, *(at for at in ends if at > durable)}))
         for cuts in itertools.product(*choices):
-            cut_of = dict(zip(owners, cuts, strict=True))
-            yield self._replay(lambda at, change, cut_of=cut_of: at < cut_of[owner(change)])  # type: ignore[misc]
+            yield self._replay(dict(zip(changes_of, cuts, strict=True)), per_name=model == "M4")
 
-    def _replay(self, is_kept: Callable[[int, Change], bool]) -> dict[int, dict[str, int]]:
+    def _replay(self, cuts: dict[tuple[int, str], int], *, per_name: bool) -> dict[int, dict[str, int]]:
+        """The entries of every directory when each keeps its changes up to its cut."""
         entries = {number: dict(names) for number, names in self._base.items()}
         for at, group in enumerate(self._log):
             for change in group:
-                if is_kept(at, change):
+                if at < cuts[change.directory, change.name if per_name else ""]:
                     names = entries.setdefault(change.directory, {})
                     names.pop(change.name, None)
                     if change.inode is not None:
@@ -212,7 +209,8 @@ class ModelFilesystem:
             return node.content
         if keep == "none":
             return synced
-        same = len(os.path.commonprefix([synced, node.content]))  # what did not change cannot tear
+        pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(synced, node.content, strict=False))
+        same = sum(1 for _ in pairs)  # what did not change cannot tear
         return node.content[: same + (len(node.content) - same) // 2]
 
     # ---- the verbs --------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ def files_of(disk: ModelFilesystem) -> dict[str, bytes]:
 
 
 def verdict(scenario: Scenario, before: Mapping[str, bytes], disk: ModelFilesystem) -> str:
-    """ "before" or "after"; raises AssertionError for anything else, or when recovery left something behind."""
+    """Say "before" or "after"; raises AssertionError for anything else, or when recovery left something behind."""
     now = files_of(disk)
     left = [
         path
