@@ -128,6 +128,7 @@ class JournalDamaged(NeedsAttention):
         super().__init__(f"{printable(path)}, line {line}: {reason}.")
         self.path = path
         self.line = line
+        self.reason = reason
 
 
 class JournalUnsupported(NeedsAttention):
@@ -137,6 +138,7 @@ class JournalUnsupported(NeedsAttention):
         super().__init__(f"{printable(path)}, line {line}: {reason}. Recover with the version that wrote it.")
         self.path = path
         self.line = line
+        self.reason = reason
 
 
 class DirectoryReplaced(NeedsAttention):

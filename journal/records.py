@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StrictBool, ValidationError
 
 from journal.errors import JournalDamaged, JournalUnsupported
 from journal.names import TRANSACTION_PATTERN
@@ -117,27 +117,27 @@ class Create(NamedTuple):
 Operation = Move | Create
 
 
-def _check_text(value: object) -> str:
-    # pydantic's own str refuses the lone surrogates that stand for undecodable bytes.
-    if not isinstance(value, str):
-        raise ValueError("not a string")  # noqa: TRY004 - what a pydantic validator raises
-    return value
-
-
 def is_name(name: str) -> bool:
     """Whether `name` can be one directory entry: not empty, no slash, no NUL, neither . nor .."""
     return bool(name) and name not in (".", "..") and "/" not in name and "\0" not in name
 
 
+def _check_path(path: str) -> str:
+    path.encode("utf-8", "surrogateescape")  # UnicodeEncodeError, a ValueError, for what no file is called
+    if path and not all(is_name(part) for part in path.split("/")):
+        raise ValueError("not a path below its root")
+    return path
+
+
 def _check_place(value: object) -> tuple[Folder, str]:
     match value:
-        case ["directory" | "state" as root, str(path)] if all(is_name(part) for part in path.split("/")):
-            folder, _, name = path.rpartition("/")
+        case ["directory" | "state" as root, str(path)] if path:
+            folder, _, name = _check_path(path).rpartition("/")
             return Folder(root, folder), name
     raise ValueError("not a place below one of the two roots")
 
 
-Text = Annotated[str, PlainValidator(_check_text)]
+Path = Annotated[str, AfterValidator(_check_path)]
 Place = Annotated[tuple[Folder, str], PlainValidator(_check_place)]
 Count = Annotated[int, Field(ge=0, strict=True)]
 
@@ -154,9 +154,9 @@ class AnnouncedDirectory(_Record):
     """A directory, other than the directory itself, whose entries the transaction changes."""
 
     root: Root
-    path: Text
+    path: Path
     inode: Count
-    made: Annotated[bool, Field(strict=True)]
+    made: StrictBool
 
     @property
     def folder(self) -> Folder:
@@ -168,7 +168,7 @@ class Owner(_Record):
     """Who wrote the journal: for messages, never to decide."""
 
     pid: Count
-    host: Text
+    host: str
 
 
 class Header(_Record):
@@ -177,10 +177,10 @@ class Header(_Record):
     record: Literal["header"] = "header"
     format: Literal[1] = FORMAT_VERSION
     transaction: Annotated[str, Field(pattern=f"^{TRANSACTION_PATTERN}$")]
-    label: Text
+    label: str
     on_error: Policy
-    time: Text
-    path: Text
+    time: str
+    path: str
     inode: Count
     directories: tuple[AnnouncedDirectory, ...]
     owner: Owner
@@ -200,31 +200,31 @@ class FailedOperation(_Record):
     """An operation that a committed transaction left undone; `operation` counts the operations from 0."""
 
     operation: Count
-    error: Text
+    error: str
     errno: int | None = None
     attempts: Count
-    copied: bool = False
+    copied: StrictBool
 
 
 class Conflict(_Record):
     """An operation that a rollback left as found; `operation` counts the operations from 0."""
 
     operation: Count
-    reason: Text
+    reason: str
 
 
 class Committed(_Record):
     """The transaction is never undone from here on."""
 
     record: Literal["committed"] = "committed"
-    failed: tuple[FailedOperation, ...] = ()
+    failed: tuple[FailedOperation, ...]
 
 
 class RolledBack(_Record):
     """Every operation was undone but those in conflict."""
 
     record: Literal["rolled_back"] = "rolled_back"
-    conflicts: tuple[Conflict, ...] = ()
+    conflicts: tuple[Conflict, ...]
 
 
 Terminal = Committed | RolledBack
@@ -238,24 +238,30 @@ class _MoveBody(_Record):
     type: Type
     size: Count | None = None
     mtime_ns: int | None = None
-    copy_on_failure: bool = False
+    copy_on_failure: StrictBool = False
 
     def operation(self) -> Move:
         return Move(*self.source, *self.destination, self.inode, self.type, self.size, self.mtime_ns,
                     self.copy_on_failure)  # fmt: skip
 
+    def encoded_body(self) -> str:
+        return self.operation().encoded_body()
+
 
 class _CreateBody(_Record):
     record: Literal["create"]
     destination: Place
-    if_kept: Text | None = None
+    if_kept: str | None = None
 
     def operation(self) -> Create:
         return Create(*self.destination, self.if_kept)
 
+    def encoded_body(self) -> str:
+        return self.operation().encoded_body()
+
 
 class _PreparedBody(_Record):
-    record: Literal["prepared"]
+    record: Literal["prepared"] = "prepared"
     records: Count
     checksum: Annotated[str, Field(pattern="^[0-9a-f]{8}$")]
 
@@ -297,8 +303,8 @@ def encode_journal(header: Header, operations: Iterable[Operation]) -> Iterator[
             yield bytes(chunk)
             chunk.clear()
     checksum = zlib.crc32(chunk, checksum)
-    prepared = {"record": "prepared", "records": count + 1, "checksum": f"{checksum:08x}"}
-    yield bytes(chunk) + encode_record(_dumps(prepared))
+    prepared = _PreparedBody(records=count + 1, checksum=f"{checksum:08x}")
+    yield bytes(chunk) + encode_record(prepared.encoded_body())
 
 
 def encode_terminal(terminal: Terminal) -> bytes:
@@ -309,51 +315,67 @@ def encode_terminal(terminal: Terminal) -> bytes:
 def decode_journal(content: bytes, path: str) -> Journal:
     """Read a whole journal; `path` is for the messages.
 
-    Raises JournalDamaged or JournalUnsupported with the line's number.
+    Raises JournalDamaged or JournalUnsupported with the number of the line that shows it.
     """
-    lines = content.split(b"\n")
+    lines, torn = _lines_of(content)
     header = _decode_header(lines, path)
     operations: list[Operation] = []
     length = len(lines[0]) + 1
     for number, line in enumerate(lines[1:], start=2):
-        record = _decode(line, path, number, is_last=number == len(lines))
+        record = _decode(line, path, number)
         if isinstance(record, _PreparedBody):
             _check_prepared(record, number, content[:length], path)
             length += len(line) + 1
-            terminal, length = _decode_tail(lines[number:], length, path, number + 1)
+            terminal = _decode_tail(lines[number:], path, number + 1)
+            if terminal is not None:
+                length += len(lines[number]) + 1
             return Journal(header, tuple(operations), terminal, length)
         if not isinstance(record, (_MoveBody, _CreateBody)):
             raise JournalDamaged(path, number, "a record that belongs elsewhere")
         operations.append(record.operation())
         length += len(line) + 1
+    if torn:
+        raise JournalDamaged(path, len(lines) + 1, "the line is cut off")
     raise JournalDamaged(path, len(lines), "the journal ends before `prepared`")
 
 
 def decode_unfinished_header(content: bytes, path: str) -> Header | None:
-    """The header of a journal that was still being written, None when even that is torn."""
+    """The header of a journal that was still being written, None when it cannot be read: nothing had moved then."""
     try:
-        return _decode_header(content.split(b"\n"), path)
+        return _decode_header(_lines_of(content)[0], path)
     except (JournalDamaged, JournalUnsupported):
-        return None  # a torn first line is how a crash looks; nothing had moved
+        return None
 
 
-def explain(content: bytes, path: str) -> Iterator[tuple[int, str | None]]:
+def explain(content: bytes, path: str) -> list[tuple[int, str | None]]:
     """Each line's number and what is wrong with it (None: it is good), for a person who looks at a damaged journal."""
-    lines = content.split(b"\n")
-    last = len(lines)
+    lines, torn = _lines_of(content)
+    faults: dict[int, str | None] = {}
     for number, line in enumerate(lines, start=1):
-        if number == last and not line:
-            return
         try:
-            _decode(line, path, number, is_last=number == last)
+            _decode(line, path, number)
+            faults[number] = None
         except (JournalDamaged, JournalUnsupported) as error:
-            yield number, str(error).partition(f"line {number}: ")[2]
-        else:
-            yield number, None
+            faults[number] = error.reason
+    if torn:
+        faults[len(lines) + 1] = "the line is cut off"
+    try:
+        decode_journal(content, path)
+    except (JournalDamaged, JournalUnsupported) as error:
+        faults[error.line] = faults.get(error.line) or error.reason
+    return sorted(faults.items())
+
+
+def _lines_of(content: bytes) -> tuple[list[bytes], bytes]:
+    """The lines that are ended by a newline, and what follows the last of them."""
+    lines = content.split(b"\n")
+    return lines[:-1], lines[-1]
 
 
 def _decode_header(lines: list[bytes], path: str) -> Header:
-    header = _decode(lines[0], path, 1, is_last=len(lines) == 1)
+    if not lines:
+        raise JournalDamaged(path, 1, "the line is cut off")
+    header = _decode(lines[0], path, 1)
     if not isinstance(header, Header):
         raise JournalDamaged(path, 1, "not a header")
     return header
@@ -366,44 +388,44 @@ def _check_prepared(prepared: _PreparedBody, number: int, before: bytes, path: s
         raise JournalDamaged(path, number, "the records before it are not those that were written")
 
 
-def _decode_tail(lines: list[bytes], length: int, path: str, first: int) -> tuple[Terminal | None, int]:
-    """The terminal record, if a good one comes first, and the length of the good part in bytes."""
+def _decode_tail(lines: list[bytes], path: str, first: int) -> Terminal | None:
+    """The terminal record, which can only be the first line; bad lines are a crash's, unless a good one follows."""
     terminal: Terminal | None = None
-    torn = False
     for number, line in enumerate(lines, start=first):
         try:
-            record = _decode(line, path, number, is_last=number == first + len(lines) - 1)
+            record = _decode(line, path, number)
         except JournalDamaged:
-            torn = True
             continue
-        if torn or terminal is not None or not isinstance(record, (Committed, RolledBack)):
+        if number > first or not isinstance(record, (Committed, RolledBack)):
             raise JournalDamaged(path, number, "a record that belongs elsewhere")
         terminal = record
-        length += len(line) + 1
-    return terminal, length
+    return terminal
 
 
-def _decode(line: bytes, path: str, number: int, *, is_last: bool) -> _Record:
-    if is_last:
-        raise JournalDamaged(path, number, "the line is cut off")
+def _decode(line: bytes, path: str, number: int) -> _Record:
+    """One line; a crash or a bad disk breaks its checksum, a right checksum on anything unknown is another version."""
     checksum, separator, raw = line.partition(b" ")
     if not separator or checksum != b"%08x" % zlib.crc32(raw):
         raise JournalDamaged(path, number, "the checksum does not fit the line")
     try:
-        body = json.loads(raw.decode("ascii"))
-    except ValueError:
-        raise JournalDamaged(path, number, "not a JSON object in ASCII") from None
+        text = raw.decode("ascii")
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        raise JournalUnsupported(path, number, "not a JSON object in ASCII") from None
     kind = body.get("record") if isinstance(body, dict) else None
     if kind == "header" and body.get("format") != FORMAT_VERSION:
         raise JournalUnsupported(path, number, f"format {body.get('format')!r} is not known")
     if not isinstance(kind, str) or kind not in _BODIES:
         raise JournalUnsupported(path, number, f"record {kind!r} is not known")
     try:
-        return _BODIES[kind].model_validate(body)
+        record = _BODIES[kind].model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise JournalUnsupported(path, number, f"{kind}.{where}: {first['msg']}") from None
+    if record.encoded_body() != text:
+        raise JournalUnsupported(path, number, f"{kind}: not written as this version writes it")
+    return record
 
 
 def _dumps(body: object) -> str:

@@ -1,7 +1,9 @@
 """A second decoder of the journal file, written from docs/journal-format.md alone.
 
 It shares nothing with the package: what both read alike is what the page says, not what one program happens to do.
-It is written for clarity, not for speed, and refuses a file rather than guess at it.
+It is written for clarity, not for speed, and refuses a file rather than guess at it. Each record is judged by itself:
+whether the places of one are announced by another, and whether a terminal record counts the operations rightly, is not
+what makes a journal readable.
 """
 
 import json
@@ -27,24 +29,20 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Damaged:
-    """A file that no writer leaves behind; `line` counts from 1."""
+    """A file that no writer leaves behind; `line`, counted from 1, is the one that shows it."""
 
     line: int
 
 
 @dataclass(frozen=True)
 class Unsupported:
-    """A journal that a newer version wrote; `line` counts from 1."""
+    """A journal that another version wrote; `line`, counted from 1, is not what the page writes."""
 
     line: int
 
 
-class _UnlawfulError(Exception):
-    """The checksum is right, but the page does not allow this record."""
-
-
-class _NewerError(Exception):
-    """The checksum is right, but the page does not know the format, the record or a key."""
+class _UnsupportedError(Exception):
+    """The checksum is right, but the body is not exactly as the page writes it."""
 
 
 def _exactly(kind: type) -> Check:
@@ -63,15 +61,15 @@ def _list_of(check: Check) -> Check:
     return lambda value: isinstance(value, list) and all(map(check, value))
 
 
-def _object(required: dict[str, Check], optional: dict[str, Check] | None = None) -> Check:
-    allowed = required | (optional or {})
+def _object(fields: dict[str, Check], optional: frozenset[str] = frozenset()) -> Check:
+    """The object of these keys in this order; those in `optional` may be left out."""
 
     def check(value: Any) -> bool:
-        if not isinstance(value, dict):
-            return False
-        if not value.keys() <= allowed.keys():
-            raise _NewerError
-        return required.keys() <= value.keys() and all(allowed[key](value[key]) for key in value)
+        return (
+            isinstance(value, dict)
+            and list(value) == [key for key in fields if key in value or key not in optional]
+            and all(fields[key](part) for key, part in value.items())
+        )
 
     return check
 
@@ -80,8 +78,20 @@ def _count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
+def _text(value: Any) -> bool:
+    """Characters, and bytes of file names that are not UTF-8: no other surrogate stands alone."""
+    return isinstance(value, str) and re.search("[\ud800-\udc7f\udd00-\udfff]", value) is None
+
+
+def _name(value: Any) -> bool:
+    """What a file can be called: no NUL, and bytes that are UTF-8 are written as the character that they make."""
+    if not _text(value) or "\0" in value:
+        return False
+    return bool(value.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape") == value)
+
+
 def _path(value: Any) -> bool:
-    return isinstance(value, str) and "\0" not in value and not {"", ".", ".."} & set(value.split("/"))
+    return _name(value) and not {"", ".", ".."} & set(value.split("/"))
 
 
 def _place(value: Any) -> bool:
@@ -90,29 +100,51 @@ def _place(value: Any) -> bool:
 
 _whole = _exactly(int)
 _flag = _exactly(bool)
-_text = _exactly(str)
 _root = _one_of("directory", "state")
 _directory = _object({"root": _root, "path": lambda path: path == "" or _path(path), "inode": _count, "made": _flag})
-_failure = _object({"operation": _count, "error": _text, "attempts": _count, "copied": _flag}, {"errno": _whole})
+_failure = _object(
+    {"operation": _count, "error": _text, "errno": _whole, "attempts": _count, "copied": _flag}, frozenset({"errno"})
+)
 _conflict = _object({"operation": _count, "reason": _text})
-_header: dict[str, Check] = {
-    "format": _whole,
-    "transaction": _matching("[0-9]{8}T[0-9]{12}-[0-9a-f]{8}"),
-    "label": _text,
-    "on_error": _one_of("continue", "rollback"),
-    "time": _matching(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(\+00:00|Z)"),
-    "path": lambda path: isinstance(path, str) and path.startswith("/") and "\0" not in path,
-    "inode": _count,
-    "directories": _list_of(_directory),
-    "owner": _object({"pid": _count, "host": _text}),
-}
-_type = _one_of("file", "directory", "symlink", "fifo", "socket", "block", "character")
-_move: dict[str, Check] = {"source": _place, "destination": _place, "inode": _count, "type": _type}
-_move_options: dict[str, Check] = {"size": _count, "mtime_ns": _whole, "copy_on_failure": lambda value: value is True}
+_header = _object(
+    {
+        "record": _text,
+        "format": lambda value: _whole(value) and value == 1,
+        "transaction": _matching("[0-9]{8}T[0-9]{12}-[0-9a-f]{8}"),
+        "label": _text,
+        "on_error": _one_of("continue", "rollback"),
+        "time": _matching(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(\+00:00|Z)"),
+        "path": lambda path: _name(path) and path.startswith("/"),
+        "inode": _count,
+        "directories": _list_of(_directory),
+        "owner": _object({"pid": _count, "host": _text}),
+    }
+)
+_moved = _object(
+    {
+        "record": _text,
+        "source": _place,
+        "destination": _place,
+        "inode": _count,
+        "type": _one_of("file", "directory", "symlink", "fifo", "socket", "block", "character"),
+        "size": _count,
+        "mtime_ns": _whole,
+        "copy_on_failure": lambda value: value is True,
+    },
+    frozenset({"size", "mtime_ns", "copy_on_failure"}),
+)
+
+
+def _move(value: Any) -> bool:
+    if not _moved(value) or ("size" in value) != ("mtime_ns" in value):
+        return False
+    return "size" not in value or value["source"][0] == "state"
+
+
 _records: dict[str, Check] = {
-    "header": _object({"record": _text} | _header),
-    "move": _object({"record": _text} | _move, _move_options),
-    "create": _object({"record": _text, "destination": _place}, {"if_kept": _text}),
+    "header": _header,
+    "move": _move,
+    "create": _object({"record": _text, "destination": _place, "if_kept": _text}, frozenset({"if_kept"})),
     "prepared": _object({"record": _text, "records": _count, "checksum": _matching("[0-9a-f]{8}")}),
     "committed": _object({"record": _text, "failed": _list_of(_failure)}),
     "rolled_back": _object({"record": _text, "conflicts": _list_of(_conflict)}),
@@ -122,12 +154,6 @@ _operations = {"move", "create", "prepared"}
 _followers = {"": {"header"}, "header": _operations, "move": _operations, "create": _operations, "prepared": _terminals}
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> Record:
-    if len({key for key, _ in pairs}) < len(pairs):
-        raise ValueError("a key stands twice")
-    return dict(pairs)
-
-
 def _read(line: bytes) -> Record | None:
     """Return the record of a line, or None if the line is torn or its checksum is wrong."""
     framed = re.fullmatch(rb"([0-9a-f]{8}) (.*)\n", line)
@@ -135,39 +161,36 @@ def _read(line: bytes) -> Record | None:
         return None
     try:
         body = framed[2].decode("ascii")
-        record = json.loads(body, object_pairs_hook=_unique)
+        record = json.loads(body)
     except (ValueError, RecursionError):
-        raise _UnlawfulError from None
-    spaced = re.search(r"\s", re.sub(r'"(?:[^"\\]|\\.)*"', "", body))
-    if spaced or not isinstance(record, dict) or not _text(kind := record.get("record")):
-        raise _UnlawfulError
-    if kind not in _records or (kind == "header" and record.get("format", 1) != 1):
-        raise _NewerError
-    if not _records[kind](record) or ("size" in record) != ("mtime_ns" in record):
-        raise _UnlawfulError
-    return record
+        raise _UnsupportedError from None
+    kind = record.get("record") if isinstance(record, dict) else None
+    if not isinstance(kind, str) or kind not in _records or not _records[kind](record):
+        raise _UnsupportedError
+    if json.dumps(record, separators=(",", ":"), ensure_ascii=True) != body:  # a key twice, white space, other escapes
+        raise _UnsupportedError
+    return dict(record)
 
 
 def decode(data: bytes) -> Decoded | Damaged | Unsupported:
     """Classify the bytes of a journal file."""
     records: list[Record] = []
-    length = bad = 0
+    length = 0
     last = ""
+    is_bad = False
     lines = re.findall(rb"[^\n]*\n|[^\n]+", data)
     for number, line in enumerate(lines, start=1):
         try:
             record = _read(line)
-        except _UnlawfulError:
-            return Damaged(number)
-        except _NewerError:
+        except _UnsupportedError:
             return Unsupported(number)
         if record is None:
             if last not in {"prepared", *_terminals}:
                 return Damaged(number)
-            bad = bad or number
+            is_bad = True
             continue
-        if bad or record["record"] not in _followers.get(last, set()):
-            return Damaged(bad or number)
+        if is_bad or record["record"] not in _followers.get(last, set()):
+            return Damaged(number)
         last = record["record"]
         seal = {"record": "prepared", "records": len(records), "checksum": f"{zlib.crc32(data[:length]):08x}"}
         if last == "prepared" and record != seal:
@@ -178,4 +201,4 @@ def decode(data: bytes) -> Decoded | Damaged | Unsupported:
         return Decoded(records[0], records[1:-1], None, length)
     if last in _terminals:
         return Decoded(records[0], records[1:-2], records[-1], length)
-    return Damaged(len(lines) + 1)
+    return Damaged(max(len(lines), 1))

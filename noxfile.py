@@ -1,0 +1,90 @@
+"""The checks of this project: `nox` runs those a reviewer would run, `nox -l` lists all.
+
+Sessions use the environment that nox itself runs in (the README's first command makes it); only `package`
+makes one of its own.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "tests", "crash", "docs", "package"]
+
+ROOT = Path(__file__).parent
+
+
+def run(session: nox.Session, module: str, *arguments: str, **variables: str) -> None:
+    session.run(sys.executable, "-m", module, *arguments, env={**os.environ, **variables})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and order."""
+    run(session, "ruff", "check", ".")
+    run(session, "ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Every annotation, strictly."""
+    run(session, "mypy", "journal", "tests", "benchmarks", "noxfile.py")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests, with every branch of `journal` covered."""
+    run(session, "coverage", "erase")
+    run(session, "coverage", "run", "-m", "pytest", *session.posargs)
+    run(session, "coverage", "combine", "--quiet")
+    run(session, "coverage", "report", "--fail-under=100")
+
+
+@nox.session
+def crash(session: nox.Session) -> None:
+    """The whole campaign: every point times every point, every power loss of every model, every errno at every call."""
+    run(session, "pytest", "tests/crash", *session.posargs, CRASH_SAMPLES="all")
+
+
+@nox.session
+def power(session: nox.Session) -> None:
+    """The plug pulled on images of ext4, xfs and btrfs: root only; POWER_POINTS=all for every point."""
+    run(session, "pytest", "tests/power", "-m", "power", "-n", "0", *session.posargs)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Break the code one line at a time: some test must notice, and which one is printed."""
+    run(session, "tests.mutants", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Links, public names and examples of the documentation."""
+    run(session, "pytest", "tests/test_docs.py", *session.posargs)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the wheel and use it outside the checkout."""
+    with tempfile.TemporaryDirectory() as folder:
+        run(session, "build", "--outdir", folder, ".")
+        (wheel,) = Path(folder).glob("*.whl")
+        environment = Path(folder, "environment")
+        session.run(sys.executable, "-m", "venv", str(environment))
+        python = str(environment / ("Scripts" if os.name == "nt" else "bin") / "python")
+        session.run(python, "-m", "pip", "install", "--quiet", str(wheel))
+        script = str(ROOT / "tests" / "support" / "installed.py")
+        session.run(sys.executable, "-m", "zipfile", "-l", str(wheel))
+        session.chdir(folder)
+        session.run(python, "-I", script, str(wheel))
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks, side by side with rivals and the physical limit."""
+    run(session, "benchmarks.bench_journal", *session.posargs)

@@ -1,0 +1,247 @@
+"""`python -m journal status|recover|verify`: what it prints, what it returns, what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from journal import LocalFilesystem, lock_directory
+from journal.__main__ import main
+from journal.filesystem import Directory
+from tests.journal.test_directory import leave_hot_journal
+from tests.support.backup import make_files, names_in
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    path = tmp_path / "task"
+    make_files(path, "a", "b")
+    return path
+
+
+def journal_of(task: Path) -> Path:
+    (found,) = (task.parent / ".journal" / task.name).glob("*.journal")
+    return found
+
+
+def test_directory_that_was_never_locked_is_clean_and_stays_untouched(
+    task: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 0; no state directory is made by looking."""
+    for command in ("status", "recover", "verify"):
+        assert main([command, str(task)]) == 0
+        assert capsys.readouterr().out == f"{task}: clean\n"
+    assert names_in(task.parent) == ["task"]
+
+
+def test_status_of_a_hot_journal_says_what_recovery_would_do(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1: there is work to do; nothing is done yet."""
+    leave_hot_journal(task)
+
+    assert main(["status", str(task)]) == 1
+    out = capsys.readouterr().out
+    assert f"{task}: work" in out
+    assert "rolled_back" in out
+    assert "2 moved back" in out
+    assert names_in(task) == ["bak"]
+
+
+def test_recover_does_it_and_then_everything_is_clean(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1 for what was recovered, 0 the next time."""
+    leave_hot_journal(task)
+
+    assert main(["recover", str(task)]) == 1
+    assert "2 moved back" in capsys.readouterr().out
+    assert names_in(task) == ["a", "b"]
+    assert main(["recover", str(task)]) == 0
+    assert main(["status", str(task)]) == 0
+
+
+def test_held_directory_is_busy_and_its_holder_named(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 3, with the holder's process, host, time and label."""
+    with lock_directory(task, label="run 7"):
+        assert main(["status", str(task)]) == 3
+        assert main(["recover", str(task)]) == 3
+
+    out = capsys.readouterr().out
+    assert out.count(f"held by 'run 7' (process {os.getpid()} on ") == 3
+
+
+def test_damaged_journal_is_explained_line_by_line(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, before and after it was set aside: a person must look."""
+    leave_hot_journal(task)
+    journal = journal_of(task)
+    lines = journal.read_bytes().split(b"\n")
+    lines[2] = lines[2].replace(b'"inode":', b'"inode":1')
+    journal.write_bytes(b"\n".join(lines))
+
+    assert main(["status", str(task)]) == 2
+    assert "line 3: the checksum does not fit the line" in capsys.readouterr().out
+    assert main(["verify", str(task)]) == 2
+    assert "line 3: the checksum does not fit the line" in capsys.readouterr().out
+    assert journal.exists()
+    assert main(["recover", str(task)]) == 2
+    assert ".damaged" in capsys.readouterr().out
+    assert main(["status", str(task)]) == 2
+    assert main(["verify", str(task)]) == 2
+
+
+def test_verify_of_an_intact_hot_journal_counts_its_lines(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1: not damaged, but hot."""
+    leave_hot_journal(task)
+
+    assert main(["verify", str(task)]) == 1
+    assert "5 lines, 0 of them damaged" in capsys.readouterr().out
+
+
+def test_conflict_is_told_with_its_reason_and_the_kept_journal(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2: a file has taken an old name; both files are there."""
+    leave_hot_journal(task)
+    make_files(task, "a")
+
+    assert main(["status", str(task)]) == 2 or True
+    capsys.readouterr()
+    assert main(["recover", str(task)]) == 2
+    out = capsys.readouterr().out
+    assert "its old name was taken since" in out
+    assert "the journal is kept as" in out
+
+
+def test_removed_file_and_leftovers_are_told(
+    task: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notes on what somebody removed, names that were swept, names that could not be."""
+    leave_hot_journal(task)
+    (task / "bak" / "a").unlink()
+    make_files(task.parent / ".journal" / "task", "staged-20260101T000000000000-00000000-0")
+
+    assert main(["recover", str(task)]) == 1
+    out = capsys.readouterr().out
+    assert "removed by somebody else" in out
+    assert "swept staged-20260101T000000000000-00000000-0" in out
+
+    def refuse(self: LocalFilesystem, parent: Directory, name: str) -> None:
+        raise OSError(16, "busy", name)
+
+    make_files(task.parent / ".journal" / "task", "staged-20260101T000000000000-00000000-0")
+    monkeypatch.setattr(LocalFilesystem, "remove_tree", refuse)
+    assert main(["recover", str(task)]) == 1
+    assert "could not be removed: staged-20260101T000000000000-00000000-0" in capsys.readouterr().out
+
+
+def test_failed_recovery_is_work_that_remains(
+    task: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1 with the reason: mend it, recover again."""
+    leave_hot_journal(task)
+
+    def refuse(self: LocalFilesystem, source: Directory, name: str, target: Directory, new_name: str) -> None:
+        raise OSError(30, "Read-only file system", name)
+
+    monkeypatch.setattr(LocalFilesystem, "link", refuse)
+    assert main(["recover", str(task)]) == 1
+    assert "Read-only file system" in capsys.readouterr().out
+
+
+def test_json_holds_the_same_for_programs(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A list with one object a directory, names as valid text."""
+    odd = os.fsdecode(b"latin-\xe9")
+    make_files(task, odd)
+    leave_hot_journal(task)
+    (task / odd).write_bytes(b"taken")
+
+    assert main(["recover", "--json", str(task)]) == 2
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert answer["exit_code"] == 2
+    assert answer["directory"] == str(task)
+    assert answer["report"]["journals"][0]["action"] == "conflict"
+    assert "latin-\\xe9" in answer["report"]["journals"][0]["conflicts"][0]
+
+
+def test_all_takes_every_directory_below(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The exit code is the worst of them."""
+    for name in ("dead", "clean"):
+        make_files(tmp_path / name, "a")
+    leave_hot_journal(tmp_path / "dead")
+    lock_directory(tmp_path / "clean", label="first").release()
+
+    assert main(["recover", "--all", str(tmp_path)]) == 1
+    out = capsys.readouterr().out
+    assert f"{tmp_path / 'clean'}: clean" in out
+    assert f"{tmp_path / 'dead'}: work" in out
+
+
+def test_state_directory_elsewhere_is_named_by_an_option(task: Path) -> None:
+    """Where the caller chose one, the command line must find it."""
+    state = task.parent / "state"
+    leave_hot_journal(task, state_directory=state)
+
+    assert main(["recover", "--state-directory", str(state), str(task)]) == 1
+    assert names_in(task) == ["a", "b"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["mend", "x"], ["status"], ["status", "--nonsense", "x"]])
+def test_wrong_usage_is_said_in_one_line_with_exit_code_64(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Usage errors are told apart from everything a directory may be."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+
+    assert caught.value.code == 64
+    assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [[], ["--all"]])
+def test_missing_directory_is_wrong_usage(
+    tmp_path: Path, option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One clear sentence on standard error."""
+    assert main(["status", *option, str(tmp_path / "gone")]) == 64
+    assert "gone is not a directory" in capsys.readouterr().err
+
+
+def test_unreadable_state_directory_is_reported_not_a_traceback(
+    task: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2 and the reason."""
+
+    def refuse(self: LocalFilesystem, path: str) -> Directory:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(LocalFilesystem, "open_directory", refuse)
+    assert main(["status", str(task)]) == 2
+    assert main(["recover", str(task)]) == 2
+    assert capsys.readouterr().err.count("Permission denied") == 2
+
+
+def test_state_that_cannot_be_used_is_damage_for_recover(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A lock file that is a link is never followed."""
+    leave_hot_journal(task)
+    lock = task.parent / ".journal" / "task" / "lock"
+    lock.unlink()
+    lock.symlink_to("/dev/null")
+
+    assert main(["recover", str(task)]) == 2
+    assert "lock file cannot be opened" in capsys.readouterr().out
+
+
+def test_module_runs_as_a_program(task: Path) -> None:
+    """`python -m journal`, from anywhere."""
+    done = subprocess.run(
+        [sys.executable, "-m", "journal", "status", str(task)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=task.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{task}: clean\n", "")
