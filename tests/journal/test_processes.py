@@ -78,10 +78,10 @@ def test_process_killed_at_random_times_never_loses_a_file(
     tmp_path: Path, victims: list[subprocess.Popen[str]]
 ) -> None:
     """Killed while it backs up and writes again, over and over: every name is in place or in a backup, whole."""
-    task = tmp_path / "task"
-    make_files(task, *FILES)
     chosen = random.Random(SEED)
-    for _ in range(KILLS):
+    for number in range(KILLS):
+        task = tmp_path / f"task_{number}"
+        make_files(task, *FILES)
         victim = start(BACK_UP_FOR_EVER, task, *FILES)
         victims.append(victim)
         assert victim.stdout is not None
@@ -95,7 +95,7 @@ def test_process_killed_at_random_times_never_loses_a_file(
         assert inodes_below(task) == before, f"CRASH_SEED={SEED}"
         assert len(files_below(task)) == len(before), f"a file has two names, CRASH_SEED={SEED}"
         assert set(FILES) <= {file.name for file in files_below(task)}, f"CRASH_SEED={SEED}"
-        assert not [name for name in names_in(tmp_path / ".journal" / "task") if "journal" in name[-8:]]
+        assert not [name for name in names_in(tmp_path / ".journal" / task.name) if "journal" in name[-8:]]
         for backup in task.glob("bak*"):
             left = set(names_in(backup)) - {"backup_info.json"}
             assert not left or "backup_info.json" in names_in(backup), f"{backup} is half a backup"
