@@ -12,7 +12,7 @@ import pytest
 from journal import JournalError, OutcomeUnknown, RollbackIncomplete, TransactionFailed
 from journal.filesystem import Filesystem
 from journal.names import PROBE
-from tests.crash.campaign import before, calls_of, fail_at, recover, sample
+from tests.crash.campaign import before, calls_of, fail_at, recover, run_until, sample
 from tests.support.model_filesystem import Hook, ModelFilesystem
 from tests.support.scenarios import BACKUP, PUBLISH, SCENARIOS, Scenario, assert_nothing_lost, files_of, lock, verdict
 
@@ -297,13 +297,63 @@ def _sync_calls(run: Callable[[Filesystem], None], disk: ModelFilesystem) -> int
 
 @pytest.mark.parametrize(
     ("scenario", "expected"),
-    [("backup-1", 8), ("backup-2", 8), ("publish-2", 5 + 3), ("publish-1-keep", 5 + 2), ("restore-1", 8 + 1)],
+    [
+        ("backup-1", 8),
+        ("backup-2", 8),
+        ("backup-2-copy", 8 + 1),
+        ("publish-2", 5 + 3),
+        ("publish-1-keep", 5 + 2),
+        ("restore-1", 8 + 1),
+    ],
 )
 def test_number_of_syncs_is_constant(scenario: str, expected: int) -> None:
     """I7: 8 for a backup, 4 or 5 for a publish and 8 for a restore, and one a staged file; 3 more at first use."""
     chosen = next(candidate for candidate in SCENARIOS if candidate.name == scenario)
 
     assert _sync_calls(chosen.run, chosen.disk()) == expected + 3
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_every_failed_sync_of_a_recovery_is_reported(scenario: Scenario) -> None:
+    """I8, I10: no sync is taken for granted, whether there is much to undo or nothing."""
+    for call in range(len(calls_of(scenario))):
+        dead = run_until(scenario, call)
+        verbs: list[str] = []
+        trial = dead.clone()
+        trial.on_call = lambda number, verb, name, verbs=verbs: verbs.append(verb)  # type: ignore[misc]
+        recover(trial)
+        for number, verb in enumerate(verbs):
+            if verb.startswith("sync"):
+                again = dead.clone()
+                again.on_call = fail_at(number, errno.EIO)
+                with pytest.raises(JournalError):
+                    recover(again)
+
+
+def test_recovery_syncs_what_it_found_before_it_acts_and_what_it_did_before_it_says_so() -> None:
+    """I8, I10: journal, state directory; link back, sync, unlink; every announced directory; record; `rolled_back`."""
+    disk = run_until(BACKUP, calls_of(BACKUP).index("unlink f1"))
+    done: list[str] = []
+    disk.on_call = lambda number, verb, name: done.append(f"{verb} {name}" if len(name) < 20 else verb)
+    recover(disk)
+
+    assert done == [
+        "sync_file",  # the journal
+        "sync_directory D",  # the state directory
+        "link f0",
+        "sync_directory D",
+        "unlink f1",
+        "unlink f0",
+        "sync_directory D",
+        "sync_directory D",
+        "sync_directory bak",
+        "remove_directory bak",
+        "sync_directory D",
+        "write_at",
+        "write",
+        "sync_file",
+        "unlink",
+    ]
 
 
 def test_publish_into_free_names_takes_four_syncs() -> None:

@@ -251,10 +251,11 @@ def test_full_disk_while_finishing_a_committed_journal_leaves_the_outcome_unknow
 
 def test_torn_commit_record_does_not_glue_itself_to_the_next_record(task: Path) -> None:
     """The torn tail is cut off before `rolled_back` is written, and never settles."""
-    from journal.records import Committed, decode_journal, encode_terminal
+    from journal.records import Committed, FailedOperation, decode_journal, encode_terminal
 
     journal = journal_of(task)
-    journal.write_bytes(journal.read_bytes() + encode_terminal(Committed(failed=()))[:20])
+    failed = FailedOperation(operation=0, error="no " * 100, attempts=1, copied=False)
+    journal.write_bytes(journal.read_bytes() + encode_terminal(Committed(failed=(failed,)))[:300])
 
     class Stop(BaseException):
         pass

@@ -11,6 +11,7 @@ synced when. `power_losses` then gives every durable state that a kind of file s
 File content is apart from all of them: what was not synced may be kept, lost or torn.
 Inode numbers are reused as soon as they are free, as ext4 does.
 
+Names in `immovable` can be neither linked nor renamed, as immutable files.
 Calls that change something are counted; `on_call` sees each before it happens and may raise, to die or to fail,
 or do what a stranger would do. After `Died` every further call dies too: a dead process runs no `finally`.
 """
@@ -68,6 +69,7 @@ class ModelFilesystem:
         self.on_call: Hook | None = None
         self.calls = 0
         self.syncs = 0
+        self.immovable: frozenset[str] = frozenset()
         self._is_dead = False
         self._clock = 0
         self._base: dict[int, dict[str, int]] = {2: {}}
@@ -133,6 +135,7 @@ class ModelFilesystem:
         other._log = list(self._log)
         other._forced, other._synced_at = self._forced, dict(self._synced_at)
         other._clock = self._clock
+        other.immovable = self.immovable
         return other
 
     def power_losses(self, model: str) -> Iterator[ModelFilesystem]:
@@ -200,6 +203,7 @@ class ModelFilesystem:
             else:
                 other.nodes[number] = Node(node.type, self._surviving_content(node, keep), mtime_ns=node.mtime_ns)
         other._clock = self._clock + 1
+        other.immovable = self.immovable
         other.sync_all()
         return other
 
@@ -275,7 +279,7 @@ class ModelFilesystem:
     def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
         self._call("link", name)
         node = self._node(source, name)
-        if node.type == "directory":
+        if node.type == "directory" or name in self.immovable:
             raise _error(errno.EPERM, name)
         self._refuse_taken(target, new_name)
         self._change(Change(target.inode, new_name, self._of(source).entries[name]))
@@ -283,6 +287,8 @@ class ModelFilesystem:
     def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
         self._call("rename", name)
         self._node(source, name)
+        if name in self.immovable:
+            raise _error(errno.EPERM, name)
         self._refuse_taken(target, new_name)
         number = self._of(source).entries[name]
         self._change(Change(source.inode, name, None), Change(target.inode, new_name, number))

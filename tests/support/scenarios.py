@@ -6,6 +6,7 @@ before, the state after, or neither.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -96,10 +97,11 @@ def assert_nothing_lost(originals: Mapping[str, bytes], disk: ModelFilesystem) -
     assert not missing, f"lost: {missing}"
 
 
-def _backup(count: int) -> Scenario:
+def _backup(count: int, immovable: str = "") -> Scenario:
     names = [f"f{number}" for number in range(count)]
 
     def build(disk: ModelFilesystem) -> None:
+        disk.immovable = frozenset({immovable})
         for name in names:
             disk.put(f"{PATH}/{name}", f"content of {name}".encode())
         disk.put(f"{PATH}/table_list.txt", b"tables")
@@ -117,11 +119,13 @@ def _backup(count: int) -> Scenario:
     def is_after(tree: Tree) -> bool:
         expected = {f"bak/{name}": f"content of {name}".encode() for name in names}
         expected["table_list.txt"] = b"tables"
+        if immovable:
+            expected[immovable] = f"content of {immovable}".encode()
         return {path: content for path, content in tree.items() if path != "bak/info.json"} == expected and bool(
             tree.get("bak/info.json")
         )
 
-    return Scenario(f"backup-{count}", build, run, is_after)
+    return Scenario(f"backup-{count}{'-copy' if immovable else ''}", build, run, is_after)
 
 
 def _publish(count: int, *, keep: bool) -> Scenario:
@@ -201,5 +205,15 @@ PUBLISH_KEEP = _publish(1, keep=True)
 RESTORE = _restore(1)
 DELETE_TREE = _trash_directory()
 
-SCENARIOS = (BACKUP, _backup(1), PUBLISH, PUBLISH_KEEP, RESTORE, DELETE_TREE)
+SCENARIOS: tuple[Scenario, ...] = (
+    BACKUP,
+    _backup(1),
+    _backup(2, immovable="f0"),
+    PUBLISH,
+    PUBLISH_KEEP,
+    RESTORE,
+    DELETE_TREE,
+)
+if os.environ.get("CRASH_SAMPLES") == "all":
+    SCENARIOS += (_backup(3), _publish(3, keep=False), _publish(2, keep=True), _restore(2))
 """DELETE_TREE moves a directory by rename alone, so it relies on the file system's atomic rename (I4's exception)."""

@@ -1,0 +1,353 @@
+"""Break the package one guarantee at a time and see which test notices: `python -m tests.mutants [WORD ...]`.
+
+A mutant that survives means that a guarantee is written down but not tested: exit code 1.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+TESTS = ("tests/crash", "tests/journal")
+
+
+class Edit(NamedTuple):
+    """Replace `old`, which stands exactly once in the module, by `new`."""
+
+    module: str
+    old: str
+    new: str
+
+
+class Mutant(NamedTuple):
+    """What is broken, how, and which tests are asked first."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    ask: str = "crash/test_power_loss.py"
+
+
+def broken(name: str, module: str, old: str, new: str, *, ask: str = "crash/test_power_loss.py") -> Mutant:
+    """A mutant of one edit."""
+    return Mutant(name, (Edit(module, old, new),), ask)
+
+
+RENAME_JOURNAL = "        self._filesystem.rename(self._state, new, self._state, self._journal_name)\n"
+SYNC_NEW_NAMES = """\
+        for folder in sorted({move.destination for move in arrived} | {move.destination for move in renamed}):
+            self.sync(folder)  # I4: the new names are durable before an old one goes
+"""
+UNLINK = "        failed += self._unlink_all(arrived)\n"
+
+MUTANTS = (
+    Mutant(
+        "moves before it announces",
+        (
+            Edit("transaction", RENAME_JOURNAL + "        self._carrier.sync(STATE)\n", ""),
+            Edit(
+                "transaction",
+                '        """Append `committed`; it counts once it is durable."""\n',
+                "        new = self._transaction.id + names.NEW\n" + RENAME_JOURNAL,
+            ),
+        ),
+    ),
+    Mutant(
+        "unlinks before it syncs",
+        (
+            Edit("moves", SYNC_NEW_NAMES, ""),
+            Edit("moves", UNLINK, UNLINK + SYNC_NEW_NAMES),
+        ),
+    ),
+    broken(
+        "forgets the journal though an undo failed",
+        "recovery",
+        "        if failed or errors:\n",
+        "        if False:\n",
+        ask="crash/test_faults.py",
+    ),
+    broken(
+        "removes the journal before it undoes",
+        "recovery",
+        "            journal = self._read()\n            if journal.terminal",
+        "            journal = self._read()\n"
+        "            self._filesystem.unlink(self._state, self._found.name, None)\n"
+        "            if journal.terminal",
+        ask="crash/test_kill.py",
+    ),
+    broken(
+        "undoes oldest first",
+        "playback",
+        "in reversed(moves):",
+        "in moves:",
+        ask="journal/test_playback.py",
+    ),
+    broken(
+        "plans without an updated view",
+        "playback",
+        "            view[source], view[destination] = found, None\n",
+        "            pass\n",
+        ask="journal/test_playback.py",
+    ),
+    broken(
+        "identity is the type alone",
+        "records",
+        "return self.inode == other.inode and self.type == other.type",
+        "return self.type == other.type",
+        ask="journal/test_playback.py",
+    ),
+    broken(
+        "unlinks without a look",
+        "filesystem",
+        "if inode is not None and os.stat(entry, dir_fd=fd, follow_symlinks=False).st_ino != inode:",
+        "if False:",
+        ask="journal/test_filesystem.py",
+    ),
+    broken(
+        "renames over what is there",
+        "filesystem",
+        "        self._exclusive_rename(source, name, target, new_name)\n",
+        "        os.rename(source.at(name), target.at(new_name), src_dir_fd=source.fd, dst_dir_fd=target.fd)\n",
+        ask="journal/test_filesystem.py",
+    ),
+    broken(
+        "trusts that the right file was linked",
+        "moves",
+        "        failed += self._refuse_strangers(arrived, renamed)\n",
+        "",
+        ask="journal/test_transaction.py",
+    ),
+    broken(
+        "does not roll back on interrupts",
+        "transaction",
+        "            except BaseException as error:",
+        "            except Exception as error:",
+        ask="crash/test_faults.py",
+    ),
+    broken(
+        "believes a commit record whose sync failed",
+        "recovery",
+        "            self._filesystem.write_at(self._state, self._found.name, offset, line, truncate=False)\n",
+        "            pass\n",
+        ask="crash/test_faults.py",
+    ),
+    broken(
+        "appends to a torn record",
+        "recovery",
+        "encode_terminal(terminal), truncate=True)",
+        "encode_terminal(terminal), truncate=False)",
+        ask="journal/test_recovery.py",
+    ),
+    broken(
+        "does not check what was prepared",
+        "records",
+        '    if prepared.checksum != f"{zlib.crc32(before):08x}":\n',
+        "    if False:\n",
+        ask="journal/test_records.py",
+    ),
+    broken(
+        "sweeps the trash of a journal that was set aside",
+        "recovery",
+        "    owners = {journal.transaction for journal in find_journals(filesystem, state)}\n",
+        "    owners: set[str] = set()\n",
+        ask="crash/test_strangers.py",
+    ),
+    broken(
+        "discards edited publications",
+        "playback",
+        "    if destination_is_a and _was_changed(move, destination):\n",
+        "    if False:\n",
+        ask="journal/test_playback.py",
+    ),
+    broken(
+        "removes a stranger's record",
+        "recovery",
+        "            if self._found.transaction.encode() in self._filesystem.read(directory, name):\n",
+        "            if True:\n",
+        ask="journal/test_recovery.py",
+    ),
+    broken(
+        "removes whatever stands where a copy may be",
+        "recovery",
+        "                and self._filesystem.is_prefix(\n"
+        "                    folders[move.destination], move.destination_name, folders[move.source], move.source_name\n"
+        "                )\n",
+        "",
+        ask="journal/test_recovery.py",
+    ),
+    broken(
+        "starts over an incomplete rollback",
+        "transaction",
+        "        recover(self._filesystem, self._path, self._state, self._rounds)\n        started",
+        "        started",
+        ask="journal/test_directory.py",
+    ),
+    broken(
+        "works without the lock",
+        "directory",
+        "        self._locked._check_held()\n",
+        "",
+        ask="journal/test_directory.py",
+    ),
+    broken(
+        "follows a symbolic link to the lock",
+        "filesystem",
+        'return os.open(path, (flags & ~os.O_CREAT) | getattr(os, "O_NOFOLLOW", 0)',
+        "return os.open(path, (flags & ~os.O_CREAT)",
+        ask="journal/test_lock.py",
+    ),
+    broken("no sync of the journal file", "transaction", "        self._filesystem.sync_file(self._state, new)\n", ""),
+    broken(
+        "no sync of the state directory",
+        "transaction",
+        RENAME_JOURNAL + "        self._carrier.sync(STATE)\n",
+        RENAME_JOURNAL,
+    ),
+    broken(
+        "no sync of the directory that got a backup directory",
+        "transaction",
+        "            self._carrier.sync(DIRECTORY)\n",
+        "            pass\n",
+    ),
+    broken("no sync of the new names", "moves", SYNC_NEW_NAMES, ""),
+    broken(
+        "no sync of the record",
+        "transaction",
+        "                continue\n            self._filesystem.sync_file(self._state, staged)\n            try:\n",
+        "                continue\n            try:\n",
+    ),
+    broken(
+        "no sync of a copy",
+        "transaction",
+        "is what is reported\n        self._filesystem.sync_file(self._state, staged)\n",
+        "is what is reported\n",
+    ),
+    broken(
+        "no last sync of the directories",
+        "transaction",
+        "                self._carrier.sync(folder)  # the caller's",
+        "                pass  # the caller's",
+    ),
+    broken(
+        "no sync of the commit record",
+        "transaction",
+        "            self._filesystem.sync_file(self._state, self._journal_name)\n",
+        "            pass\n",
+    ),
+    broken(
+        "no sync of staged content",
+        "transaction",
+        "                    self._filesystem.sync_file(directory, name)\n",
+        "",
+    ),
+    broken(
+        "no sync on the way to the state directory", "directory", "            _sync_upwards(filesystem, state)\n", ""
+    ),
+    broken(
+        "recovery does not sync the journal it found",
+        "recovery",
+        "        self._filesystem.sync_file(self._state, self._found.name)\n        self._filesystem.sync_directory(self._state)\n        try:",
+        "        self._filesystem.sync_directory(self._state)\n        try:",
+        ask="crash/test_faults.py",
+    ),
+    broken(
+        "recovery does not sync the state directory it found",
+        "recovery",
+        "        self._filesystem.sync_directory(self._state)\n        try:",
+        "        try:",
+        ask="crash/test_faults.py",
+    ),
+    broken(
+        "recovery does not sync every announced directory",
+        "recovery",
+        "            carrier.sync(folder)  # I10",
+        "            pass  # I10",
+        ask="crash/test_faults.py",
+    ),
+    broken(
+        "recovery does not sync what it removed",
+        "recovery",
+        "        for folder in sorted(carrier.unsynced - {STATE}):\n            carrier.sync(folder)\n",
+        "",
+        ask="crash/test_faults.py",
+    ),
+    broken(
+        "recovery does not sync `rolled_back`",
+        "recovery",
+        "journal.length_bytes, terminal)\n                self._filesystem.sync_file(self._state, self._found.name)\n",
+        "journal.length_bytes, terminal)\n",
+        ask="crash/test_faults.py",
+    ),
+    broken(
+        "recovery does not sync a terminal record it found",
+        "recovery",
+        "line, truncate=False)\n            self._filesystem.sync_file(self._state, self._found.name)\n",
+        "line, truncate=False)\n",
+        ask="crash/test_faults.py",
+    ),
+    broken(
+        "a journal is set aside without a sync",
+        "recovery",
+        "        filesystem.sync_directory(state)\n        filesystem.unlink(state, name, None)\n",
+        "        filesystem.unlink(state, name, None)\n",
+        ask="crash/test_faults.py",
+    ),
+)
+
+
+def first_failure(mutant: Mutant) -> str | None:
+    """The first test that fails on the mutant, None when all pass."""
+    with tempfile.TemporaryDirectory() as folder:
+        for part in ("journal", "tests", "docs", "pyproject.toml"):
+            source = ROOT / part
+            copy = shutil.copytree if source.is_dir() else shutil.copy
+            copy(source, Path(folder, part))
+        for edit in mutant.edits:
+            path = Path(folder, "journal", f"{edit.module}.py")
+            text = path.read_text(encoding="utf-8")
+            if text.count(edit.old) != 1:
+                raise SystemExit(
+                    f"mutant {mutant.name!r}: its line stands {text.count(edit.old)} times in {edit.module}.py"
+                )
+            path.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
+        return failure_in(folder, f"tests/{mutant.ask}") or failure_in(folder, *TESTS)
+
+
+def failure_in(folder: str, *tests: str) -> str | None:
+    """The first of the tests that fails in this copy of the project, None when all pass."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *tests, "-x", "-q", "-n0", "-p", "no:randomly", "-p", "no:cacheprovider"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": folder, "JOURNAL_KILLS": "2", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        return None
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    return failed[1] if failed else done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the mutants whose name contains one of the words (default: all)."""
+    chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.name for word in words)]
+    survivors = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for mutant, caught_by in zip(chosen, pool.map(first_failure, chosen), strict=True):
+            print(f"{mutant.name}: {caught_by or 'SURVIVED'}", flush=True)
+            survivors += caught_by is None
+    print(f"{len(chosen) - survivors} of {len(chosen)} mutants caught")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
