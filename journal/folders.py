@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -12,21 +11,12 @@ from journal.filesystem import Directory, Filesystem
 from journal.records import DIRECTORY, STATE, AnnouncedDirectory, Folder, Header
 
 
-class OpenFolders(Mapping[Folder, Directory]):
+class OpenFolders(dict[Folder, Directory]):
     """Folders by name, opened once and closed together; the state directory is the caller's and stays open."""
 
     def __init__(self, filesystem: Filesystem, state: Directory) -> None:
+        super().__init__({STATE: state})
         self._filesystem = filesystem
-        self._open: dict[Folder, Directory] = {STATE: state}
-
-    def __getitem__(self, folder: Folder) -> Directory:
-        return self._open[folder]
-
-    def __iter__(self) -> Iterator[Folder]:
-        return iter(self._open)
-
-    def __len__(self) -> int:
-        return len(self._open)
 
     def __enter__(self) -> Self:
         return self
@@ -34,22 +24,22 @@ class OpenFolders(Mapping[Folder, Directory]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for folder, directory in self._open.items():
+        for folder, directory in self.items():
             if folder != STATE:
                 self._filesystem.close(directory)
 
     def open_root(self, path: str) -> Directory:
         """Open the directory itself."""
-        self._open[DIRECTORY] = self._filesystem.open_directory(path)
-        return self._open[DIRECTORY]
+        self[DIRECTORY] = self._filesystem.open_directory(path)
+        return self[DIRECTORY]
 
     def open(self, folder: Folder) -> Directory:
         """Open a folder below an open root, part by part, following no link."""
-        if folder not in self._open:
+        if folder not in self:
             parent_path, _, name = folder.path.rpartition("/")
             parent = self.open(Folder(folder.root, parent_path))
-            self._open[folder] = self._filesystem.open_subdirectory(parent, name)
-        return self._open[folder]
+            self[folder] = self._filesystem.open_subdirectory(parent, name)
+        return self[folder]
 
     def open_announced(self, path: str, header: Header) -> list[AnnouncedDirectory]:
         """Open what a journal announced, found by inode where it was renamed; returns those that are gone.
@@ -64,14 +54,14 @@ class OpenFolders(Mapping[Folder, Directory]):
             self._filesystem.close(parent)
         if root is None:
             raise DirectoryReplaced(path, header.inode)
-        self._open[DIRECTORY] = root
+        self[DIRECTORY] = root
         gone = []
         for announced in header.directories:
             if announced.folder == STATE:
                 continue
             directory = self._find_announced(announced)
             if directory is not None:
-                self._open[announced.folder] = directory
+                self[announced.folder] = directory
             elif announced.made or announced.root == "state":  # a new state folder may not be durable yet
                 gone.append(announced)
             else:

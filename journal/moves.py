@@ -74,17 +74,17 @@ class Carrier:
         folders, link = self._folders, self._filesystem.link
 
         def first(move: Move) -> None:
-            source, name, destination, new_name, _, kind, *_ = move
-            if kind != "directory":
+            source, destination = folders[move.source], folders[move.destination]
+            if move.type != "directory":
                 try:
-                    link(folders[source], name, folders[destination], new_name)
+                    link(source, move.source_name, destination, move.destination_name)
                 except OSError as error:
                     if error.errno not in NO_HARD_LINK:
                         raise
                 else:
                     arrived.append(move)
                     return
-            self._filesystem.rename(folders[source], name, folders[destination], new_name)
+            self._filesystem.rename(source, move.source_name, destination, move.destination_name)
             renamed.append(move)
 
         def again(move: Move) -> None:
@@ -121,8 +121,8 @@ class Carrier:
         for folder, unconfirmed in by_folder.items():
             directory = self._folders[folder]
             if len(unconfirmed) >= SCAN_FROM:
-                for name, found in self._filesystem.scan(directory):
-                    if name in unconfirmed and unconfirmed[name].inode == found.inode:
+                for name, inode in self._filesystem.scan_inodes(directory):
+                    if name in unconfirmed and unconfirmed[name].inode == inode:
                         del unconfirmed[name]
             for name, move in unconfirmed.items():
                 looked = self._filesystem.look(directory, name)

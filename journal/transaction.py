@@ -6,6 +6,7 @@ The caller holds the directory's lock; `LockedDirectory.transaction` sees to tha
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import socket
@@ -61,11 +62,12 @@ class NewDirectory:
         self.root = root
         self.name = name
         self.next_free = next_free
+        self.folder = Folder(root.root, name)
 
-    @property
-    def folder(self) -> Folder:
-        """Where it is."""
-        return Folder(self.root.root, self.name)
+    def settle(self, name: str) -> None:
+        """Take the name that was free."""
+        self.name = name
+        self.folder = Folder(self.root.root, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +292,8 @@ class Transaction:
     def _declare(self, item: _Declared) -> None:
         self._check_unused()
         _checked(item.name)
-        _checked(item.new_name)
+        if item.new_name is not item.name:
+            _checked(item.new_name)
         self._declared.append(item)
 
     def _trash_directory(self) -> NewDirectory:
@@ -341,7 +344,7 @@ class _Run:
         self._check_names(moves)
         self.moves = self._in_order(moves)
 
-    def _observe(self, declared: Sequence[_Declared]) -> dict[tuple[Folder, str], Identity]:
+    def _observe(self, declared: Sequence[_Declared]) -> dict[Folder, dict[str, Identity]]:
         """What stands under every name that matters; staged files are synced first and looked at closely."""
         wanted: dict[Folder, set[str]] = defaultdict(set)
         for item in declared:
@@ -349,48 +352,54 @@ class _Run:
                 wanted[item.source].add(item.name)
             if isinstance(item.destination, Folder):
                 wanted[item.destination].add(item.new_name)
-        seen = {(item.source, item.name): item.seen for item in declared if item.seen is not None}
+        seen: dict[Folder, dict[str, Identity]] = defaultdict(dict)
         for folder, wanted_names in wanted.items():
             directory = self._folders.open(folder)
-            found = observe(self._filesystem, directory, wanted_names)
-            for name, identity in found.items():
-                if folder.root == "state" and identity.type == "file":
+            seen[folder] = observe(self._filesystem, directory, wanted_names)
+            if folder.root == "state":
+                for name in [name for name, identity in seen[folder].items() if identity.type == "file"]:
                     self._filesystem.sync_file(directory, name)
-                    looked = self._filesystem.look(directory, name)
-                    if looked is not None:
-                        seen[folder, name] = looked
-                else:
-                    seen[folder, name] = Identity(identity.inode, identity.type)
+                    seen[folder].update(observe(self._filesystem, directory, [name]))
         return seen
 
-    def _resolve(self, declared: Sequence[_Declared], seen: dict[tuple[Folder, str], Identity]) -> list[Move]:
-        leaving = {(item.source, item.name) for item in declared}
+    def _resolve(self, declared: Sequence[_Declared], seen: dict[Folder, dict[str, Identity]]) -> list[Move]:
+        leaving: dict[Folder, set[str]] = defaultdict(set)
+        if any(isinstance(item.destination, Folder) for item in declared):
+            for item in declared:
+                leaving[item.source].add(item.name)
         taken: dict[Folder, set[str]] = defaultdict(set)
+        nothing: dict[str, Identity] = {}
         moves = []
         for item in declared:
-            identity = seen.get((item.source, item.name))
+            source, name, asked, new_name, replaced, copy_on_failure, identity = item
+            identity = identity or seen.get(source, nothing).get(name)
             if identity is None:
-                self._refuse(item, FileNotFoundError(2, "there is no such file", item.name))
+                self._refuse(item, FileNotFoundError(errno.ENOENT, "there is no such file", name))
                 continue
-            if identity.type == "directory" and isinstance(item.destination, Folder):
-                raise InvalidOperation(
-                    f"{printable(item.name)} is a directory: it can go only into a directory that the transaction makes"
-                )
-            destination = _folder_of(item.destination)
-            occupant = seen.get((destination, item.new_name))
-            if occupant is not None and (destination, item.new_name) not in leaving:
-                if item.replaced is None:
-                    self._refuse(item, FileExistsError(17, "the name is taken", item.place))
-                    continue
-                kept = _folder_of(item.replaced)
-                kept_name = _take_name(item.new_name, taken[kept])
-                moves.append(Move(destination, item.new_name, kept, kept_name, occupant.inode, occupant.type))
-            new_name = item.new_name
-            if item.destination is self._transaction._trash:
-                new_name = _take_name(new_name, taken[destination])
-            if item.source.root == "directory":  # what is under people's hands may grow while it is moved
-                identity = Identity(identity.inode, identity.type)
-            moves.append(Move(item.source, item.name, destination, new_name, *identity, item.copy_on_failure))
+            if isinstance(asked, NewDirectory):
+                destination = asked.folder
+                if asked is self._transaction._trash:
+                    new_name = _take_name(new_name, taken[destination])
+            else:
+                destination = asked
+                if identity.type == "directory":
+                    raise InvalidOperation(
+                        f"{printable(name)} is a directory: it can go only into a directory that the transaction makes"
+                    )
+                occupant = seen[destination].get(new_name)
+                if occupant is not None and new_name not in leaving[destination]:
+                    if replaced is None:
+                        self._refuse(item, FileExistsError(errno.EEXIST, "the name is taken", item.place))
+                        continue
+                    kept = _folder_of(replaced)
+                    kept_name = _take_name(new_name, taken[kept])
+                    moves.append(Move(destination, new_name, kept, kept_name, occupant.inode, occupant.type))
+            size = mtime_ns = None
+            if source.root == "state":  # what lies in the directory is under people's hands and may grow
+                size, mtime_ns = identity.size, identity.mtime_ns
+            moves.append(
+                Move(source, name, destination, new_name, identity[0], identity[1], size, mtime_ns, copy_on_failure)
+            )
         return moves
 
     def _refuse(self, item: _Declared, error: OSError) -> None:
@@ -400,30 +409,29 @@ class _Run:
 
     def _check_names(self, moves: Sequence[Move]) -> None:
         """I2: no name is left or reached twice."""
-        sources: set[tuple[Folder, str]] = set()
-        destinations = {(file.destination.folder, file.name) for file in self._transaction._files}
-        if len(destinations) < len(self._transaction._files):
-            raise InvalidOperation("Two files are to be created under one name.")
+        left: dict[Folder, set[str]] = defaultdict(set)
+        reached: dict[Folder, set[str]] = defaultdict(set)
+        for file in self._transaction._files:
+            _add_once(reached[file.destination.folder], file.name)
         for move in moves:
-            for place, places in (
-                ((move.source, move.source_name), sources),
-                ((move.destination, move.destination_name), destinations),
-            ):
-                if place in places:
-                    raise InvalidOperation(f"{printable(place[0].place(place[1]))} is named by two operations.")
-                places.add(place)
+            _add_once(left[move.source], move.source_name)
+            _add_once(reached[move.destination], move.destination_name)
 
-    def _in_order(self, moves: Sequence[Move]) -> list[Move]:
+    def _in_order(self, moves: list[Move]) -> list[Move]:
         """Whoever leaves a name goes before whoever takes it; moves into one folder go together (one sync each)."""
-        leaves_for = {(move.source, move.source_name): move.destination for move in moves}
-        sorter: TopologicalSorter[Folder] = TopologicalSorter()
+        destinations = dict.fromkeys(move.destination for move in moves)
+        if len(destinations) < 2 and not any(move.source in destinations for move in moves):
+            return moves
+        leaves_for = {
+            (move.source, move.source_name): move.destination for move in moves if move.source in destinations
+        }
+        needs: dict[Folder, set[Folder]] = {folder: set() for folder in destinations}
         for move in moves:
-            sorter.add(move.destination)
             first = leaves_for.get((move.destination, move.destination_name))
             if first is not None:
-                sorter.add(move.destination, first)
+                needs[move.destination].add(first)
         try:
-            order = {folder: position for position, folder in enumerate(sorter.static_order())}
+            order = {folder: position for position, folder in enumerate(TopologicalSorter(needs).static_order())}
         except CycleError:
             raise InvalidOperation("The moves form a cycle: a name is needed before it is free.") from None
         return sorted(moves, key=lambda move: order[move.destination])
@@ -466,7 +474,7 @@ class _Run:
         parent = self._folders[directory.root]
         asked = directory.name
         for number in range(NEXT_FREE_LIMIT):
-            directory.name = f"{asked}_{number}" if number else asked
+            directory.settle(f"{asked}_{number}" if number else asked)
             try:
                 self._filesystem.make_directory(parent, directory.name, is_private=directory.root == STATE)
             except FileExistsError:
@@ -476,7 +484,7 @@ class _Run:
             self._folders.open(directory.folder)
             self._made.append(self._announced(directory.folder, made=True))
             return
-        raise FileExistsError(17, f"the name and {NEXT_FREE_LIMIT - 1} with a suffix are taken", asked)
+        raise FileExistsError(errno.EEXIST, f"the name and {NEXT_FREE_LIMIT - 1} with a suffix are taken", asked)
 
     def _announced(self, folder: Folder, *, made: bool) -> AnnouncedDirectory:
         inode = self._folders.open(folder).inode
@@ -662,6 +670,12 @@ def _operation_failure(failure: Failure, *, copied: bool) -> OperationFailure:
 
 def _folder_of(destination: Folder | NewDirectory) -> Folder:
     return destination.folder if isinstance(destination, NewDirectory) else destination
+
+
+def _add_once(places: set[str], name: str) -> None:
+    if name in places:
+        raise InvalidOperation(f"{printable(name)} is named by two operations.")
+    places.add(name)
 
 
 def _take_name(name: str, taken: set[str]) -> str:

@@ -439,7 +439,7 @@ def test_contradictory_calls_are_refused_before_anything_is_done(directory: Lock
     backup = transaction.make_directory("bak")
     transaction.create(backup, "info", record)
     transaction.create(backup, "info", record)
-    with pytest.raises(InvalidOperation, match="Two files"):
+    with pytest.raises(InvalidOperation, match="info is named by two"):
         transaction.commit()
     assert names_in(task) == ["a", "b", "c", "other", "sub"]
 

@@ -246,6 +246,10 @@ class ModelFilesystem:
         for name, number in list(self._of(directory).entries.items()):
             yield name, Identity(number, self.nodes[number].type)
 
+    def scan_inodes(self, directory: Directory) -> Iterator[tuple[str, int]]:
+        for name, identity in self.scan(directory):
+            yield name, identity.inode
+
     def read(self, directory: Directory, name: str) -> bytes:
         self._read()
         return self._file(directory, name).content
