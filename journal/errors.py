@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 def printable(name: str) -> str:
     """Return a name as valid text for people: each byte that is not UTF-8 becomes an escape of four characters."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        raw = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        raw = name.encode("utf-8", "backslashreplace")
+    return raw.decode("utf-8", "backslashreplace")
 
 
 class JournalError(Exception):

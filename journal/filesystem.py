@@ -10,6 +10,7 @@ no-replace renames (renameat2 on Linux, renamex_np on macOS, os.rename on Window
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -185,14 +186,14 @@ class LocalFilesystem:
         return Identity(found.st_ino, _type_of(found.st_mode), found.st_size, found.st_mtime_ns)
 
     def scan(self, directory: Directory) -> Iterator[tuple[str, Identity]]:
-        with os.scandir(directory.path if directory.fd is None else directory.fd) as entries:
+        with _entries(directory) as entries:
             for entry in entries:
                 identity = _identity_of(entry)
                 if identity is not None:
                     yield entry.name, identity
 
     def scan_inodes(self, directory: Directory) -> Iterator[tuple[str, int]]:
-        with os.scandir(directory.path if directory.fd is None else directory.fd) as entries:
+        with _entries(directory) as entries:
             for entry in entries:
                 yield entry.name, entry.inode()
 
@@ -371,6 +372,25 @@ def rename_by_link(source: Directory, name: str, target: Directory, new_name: st
     """Rename without replacing by link and unlink: for files only, and cut in between it leaves both names."""
     os.link(source.at(name), target.at(new_name), src_dir_fd=source.fd, dst_dir_fd=target.fd, follow_symlinks=False)
     os.unlink(source.at(name), dir_fd=source.fd)
+
+
+@contextlib.contextmanager
+def _entries(directory: Directory) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """A pass over a directory through a descriptor of its own.
+
+    btrfs shows through an open descriptor only what was there when it was opened or last rewound; os.scandir rewinds
+    the one it is given when it is done, not when it begins.
+    """
+    if directory.fd is None:
+        with os.scandir(directory.path) as entries:
+            yield entries
+        return
+    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory.fd)
+    try:
+        with os.scandir(fd) as entries:
+            yield entries
+    finally:
+        os.close(fd)
 
 
 def _identity_of(entry: os.DirEntry[str]) -> Identity | None:

@@ -120,10 +120,9 @@ class FileLock:
             if lock.fh is not None:
                 lock.fh.close()  # closing does not unlock while the parent has it open; release() would
             return
-        try:
+        with contextlib.suppress(OSError):  # a stale note misleads nobody; the error would hide a worse one
             self._filesystem.unlink(self._state, names.HOLDER, None)
-        finally:
-            lock.release()
+        lock.release()
 
     def _is_current(self, file: IO[bytes]) -> bool:
         try:

@@ -15,12 +15,23 @@ After it, a torn or bad tail is how a crash looks and is ignored, unless a good 
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StrictBool, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
 
 from journal.errors import JournalDamaged, JournalUnsupported
 from journal.names import TRANSACTION_PATTERN
@@ -118,12 +129,21 @@ Operation = Move | Create
 
 
 def is_name(name: str) -> bool:
-    """Whether `name` can be one directory entry: not empty, no slash, no NUL, neither . nor .."""
-    return bool(name) and name not in (".", "..") and "/" not in name and "\0" not in name
+    """Whether `name` can be one directory entry, spelled as the system spells it: no slash, no NUL, not . or .."""
+    return bool(name) and name not in (".", "..") and "/" not in name and "\0" not in name and is_spelled_once(name)
+
+
+def is_spelled_once(text: str) -> bool:
+    """Whether text has the one spelling that the system gives its bytes: surrogates only for what is not UTF-8."""
+    if text.isascii():
+        return True
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape") == text
+    except UnicodeEncodeError:
+        return False
 
 
 def _check_path(path: str) -> str:
-    path.encode("utf-8", "surrogateescape")  # UnicodeEncodeError, a ValueError, for what no file is called
     if path and not all(is_name(part) for part in path.split("/")):
         raise ValueError("not a path below its root")
     return path
@@ -137,6 +157,26 @@ def _check_place(value: object) -> tuple[Folder, str]:
     raise ValueError("not a place below one of the two roots")
 
 
+def _check_text(text: str) -> str:
+    if not is_spelled_once(text):
+        raise ValueError("not text, nor bytes escaped as the system escapes them")
+    return text
+
+
+def _check_absolute(path: str) -> str:
+    if "\0" in path or not re.match(r"/|[A-Za-z]:[\\/]", _check_text(path)):
+        raise ValueError("not an absolute path")
+    return path
+
+
+def _check_time(time: str) -> str:
+    moment = datetime.fromisoformat(time)
+    if moment.utcoffset() != timedelta(0) or moment.isoformat() != time:
+        raise ValueError("not a time in UTC with its offset")
+    return time
+
+
+Text = Annotated[str, AfterValidator(_check_text)]
 Path = Annotated[str, AfterValidator(_check_path)]
 Place = Annotated[tuple[Folder, str], PlainValidator(_check_place)]
 Count = Annotated[int, Field(ge=0, strict=True)]
@@ -168,7 +208,7 @@ class Owner(_Record):
     """Who wrote the journal: for messages, never to decide."""
 
     pid: Count
-    host: str
+    host: Text
 
 
 class Header(_Record):
@@ -177,10 +217,10 @@ class Header(_Record):
     record: Literal["header"] = "header"
     format: Literal[1] = FORMAT_VERSION
     transaction: Annotated[str, Field(pattern=f"^{TRANSACTION_PATTERN}$")]
-    label: str
+    label: Text
     on_error: Policy
-    time: str
-    path: str
+    time: Annotated[str, AfterValidator(_check_time)]
+    path: Annotated[str, AfterValidator(_check_absolute)]
     inode: Count
     directories: tuple[AnnouncedDirectory, ...]
     owner: Owner
@@ -200,17 +240,17 @@ class FailedOperation(_Record):
     """An operation that a committed transaction left undone; `operation` counts the operations from 0."""
 
     operation: Count
-    error: str
+    error: Text
     errno: int | None = None
     attempts: Count
     copied: StrictBool
 
 
 class Conflict(_Record):
-    """An operation that a rollback left as found; `operation` counts the operations from 0."""
+    """What a rollback left as found; `operation` counts from 0, None where a whole directory is meant."""
 
-    operation: Count
-    reason: str
+    operation: Count | None = None
+    reason: Text
 
 
 class Committed(_Record):
@@ -240,6 +280,13 @@ class _MoveBody(_Record):
     mtime_ns: int | None = None
     copy_on_failure: StrictBool = False
 
+    @model_validator(mode="after")
+    def _size_goes_with_time(self) -> Self:
+        is_staged = self.source[0].root == "state"
+        if (self.size is None) != (self.mtime_ns is None) or (self.size is not None and not is_staged):
+            raise ValueError("size and mtime_ns stand together, and only for a file from the state directory")
+        return self
+
     def operation(self) -> Move:
         return Move(*self.source, *self.destination, self.inode, self.type, self.size, self.mtime_ns,
                     self.copy_on_failure)  # fmt: skip
@@ -251,7 +298,7 @@ class _MoveBody(_Record):
 class _CreateBody(_Record):
     record: Literal["create"]
     destination: Place
-    if_kept: str | None = None
+    if_kept: Text | None = None
 
     def operation(self) -> Create:
         return Create(*self.destination, self.if_kept)
@@ -414,14 +461,14 @@ def _decode(line: bytes, path: str, number: int) -> _Record:
         raise JournalUnsupported(path, number, "not a JSON object in ASCII") from None
     kind = body.get("record") if isinstance(body, dict) else None
     if kind == "header" and body.get("format") != FORMAT_VERSION:
-        raise JournalUnsupported(path, number, f"format {body.get('format')!r} is not known")
+        raise JournalUnsupported(path, number, f"format {body.get('format')!a:.40} is not known")
     if not isinstance(kind, str) or kind not in _BODIES:
-        raise JournalUnsupported(path, number, f"record {kind!r} is not known")
+        raise JournalUnsupported(path, number, f"record {kind!a:.40} is not known")
     try:
         record = _BODIES[kind].model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ascii(".".join(str(part) for part in first["loc"]))[1:41].rstrip("'")
         raise JournalUnsupported(path, number, f"{kind}.{where}: {first['msg']}") from None
     if record.encoded_body() != text:
         raise JournalUnsupported(path, number, f"{kind}: not written as this version writes it")

@@ -315,7 +315,7 @@ class _Recovery:
                 if made.root == "directory":
                     carrier.unsynced.add(Folder("directory", made.path.rpartition("/")[0]))
         conflicts += [
-            Conflict(operation=len(judged.operations), reason=f"{made.path} holds files that nobody announced")
+            Conflict(reason=f"{printable(made.path)} holds files that nobody announced")
             for made in staying
             if made.root == "state" and not any(self._is_in(judged, conflict, made) for conflict in conflicts)
         ]
@@ -394,8 +394,7 @@ class _Recovery:
         return conflicts
 
     def _is_in(self, judged: Judged, conflict: Conflict, made: AnnouncedDirectory) -> bool:
-        operation = judged.operations[conflict.operation]
-        return operation.destination == made.folder
+        return conflict.operation is not None and judged.operations[conflict.operation].destination == made.folder
 
     def _report(self, folders: OpenFolders, judged: Judged, conflicts: Sequence[Conflict]) -> JournalReport:
         count = {verdict: sum(undo.verdict is verdict for undo in judged.undos) for verdict in Verdict}

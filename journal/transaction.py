@@ -40,6 +40,7 @@ from journal.records import (
     Policy,
     encode_journal,
     is_name,
+    is_spelled_once,
 )
 from journal.recovery import (
     RecoveryReport,
@@ -179,6 +180,8 @@ class Transaction:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        if not is_spelled_once(label):
+            raise InvalidOperation(f"The label {printable(label)!r} is not text.")
         self._filesystem = filesystem
         self._path = path
         self._state = state
@@ -220,6 +223,8 @@ class Transaction:
         `copy_on_failure` leaves a copy there when a regular file cannot be moved. `seen` is what a scan under this
         lock saw under the name; without it, `commit` looks.
         """
+        if source.root == "state":
+            seen = None  # a staged file's identity has its size and time, read once its content is durable
         self._declare(_Declared(source, name, destination, new_name or name, None, copy_on_failure, seen))
 
     def publish(

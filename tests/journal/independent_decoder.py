@@ -105,7 +105,7 @@ _directory = _object({"root": _root, "path": lambda path: path == "" or _path(pa
 _failure = _object(
     {"operation": _count, "error": _text, "errno": _whole, "attempts": _count, "copied": _flag}, frozenset({"errno"})
 )
-_conflict = _object({"operation": _count, "reason": _text})
+_conflict = _object({"operation": _count, "reason": _text}, frozenset({"operation"}))
 _header = _object(
     {
         "record": _text,

@@ -1202,6 +1202,45 @@ def test_failed_sync_is_raised_and_leaves_no_descriptor_open(
             os.fstat(fd)
 
 
+# ---- descriptors ------------------------------------------------------------------------------------------------
+
+VERBS: dict[str, Callable[[LocalFilesystem, Directory], object]] = {
+    "open_directory": lambda disk, here: disk.close(disk.open_directory(here.path)),
+    "open_subdirectory": lambda disk, here: disk.close(disk.open_subdirectory(here, "sub")),
+    "look": lambda disk, here: disk.look(here, "file"),
+    "scan": lambda disk, here: list(disk.scan(here)),
+    "read": lambda disk, here: disk.read(here, "file"),
+    "is_prefix": lambda disk, here: disk.is_prefix(here, "file", here, "file"),
+    "make_directory": lambda disk, here: disk.make_directory(here, "new", is_private=False),
+    "make_private_directory": lambda disk, here: disk.make_directory(here, "new", is_private=True),
+    "remove_directory": lambda disk, here: disk.remove_directory(here, "sub"),
+    "remove_tree": lambda disk, here: disk.remove_tree(here, "sub"),
+    "link": lambda disk, here: disk.link(here, "file", here, "new"),
+    "rename": lambda disk, here: disk.rename(here, "file", here, "new"),
+    "unlink": lambda disk, here: disk.unlink(here, "file", None),
+    "create": lambda disk, here: disk.create(here, "new", [b"content"]),
+    "copy": lambda disk, here: disk.copy(here, "file", here, "new"),
+    "write_at": lambda disk, here: disk.write_at(here, "file", 0, b"content", truncate=True),
+    "sync_file": lambda disk, here: disk.sync_file(here, "file"),
+    "sync_directory": lambda disk, here: disk.sync_directory(here),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_verb_leaves_a_descriptor_open(disk: LocalFilesystem, here: Directory, verb: str) -> None:
+    """A service that works for weeks must not run out of them."""
+    make_file(path_in(here, "file"))
+    path_in(here, "sub").mkdir()
+    free_before = os.open(os.devnull, os.O_RDONLY)
+    os.close(free_before)
+
+    VERBS[verb](disk, here)
+
+    free_after = os.open(os.devnull, os.O_RDONLY)
+    os.close(free_after)
+    assert free_after == free_before
+
+
 # ---- odd names --------------------------------------------------------------------------------------------------
 
 

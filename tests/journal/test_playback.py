@@ -433,6 +433,19 @@ def test_editors_new_file_that_was_moved_back_is_seen_by_the_older_move() -> Non
     assert [undo.verdict for undo in plan] == [Verdict.MOVE_BACK, Verdict.NAME_TAKEN]
 
 
+def test_what_is_moved_back_is_judged_as_what_it_is() -> None:
+    """I5: a stranger's file that comes back to a name is not taken for the announced one that had it before."""
+    moves = [
+        move_of((ELSEWHERE, "a"), (DIRECTORY, "a"), NEW),
+        move_of((DIRECTORY, "a"), (BACKUP, "a"), NEW),
+    ]
+    disk = {(BACKUP, "a"): OTHER}
+
+    plan = planned(disk, moves, frozenset({BACKUP}))
+
+    assert [undo.verdict for undo in plan] == [Verdict.MOVE_BACK, Verdict.STRANGER]
+
+
 def test_published_file_changed_since_keeps_the_old_one_in_the_trash() -> None:
     """I9: a conflict at the newer move leaves the older one alone too, with its file where it is."""
     _, moves = CHAINS["publish-one"]

@@ -1,0 +1,1 @@
+"""Pulls the plug on real file systems, in images on loop devices."""
