@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 TESTS = ("tests/crash", "tests/journal")
+TIMEOUT_SECONDS = 300
 
 
 class Edit(NamedTuple):
@@ -254,7 +255,8 @@ MUTANTS = (
     broken(
         "recovery does not sync the journal it found",
         "recovery",
-        "        self._filesystem.sync_file(self._state, self._found.name)\n        self._filesystem.sync_directory(self._state)\n        try:",
+        "        self._filesystem.sync_file(self._state, self._found.name)\n"
+        "        self._filesystem.sync_directory(self._state)\n        try:",
         "        self._filesystem.sync_directory(self._state)\n        try:",
         ask="crash/test_faults.py",
     ),
@@ -323,14 +325,18 @@ def first_failure(mutant: Mutant) -> str | None:
 
 def failure_in(folder: str, *tests: str) -> str | None:
     """The first of the tests that fails in this copy of the project, None when all pass."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *tests, "-x", "-q", "-n0", "-p", "no:randomly", "-p", "no:cacheprovider"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": folder, "JOURNAL_KILLS": "2", "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *tests, "-x", "-q", "-n0", "-p", "no:randomly", "-p", "no:cacheprovider"],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": folder, "JOURNAL_KILLS": "2", "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{' '.join(tests)} hangs"
     if done.returncode == 0:
         return None
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)

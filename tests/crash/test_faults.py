@@ -320,7 +320,7 @@ def test_every_failed_sync_of_a_recovery_is_reported(scenario: Scenario) -> None
         dead = run_until(scenario, call)
         verbs: list[str] = []
         trial = dead.clone()
-        trial.on_call = lambda number, verb, name, verbs=verbs: verbs.append(verb)  # type: ignore[misc]
+        trial.on_call = lambda number, verb, name, verbs=verbs: verbs.append(verb)
         recover(trial)
         for number, verb in enumerate(verbs):
             if verb.startswith("sync"):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from journal import (
+    Identity,
     JournalDamaged,
     JournalUnsupported,
     LocalFilesystem,
@@ -186,7 +188,7 @@ def test_leftover_of_an_unfinished_journal_goes_with_its_empty_directory(tmp_pat
         def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
             raise Cut
 
-        def scan(self, directory: Directory) -> object:  # type: ignore[override]
+        def scan(self, directory: Directory) -> Iterator[tuple[str, Identity]]:
             if names_in(directory.path) and any(name.endswith(".new") for name in names_in(directory.path)):
                 raise Cut
             return super().scan(directory)

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,9 @@ def task(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def directory(task: Path) -> LockedDirectory:
-    locked = lock_directory(task, label="test", timeout_seconds=0)
-    yield locked  # type: ignore[misc]
-    locked.release()
+def directory(task: Path) -> Iterator[LockedDirectory]:
+    with lock_directory(task, label="test", timeout_seconds=0) as locked:
+        yield locked
 
 
 def test_backup_moves_every_file_and_leaves_directories(directory: LockedDirectory, task: Path) -> None:
@@ -541,16 +541,9 @@ def test_directory_replaced_between_scan_and_delete_is_renamed_back(directory: L
     """What can only be renamed is checked after the rename, and put back when it is something else."""
     (task / "sub").mkdir()
     transaction = directory.transaction("delete", on_error="continue")
-    transaction._declared.append(
-        transaction._declared.__class__ and _declared_with(transaction, "sub", Identity(1, "directory"))
-    )
+    transaction.move("sub", transaction.make_directory("bak"), seen=Identity(1, "directory"))
     outcome = transaction.commit()
 
     assert len(outcome.failures) == 1
-    assert names_in(task) == ["a", "b", "c", "sub"]
-
-
-def _declared_with(transaction: object, name: str, seen: Identity) -> object:
-    from journal.transaction import _Declared
-
-    return _Declared(Folder("directory"), name, transaction._trash_directory(), name, seen=seen)  # type: ignore[attr-defined]
+    assert names_in(task) == ["a", "b", "bak", "c", "sub"]
+    assert names_in(task / "bak") == []

@@ -760,6 +760,7 @@ def set_immutable(path: str, *, on: bool) -> None:
 
 def stop_writing(disk: Disk) -> None:
     """Let ext4 find an error: mounted with errors=remount-ro it gives up its journal and refuses every write."""
+    assert disk.device is not None
     path = f"/sys/fs/ext4/{os.path.basename(disk.device)}/trigger_fs_error"
     if not os.path.exists(path):
         raise Unavailable("this kernel cannot make ext4 report an error")

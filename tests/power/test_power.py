@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -124,7 +125,7 @@ def test_a_disk_that_is_full_from_any_call_on_is_reported_and_loses_nothing(laid
     """I4, I9: rolled back or told otherwise; with room again, or after a plug pulled on the full disk, all is there."""
     limit = RUNS_OF_A_LARGE_SCENARIO if laid.is_large else None
     for point in campaign.choose(len(laid.calls), limit=limit):
-        campaign.add(point_of(laid.calls, point), _problem(lambda at=point: _fill_at(laid, at)))
+        campaign.add(point_of(laid.calls, point), _problem(partial(_fill_at, laid, point)))
     campaign.end()
 
 
@@ -209,8 +210,9 @@ def test_a_disk_too_full_for_the_copy_of_a_file_nobody_may_move_leaves_that_file
             assert state == BEFORE
         else:
             told = {result.source: result.failure for result in end.outcome.failures}
-            assert told[kept] is not None
-            assert not told[kept].copied
+            failure = told[kept]
+            assert failure is not None
+            assert not failure.copied
             assert state == AFTER
 
 
@@ -233,7 +235,7 @@ def test_a_disk_made_read_only_at_any_call_is_reported_and_gives_everything_back
     limit = RUNS_OF_A_LARGE_SCENARIO if laid.is_large else None
     unlocked = counted(laid, lock_factory=LockWithoutFile)
     for point in campaign.choose(len(unlocked.calls), limit=limit):
-        campaign.add(point_of(unlocked.calls, point), _problem(lambda at=point: _make_read_only_at(unlocked, at)))
+        campaign.add(point_of(unlocked.calls, point), _problem(partial(_make_read_only_at, unlocked, point)))
     campaign.end()
 
 
@@ -256,7 +258,7 @@ def test_an_ext4_that_found_an_error_is_reported_as_what_it_did_to_the_transacti
     """I8: the caller learns what became of the transaction, also where not even the lock's note can be removed."""
     laid = workshop.laid(ext4, SCENARIOS["backup"])
     for point in campaign.choose(len(laid.calls), [laid.written, laid.committed, laid.committed + 1]):
-        campaign.add(point_of(laid.calls, point), _problem(lambda at=point: _stop_writing_at(laid, at)))
+        campaign.add(point_of(laid.calls, point), _problem(partial(_stop_writing_at, laid, point)))
     campaign.end()
 
 
