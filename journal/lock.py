@@ -117,8 +117,8 @@ class FileLock:
         if lock is None:
             return
         if self._pid != os.getpid():
-            if lock.fh is not None:
-                lock.fh.close()  # closing does not unlock while the parent has it open; release() would
+            assert lock.fh is not None  # it is ours alone, and was locked
+            lock.fh.close()  # closing does not unlock while the parent has the file open; lock.release() would
             return
         with contextlib.suppress(OSError):  # a stale note misleads nobody; the error would hide a worse one
             self._filesystem.unlink(self._state, names.HOLDER, None)

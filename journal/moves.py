@@ -6,6 +6,7 @@ then unlink the old names, each after a look at what it stands for.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -141,9 +142,9 @@ class Carrier:
 
     def _rename_back(self, move: Move) -> None:
         source, destination = self._folders[move.source], self._folders[move.destination]
-        if self._filesystem.look(destination, move.destination_name) is not None:
+        with contextlib.suppress(FileNotFoundError):  # somebody removed it meanwhile
             self._filesystem.rename(destination, move.destination_name, source, move.source_name)
-            self.unsynced |= {move.source, move.destination}
+        self.unsynced |= {move.source, move.destination}
 
     def _unlink_all(self, arrived: Sequence[Move]) -> list[FailedMove]:
         folders, unlink = self._folders, self._filesystem.unlink

@@ -79,25 +79,22 @@ def judge(move: Move, source: Identity | None, destination: Identity | None, *, 
     destination_is_a = destination is not None and destination.is_same(announced)
     if destination_is_a and _was_changed(move, destination):
         return Verdict.CHANGED
-    match source, destination:
-        case None, None:
+    if destination is None:
+        if source is None:
             return Verdict.GONE
-        case _, None:
-            return Verdict.NOTHING if source_is_a else Verdict.REPLACED
-        case None, _:
-            if destination_is_a:
-                return Verdict.MOVE_BACK
-            if move.source.root == "state":  # the staged name was not durable yet: the old file was never vacated
-                return Verdict.NOTHING
-            # In our own directory: an editor's new file was what we moved.
-            return Verdict.MOVE_BACK if is_made else Verdict.STRANGER
-        case seen_source, seen_destination:
-            is_one_file = seen_source.is_same(seen_destination)
+        return Verdict.NOTHING if source_is_a else Verdict.REPLACED
+    if source is None:
+        if destination_is_a:
+            return Verdict.MOVE_BACK
+        if move.source.root == "state":  # the staged name was not durable yet: the old file was never vacated
+            return Verdict.NOTHING
+        # In our own directory: an editor's new file was what we moved.
+        return Verdict.MOVE_BACK if is_made else Verdict.STRANGER
     if destination_is_a:
         return Verdict.DROP if source_is_a else Verdict.NAME_TAKEN
     if source_is_a or not is_made:
         return Verdict.NOTHING
-    return Verdict.DROP if is_one_file else Verdict.STRANGER
+    return Verdict.DROP if source.is_same(destination) else Verdict.STRANGER
 
 
 def _was_changed(move: Move, found: Identity | None) -> bool:

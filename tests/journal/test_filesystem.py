@@ -318,6 +318,48 @@ def test_scan_can_be_repeated(disk: LocalFilesystem, here: Directory) -> None:
     assert list(disk.scan(here)) == list(disk.scan(here)) != []
 
 
+def test_scan_of_inodes_gives_names_and_inodes_of_entries_of_any_kind(
+    disk: LocalFilesystem, here: Directory, kind: Kind
+) -> None:
+    """Where the type does not matter, not even links and FIFOs need a look of their own."""
+    kind.make(path_in(here, "entry"))
+    make_file(path_in(here, ".hidden"))
+
+    scanned = list(disk.scan_inodes(here))
+
+    assert sorted(scanned) == [(name, inode_of(path_in(here, name))) for name in (".hidden", "entry")]
+
+
+@pytest.mark.parametrize("scan", [LocalFilesystem.scan, LocalFilesystem.scan_inodes])
+def test_scan_sees_what_came_and_went_since_the_directory_was_opened(
+    disk: LocalFilesystem, here: Directory, scan: Callable[[LocalFilesystem, Directory], Iterator[tuple[str, object]]]
+) -> None:
+    """Each scan is a pass of its own: some file systems show through a descriptor what was there when it was opened."""
+    seen = []
+    for name in ("one", "two"):
+        path_in(here, name).touch()
+        seen.append({name for name, _ in scan(disk, here)})
+    path_in(here, "one").unlink()
+    seen.append({name for name, _ in scan(disk, here)})
+
+    assert seen == [{"one"}, {"one", "two"}, {"two"}]
+
+
+@pytest.mark.parametrize("scan", [LocalFilesystem.scan, LocalFilesystem.scan_inodes])
+def test_scans_at_the_same_time_do_not_disturb_each_other(
+    disk: LocalFilesystem, here: Directory, scan: Callable[[LocalFilesystem, Directory], Iterator[tuple[str, object]]]
+) -> None:
+    """Two passes have two positions, also in one open directory."""
+    names = [f"file-{number}" for number in range(50)]
+    for name in names:
+        path_in(here, name).touch()
+
+    together = list(zip(scan(disk, here), scan(disk, here), strict=True))
+
+    assert sorted(first for (first, _), _ in together) == sorted(names)
+    assert sorted(second for _, (second, _) in together) == sorted(names)
+
+
 def test_scan_of_an_empty_directory_gives_nothing(disk: LocalFilesystem, here: Directory) -> None:
     """That is how recovery knows that a directory it made may go."""
     assert list(disk.scan(here)) == []
@@ -1056,7 +1098,7 @@ def test_copy_keeps_content_mode_and_times(
     disk: LocalFilesystem, here: Directory, there: Directory, umask: Callable[[int], None], mode: int, mask: int
 ) -> None:
     """A backup that had to copy a file looks like one that moved it, whatever the umask."""
-    content = bytes(range(256)) * 8192
+    content = bytes(range(256)) * 8192 + b"tail"
     path_in(here, "old").write_bytes(content)
     os.utime(path_in(here, "old"), ns=(1_600_000_000_123_456_789, 1_500_000_000_987_654_321))
     os.chmod(path_in(here, "old"), mode)
@@ -1209,6 +1251,8 @@ VERBS: dict[str, Callable[[LocalFilesystem, Directory], object]] = {
     "open_subdirectory": lambda disk, here: disk.close(disk.open_subdirectory(here, "sub")),
     "look": lambda disk, here: disk.look(here, "file"),
     "scan": lambda disk, here: list(disk.scan(here)),
+    "scan_inodes": lambda disk, here: list(disk.scan_inodes(here)),
+    "first_of_a_scan": lambda disk, here: next(iter(disk.scan(here))),
     "read": lambda disk, here: disk.read(here, "file"),
     "is_prefix": lambda disk, here: disk.is_prefix(here, "file", here, "file"),
     "make_directory": lambda disk, here: disk.make_directory(here, "new", is_private=False),
