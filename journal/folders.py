@@ -57,8 +57,6 @@ class OpenFolders(dict[Folder, Directory]):
         self[DIRECTORY] = root
         gone = []
         for announced in header.directories:
-            if announced.folder == STATE:
-                continue
             directory = self._find_announced(announced)
             if directory is not None:
                 self[announced.folder] = directory

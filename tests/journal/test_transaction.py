@@ -128,6 +128,20 @@ def test_name_taken_in_the_destination_is_reported_and_the_rest_goes_on(director
     assert names_in(task / "sub") == ["a", "b"]
 
 
+def test_many_files_move_into_a_folder_that_has_others(directory: LockedDirectory, task: Path) -> None:
+    """The one scan that checks the new names passes over what was there before."""
+    names = [f"f{number}" for number in range(70)]
+    make_files(task, *names)
+    make_files(task / "sub", "other")
+    transaction = directory.transaction("move")
+    for name in names:
+        transaction.move(name, Folder("directory", "sub"))
+    outcome = transaction.commit()
+
+    assert outcome.moved_count == 70
+    assert names_in(task / "sub") == sorted([*names, "other"])
+
+
 def test_missing_file_is_reported_under_continue_and_refused_under_rollback(
     directory: LockedDirectory, task: Path
 ) -> None:
