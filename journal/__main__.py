@@ -27,11 +27,12 @@ from journal.errors import (
 )
 from journal.filesystem import Directory, Filesystem, LocalFilesystem
 from journal.lock import Holder, is_locked, read_holder
-from journal.records import explain
-from journal.recovery import RecoveryReport, find_journals, preview
+from journal.records import decode_journal, explain
+from journal.recovery import FoundJournal, RecoveryReport, find_journals, preview
 from journal.retry import RetryLimits, Rounds
 
 CLEAN, WORK, DAMAGED, BUSY, USAGE = 0, 1, 2, 3, 64
+SEVERITY = (CLEAN, WORK, BUSY, DAMAGED)
 
 EXAMPLES = """\
 examples:
@@ -81,12 +82,16 @@ class Target(NamedTuple):
     state_path: str
 
 
+Command = Callable[[Filesystem, Target], Answer]
+
+
 def status(filesystem: Filesystem, target: Target) -> Answer:
     """Say who holds the directory, which journals there are and what recovery would do; changes nothing."""
     with _State(filesystem, target) as state:
         if state is None:
             return _answer(target, CLEAN)
-        journals = tuple(JournalFile(name=found.name) for found in find_journals(filesystem, state))
+        found = find_journals(filesystem, state)
+        journals = tuple(JournalFile(name=journal.name) for journal in found)
         locked = is_locked(state)
         holder = read_holder(filesystem, state) if locked else None
         if locked:  # a journal with a live owner is not hot: there is nothing to recover
@@ -95,8 +100,7 @@ def status(filesystem: Filesystem, target: Target) -> Answer:
             report = preview(filesystem, target.path, state, Rounds(RetryLimits()))
         except NeedsAttention as error:
             return _answer(target, DAMAGED, journals=journals, error=str(error))
-        set_aside = any(journal.name.endswith((names.DAMAGED, names.CONFLICT)) for journal in journals)
-        code = DAMAGED if set_aside else CLEAN if report.is_clean else WORK
+        code = DAMAGED if _set_aside(found) else CLEAN if report.is_clean else WORK
         return _answer(target, code, journals=journals, report=report)
 
 
@@ -110,14 +114,14 @@ def recover(filesystem: Filesystem, target: Target) -> Answer:
             target.path, label="recover", timeout_seconds=0, state_directory=target.state_path, filesystem=filesystem
         ) as directory:
             report = directory.recovered
+            left = _set_aside(find_journals(filesystem, directory._state))
     except DirectoryBusy as error:
         return _answer(target, BUSY, held_by=error.holder, is_locked=True, error=str(error))
     except (RollbackIncomplete, OutcomeUnknown) as error:
         return _answer(target, WORK, error=str(error))
     except JournalError as error:
         return _answer(target, DAMAGED, error=str(error))
-    conflicts = any(journal.action == "conflict" for journal in report.journals)
-    code = DAMAGED if conflicts else CLEAN if report.is_clean else WORK
+    code = DAMAGED if left else CLEAN if report.is_clean else WORK
     return _answer(target, code, report=report)
 
 
@@ -127,13 +131,30 @@ def verify(filesystem: Filesystem, target: Target) -> Answer:
         if state is None:
             return _answer(target, CLEAN)
         journals = []
-        for found in find_journals(filesystem, state):
-            lines = explain(filesystem.read(state, found.name), found.name)
+        found = find_journals(filesystem, state)
+        damaged = _set_aside(found)
+        for journal in found:
+            content = filesystem.read(state, journal.name)
+            lines = explain(content, journal.name)
             faults = tuple(LineFault(line=number, fault=fault) for number, fault in lines if fault is not None)
-            journals.append(JournalFile(name=found.name, lines=len(lines), faults=faults))
-        damaged = any(journal.faults or journal.name.endswith((names.DAMAGED, names.CONFLICT)) for journal in journals)
+            journals.append(JournalFile(name=journal.name, lines=len(lines), faults=faults))
+            if journal.suffix == names.JOURNAL:  # an unfinished one, or a torn tail, is how a crash looks
+                damaged |= not _is_readable(content, journal.name)
         code = DAMAGED if damaged else WORK if journals else CLEAN
         return _answer(target, code, journals=tuple(journals))
+
+
+def _set_aside(found: Sequence[FoundJournal]) -> bool:
+    """Whether a person still has to look at a journal."""
+    return any(journal.suffix in (names.DAMAGED, names.CONFLICT) for journal in found)
+
+
+def _is_readable(content: bytes, name: str) -> bool:
+    try:
+        decode_journal(content, name)
+    except NeedsAttention:
+        return False
+    return True
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -141,19 +162,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     filesystem = LocalFilesystem()
     try:
-        answers = [options.command(filesystem, target) for target in _targets(filesystem, options)]
+        answers = [_ask(options.command, filesystem, target) for target in _targets(filesystem, options)]
     except JournalError as error:
         print(f"journal: {error}", file=sys.stderr)
         return USAGE
     except OSError as error:
-        print(f"journal: {error}. Nothing was changed.", file=sys.stderr)
+        print(f"journal: {error}", file=sys.stderr)
         return DAMAGED
     if options.json:
         print(json.dumps([answer.model_dump(mode="json") for answer in answers], indent=2))
     else:
         for answer in answers:
             print("\n".join(_lines(answer)))
-    return max((answer.exit_code for answer in answers), default=CLEAN)
+    return max((answer.exit_code for answer in answers), default=CLEAN, key=SEVERITY.index)
+
+
+def _ask(command: Command, filesystem: Filesystem, target: Target) -> Answer:
+    try:
+        return command(filesystem, target)
+    except OSError as error:
+        return _answer(target, DAMAGED, error=str(error))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -170,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    described: list[tuple[Callable[[Filesystem, Target], Answer], str]] = [
+    described: list[tuple[Command, str]] = [
         (status, "who holds the directory, which journal is hot, what recover would do"),
         (recover, "finish or undo what a dead process left"),
         (verify, "read every journal line by line"),

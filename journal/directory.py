@@ -11,6 +11,7 @@ with lock_directory("training_data/task_1", label="run 7") as directory:
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
@@ -317,13 +318,15 @@ def _probe(filesystem: Filesystem, directory: Directory, state: Directory) -> No
     """Give a file a name in the directory for a moment: equal device numbers prove nothing (bind mounts, quotas)."""
     try:
         filesystem.link(state, names.PROBE, directory, names.PROBE)
+        _remove_probe(filesystem, directory, state)
+    except FileExistsError:
+        return  # somebody's file of that name; another mount would have been told first
     except OSError as error:
         if error.errno not in NO_HARD_LINK:
             raise
-        filesystem.rename(state, names.PROBE, directory, names.PROBE)
-        filesystem.rename(directory, names.PROBE, state, names.PROBE)
-    else:
-        _remove_probe(filesystem, directory, state)
+        with contextlib.suppress(FileExistsError):
+            filesystem.rename(state, names.PROBE, directory, names.PROBE)
+            filesystem.rename(directory, names.PROBE, state, names.PROBE)
 
 
 def _remove_probe(filesystem: Filesystem, directory: Directory, state: Directory) -> None:

@@ -22,6 +22,8 @@ from journal.errors import DirectoryBusy, InvalidOperation, StateUnusable, print
 from journal.filesystem import Directory, Filesystem, open_lock_file
 
 CHECK_INTERVAL_SECONDS = 0.02
+REPLACED_LIMIT = 20
+"""How often a lock file may be replaced between opening and locking it before somebody must be doing it on purpose."""
 
 
 class Holder(BaseModel):
@@ -79,7 +81,7 @@ class FileLock:
         if self._lock is not None:
             raise InvalidOperation(f"{printable(self._path)} is locked through this object already.")
         started = clock()
-        while True:
+        for _ in range(REPLACED_LIMIT):
             waited = clock() - started
             lock = portalocker.Lock(
                 self._path,
@@ -106,10 +108,11 @@ class FileLock:
             except OSError as error:
                 raise StateUnusable(self._state.path, f"its lock file cannot be opened ({error}).") from error
             if self._is_current(file):
-                break
+                self._lock, self._pid = lock, os.getpid()
+                self._write_note()
+                return
             lock.release()  # somebody removed or replaced the lock file: what we locked protects nothing
-        self._lock, self._pid = lock, os.getpid()
-        self._write_note()
+        raise StateUnusable(self._state.path, "its lock file is replaced again and again. Find out by whom.")
 
     def release(self) -> None:
         """Give the lock back and remove the note; in a forked child only close the shared file."""

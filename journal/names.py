@@ -4,7 +4,7 @@
         lock                                locked by whoever changes the directory
         holder                              who that is, for messages only
         ready                               the state directory is durable, and on the directory's mount
-    .journal-probe                      the file that showed it, by a second name in the directory for a moment
+        .journal-probe                      the file that showed it, by a second name in the directory for a moment
         <transaction>.journal.new           being written: nothing has moved yet
         <transaction>.journal               hot when its owner is gone
         <transaction>.damaged, .conflict    set aside for a person, never touched again

@@ -268,7 +268,8 @@ class Transaction:
         `progress(done, total)` is called now and then; what it raises cancels the transaction.
         Raises TransactionFailed (everything is as before), RollbackIncomplete or OutcomeUnknown (recover later),
         InvalidOperation (mend the call), and whatever an earlier hot journal asks of a person (NeedsAttention).
-        KeyboardInterrupt and other exits roll back and propagate.
+        KeyboardInterrupt and other exits roll back and propagate; once the commit record is written, they leave the
+        rest to the next recovery.
         """
         self._check_unused()
         self._is_used = True
@@ -438,7 +439,10 @@ class _Run:
         try:
             order = {folder: position for position, folder in enumerate(TopologicalSorter(needs).static_order())}
         except CycleError:
-            raise InvalidOperation("The moves form a cycle: a name is needed before it is free.") from None
+            raise InvalidOperation(
+                "A name is needed before it is free: a chain within one folder, or folders that need each other's names, "
+                "take two transactions."
+            ) from None
         return sorted(moves, key=lambda move: order[move.destination])
 
     # ---- do: from here on names change ------------------------------------------------------------------------
@@ -670,7 +674,8 @@ class _Run:
 
 def _operation_failure(failure: Failure, *, copied: bool) -> OperationFailure:
     error = failure.error
-    return OperationFailure(error.strerror or str(error), error.errno, failure.attempts, copied)
+    text = "; ".join([error.strerror or str(error), *getattr(error, "__notes__", ())])
+    return OperationFailure(text, error.errno, failure.attempts, copied)
 
 
 def _folder_of(destination: Folder | NewDirectory) -> Folder:

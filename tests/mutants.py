@@ -198,13 +198,6 @@ MUTANTS = (
         "",
         ask="journal/test_directory.py",
     ),
-    broken(
-        "follows a symbolic link to the lock",
-        "filesystem",
-        'return os.open(path, (flags & ~os.O_CREAT) | getattr(os, "O_NOFOLLOW", 0)',
-        "return os.open(path, (flags & ~os.O_CREAT)",
-        ask="journal/test_lock.py",
-    ),
     broken("no sync of the journal file", "transaction", "        self._filesystem.sync_file(self._state, new)\n", ""),
     broken(
         "no sync of the state directory",

@@ -105,6 +105,8 @@ def test_status_of_unfinished_and_ended_journals_says_that_little_is_to_do(
     unfinished.write_bytes(b"torn")
     journal.write_bytes(journal.read_bytes() + encode_terminal(RolledBack(conflicts=())))
 
+    assert main(["verify", str(task)]) == 1, "what a crash leaves is no damage"
+    capsys.readouterr()
     assert main(["status", str(task)]) == 1
     out = capsys.readouterr().out
     assert "discarded" in out
@@ -178,6 +180,7 @@ def test_json_holds_the_same_for_programs(task: Path, capsys: pytest.CaptureFixt
 
     assert main(["recover", "--json", str(task)]) == 2
     (answer,) = json.loads(capsys.readouterr().out)
+    assert main(["recover", str(task)]) == 2, "the journal that was set aside still asks for a person"
     assert answer["exit_code"] == 2
     assert answer["directory"] == str(task)
     assert answer["report"]["journals"][0]["action"] == "conflict"
@@ -238,7 +241,9 @@ def test_unreadable_state_directory_is_reported_not_a_traceback(
     monkeypatch.setattr(LocalFilesystem, "open_directory", refuse)
     assert main(["status", str(task)]) == 2
     assert main(["recover", str(task)]) == 2
-    assert capsys.readouterr().err.count("Permission denied") == 2
+    assert capsys.readouterr().out.count("Permission denied") == 2
+    assert main(["status", "--all", str(task.parent)]) == 2
+    assert "Permission denied" in capsys.readouterr().err
 
 
 def test_state_that_cannot_be_used_is_damage_for_recover(task: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -205,6 +205,17 @@ def test_probe_that_a_crash_left_in_the_directory_is_removed_by_the_next_lock(tm
     assert names_in(task) == [".journal-probe", "a"]
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_somebody_s_file_under_the_probe_s_name_does_not_block_the_directory(tmp_path: Path, links: bool) -> None:
+    """The name is taken: so it is the same mount, as another one would have been told first."""
+    task = tmp_path / "task"
+    make_files(task, ".journal-probe")
+    lock_directory(task, label="test", filesystem=LocalFilesystem(hard_links=links)).release()
+
+    assert content_of(task / ".journal-probe") == b".journal-probe"
+    assert "ready" in names_in(tmp_path / ".journal" / "task")
+
+
 def test_set_up_that_was_cut_is_done_again(tmp_path: Path) -> None:
     """Without the mark that everything is durable, the syncs are repeated."""
     task = tmp_path / "task"

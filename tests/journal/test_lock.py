@@ -1208,3 +1208,14 @@ def test_waiting_for_a_directory_ends_with_its_own_timeout(task: Path) -> None:
         lock_directory(task, label="second", timeout_seconds=0.1)
 
     assert 0.1 <= busy.value.waited_seconds < PATIENCE_SECONDS
+
+
+def test_lock_file_that_is_replaced_again_and_again_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock on a file that has lost its name protects nothing; trying comes to an end."""
+    (tmp_path / "task").mkdir()
+    monkeypatch.setattr(FileLock, "_is_current", lambda self, file: False)
+
+    with pytest.raises(StateUnusable, match="replaced again and again"):
+        lock_directory(tmp_path / "task", label="test", timeout_seconds=1)
