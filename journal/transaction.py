@@ -440,8 +440,8 @@ class _Run:
             order = {folder: position for position, folder in enumerate(TopologicalSorter(needs).static_order())}
         except CycleError:
             raise InvalidOperation(
-                "A name is needed before it is free: a chain within one folder, or folders that need each other's names, "
-                "take two transactions."
+                "A name is needed before it is free: a chain within one folder, or folders that need each other's "
+                "names, take two transactions."
             ) from None
         return sorted(moves, key=lambda move: order[move.destination])
 
