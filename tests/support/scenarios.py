@@ -215,5 +215,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     DELETE_TREE,
 )
 if os.environ.get("CRASH_SAMPLES") == "all":
-    SCENARIOS += (_backup(3), _publish(3, keep=False), _publish(2, keep=True), _restore(2))
+    SCENARIOS += (_backup(3),)
 """DELETE_TREE moves a directory by rename alone, so it relies on the file system's atomic rename (I4's exception)."""
