@@ -356,6 +356,17 @@ def test_recovery_syncs_what_it_found_before_it_acts_and_what_it_did_before_it_s
     ]
 
 
+def test_journal_is_set_aside_so_that_it_has_a_durable_name_at_every_instant() -> None:
+    """I4 for the journal itself: link, sync, and only then unlink."""
+    disk = run_until(BACKUP, calls_of(BACKUP).index("unlink f1"))
+    disk.put("/t/D/f0", b"taken")
+    verbs: list[str] = []
+    disk.on_call = lambda number, verb, name: verbs.append(verb)
+    recover(disk)
+
+    assert verbs[-3:] == ["link", "sync_directory", "unlink"]
+
+
 def test_publish_into_free_names_takes_four_syncs() -> None:
     """I7: journal, state directory, directory, journal; and one for the staged file."""
     disk = BACKUP.disk()
