@@ -16,7 +16,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -127,11 +127,11 @@ class LockedDirectory:
         self._check_held()
         return _LockedTransaction(self, label, on_error)
 
-    def scan(self, folder: Folder = DIRECTORY) -> list[tuple[str, Identity]]:
+    def scan(self, folder: Folder = DIRECTORY) -> Iterator[tuple[str, Identity]]:
         """Every entry of a folder with its identity, in the order the file system gives."""
         directory = self._open(folder)
         try:
-            return list(self._filesystem.scan(directory))
+            yield from self._filesystem.scan(directory)
         finally:
             self._filesystem.close(directory)
 

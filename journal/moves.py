@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from journal.errors import printable
@@ -115,11 +116,9 @@ class Carrier:
 
     def _strangers(self, moves: Iterable[Move]) -> set[int]:
         """The ids of those moves whose new name does not stand for the announced file."""
-        by_folder: dict[Folder, dict[str, Move]] = defaultdict(dict)
-        for move in moves:
-            by_folder[move.destination][move.destination_name] = move
         strangers = set()
-        for folder, unconfirmed in by_folder.items():
+        for folder, group in groupby(moves, key=attrgetter("destination")):
+            unconfirmed = {move.destination_name: move for move in group}
             directory = self._folders[folder]
             if len(unconfirmed) >= SCAN_FROM:
                 for name, inode in self._filesystem.scan_inodes(directory):

@@ -94,14 +94,15 @@ class Move(NamedTuple):
 
     def encoded_body(self) -> str:
         """The record's JSON; written out by hand, as it is made once a file (json.dumps takes 3 times as long)."""
+        source, source_name, destination, destination_name, inode, type_, size, mtime_ns, copy_on_failure = self
         body = (
-            f'{{"record":"move","source":["{self.source.root}",{quoted(self.source.place(self.source_name))}],'
-            f'"destination":["{self.destination.root}",{quoted(self.destination.place(self.destination_name))}],'
-            f'"inode":{self.inode},"type":"{self.type}"'
+            f'{{"record":"move","source":["{source.root}",{quoted(source.place(source_name))}],'
+            f'"destination":["{destination.root}",{quoted(destination.place(destination_name))}],'
+            f'"inode":{inode},"type":"{type_}"'
         )
-        if self.size is not None:
-            body += f',"size":{self.size},"mtime_ns":{self.mtime_ns}'
-        if self.copy_on_failure:
+        if size is not None:
+            body += f',"size":{size},"mtime_ns":{mtime_ns}'
+        if copy_on_failure:
             body += ',"copy_on_failure":true'
         return body + "}"
 
@@ -128,9 +129,12 @@ class Create(NamedTuple):
 Operation = Move | Create
 
 
+_NO_NAMES: Final = frozenset({"", ".", ".."})
+
+
 def is_name(name: str) -> bool:
     """Whether `name` can be one directory entry, spelled as the system spells it: no slash, no NUL, not . or .."""
-    return bool(name) and name not in (".", "..") and "/" not in name and "\0" not in name and is_spelled_once(name)
+    return name not in _NO_NAMES and "/" not in name and "\0" not in name and is_spelled_once(name)
 
 
 def is_spelled_once(text: str) -> bool:
@@ -144,7 +148,7 @@ def is_spelled_once(text: str) -> bool:
 
 
 def _check_path(path: str) -> str:
-    if path and not all(is_name(part) for part in path.split("/")):
+    if path and (not _NO_NAMES.isdisjoint(path.split("/")) or "\0" in path or not is_spelled_once(path)):
         raise ValueError("not a path below its root")
     return path
 
@@ -291,9 +295,6 @@ class _MoveBody(_Record):
         return Move(*self.source, *self.destination, self.inode, self.type, self.size, self.mtime_ns,
                     self.copy_on_failure)  # fmt: skip
 
-    def encoded_body(self) -> str:
-        return self.operation().encoded_body()
-
 
 class _CreateBody(_Record):
     record: Literal["create"]
@@ -302,9 +303,6 @@ class _CreateBody(_Record):
 
     def operation(self) -> Create:
         return Create(*self.destination, self.if_kept)
-
-    def encoded_body(self) -> str:
-        return self.operation().encoded_body()
 
 
 class _PreparedBody(_Record):
@@ -377,9 +375,9 @@ def decode_journal(content: bytes, path: str) -> Journal:
             if terminal is not None:
                 length += len(lines[number]) + 1
             return Journal(header, tuple(operations), terminal, length)
-        if not isinstance(record, (_MoveBody, _CreateBody)):
+        if not isinstance(record, Operation):
             raise JournalDamaged(path, number, "a record that belongs elsewhere")
-        operations.append(record.operation())
+        operations.append(record)
         length += len(line) + 1
     if torn:
         raise JournalDamaged(path, len(lines) + 1, "the line is cut off")
@@ -449,7 +447,7 @@ def _decode_tail(lines: list[bytes], path: str, first: int) -> Terminal | None:
     return terminal
 
 
-def _decode(line: bytes, path: str, number: int) -> _Record:
+def _decode(line: bytes, path: str, number: int) -> _Record | Operation:
     """One line; a crash or a bad disk breaks its checksum, a right checksum on anything unknown is another version."""
     checksum, separator, raw = line.partition(b" ")
     if not separator or checksum != b"%08x" % zlib.crc32(raw):
@@ -465,11 +463,12 @@ def _decode(line: bytes, path: str, number: int) -> _Record:
     if not isinstance(kind, str) or kind not in _BODIES:
         raise JournalUnsupported(path, number, f"record {kind!a:.40} is not known")
     try:
-        record = _BODIES[kind].model_validate(body)
+        validated = _BODIES[kind].model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ascii(".".join(str(part) for part in first["loc"]))[1:41].rstrip("'")
         raise JournalUnsupported(path, number, f"{kind}.{where}: {first['msg']}") from None
+    record = validated.operation() if isinstance(validated, (_MoveBody, _CreateBody)) else validated
     if record.encoded_body() != text:
         raise JournalUnsupported(path, number, f"{kind}: not written as this version writes it")
     return record

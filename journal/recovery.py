@@ -101,8 +101,11 @@ class Judged(NamedTuple):
 
 def find_journals(filesystem: Filesystem, state: Directory) -> list[FoundJournal]:
     """Every journal in a state directory, newest first, those set aside included."""
-    found = (names.journal_of(name) for name, _ in filesystem.scan(state))
-    return sorted((FoundJournal(*parts) for parts in found if parts), reverse=True)
+    return _journals_among(name for name, _ in filesystem.scan(state))
+
+
+def _journals_among(entries: Iterable[str]) -> list[FoundJournal]:
+    return sorted((FoundJournal(*parts) for parts in map(names.journal_of, entries) if parts), reverse=True)
 
 
 def recover(filesystem: Filesystem, path: str, state: Directory, rounds: Rounds) -> RecoveryReport:
@@ -170,9 +173,9 @@ def append_terminal(filesystem: Filesystem, state: Directory, name: str, length_
 
 
 def _unowned(filesystem: Filesystem, state: Directory) -> list[str]:
-    owners = {journal.transaction for journal in find_journals(filesystem, state)}
-    found = ((name, names.owner_of(name)) for name, _ in filesystem.scan(state))
-    return sorted(name for name, owner in found if owner is not None and owner not in owners)
+    entries = [name for name, _ in filesystem.scan(state)]
+    owners = {journal.transaction for journal in _journals_among(entries)}
+    return sorted(name for name in entries if names.owner_of(name) not in (None, *owners))
 
 
 def _report_discarded(

@@ -157,7 +157,7 @@ MUTANTS = (
     broken(
         "sweeps the trash of a journal that was set aside",
         "recovery",
-        "    owners = {journal.transaction for journal in find_journals(filesystem, state)}\n",
+        "    owners = {journal.transaction for journal in _journals_among(entries)}\n",
         "    owners: set[str] = set()\n",
         ask="crash/test_strangers.py",
     ),

@@ -41,7 +41,7 @@ from journal import lock_directory
 from tests.support.backup import back_up
 sys.stdin.readline()
 with lock_directory(sys.argv[1], label="racer") as directory:
-    print(back_up(directory).moved_count if len(directory.scan()) else 0, flush=True)
+    print(back_up(directory).moved_count if any(directory.scan()) else 0, flush=True)
 """
 
 

@@ -100,6 +100,27 @@ def test_taken_name_without_next_free_fails_and_leaves_everything(directory: Loc
     assert names_in(task) == ["a", "b", "bak", "c"]
 
 
+def test_same_new_directory_is_declared_once(directory: LockedDirectory) -> None:
+    """Two directories of one wanted name would be told apart only by a suffix that nobody knows yet."""
+    transaction = directory.transaction("backup")
+    transaction.make_directory("bak", next_free=True)
+
+    with pytest.raises(InvalidOperation, match="is made already"):
+        transaction.make_directory("bak", next_free=True)
+
+
+def test_files_go_by_inode_whatever_the_order_they_were_declared_in(directory: LockedDirectory) -> None:
+    """Neighbours share a block of the inode table; the outcome lists the moves in the order they were made."""
+    seen = sorted(directory.scan(), key=lambda found: found[1].inode, reverse=True)
+    transaction = directory.transaction("backup")
+    backup = transaction.make_directory("bak")
+    for name, identity in seen:
+        transaction.move(name, backup, seen=identity)
+    outcome = transaction.commit()
+
+    assert [result.source for result in outcome.results()] == [name for name, _ in reversed(seen)]
+
+
 def test_suffixes_come_to_an_end(directory: LockedDirectory, task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A directory full of backups of one second is reported, not searched for ever."""
     monkeypatch.setattr("journal.transaction.NEXT_FREE_LIMIT", 2)
