@@ -218,6 +218,22 @@ def test_publish_keeps_the_old_file_where_the_caller_says(directory: LockedDirec
     assert content_of(Path(directory.path_of(kept.folder)) / "a") == b"a"
 
 
+def test_backed_up_name_is_free_for_a_file_published_with_it(directory: LockedDirectory, task: Path) -> None:
+    """One transaction backs up and publishes (so a restore works): the backup takes the old file, not the trash."""
+    work = directory.make_state_folder("work-1")
+    directory.write(work, "a", [b"new"])
+    transaction = directory.transaction("restore")
+    backup = transaction.make_directory("bak")
+    transaction.publish("a", source=work)
+    for name, identity in directory.scan():
+        transaction.move(name, backup, seen=identity)
+    outcome = transaction.commit()
+
+    assert outcome.failures == []
+    assert content_of(task / "a") == b"new"
+    assert content_of(task / "bak" / "a") == b"a"
+
+
 def test_staged_files_are_durable_before_they_are_announced(tmp_path: Path) -> None:
     """I7: one sync a staged file, besides the four of a publish into free names."""
 
