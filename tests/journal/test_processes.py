@@ -46,12 +46,14 @@ with lock_directory(sys.argv[1], label="racer") as directory:
 
 
 def start(script: str, *arguments: str | Path) -> subprocess.Popen[str]:
+    """Start a process without measuring its coverage: a signal that meets coverage in its lock leaves it locked."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     return subprocess.Popen(
         [sys.executable, "-c", script, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**inherited, "PYTHONPATH": str(ROOT)},
     )
 
 
@@ -88,7 +90,7 @@ def test_process_killed_at_random_times_never_loses_a_file(
         assert victim.stdout.readline() == "ready\n"
         time.sleep(chosen.uniform(0, 0.08))
         victim.send_signal(signal.SIGKILL)
-        victim.wait()
+        victim.wait(timeout=60)
         before = inodes_below(task)
         lock_directory(task, label="next", timeout_seconds=5).release()
 
@@ -114,7 +116,7 @@ def test_signal_frees_the_lock_and_the_next_run_finds_everything(
     victim.stdout.readline()
     time.sleep(0.05)
     victim.send_signal(number)
-    victim.wait()
+    victim.wait(timeout=60)
     with lock_directory(task, label="next", timeout_seconds=5):
         assert set(FILES) <= {file.name for file in task.rglob("*") if file.is_file()}
 
