@@ -153,12 +153,21 @@ class LockedDirectory:
             raise InvalidOperation("Only folders of the state directory are removed without a transaction.")
         self._filesystem.remove_tree(self._state, folder.path)
 
-    def write(self, folder: Folder, name: str, chunks: Iterable[bytes]) -> None:
-        """Write a new file into a state folder, to be published later; a failed write leaves nothing."""
-        self._stage(folder, name, lambda target: self._filesystem.create(target, name, chunks))
+    def write(self, folder: Folder, name: str, chunks: Iterable[bytes], *, replace: bool = False) -> None:
+        """Write a new file into a state folder, to be published later; a failed write leaves nothing.
+
+        `replace` first removes one of this name that an earlier attempt left there.
+        """
+
+        def create(target: Directory) -> None:
+            if replace:
+                self._filesystem.unlink(target, name, None)
+            self._filesystem.create(target, name, chunks)
+
+        self._stage(folder, name, create)
 
     def copy(self, source: Folder, source_name: str, folder: Folder, name: str) -> None:
-        """Copy a regular file, mode and times too, into a state folder, to be published later."""
+        """Copy a regular file, mode and times too, or a symbolic link into a state folder, to be published later."""
         origin = self._open(source)
         try:
             self._stage(folder, name, lambda target: self._filesystem.copy(origin, source_name, target, name))

@@ -108,7 +108,7 @@ class Filesystem(Protocol):
         """Write a new private file; FileExistsError when the name is taken. Nothing is synced."""
 
     def copy(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
-        """Copy a regular file with its mode and times under a new name. Nothing is synced."""
+        """Copy a regular file with its mode and times, or a symbolic link, under a new name. Nothing is synced."""
 
     def write_at(self, directory: Directory, name: str, offset_bytes: int, content: bytes, *, truncate: bool) -> None:
         """Write into an existing file, cutting it at the offset first when asked. Nothing is synced."""
@@ -264,6 +264,9 @@ class LocalFilesystem:
                 _write_all(file.fileno(), chunk)
 
     def copy(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+        if stat.S_ISLNK(os.stat(source.at(name), dir_fd=source.fd, follow_symlinks=False).st_mode):
+            os.symlink(os.readlink(source.at(name), dir_fd=source.fd), target.at(new_name), dir_fd=target.fd)
+            return
         reading = self._open_file(source, name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with open(reading, "rb") as original:
             found = os.fstat(reading)

@@ -262,6 +262,8 @@ def test_failed_write_leaves_no_staged_file(tmp_path: Path) -> None:
 
         assert dict(directory.scan(work)).keys() == {"y"}
         assert content_of(Path(directory.path_of(work)) / "y") == b"first"
+        directory.write(work, "y", [b"second"], replace=True)
+        assert content_of(Path(directory.path_of(work)) / "y") == b"second"
 
 
 def test_files_are_staged_only_in_state_folders(tmp_path: Path) -> None:

@@ -1127,13 +1127,25 @@ def test_copy_never_replaces(disk: LocalFilesystem, here: Directory, there: Dire
     assert set(os.listdir(Path(there.path).parent)) == around
 
 
-@pytest.mark.parametrize(
-    "make", [kind.make for name, kind in KINDS.items() if name != "file"], ids=[n for n in KINDS if n != "file"]
-)
-def test_what_is_no_regular_file_is_not_copied(
+def test_symbolic_link_is_copied_as_a_link(disk: LocalFilesystem, here: Directory, there: Directory) -> None:
+    """Never followed: where it leads, or whether it leads anywhere, does not matter."""
+    os.symlink("nowhere/at all", path_in(here, "old"))
+
+    disk.copy(here, "old", there, "new")
+
+    assert os.readlink(path_in(there, "new")) == os.readlink(path_in(here, "old")) == "nowhere/at all"
+    with pytest.raises(FileExistsError):
+        disk.copy(here, "old", there, "new")
+
+
+NOT_COPIED = [name for name, kind in KINDS.items() if kind.type not in ("file", "symlink")]
+
+
+@pytest.mark.parametrize("make", [KINDS[name].make for name in NOT_COPIED], ids=NOT_COPIED)
+def test_what_is_neither_a_regular_file_nor_a_link_is_not_copied(
     disk: LocalFilesystem, here: Directory, there: Directory, make: Callable[[Path], None]
 ) -> None:
-    """A FIFO would never end, a link would be followed: refused at once, and nothing is left behind."""
+    """A FIFO would never end: refused at once, and nothing is left behind."""
     make(path_in(here, "old"))
 
     with pytest.raises(OSError):  # noqa: PT011 - each kind fails by another number
