@@ -32,7 +32,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Every annotation, strictly."""
-    run(session, "mypy", "journal", "tests", "benchmarks", "noxfile.py")
+    run(session, "mypy", "journal", "data_pipeline", "tests", "benchmarks", "noxfile.py")
 
 
 @nox.session

@@ -1,0 +1,1 @@
+"""Turn a relational database into text-to-SQL training data, run after run, without losing what an earlier run made."""

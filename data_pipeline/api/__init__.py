@@ -1,0 +1,1 @@
+"""The entry that a service, a command line and a test share."""

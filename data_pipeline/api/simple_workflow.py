@@ -1,0 +1,472 @@
+"""One run of a task, from the lock to the result; knows neither HTTP nor the engine.
+
+    make the directory -> lock it for the whole run -> recover what a dead run left -> check -> back up
+    -> open the log, write the configuration -> steps, each published as a whole -> result -> give the lock back
+
+Nothing is written into the task directory before the backup: it would be moved away with the old files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, Protocol, TypeVar
+
+from data_pipeline import task_directory
+from data_pipeline.backup.create import BackupReport, back_up, disabled
+from data_pipeline.errors import (
+    DirectoryUnusable,
+    InvalidInput,
+    PipelineError,
+    PublishFailed,
+    RecoveryNeeded,
+    TaskBusy,
+)
+from data_pipeline.progress import Emit, Event, nobody
+from data_pipeline.sealed import seal, unsealed
+from data_pipeline.secret_urls import masked
+from data_pipeline.steps import STEPS
+from data_pipeline.steps.contract import Json, RunParameters, Step, StepContext, StepOutput, StepRunner
+from data_pipeline.steps.runner import PlainRunner
+from data_pipeline.table_list import TableName, decode_table_list, parse_table_list
+from data_pipeline.task_log import LOGGER, TaskLog, open_task_log
+from data_pipeline.workspace import (
+    Door,
+    Published,
+    WorkFolder,
+    Workspace,
+    make_directories,
+    open_workspace,
+    printable,
+)
+
+LOCK_POLL_SECONDS: Final = 0.1
+
+Mode = Literal["complete", "step"]
+Ended = Literal["completed", "failed", "cancelled"]
+Result = TypeVar("Result")
+
+
+class RunRecords(Protocol):
+    """Where a run's states go besides its files: the task store, or nowhere."""
+
+    def started(self) -> None:
+        """The backup is made, the steps begin."""
+
+    def backed_up(self, summary: Mapping[str, Any]) -> None:
+        """What became of the backup."""
+
+    def step_started(self, step: str) -> None:
+        """A step begins."""
+
+    def step_ended(self, step: str, *, error: str | None, result: Mapping[str, Any] | None) -> None:
+        """A step ended: it failed where there is an error."""
+
+    def ended(self, status: Ended, *, error: str | None, result: Mapping[str, Any] | None) -> None:
+        """The run ended."""
+
+
+class NoRecords:
+    """Records nothing, for the script: its runs belong to no task of the store."""
+
+    def started(self) -> None:
+        pass
+
+    def backed_up(self, summary: Mapping[str, Any]) -> None:
+        pass
+
+    def step_started(self, step: str) -> None:
+        pass
+
+    def step_ended(self, step: str, *, error: str | None, result: Mapping[str, Any] | None) -> None:
+        pass
+
+    def ended(self, status: Ended, *, error: str | None, result: Mapping[str, Any] | None) -> None:
+        pass
+
+
+@dataclass
+class _Course:
+    """What has happened in a run so far."""
+
+    mode: Mode
+    started_at: datetime
+    backup: BackupReport | None = None
+    completed: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    current: str | None = None
+    artifacts: dict[str, Json] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    error: str | None = None
+    has_unpublished: bool = False
+
+
+def new_run_id(now: datetime) -> str:
+    """An id for a run, sorted by time."""
+    return f"run_{now:%Y%m%d_%H%M%S}_{secrets.token_hex(3)}"
+
+
+class SimpleWorkflowExecutor:
+    """Runs the steps of one task in its directory.
+
+    `directory` is the task's directory, `run_id` names the run (the same id again resumes it), `records` is told of
+    every state, `emit` of every event. Use one executor for one run.
+    """
+
+    def __init__(
+        self,
+        task_id: str,
+        *,
+        directory: str,
+        parameters: RunParameters,
+        run_id: str | None = None,
+        steps: Sequence[Step] = STEPS,
+        runner: StepRunner | None = None,
+        records: RunRecords | None = None,
+        emit: Emit = nobody,
+        backup_enabled: bool = True,
+        lock_timeout_seconds: float = 60.0,
+        door: Door | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC).astimezone(),
+    ) -> None:
+        self.task_id = task_id
+        self.run_id = run_id or new_run_id(now())
+        self._directory = os.path.abspath(directory)
+        self._parameters = parameters
+        self._steps = tuple(steps)
+        self._runner = runner or PlainRunner()
+        self._records = records or NoRecords()
+        self._emit = emit
+        self._backup_enabled = backup_enabled
+        self._lock_timeout_seconds = lock_timeout_seconds
+        self._door = door or Door()
+        self._now = now
+
+    async def execute_complete_workflow(self) -> Json:
+        """Back the earlier files up, then run every step; returns the run's result, also where a step failed.
+
+        Raises TaskBusy, InvalidInput, DirectoryUnusable, DatabaseUnavailable ... before anything is changed.
+        """
+        return await self._execute("complete", self._steps)
+
+    async def execute_single_step(self, step_name: str) -> Json:
+        """Run one step on the task directory as it is; no backup. As `execute_complete_workflow` else."""
+        step = next((step for step in self._steps if step.name == step_name), None)
+        if step is None:
+            names = ", ".join(step.name for step in self._steps)
+            raise InvalidInput("step_name", f"{step_name[:80]!a} is not a step; there are: {names}")
+        return await self._execute("step", (step,))
+
+    def _ensure_task_directory(self) -> bool:
+        """Make the task directory; writes nothing into it."""
+        try:
+            make_directories(self._directory, self._door.filesystem)
+        except OSError as error:
+            LOGGER.error("Task %s: its directory cannot be made: %s", self.task_id, error)
+            return False
+        return True
+
+    async def _backup_existing_files_if_needed(self, workspace: Workspace) -> BackupReport:
+        """Move the files of earlier runs into a backup, where there are any; a failure is reported, never raised."""
+        if not self._backup_enabled:
+            return disabled(self._now())
+
+        def progress(done: int, total: int) -> None:
+            self._emit(Event("backup", "advanced", done=done, total=total))
+
+        self._emit(Event("backup", "started"))
+        report = await _in_thread(lambda: back_up(workspace, run_id=self.run_id, now=self._now, progress=progress))
+        failed = report.error or report.failed_files
+        self._emit(
+            Event(
+                "backup",
+                "failed" if failed else "completed",
+                name=report.directory or "",
+                message=report.error or "",
+                done=len(report.moved_files),
+                total=len(report.moved_files) + len(report.failed_files),
+            )
+        )
+        return report
+
+    async def _execute(self, mode: Mode, steps: Sequence[Step]) -> Json:
+        course = _Course(mode, self._now())
+        self._emit(Event("run", "started", name=self.run_id, message=mode))
+        try:
+            if not self._ensure_task_directory():
+                raise DirectoryUnusable(
+                    f"The directory of task {self.task_id}, {printable(self._directory)}, cannot be made. "
+                    "Mend the permissions above it, or the disk."
+                )
+            with await self._lock() as workspace:
+                tables = self._tables(workspace)
+                for step in steps:
+                    await step.check(self._parameters, tables)
+                if mode == "complete":
+                    course.backup = await self._backup_existing_files_if_needed(workspace)
+                with open_task_log(workspace.path, self.task_id) as log:
+                    work = await _in_thread(lambda: workspace.work_folder(self.run_id))
+                    await self._run_steps(course, workspace, work, steps, tables, log)
+                    result = await self._finish(course, workspace, work, log)
+        except BaseException as error:
+            is_exit = not isinstance(error, Exception)
+            self._records.ended(
+                "cancelled" if is_exit else "failed", error=str(error) or type(error).__name__, result=None
+            )
+            self._emit(Event("run", "failed", name=self.run_id, message=str(error)))
+            raise
+        self._records.ended("failed" if course.error else "completed", error=course.error, result=result)
+        self._emit(
+            Event("run", "failed" if course.error else "completed", name=self.run_id, message=course.error or "")
+        )
+        return result
+
+    async def _lock(self) -> Workspace:
+        """The directory, locked and recovered; asks again and again, so that a cancelled run stops waiting at once."""
+        started = time.monotonic()
+        while True:
+            try:
+                return await _in_thread(
+                    lambda: open_workspace(
+                        self._directory, self.task_id, label=f"run {self.run_id}", timeout_seconds=0, door=self._door
+                    )
+                )
+            except TaskBusy as busy:
+                waited = time.monotonic() - started
+                if waited >= self._lock_timeout_seconds:
+                    raise TaskBusy(self.task_id, waited, busy.holder) from busy
+            await asyncio.sleep(LOCK_POLL_SECONDS)
+
+    def _tables(self, workspace: Workspace) -> tuple[TableName, ...]:
+        raw = workspace.read(task_directory.TABLE_LIST)
+        if raw is None:
+            raise InvalidInput(
+                "table list", f"{printable(workspace.path)} has no {task_directory.TABLE_LIST}: give one"
+            )
+        return parse_table_list(decode_table_list(raw))
+
+    async def _run_steps(
+        self,
+        course: _Course,
+        workspace: Workspace,
+        work: WorkFolder,
+        steps: Sequence[Step],
+        tables: tuple[TableName, ...],
+        log: TaskLog,
+    ) -> None:
+        log.info("Run %s begins: %s", self.run_id, course.mode)
+        for note in workspace.notes:
+            log.warning("%s", note)
+        if course.backup is not None:
+            _tell_backup(course.backup, log)
+            self._records.backed_up(course.backup.summary())
+        await self._publish_own(course, workspace, work, task_directory.TASK_CONFIG, self._configuration(), log)
+        self._records.started()
+        for step in steps:
+            course.current = step.name
+            if not await self._run_step(course, workspace, work, step, tables, log):
+                return
+        course.current = None
+
+    async def _run_step(
+        self,
+        course: _Course,
+        workspace: Workspace,
+        work: WorkFolder,
+        step: Step,
+        tables: tuple[TableName, ...],
+        log: TaskLog,
+    ) -> bool:
+        """Run and publish one step; False when it failed, and then the result says why."""
+        log.info("Step %s begins", step.name)
+        self._records.step_started(step.name)
+        self._emit(Event("step", "started", name=step.name))
+        context = StepContext(self.task_id, self.run_id, tables, self._parameters, work, self._runner, self._emit, log)
+        try:
+            artifact = self._published_before(workspace, step.name)
+            if artifact is None:
+                output = await step.run(context)
+                artifact = await self._publish_step(course, workspace, work, step.name, output, log)
+        except PipelineError as error:
+            course.failed.append(step.name)
+            course.error = str(error)
+            course.has_unpublished = isinstance(error, (PublishFailed, RecoveryNeeded))
+            log.error("Step %s failed: %s", step.name, error)  # noqa: TRY400 - a message for people, no defect of ours
+            self._records.step_ended(step.name, error=str(error), result=None)
+            self._emit(Event("step", "failed", name=step.name, message=str(error)))
+            return False
+        course.completed.append(step.name)
+        course.artifacts[step.name] = artifact
+        log.info("Step %s completed: %d files published", step.name, len(artifact["files"]))
+        self._records.step_ended(step.name, error=None, result=artifact)
+        self._emit(Event("step", "completed", name=step.name))
+        return True
+
+    def _published_before(self, workspace: Workspace, step: str) -> Json | None:
+        """The result of a step that this very run had published before it was killed."""
+        content = self._own(workspace, task_directory.step_result(step))[0]
+        return content if content.get("run_id") == self.run_id and content.get("step") == step else None
+
+    async def _publish_step(
+        self, course: _Course, workspace: Workspace, work: WorkFolder, step: str, output: StepOutput, log: TaskLog
+    ) -> Json:
+        artifact = {
+            **output.result,
+            "task_id": self.task_id,
+            "run_id": self.run_id,
+            "step": step,
+            "status": "partial" if output.failures else "completed",
+            "failures": dict(output.failures),
+            "files": [file._asdict() for file in output.files],
+        }
+        name = task_directory.step_result(step)
+        own, ours = self._own(workspace, name)
+        if own.get("step") == step:
+            ours |= {file["name"]: file["sha256"] for file in own["files"]}
+        result_file = work.write(name, seal(artifact))
+        published = await _in_thread(
+            lambda: workspace.publish(
+                work,
+                [*output.files, result_file],
+                label=f"publish {step} of run {self.run_id}",
+                run_id=self.run_id,
+                ours={} if self._spares_everything(course) else ours,
+            )
+        )
+        self._tell_kept(course, published, log)
+        return artifact
+
+    async def _publish_own(
+        self, course: _Course, workspace: Workspace, work: WorkFolder, name: str, content: Json, log: TaskLog
+    ) -> None:
+        """Publish a file of the run itself; where that fails the run goes on without it, and says so."""
+        try:
+            ours = {} if self._spares_everything(course) else self._own(workspace, name)[1]
+            file = work.write(name, seal(content))
+            published = await _in_thread(
+                lambda: workspace.publish(work, [file], label=f"publish {name}", run_id=self.run_id, ours=ours)
+            )
+        except PipelineError as error:
+            course.warnings.append(str(error))
+            log.warning("%s was not written: %s", name, error)
+            return
+        self._tell_kept(course, published, log)
+
+    def _spares_everything(self, course: _Course) -> bool:
+        """After a backup, whatever still stands in the way is what the backup could not take: nothing of it may go."""
+        return course.backup is not None and course.backup.state != "disabled"
+
+    def _own(self, workspace: Workspace, name: str) -> tuple[Json, dict[str, str]]:
+        """A file that a run of this task wrote and nobody changed: its content, and its name with its SHA-256."""
+        try:
+            raw = workspace.read(name)
+        except DirectoryUnusable:
+            raw = None  # whatever it is, we did not write it
+        content = unsealed(raw) if raw is not None else None
+        if raw is None or content is None or content.get("task_id") != self.task_id:
+            return {}, {}
+        return content, {name: hashlib.sha256(raw).hexdigest()}
+
+    def _tell_kept(self, course: _Course, published: Published, log: TaskLog) -> None:
+        for name in published.kept:
+            path = os.path.join(published.kept_path or "", name)
+            course.kept.append(path)
+            log.warning("A file stood in the way and was not ours to remove; it is kept as %s", path)
+
+    def _configuration(self) -> Json:
+        return {
+            "task_id": self.task_id,
+            "run_id": self.run_id,
+            "created_at": self._now().isoformat(),
+            "parameters": {
+                **self._parameters.model_dump(exclude={"db_connection"}),
+                "db_connection": masked(self._parameters.db_connection),
+            },
+            "output_directory": printable(self._directory),
+        }
+
+    async def _finish(self, course: _Course, workspace: Workspace, work: WorkFolder, log: TaskLog) -> Json:
+        """Write the result, then forget the work folder unless something in it still waits to be published."""
+        log.info("Run %s ends: %s", self.run_id, course.error or "all steps completed")
+        if log.problem is not None:
+            course.warnings.append(log.problem)
+        if course.mode == "complete":
+            await self._publish_own(course, workspace, work, task_directory.TASK_RESULT, self._result(course), log)
+        result = self._result(course)
+        if not course.has_unpublished:
+            await _in_thread(workspace.sweep_work if _is_success(course) else lambda: workspace.forget(work))
+        return result
+
+    def _result(self, course: _Course) -> Json:
+        return {
+            "success": course.error is None,
+            "task_id": self.task_id,
+            "run_id": self.run_id,
+            "execution_mode": course.mode,
+            "error": course.error,
+            "backup": course.backup.summary() if course.backup else None,
+            "kept_files": course.kept,
+            "warnings": course.warnings,
+            "workflow_state": {
+                "start_time": course.started_at.isoformat(),
+                "end_time": self._now().isoformat(),
+                "current_step": course.current,
+                "completed_steps": course.completed,
+                "failed_steps": course.failed,
+                "artifacts": course.artifacts,
+                "statistics": {
+                    "steps_completed": len(course.completed),
+                    "files_published": sum(len(artifact["files"]) for artifact in course.artifacts.values()),
+                },
+            },
+            "artifacts": course.artifacts,
+        }
+
+
+def _is_success(course: _Course) -> bool:
+    return course.mode == "complete" and course.error is None
+
+
+def _tell_backup(report: BackupReport, log: logging.Logger) -> None:
+    """What the backup did, for the log that could not be open while it was made."""
+    if report.error is not None:
+        log.error("Backup failed, every file stays in its place and the run goes on: %s", report.error)
+        return
+    if report.directory is None:
+        log.info("Backup: %s", report.state.replace("_", " "))
+        return
+    log.info("Backup into %s began at %s", report.directory, report.started_at.isoformat())
+    for name in report.moved_files:
+        log.debug("Backup moved %s", name)
+    for failed in report.failed_files:
+        copied = "a copy of it is in the backup" if failed.copied else "it is in its place, and not in the backup"
+        log.warning(
+            "Backup could not move %s (%s, %d attempts): %s", failed.file, failed.error, failed.attempts, copied
+        )
+    log.info(
+        "Backup into %s ended at %s: %d files moved, %d not, %d bytes, %d retries",
+        report.directory,
+        report.ended_at.isoformat(),
+        len(report.moved_files),
+        len(report.failed_files),
+        report.statistics.bytes,
+        report.statistics.retries,
+    )
+
+
+async def _in_thread(work: Callable[[], Result]) -> Result:
+    """Run blocking work in a thread; a cancelled caller waits for its end, as it must not go on without the lock."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

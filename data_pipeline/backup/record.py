@@ -1,0 +1,86 @@
+"""`backup_info.json`: the five keys of the specification, then ours. Opens no file.
+
+Read leniently, as older systems wrote only the five, and `failed_files` as plain strings too.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+
+class FailedFile(BaseModel):
+    """A file that could not be moved. It is still in its place; `copied`: a copy of it is in the backup."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    file: str
+    error: str = ""
+    errno: int | None = None
+    attempts: int = 1
+    copied: bool = False
+
+
+class Statistics(BaseModel):
+    """What a backup moved, how long the moves took, and how many of them were new tries."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    files: int
+    bytes: int
+    seconds: float
+    retries: int
+
+
+class BackupRecord(BaseModel):
+    """One backup, as its record tells. `backup_time` is local, `backup_time_utc` is the same instant.
+
+    `restored` is the name of the backup that was being brought back when this one was made to keep the current files.
+    `note` says why a directory that should have gone is still there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    backup_time: str
+    backup_directory: str
+    moved_files: tuple[str, ...]
+    failed_files: tuple[FailedFile, ...] = ()
+    task_id: str
+    run_id: str | None = None
+    statistics: Statistics | None = None
+    backup_time_utc: str | None = None
+    transaction: str | None = None
+    restored: str | None = None
+    note: str | None = None
+
+    @field_validator("failed_files", mode="before")
+    @classmethod
+    def _plain_names_too(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            return [{"file": item} if isinstance(item, str) else item for item in value]
+        return value
+
+    @property
+    def instant(self) -> datetime | None:
+        """When the backup was made; None where an older record has only the local time, which autumn repeats."""
+        try:
+            return datetime.fromisoformat(self.backup_time_utc or "").astimezone(UTC)
+        except ValueError:
+            return None
+
+    def encoded(self) -> bytes:
+        """The file's bytes: keys in the order of the fields, absent ones left out, names as people read them."""
+        content = self.model_dump(mode="json", exclude_none=True)
+        return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def decode_record(raw: bytes, directory: str) -> BackupRecord | None:
+    """The record of the backup called `directory`; None if these bytes are not it."""
+    try:
+        record = BackupRecord.model_validate_json(raw)
+    except ValidationError:
+        return None
+    return record if record.backup_directory == directory else None

@@ -1,0 +1,149 @@
+"""Bring a backup back: the current files first go into a new backup, then copies of the old ones take their places.
+
+Both happen in one transaction: all of it or nothing. The backup itself stays as it is, so a restore can be undone by
+restoring the backup that it made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from data_pipeline import task_directory
+from data_pipeline.backup.catalogue import Backup, find_backup
+from data_pipeline.backup.create import BackupFacts, declare_backup
+from data_pipeline.errors import InvalidInput, NotFound, RecoveryNeeded, RestoreFailed
+from data_pipeline.workspace import WorkFolder, Workspace
+from journal import DIRECTORY, Folder, Identity, JournalError, OutcomeUnknown, RollbackIncomplete, printable
+
+
+@dataclass(frozen=True)
+class RestoreReport:
+    """What a restore did, or would do (`is_dry_run`); names as the system gives them.
+
+    `replaced` are the current files that moved into `safety_backup`, None when there were none. `skipped` are entries
+    of the backup that are not brought back, with the reason.
+    """
+
+    backup: str
+    restored: tuple[str, ...]
+    replaced: tuple[str, ...]
+    skipped: dict[str, str]
+    is_dry_run: bool = True
+    safety_backup: str | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """For answers: all names in a form that people can read."""
+        return {
+            "backup": self.backup,
+            "dry_run": self.is_dry_run,
+            "restored": [printable(name) for name in self.restored],
+            "replaced": [printable(name) for name in self.replaced],
+            "skipped": {printable(name): reason for name, reason in self.skipped.items()},
+            "safety_backup": self.safety_backup,
+        }
+
+
+def plan_restore(
+    backup: Backup, current: Collection[str], directories: Collection[str], chosen: Sequence[str] | None
+) -> RestoreReport:
+    """What restoring would do to a task directory with these current files and directories.
+
+    `chosen` names single files; None means all, and then every current file makes room, as a complete run would have
+    it. Raises NotFound for a chosen file that the backup lacks, InvalidInput where a directory has a restored name.
+    """
+    entries = {file.name: file for file in backup.files}
+    skipped: dict[str, str] = {}
+    if chosen is None:
+        names = list(entries)
+        if backup.record is None and "backup_info.json" in entries:
+            names.remove("backup_info.json")
+            skipped["backup_info.json"] = "it is the record of this backup, and broken"
+    else:
+        names = list(dict.fromkeys(chosen))
+        for name in names:
+            if name not in entries:
+                raise NotFound("file", name, f"`data-pipeline backups show` lists those of {backup.name}.")
+    restored = [name for name in names if entries[name].is_restorable]
+    skipped |= {name: f"it is a {entries[name].kind} entry" for name in names if not entries[name].is_restorable}
+    taken = sorted(set(restored) & set(directories))
+    if taken:
+        raise InvalidInput("backup", *(f"{printable(name)} is a directory now: rename it first" for name in taken))
+    makes_room = set(restored) if chosen is not None else set(restored) | set(current) - {task_directory.TABLE_LIST}
+    return RestoreReport(
+        backup=backup.name,
+        restored=tuple(sorted(restored)),
+        replaced=tuple(sorted(makes_room & set(current))),
+        skipped=skipped,
+    )
+
+
+def preview_restore(path: str, name: str, chosen: Sequence[str] | None = None) -> RestoreReport:
+    """What restoring a backup of the task directory at `path` would do; changes nothing and needs no lock."""
+    backup = find_backup(path, name)
+    with os.scandir(path) as entries:
+        is_directory = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+    return plan_restore(
+        backup,
+        {entry for entry, is_one in is_directory.items() if not is_one},
+        {entry for entry, is_one in is_directory.items() if is_one},
+        chosen,
+    )
+
+
+def restore(
+    workspace: Workspace,
+    name: str,
+    *,
+    restore_id: str,
+    chosen: Sequence[str] | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC).astimezone(),
+    progress: Callable[[int, int], None] | None = None,
+) -> RestoreReport:
+    """Restore a backup, or single files of it, under the workspace's lock.
+
+    Raises NotFound, InvalidInput, RestoreFailed; then everything is as before.
+    """
+    report = preview_restore(workspace.path, name, chosen)
+    if not report.restored:
+        raise InvalidInput("backup", f"{name} holds no file that can be restored")
+    work = workspace.work_folder(restore_id)
+    try:
+        return _restore(workspace, report, work, BackupFacts(workspace.task_id, None, now(), restored=name), progress)
+    except (RollbackIncomplete, OutcomeUnknown) as error:
+        raise RecoveryNeeded(f"{name} was not restored. {error} Then run: data-pipeline recover") from error
+    except (JournalError, OSError) as error:
+        raise RestoreFailed(f"{name} was not restored, everything is as before: {printable(str(error))}") from error
+    finally:
+        with contextlib.suppress(OSError):  # swept after the next complete run; the error above says more
+            workspace.forget(work)
+
+
+def _restore(
+    workspace: Workspace,
+    report: RestoreReport,
+    work: WorkFolder,
+    facts: BackupFacts,
+    progress: Callable[[int, int], None] | None,
+) -> RestoreReport:
+    directory = workspace.directory
+    for file in report.restored:
+        directory.copy(Folder("directory", report.backup), file, work.folder, file)
+    transaction = directory.transaction(f"restore of {report.backup}")
+    safety_backup = None
+    if report.replaced:
+        present = _identities(workspace, report.replaced)
+        safety_backup = declare_backup(transaction, workspace, present, facts)
+    for file in report.restored:
+        transaction.move(file, DIRECTORY, source=work.folder)
+    transaction.commit(progress)
+    return replace(report, is_dry_run=False, safety_backup=safety_backup.name if safety_backup else None)
+
+
+def _identities(workspace: Workspace, names: Sequence[str]) -> dict[str, Identity]:
+    wanted = set(names)
+    return {name: identity for name, identity in workspace.directory.scan() if name in wanted}

@@ -1,0 +1,94 @@
+"""What can go wrong, split by what the caller does next.
+
+    PipelineError           never raised itself
+      InvalidInput          a value from outside is wrong: mend it; nothing was changed
+      NotFound              no such task, backup, file or step: look at the list
+      TaskBusy              somebody holds the task's directory: wait, or ask the holder
+      DirectoryUnusable     the task's directory cannot be made, locked or written: mend permissions, disk or mounts
+      DatabaseUnavailable   the business database cannot be opened or asked: mend the URL or the database
+      StoreUnavailable      the task store cannot be opened: mend its URL or the database
+      RecoveryNeeded        an earlier transaction is only half undone: `data-pipeline recover` says what it needs
+      StepFailed            a step did not make all it should; nothing of it was published
+      PublishFailed         a step's outputs could not take their places; they wait in the folder that is named
+      RestoreFailed         nothing was restored: everything is as before
+
+Every message says what, where, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class PipelineError(Exception):
+    """The root of all; a message for people."""
+
+
+class InvalidInput(PipelineError, ValueError):
+    """A value from outside is wrong: `field` names it, `problems` lists every fault found in it."""
+
+    def __init__(self, field: str, *problems: str) -> None:
+        super().__init__(f"{field}: {'; '.join(problems)}")
+        self.field = field
+        self.problems = problems
+
+
+class NotFound(PipelineError, LookupError):
+    """There is no such `kind` (task, backup, file, step) of this name."""
+
+    def __init__(self, kind: str, name: str, hint: str = "") -> None:
+        super().__init__(f"There is no {kind} {name!a}." + (f" {hint}" if hint else ""))
+        self.kind = kind
+        self.name = name
+
+
+class TaskBusy(PipelineError):
+    """Somebody holds the task's directory; `holder` is who, as text, None when nobody left a note."""
+
+    def __init__(self, task_id: str, waited_seconds: float, holder: str | None) -> None:
+        super().__init__(
+            f"Task {task_id} is busy: its directory is held by {holder or 'another process'} "
+            f"(waited {waited_seconds:.0f} s). Wait for it to end, or stop it."
+        )
+        self.task_id = task_id
+        self.waited_seconds = waited_seconds
+        self.holder = holder
+
+
+class DirectoryUnusable(PipelineError):
+    """The task's directory cannot be made, locked or written."""
+
+
+class DatabaseUnavailable(PipelineError):
+    """The business database cannot be opened or asked; the message never holds a password."""
+
+
+class StoreUnavailable(PipelineError):
+    """The task store cannot be opened."""
+
+
+class RecoveryNeeded(PipelineError):
+    """An earlier transaction in this directory could only be undone in part."""
+
+
+class StepFailed(PipelineError):
+    """A step did not make all it should: `failures` says why, by table or item. Nothing of it was published."""
+
+    def __init__(self, step: str, failures: Mapping[str, str]) -> None:
+        listed = "; ".join(f"{item}: {reason}" for item, reason in list(failures.items())[:5])
+        more = f"; and {len(failures) - 5} more" if len(failures) > 5 else ""
+        super().__init__(f"Step {step} failed: {listed}{more}")
+        self.step = step
+        self.failures = dict(failures)
+
+
+class PublishFailed(PipelineError):
+    """A step's outputs could not take their places: they wait in `work_path`."""
+
+    def __init__(self, reason: str, work_path: str) -> None:
+        super().__init__(f"The outputs were made but not published ({reason}). They are in {work_path}.")
+        self.work_path = work_path
+
+
+class RestoreFailed(PipelineError):
+    """Nothing was restored: everything is as before, except what the message names."""

@@ -1,0 +1,32 @@
+"""What happens in a run, as events: the log, the bar in a terminal and the event stream show the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Phase = Literal["run", "backup", "step", "table"]
+State = Literal["started", "advanced", "completed", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened: `name` is the step, table or backup directory it is about.
+
+    `done` of `total` counts tables in a step, or files in a backup.
+    """
+
+    phase: Phase
+    state: State
+    name: str = ""
+    message: str = ""
+    done: int = 0
+    total: int = 0
+
+
+Emit = Callable[[Event], None]
+
+
+def nobody(event: Event) -> None:
+    """Show nothing."""

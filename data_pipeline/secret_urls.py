@@ -1,0 +1,15 @@
+"""Database URLs as people may see them. Opens nothing."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+
+def masked(url: str) -> str:
+    """A URL without its password, and without its query, which may hold one too."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return "***"  # whatever it is, it may be a secret
+    return parsed.set(query={}).render_as_string(hide_password=True)

@@ -1,0 +1,145 @@
+"""Settings: environment (`DATA_PIPELINE_…`), then `.env`, then `data_pipeline.toml`, then the defaults.
+
+An unknown name or a bad value fails at once, with the setting's name; docs/settings.md lists them all.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Final
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from data_pipeline.errors import InvalidInput
+
+PREFIX: Final = "DATA_PIPELINE_"
+ENV_FILE: Final = ".env"
+TOML_FILE: Final = "data_pipeline.toml"
+
+
+class Settings(BaseSettings):
+    """All settings; `load_settings` makes one."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8",
+        toml_file=TOML_FILE,
+        env_nested_delimiter="__",
+        extra="ignore",  # .env belongs to other programs too; unknown names of ours are refused by load_settings
+        frozen=True,
+    )
+
+    home: Path = Field(default=Path("data_pipeline"), description="root of everything on disk")
+    training_data: Path | None = Field(
+        default=None, description="task directories; default: `training_data` in the home"
+    )
+    database_url: SecretStr | None = Field(
+        default=None, description="the task store; default: `data_pipeline.sqlite` in the home"
+    )
+    databases: dict[str, SecretStr] = Field(
+        default_factory=dict, description="named business databases: `DATA_PIPELINE_DATABASES__SALES=postgresql://...`"
+    )
+    lock_timeout_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        default=60.0, description="how long a run waits for a task directory that somebody holds"
+    )
+    backup_enabled: bool = Field(
+        default=True, description="move the files of earlier runs into a backup before a complete run"
+    )
+    retry_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=5, description="how often the move of a busy file is tried"
+    )
+    retry_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(
+        default=10.0, description="how long busy files are tried again in one backup, all together"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there are none
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Who wins: arguments, environment, `.env`, `data_pipeline.toml`."""
+        return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def home_path(self) -> str:
+        """The home, absolute."""
+        return os.path.abspath(self.home)
+
+    @property
+    def training_data_path(self) -> str:
+        """Where task directories are, absolute."""
+        return os.path.abspath(self.training_data or self.home / "training_data")
+
+    @property
+    def store_url(self) -> str:
+        """The task store's URL; a secret when it has a password."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{os.path.join(self.home_path, 'data_pipeline.sqlite')}"
+
+    def database_named(self, name_or_url: str) -> str:
+        """The URL of a named business database, or the URL itself. Raises InvalidInput for an unknown name."""
+        found = {name.lower(): url for name, url in self.databases.items()}.get(name_or_url.lower())
+        if found is not None:
+            return found.get_secret_value()
+        if "://" in name_or_url:
+            return name_or_url
+        known = ", ".join(sorted(self.databases)) or "none"
+        raise InvalidInput("db_connection", f"it is neither a URL nor the name of a configured database ({known})")
+
+
+def load_settings() -> Settings:
+    """Read all sources. Raises InvalidInput with the name of every setting that is unknown or has a bad value."""
+    problems = [*_unknown(os.environ, "the environment"), *_unknown(_dotenv_names(), ENV_FILE), *_unknown_in_toml()]
+    if problems:
+        raise InvalidInput("settings", *problems)
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise InvalidInput(
+            "settings",
+            *(f"{PREFIX}{'__'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()),
+        ) from None  # the values may be secrets
+    except (OSError, ValueError) as error:
+        raise InvalidInput("settings", f"they cannot be read: {type(error).__name__}") from None
+
+
+def _unknown(names: Iterable[str], where: str) -> list[str]:
+    known = {f"{PREFIX}{field}".upper() for field in Settings.model_fields}
+    return [
+        f"{name} in {where} is no setting"
+        for name in sorted(names)
+        if name.upper().startswith(PREFIX)
+        and name.upper() not in known
+        and not name.upper().startswith(f"{PREFIX}DATABASES__")
+    ]
+
+
+def _dotenv_names() -> list[str]:
+    return list(dotenv_values(ENV_FILE, encoding="utf-8")) if os.path.isfile(ENV_FILE) else []
+
+
+def _unknown_in_toml() -> list[str]:
+    try:
+        with open(TOML_FILE, "rb") as file:
+            content = tomllib.load(file)
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        return [f"{TOML_FILE} cannot be read: {error}"]
+    return [f"{name} in {TOML_FILE} is no setting" for name in sorted(content) if name not in Settings.model_fields]

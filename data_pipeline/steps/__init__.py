@@ -1,0 +1,29 @@
+"""The steps, in the order of a complete run; what a step is, stands in `contract`."""
+
+from data_pipeline.steps.contract import (
+    Json,
+    RunParameters,
+    Staging,
+    Step,
+    StepContext,
+    StepOutput,
+    StepRunner,
+    Work,
+)
+from data_pipeline.workspace import StagedFile
+
+__all__ = [
+    "STEPS",
+    "Json",
+    "RunParameters",
+    "StagedFile",
+    "Staging",
+    "Step",
+    "StepContext",
+    "StepOutput",
+    "StepRunner",
+    "Work",
+]
+
+STEPS: tuple[Step, ...] = ()
+"""Every step that is built, in the order of a complete run."""

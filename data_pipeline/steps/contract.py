@@ -1,0 +1,93 @@
+"""What a step is.
+
+A step makes its files in the run's work folder, through `StepContext.staging`; the executor publishes them together
+when the step has returned. So a step changes nothing that anybody sees, and one that raises leaves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from logging import Logger
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from data_pipeline.progress import Emit
+from data_pipeline.table_list import TableName
+from data_pipeline.workspace import StagedFile
+
+Json = dict[str, Any]
+Work = Callable[[], Awaitable[Json]]
+
+
+class Staging(Protocol):
+    """Where a step puts its files until they are published."""
+
+    def write(self, name: str, content: str) -> StagedFile:
+        """Write a file (UTF-8), in place of one of this name that an earlier attempt left. Callable from any thread."""
+
+
+class StepRunner(Protocol):
+    """Runs functions durably: a resumed run gets the recorded result of what had finished, and calls the rest."""
+
+    async def run(self, name: str, work: Work) -> Json:
+        """Run one function under a name that is its own within the run; what it gives must be JSON."""
+
+    async def run_all(self, works: Sequence[tuple[str, Work]], *, concurrency: int) -> list[Json]:
+        """Run many, at most `concurrency` at once; results in the order of `works`. The first error stops the rest."""
+
+
+class RunParameters(BaseModel):
+    """What a task was created with; `db_connection` is a secret and reaches no file, log or answer."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    db_connection: str = Field(repr=False)
+    business_context: str = ""
+    language: str = "en"
+    continue_on_error: bool = False
+    enable_sql_validation: bool = True
+    enable_llm_repair: bool = True
+    modify_original_file: bool = True
+    enable_training_data_load: bool = True
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What a step gets to work with."""
+
+    task_id: str
+    run_id: str
+    tables: tuple[TableName, ...]
+    parameters: RunParameters
+    staging: Staging
+    runner: StepRunner
+    emit: Emit
+    log: Logger
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """What a step made: the files to publish, its result for `<step>_result.json`, and what failed where it may.
+
+    `failures` says why, by table or item; it is empty unless the task allows a step to go on past an error.
+    """
+
+    files: tuple[StagedFile, ...]
+    result: Json
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+
+class Step(Protocol):
+    """One part of a run."""
+
+    @property
+    def name(self) -> str:
+        """How requests, files and the store call it."""
+
+    async def check(self, parameters: RunParameters, tables: Sequence[TableName]) -> None:
+        """Before anything is changed: can this step do its work? Raises PipelineErrors that say why not."""
+
+    async def run(self, context: StepContext) -> StepOutput:
+        """Make the step's files. Raises StepFailed and other PipelineErrors; nothing of it is published then."""

@@ -1,0 +1,79 @@
+"""Every name in a task directory, in one place; opens no file.
+
+training_data/<task id>/table_list.txt            what the user gave: never moved by a backup
+                        <table>.ddl ...           what the steps published
+                        data_pipeline.log task_config.json task_result.json <step>_result.json
+                        file_bak_YYYYMMDD_HHMMSS[_n]/   the files of an earlier run, with backup_info.json
+"""
+
+from __future__ import annotations
+
+import os.path
+import re
+from collections.abc import Container
+from datetime import datetime
+from itertools import count
+from typing import Final
+
+from data_pipeline.errors import InvalidInput
+
+TABLE_LIST: Final = "table_list.txt"
+LOG: Final = "data_pipeline.log"
+TASK_CONFIG: Final = "task_config.json"
+TASK_RESULT: Final = "task_result.json"
+BACKUP_PREFIX: Final = "file_bak_"
+
+_TASK_ID: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
+_BACKUP_NAME: Final = re.compile(r"file_bak_(\d{8}_\d{6})(?:_(\d{1,9}))?")
+_RECORD_NAME: Final = re.compile(r"backup_info(?:_\d{1,9})?\.json")
+_DEVICES: Final = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
+"""Names that Windows gives to devices, whatever the directory."""
+
+
+def check_task_id(task_id: str) -> str:
+    """The id itself, if it can name a directory anywhere. Raises InvalidInput."""
+    if not _TASK_ID.fullmatch(task_id) or task_id.lower() in _DEVICES:
+        raise InvalidInput("task_id", f"{task_id[:80]!a} is not 1 to 64 letters, digits and underscores of ASCII")
+    return task_id
+
+
+def path_of(training_data: str, task_id: str) -> str:
+    """The directory of a task. Raises InvalidInput for an id that could lead elsewhere."""
+    return os.path.join(training_data, check_task_id(task_id))
+
+
+def step_result(step: str) -> str:
+    """The file in which a step says what it published."""
+    return f"{step}_result.json"
+
+
+def backup_name(local_time: datetime) -> str:
+    """The directory of a backup made at this local time; a taken name gets a suffix from the journal."""
+    return f"{BACKUP_PREFIX}{local_time:%Y%m%d_%H%M%S}"
+
+
+def is_backup_name(name: str) -> bool:
+    """Whether a directory of this name is a backup."""
+    return _BACKUP_NAME.fullmatch(name) is not None
+
+
+def time_in_name(name: str) -> tuple[datetime | None, int]:
+    """The local time and the suffix in a backup's name; no time when the digits are no date."""
+    match = _BACKUP_NAME.fullmatch(name)
+    if match is None:
+        return None, 0
+    try:
+        return datetime.strptime(match[1], "%Y%m%d_%H%M%S"), int(match[2] or 0)  # noqa: DTZ007 - local, as it was made
+    except ValueError:
+        return None, int(match[2] or 0)
+
+
+def record_name(taken: Container[str]) -> str:
+    """The name of a backup's record: a file that was itself called backup_info.json keeps its name."""
+    names = (f"backup_info_{number}.json" if number else "backup_info.json" for number in count())
+    return next(name for name in names if name not in taken)
+
+
+def can_be_record(name: str) -> bool:
+    """Whether a backup's record may have this name."""
+    return _RECORD_NAME.fullmatch(name) is not None
