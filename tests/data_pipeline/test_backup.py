@@ -59,7 +59,8 @@ def open_to_all(task: Path, disk: LocalFilesystem) -> None:
 
 
 def record_in(backup: Path) -> dict[str, Any]:
-    return json.loads((backup / "backup_info.json").read_text(encoding="utf-8"))
+    record: dict[str, Any] = json.loads((backup / "backup_info.json").read_text(encoding="utf-8"))
+    return record
 
 
 # ---- the scenarios of the specification, by its words ---------------------------------------------------------------
@@ -149,6 +150,7 @@ def test_file_that_may_not_be_moved_is_reported_and_the_rest_moves(ordinary_user
         open_to_all(task, disk)
         ordinary_user()
         report = backed_up(task, door=Door(disk, NoLock))
+        reset_ids()
 
         assert (report.state, report.error) == ("backed_up", None)
         assert report.moved_files == ("a.ddl", "b.ddl")
@@ -169,6 +171,7 @@ def test_directory_in_which_nothing_may_be_made_fails_the_backup_and_keeps_every
         task.chmod(0o555)
         ordinary_user()
         report = backed_up(task, door=Door(disk, NoLock))
+        reset_ids()
 
         assert (report.state, report.moved_files) == ("failed", ())
         assert "Permission" in (report.error or "")
