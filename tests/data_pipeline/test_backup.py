@@ -150,7 +150,7 @@ def test_file_that_may_not_be_moved_is_reported_and_the_rest_moves(ordinary_user
         open_to_all(task, disk)
         ordinary_user()
         report = backed_up(task, door=Door(disk, NoLock))
-        reset_ids()
+        set_uid(0)
 
         assert (report.state, report.error) == ("backed_up", None)
         assert report.moved_files == ("a.ddl", "b.ddl")
@@ -171,7 +171,7 @@ def test_directory_in_which_nothing_may_be_made_fails_the_backup_and_keeps_every
         task.chmod(0o555)
         ordinary_user()
         report = backed_up(task, door=Door(disk, NoLock))
-        reset_ids()
+        set_uid(0)
 
         assert (report.state, report.moved_files) == ("failed", ())
         assert "Permission" in (report.error or "")
