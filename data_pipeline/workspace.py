@@ -174,7 +174,7 @@ class Workspace:
     def _look_at_kept(self, folder: Folder, files: tuple[StagedFile, ...], ours: Mapping[str, str]) -> Published:
         path = self.directory.path_of(folder)
         names = sorted(name for name, _ in self.directory.scan(folder))
-        if all(_sha256(os.path.join(path, name)) == ours.get(name) for name in names):
+        if all(name in ours and ours[name] == _sha256(os.path.join(path, name)) for name in names):
             self.directory.remove_state_folder(folder)
             return Published(files)
         return Published(files, kept=tuple(map(printable, names)), kept_path=printable(path))

@@ -291,7 +291,7 @@ class SimpleWorkflowExecutor:
         self._emit(Event("step", "started", name=step.name))
         context = StepContext(self.task_id, self.run_id, tables, self._parameters, work, self._runner, self._emit, log)
         try:
-            artifact = self._published_before(workspace, step.name)
+            artifact = self._published_before(course, workspace, step.name)
             if artifact is None:
                 output = await step.run(context)
                 artifact = await self._publish_step(course, workspace, work, step.name, output, log)
@@ -299,7 +299,7 @@ class SimpleWorkflowExecutor:
             course.failed.append(step.name)
             course.error = str(error)
             course.has_unpublished = isinstance(error, (PublishFailed, RecoveryNeeded))
-            log.error("Step %s failed: %s", step.name, error)  # noqa: TRY400 - a message for people, no defect of ours
+            log.error("%s", error)  # noqa: TRY400 - a message for people, no defect of ours
             self._records.step_ended(step.name, error=str(error), result=None)
             self._emit(Event("step", "failed", name=step.name, message=str(error)))
             return False
@@ -310,9 +310,9 @@ class SimpleWorkflowExecutor:
         self._emit(Event("step", "completed", name=step.name))
         return True
 
-    def _published_before(self, workspace: Workspace, step: str) -> Json | None:
+    def _published_before(self, course: _Course, workspace: Workspace, step: str) -> Json | None:
         """The result of a step that this very run had published before it was killed."""
-        content = self._own(workspace, task_directory.step_result(step))[0]
+        content = self._own(course, workspace, task_directory.step_result(step))[0]
         return content if content.get("run_id") == self.run_id and content.get("step") == step else None
 
     async def _publish_step(
@@ -328,7 +328,7 @@ class SimpleWorkflowExecutor:
             "files": [file._asdict() for file in output.files],
         }
         name = task_directory.step_result(step)
-        own, ours = self._own(workspace, name)
+        own, ours = self._own(course, workspace, name)
         if own.get("step") == step:
             ours |= {file["name"]: file["sha256"] for file in own["files"]}
         result_file = work.write(name, seal(artifact))
@@ -338,7 +338,7 @@ class SimpleWorkflowExecutor:
                 [*output.files, result_file],
                 label=f"publish {step} of run {self.run_id}",
                 run_id=self.run_id,
-                ours={} if self._spares_everything(course) else ours,
+                ours=ours,
             )
         )
         self._tell_kept(course, published, log)
@@ -349,7 +349,7 @@ class SimpleWorkflowExecutor:
     ) -> None:
         """Publish a file of the run itself; where that fails the run goes on without it, and says so."""
         try:
-            ours = {} if self._spares_everything(course) else self._own(workspace, name)[1]
+            ours = self._own(course, workspace, name)[1]
             file = work.write(name, seal(content))
             published = await _in_thread(
                 lambda: workspace.publish(work, [file], label=f"publish {name}", run_id=self.run_id, ours=ours)
@@ -360,18 +360,21 @@ class SimpleWorkflowExecutor:
             return
         self._tell_kept(course, published, log)
 
-    def _spares_everything(self, course: _Course) -> bool:
-        """After a backup, whatever still stands in the way is what the backup could not take: nothing of it may go."""
-        return course.backup is not None and course.backup.state != "disabled"
+    def _own(self, course: _Course, workspace: Workspace, name: str) -> tuple[Json, dict[str, str]]:
+        """A file that a run of this task wrote and nobody changed: its content, and its name with its SHA-256.
 
-    def _own(self, workspace: Workspace, name: str) -> tuple[Json, dict[str, str]]:
-        """A file that a run of this task wrote and nobody changed: its content, and its name with its SHA-256."""
+        After a backup only this very run's files count: whatever else still stands there is what the backup could not
+        take, and nothing of it may go.
+        """
         try:
             raw = workspace.read(name)
         except DirectoryUnusable:
             raw = None  # whatever it is, we did not write it
         content = unsealed(raw) if raw is not None else None
         if raw is None or content is None or content.get("task_id") != self.task_id:
+            return {}, {}
+        was_backed_up = course.backup is not None and course.backup.state != "disabled"
+        if was_backed_up and content.get("run_id") != self.run_id:
             return {}, {}
         return content, {name: hashlib.sha256(raw).hexdigest()}
 
@@ -398,9 +401,9 @@ class SimpleWorkflowExecutor:
         log.info("Run %s ends: %s", self.run_id, course.error or "all steps completed")
         if log.problem is not None:
             course.warnings.append(log.problem)
-        if course.mode == "complete":
-            await self._publish_own(course, workspace, work, task_directory.TASK_RESULT, self._result(course), log)
         result = self._result(course)
+        if course.mode == "complete":
+            await self._publish_own(course, workspace, work, task_directory.TASK_RESULT, result, log)
         if not course.has_unpublished:
             await _in_thread(workspace.sweep_work if _is_success(course) else lambda: workspace.forget(work))
         return result
