@@ -161,6 +161,15 @@ class Workspace:
             return Published(tuple(files))
         return self._look_at_kept(kept.folder, tuple(files), ours)
 
+    def put(self, name: str, content: bytes, *, label: str, run_id: str) -> Published:
+        """Publish one file that a person gave; another content under its name is kept. Raises as `publish` does."""
+        if self.read(name) == content:
+            return Published(())
+        work = self.work_folder(run_id)
+        published = self.publish(work, [work.write(name, content)], label=label, run_id=run_id)
+        self.forget(work)
+        return published
+
     def forget(self, work: WorkFolder) -> None:
         """Remove a run's work folder."""
         self.directory.remove_state_folder(work.folder)

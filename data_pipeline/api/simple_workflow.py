@@ -117,8 +117,8 @@ def new_run_id(now: datetime) -> str:
 class SimpleWorkflowExecutor:
     """Runs the steps of one task in its directory.
 
-    `directory` is the task's directory, `run_id` names the run (the same id again resumes it), `records` is told of
-    every state, `emit` of every event. Use one executor for one run.
+    `directory` is the task's directory, `run_id` names the run (the same id again resumes it), `tables` are used instead
+    of `table_list.txt`, `records` is told of every state, `emit` of every event. Use one executor for one run.
     """
 
     def __init__(
@@ -128,6 +128,7 @@ class SimpleWorkflowExecutor:
         directory: str,
         parameters: RunParameters,
         run_id: str | None = None,
+        tables: Sequence[TableName] | None = None,
         steps: Sequence[Step] = STEPS,
         runner: StepRunner | None = None,
         records: RunRecords | None = None,
@@ -141,6 +142,7 @@ class SimpleWorkflowExecutor:
         self.run_id = run_id or new_run_id(now())
         self._directory = os.path.abspath(directory)
         self._parameters = parameters
+        self._tables = None if tables is None else tuple(tables)
         self._steps = tuple(steps)
         self._runner = runner or PlainRunner()
         self._records = records or NoRecords()
@@ -207,7 +209,7 @@ class SimpleWorkflowExecutor:
                     "Mend the permissions above it, or the disk."
                 )
             with await self._lock() as workspace:
-                tables = self._tables(workspace)
+                tables = self._listed_tables(workspace)
                 for step in steps:
                     await step.check(self._parameters, tables)
                 if mode == "complete":
@@ -245,7 +247,9 @@ class SimpleWorkflowExecutor:
                     raise TaskBusy(self.task_id, waited, busy.holder) from busy
             await asyncio.sleep(LOCK_POLL_SECONDS)
 
-    def _tables(self, workspace: Workspace) -> tuple[TableName, ...]:
+    def _listed_tables(self, workspace: Workspace) -> tuple[TableName, ...]:
+        if self._tables is not None:
+            return self._tables
         raw = workspace.read(task_directory.TABLE_LIST)
         if raw is None:
             raise InvalidInput(

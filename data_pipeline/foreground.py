@@ -1,0 +1,105 @@
+"""Tasks and runs without a server: the same files, the same history as a server makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from data_pipeline import task_directory
+from data_pipeline.api.run_records import StoreRecords
+from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor, new_run_id
+from data_pipeline.database.connection import database_name
+from data_pipeline.errors import InvalidInput
+from data_pipeline.progress import Emit
+from data_pipeline.settings import Settings
+from data_pipeline.steps import STEPS, Json, RunParameters
+from data_pipeline.store import Store, Task
+from data_pipeline.table_list import decode_table_list, parse_table_list
+from data_pipeline.workspace import Door, make_directories, open_workspace, retry_limits
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """What a person gives to make a task; `table_list` is the file's content."""
+
+    db_connection: str
+    table_list: bytes
+    business_context: str = ""
+    language: str = "en"
+    task_name: str | None = None
+
+
+async def create_task(settings: Settings, store: Store, new: NewTask) -> Task:
+    """Check everything, then make the task and its directory with the table list.
+
+    Raises InvalidInput, DatabaseUnavailable ... before anything is made.
+    """
+    url = settings.database_named(new.db_connection)
+    parameters = RunParameters(db_connection=url, business_context=new.business_context, language=new.language)
+    tables = parse_table_list(decode_table_list(new.table_list))
+    for step in STEPS:
+        await step.check(parameters, tables)
+    task = store.create_task(
+        parameters.model_dump(),
+        task_name=new.task_name,
+        db_name=database_name(url),
+        created_type="manual",
+        local_time=_local_now(),
+    )
+    put_table_list(settings, task.task_id, new.table_list)
+    return task
+
+
+def put_table_list(settings: Settings, task_id: str, content: bytes) -> None:
+    """Give a task its table list; another one that was there is kept. Raises InvalidInput, TaskBusy."""
+    parse_table_list(decode_table_list(content))
+    path = task_directory.path_of(settings.training_data_path, task_id)
+    make_directories(path)
+    with open_workspace(
+        path, task_id, label="table list", timeout_seconds=settings.lock_timeout_seconds, door=door(settings)
+    ) as workspace:
+        workspace.put(
+            task_directory.TABLE_LIST,
+            content,
+            label="table list",
+            run_id=new_run_id(_local_now()).replace("run", "put"),
+        )
+
+
+async def run_task(
+    settings: Settings,
+    store: Store,
+    task: Task,
+    *,
+    step: str | None,
+    emit: Emit,
+    lock_timeout_seconds: float | None = None,
+) -> Json:
+    """Run a task here and now: complete, or one step. Raises as the executor does."""
+    names = [known.name for known in STEPS]
+    if step is not None and step not in names:
+        raise InvalidInput("step", f"{step[:80]!a} is not a step; there are: {', '.join(names)}")
+    run_id = new_run_id(_local_now())
+    wanted = names if step is None else [step]
+    store.add_execution(task.task_id, run_id, mode="complete" if step is None else "step", step_names=wanted)
+    executor = SimpleWorkflowExecutor(
+        task.task_id,
+        directory=task_directory.path_of(settings.training_data_path, task.task_id),
+        parameters=RunParameters.model_validate(task.parameters),
+        run_id=run_id,
+        records=StoreRecords(store, run_id, names),
+        emit=emit,
+        backup_enabled=settings.backup_enabled,
+        lock_timeout_seconds=settings.lock_timeout_seconds if lock_timeout_seconds is None else lock_timeout_seconds,
+        door=door(settings),
+    )
+    return await (executor.execute_complete_workflow() if step is None else executor.execute_single_step(step))
+
+
+def door(settings: Settings) -> Door:
+    """How the settings reach the disk."""
+    return Door(retry=RetryLimits(attempts=settings.retry_attempts, total_seconds=settings.retry_seconds))
+
+
+def _local_now() -> datetime:
+    return datetime.now(UTC).astimezone()

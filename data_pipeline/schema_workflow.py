@@ -1,0 +1,146 @@
+"""The script: `python -m data_pipeline.schema_workflow` runs the same steps on a directory, and never backs up.
+
+Exit codes: 0 success, 1 bad input or surroundings, 2 a step failed, 75 the directory is busy, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final, NoReturn
+
+from rich.console import Console
+
+from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor
+from data_pipeline.errors import InvalidInput, PipelineError, TaskBusy
+from data_pipeline.foreground import door
+from data_pipeline.settings import load_settings
+from data_pipeline.steps import Json, RunParameters
+from data_pipeline.table_list import decode_table_list, parse_table_list
+from data_pipeline.terminal import watching
+from data_pipeline.workspace import printable
+
+SUCCESS, BAD_INPUT, STEP_FAILED, BUSY, INTERRUPTED = 0, 1, 2, 75, 130
+
+EXAMPLE: Final = """\
+example:
+  python -m data_pipeline.schema_workflow --db-connection postgresql://reader@db.example/shop \\
+      --table-list tables.txt --business-context "An online shop" --skip-training-load
+
+exit codes: 0 success, 1 bad input, 2 a step failed, 75 the directory is busy, 130 interrupted
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(BAD_INPUT, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m data_pipeline.schema_workflow",
+        description="Make text-to-SQL training data from a database, in a directory of your own. Files of earlier runs "
+        "that nobody changed are replaced; whatever else stands in the way is kept beside it, and named.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--db-connection", required=True, metavar="URL", help="the database, or the name of a configured one")
+    add("--table-list", required=True, metavar="FILE", help="a file with table names")
+    add("--business-context", required=True, metavar="TEXT", help="what the database is about")
+    add("--output-dir", metavar="DIR", help="default: manual_<time> among the task directories")
+    add("--skip-validation", action="store_true", help="leave sql_validation out")
+    add("--disable-llm-repair", action="store_true", help="do not ask a language model to repair SQL")
+    add("--no-modify-file", action="store_true", help="leave the pair file as it is, whatever validation finds")
+    add("--skip-training", "--skip-training-load", dest="skip_training", action="store_true", help="leave it out")
+    add("--lock-timeout", type=float, metavar="SECONDS", help="how long to wait for a busy directory")
+    add("--json", action="store_true", help="print the result as JSON")
+    add("--log-file", metavar="FILE", help="append the run's messages to this file too")
+    add("-v", "--verbose", action="store_true", help="print the run's messages")
+    return parser
+
+
+async def _run(options: argparse.Namespace) -> Json:
+    settings = load_settings()
+    now = datetime.now(UTC).astimezone()
+    directory = options.output_dir or os.path.join(settings.training_data_path, f"manual_{now:%Y%m%d_%H%M%S}")
+    try:
+        with open(options.table_list, "rb") as file:
+            tables = parse_table_list(decode_table_list(file.read()))
+    except OSError as error:
+        raise InvalidInput("--table-list", f"{printable(options.table_list)}: {error.strerror}") from error
+    parameters = RunParameters(
+        db_connection=settings.database_named(options.db_connection),
+        business_context=options.business_context,
+        enable_sql_validation=not options.skip_validation,
+        enable_llm_repair=not options.disable_llm_repair,
+        modify_original_file=not options.no_modify_file,
+        enable_training_data_load=not options.skip_training,
+    )
+    timeout = settings.lock_timeout_seconds if options.lock_timeout is None else options.lock_timeout
+    with watching(Console(stderr=True), is_quiet=options.json) as emit:
+        executor = SimpleWorkflowExecutor(
+            os.path.basename(os.path.abspath(directory)),
+            directory=directory,
+            parameters=parameters,
+            tables=tables,
+            emit=emit,
+            backup_enabled=False,
+            lock_timeout_seconds=timeout,
+            door=door(settings),
+        )
+        return await executor.execute_complete_workflow()
+
+
+def _log_where_asked(options: argparse.Namespace) -> None:
+    logger = logging.getLogger("data_pipeline")
+    logger.addHandler(logging.NullHandler())
+    handlers: list[logging.Handler] = []
+    if options.verbose:
+        handlers.append(logging.StreamHandler())
+    if options.log_file:
+        try:
+            handlers.append(logging.FileHandler(options.log_file, encoding="utf-8", errors="backslashreplace"))
+        except OSError as error:
+            raise InvalidInput("--log-file", f"{printable(options.log_file)}: {error.strerror}") from error
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s [%(levelname)s] %(message)s"))
+        logger.addHandler(handler)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the script; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        _log_where_asked(options)
+        result = asyncio.run(_run(options))
+    except TaskBusy as error:
+        return _complain(error, BUSY)
+    except PipelineError as error:
+        return _complain(error, BAD_INPUT)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    if options.json:
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        print("completed" if result["success"] else f"failed: {result['error']}")
+        for kept in result["kept_files"]:
+            print(f"kept, as it was not ours to replace: {kept}")
+    return SUCCESS if result["success"] else STEP_FAILED
+
+
+def _complain(error: PipelineError, code: int) -> int:
+    print(f"schema_workflow: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

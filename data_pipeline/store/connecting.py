@@ -1,0 +1,89 @@
+"""Open the database of the task store, SQLite or PostgreSQL, and bring it to the newest version."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from data_pipeline.errors import StoreUnavailable
+from data_pipeline.secret_urls import masked
+from data_pipeline.workspace import create_private_file
+
+BUSY_TIMEOUT_SECONDS = 30.0
+MIGRATION_LOCK = int.from_bytes(hashlib.sha256(b"data_pipeline.store migrations").digest()[:7])
+"""The key of PostgreSQL's advisory lock under which one process migrates and the others wait."""
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for the store, migrated; several processes may open a new store at once. Raises StoreUnavailable."""
+    try:
+        engine = _make_engine(_parsed(url))
+    except OSError as error:
+        raise StoreUnavailable(f"The task store {masked(url)} cannot be made: {error}.") from error
+    try:
+        _migrate(engine)
+    except CommandError as error:
+        engine.dispose()
+        raise StoreUnavailable(
+            f"The task store {masked(url)} was made by a newer version of this program ({error}). Use that one."
+        ) from error
+    except SQLAlchemyError as error:
+        engine.dispose()
+        reason = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0]
+        raise StoreUnavailable(
+            f"The task store {masked(url)} cannot be opened: {reason}. Mend DATA_PIPELINE_DATABASE_URL or the database."
+        ) from None  # the driver's error may hold the password
+    return engine
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise StoreUnavailable("DATA_PIPELINE_DATABASE_URL is not a URL (sqlite:///… or postgresql://…).") from None
+    if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        return parsed
+    raise StoreUnavailable(f"The task store is a SQLite file or PostgreSQL, not {masked(url)}.")
+
+
+def _make_engine(url: URL) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    assert url.database is not None
+    create_private_file(os.path.abspath(url.database))
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # or the driver begins transactions itself, too late and not for DDL
+    for setting in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # IMMEDIATE: a transaction that reads first and then writes would fail at once where another one writes.
+    is_reading = connection.get_execution_options().get("reads_only", False)
+    connection.exec_driver_sql("BEGIN" if is_reading else "BEGIN IMMEDIATE")
+
+
+def _migrate(engine: Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", "data_pipeline.store:migrations")
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

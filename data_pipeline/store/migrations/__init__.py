@@ -1,0 +1,1 @@
+"""Migrations of the task store, run when it is opened."""

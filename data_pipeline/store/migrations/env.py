@@ -1,0 +1,8 @@
+"""How alembic reaches the store: over the connection, and in the transaction, that `Store.open` hands it."""
+
+from alembic import context
+
+from data_pipeline.store.tables import METADATA
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA, transactional_ddl=True)
+context.run_migrations()

@@ -1,0 +1,64 @@
+"""What the store gives: plain values, all times aware and in UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+RunStatus = Literal["pending", "queued", "in_progress", "partial_completed", "completed", "failed", "cancelled"]
+StepStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
+
+RUN_STATUSES: Final[tuple[RunStatus, ...]] = (
+    "pending", "queued", "in_progress", "partial_completed", "completed", "failed", "cancelled",
+)  # fmt: skip
+STEP_STATUSES: Final[tuple[StepStatus, ...]] = ("pending", "running", "completed", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task; `parameters` may hold the secret `db_connection`, so they are never printed."""
+
+    task_id: str
+    task_name: str | None
+    status: RunStatus
+    parameters: dict[str, Any] = field(repr=False)
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    error_message: str | None
+    created_by: str
+    created_type: str
+    db_name: str | None
+
+
+@dataclass(frozen=True)
+class StepState:
+    """One step of one execution, or `pending` where there was none yet."""
+
+    execution_id: str | None
+    step_name: str
+    position: int
+    status: StepStatus
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    error_message: str | None = None
+    result: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One run of a task; `backup` is its statistics, `result` the whole result once it has ended."""
+
+    execution_id: str
+    task_id: str
+    mode: Literal["complete", "step"]
+    status: RunStatus
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    error_message: str | None
+    backup: dict[str, Any] | None
+    result: dict[str, Any] | None
+    steps: tuple[StepState, ...]

@@ -1,0 +1,299 @@
+"""What a task store can do: tasks, executions, steps. Every method is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import count
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from data_pipeline.errors import InvalidInput, NotFound
+from data_pipeline.store.connecting import open_engine
+from data_pipeline.store.rows import Execution, RunStatus, StepState, StepStatus, Task
+from data_pipeline.store.tables import EXECUTIONS, STEPS, TASKS
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+class Store:
+    """Tasks and their history in one database; made by `open`. Methods may be called from any thread."""
+
+    def __init__(self, engine: Engine, now: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._now = now
+
+    @classmethod
+    def open(cls, url: str, *, now: Callable[[], datetime] = utc_now) -> Self:
+        """Open a store, making or migrating it where that is due. Raises StoreUnavailable."""
+        return cls(open_engine(url), now)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    # ---- tasks --------------------------------------------------------------------------------------------------
+
+    def create_task(
+        self,
+        parameters: Mapping[str, Any],
+        *,
+        local_time: datetime,
+        task_name: str | None = None,
+        db_name: str | None = None,
+        created_by: str = "guest",
+        created_type: str = "api",
+    ) -> Task:
+        """Make a task: `task_YYYYMMDD_HHMMSS` by local time, with `_1`, `_2` ... while that is taken."""
+        now = self._now()
+        stem = f"task_{local_time:%Y%m%d_%H%M%S}"
+        for number in count():
+            task_id = f"{stem}_{number}" if number else stem
+            values = {
+                "task_id": task_id,
+                "task_name": task_name,
+                "status": "pending",
+                "parameters": dict(parameters),
+                "created_at": now,
+                "updated_at": now,
+                "created_by": created_by,
+                "created_type": created_type,
+                "db_name": db_name,
+            }
+            try:
+                with self._engine.begin() as connection:
+                    connection.execute(insert(TASKS).values(values))
+            except IntegrityError:
+                if not self._has_task(task_id):
+                    raise
+                continue
+            return self.task(task_id)
+        raise AssertionError("numbers do not end")
+
+    def task(self, task_id: str) -> Task:
+        """One task. Raises NotFound."""
+        with self._reading() as connection:
+            return _task(self._row(connection, select(TASKS).where(TASKS.c.task_id == task_id), "task", task_id))
+
+    def tasks(self, *, status: RunStatus | None = None, limit: int = 50, offset: int = 0) -> tuple[list[Task], int]:
+        """A page of tasks, newest first, and how many there are in all."""
+        wanted = select(TASKS) if status is None else select(TASKS).where(TASKS.c.status == status)
+        page = wanted.order_by(TASKS.c.created_at.desc(), TASKS.c.task_id.desc()).limit(limit).offset(offset)
+        with self._reading() as connection:
+            total = connection.execute(select(func.count()).select_from(wanted.subquery())).scalar_one()
+            return [_task(row) for row in connection.execute(page)], total
+
+    def delete_task(self, task_id: str) -> None:
+        """Forget a task with its history. Raises NotFound."""
+        with self._engine.begin() as connection:
+            if not connection.execute(delete(TASKS).where(TASKS.c.task_id == task_id)).rowcount:
+                raise NotFound("task", task_id)
+
+    # ---- executions ---------------------------------------------------------------------------------------------
+
+    def add_execution(
+        self,
+        task_id: str,
+        execution_id: str,
+        *,
+        mode: Literal["complete", "step"],
+        step_names: Sequence[str],
+        status: RunStatus = "queued",
+    ) -> Execution:
+        """Add a run of a task with its steps, all pending. Raises NotFound; InvalidInput where the id is taken."""
+        with self._engine.begin() as connection:
+            self._change_task(connection, task_id, status=status)
+            values = {
+                "execution_id": execution_id,
+                "task_id": task_id,
+                "mode": mode,
+                "status": status,
+                "created_at": self._now(),
+            }
+            taken = select(EXECUTIONS.c.execution_id).where(EXECUTIONS.c.execution_id == execution_id)
+            if connection.execute(taken).first() is not None:
+                raise InvalidInput("execution_id", f"{execution_id!a} is taken")
+            connection.execute(insert(EXECUTIONS).values(values))
+            connection.execute(
+                insert(STEPS),
+                [
+                    {"execution_id": execution_id, "step_name": name, "position": position, "status": "pending"}
+                    for position, name in enumerate(step_names)
+                ],
+            )
+        return self.execution(execution_id)
+
+    def start_execution(self, execution_id: str) -> None:
+        """Its steps begin; what an earlier failure left in the task is cleared."""
+        now = self._now()
+        with self._engine.begin() as connection:
+            row = self._execution_row(connection, execution_id)
+            started = row.started_at or now  # a resumed run began when it first did
+            self._change_execution(connection, execution_id, status="in_progress", started_at=started)
+            self._change_task(
+                connection, row.task_id, status="in_progress", started_at=started, completed_at=None, error_message=None
+            )
+
+    def record_backup(self, execution_id: str, backup: Mapping[str, Any]) -> None:
+        """Keep what became of a run's backup."""
+        with self._engine.begin() as connection:
+            self._change_execution(connection, execution_id, backup=dict(backup))
+
+    def start_step(self, execution_id: str, step_name: str) -> None:
+        """A step begins, or begins again."""
+        with self._engine.begin() as connection:
+            self._change_step(
+                connection, execution_id, step_name, status="running", started_at=self._now(), completed_at=None,
+                error_message=None,
+            )  # fmt: skip
+
+    def finish_step(
+        self,
+        execution_id: str,
+        step_name: str,
+        *,
+        status: StepStatus,
+        error: str | None = None,
+        result: Mapping[str, Any] | None = None,
+    ) -> None:
+        """A step ended."""
+        with self._engine.begin() as connection:
+            self._change_step(
+                connection, execution_id, step_name, status=status, completed_at=self._now(), error_message=error,
+                result=None if result is None else dict(result),
+            )  # fmt: skip
+
+    def end_execution(
+        self,
+        execution_id: str,
+        *,
+        status: Literal["completed", "failed", "cancelled"],
+        all_steps: Sequence[str],
+        error: str | None = None,
+        result: Mapping[str, Any] | None = None,
+    ) -> None:
+        """A run ended: its running steps end with it, and the task's own status follows from the newest of all steps.
+
+        The task is completed when the newest state of every step of `all_steps` is, and partial_completed before.
+        """
+        now = self._now()
+        with self._engine.begin() as connection:
+            row = self._execution_row(connection, execution_id)
+            self._change_execution(
+                connection, execution_id, status=status, completed_at=now, error_message=error,
+                result=None if result is None else dict(result),
+            )  # fmt: skip
+            connection.execute(
+                update(STEPS)
+                .where(STEPS.c.execution_id == execution_id, STEPS.c.status == "running")
+                .values(
+                    status="cancelled" if status == "cancelled" else "failed", completed_at=now, error_message=error
+                )
+            )
+            task_status: RunStatus = status
+            if status == "completed":
+                states = self._current_steps(connection, row.task_id, all_steps)
+                is_whole = all(state.status == "completed" for state in states)
+                task_status = "completed" if is_whole else "partial_completed"
+            self._change_task(connection, row.task_id, status=task_status, completed_at=now, error_message=error)
+
+    def execution(self, execution_id: str) -> Execution:
+        """One run. Raises NotFound."""
+        with self._reading() as connection:
+            return self._executions(connection, [self._execution_row(connection, execution_id)])[0]
+
+    def executions(self, task_id: str, *, limit: int = 50) -> list[Execution]:
+        """The runs of a task, newest first."""
+        wanted = select(EXECUTIONS).where(EXECUTIONS.c.task_id == task_id)
+        with self._reading() as connection:
+            rows = connection.execute(wanted.order_by(EXECUTIONS.c.sequence.desc()).limit(limit)).all()
+            return self._executions(connection, rows)
+
+    def current_steps(self, task_id: str, all_steps: Sequence[str]) -> list[StepState]:
+        """The newest state of each step over all runs; a complete run resets them all."""
+        with self._reading() as connection:
+            return self._current_steps(connection, task_id, all_steps)
+
+    # ---- the hands ----------------------------------------------------------------------------------------------
+
+    def _reading(self) -> Any:
+        return self._engine.connect().execution_options(reads_only=True)
+
+    def _has_task(self, task_id: str) -> bool:
+        with self._reading() as connection:
+            return connection.execute(select(TASKS.c.task_id).where(TASKS.c.task_id == task_id)).first() is not None
+
+    def _row(self, connection: Connection, wanted: Select[Any], kind: str, name: str) -> Row[Any]:
+        row = connection.execute(wanted).first()
+        if row is None:
+            raise NotFound(kind, name)
+        return row
+
+    def _execution_row(self, connection: Connection, execution_id: str) -> Row[Any]:
+        wanted = select(EXECUTIONS).where(EXECUTIONS.c.execution_id == execution_id)
+        return self._row(connection, wanted, "execution", execution_id)
+
+    def _change_task(self, connection: Connection, task_id: str, **values: Any) -> None:
+        change = update(TASKS).where(TASKS.c.task_id == task_id).values(updated_at=self._now(), **values)
+        if not connection.execute(change).rowcount:
+            raise NotFound("task", task_id)
+
+    def _change_execution(self, connection: Connection, execution_id: str, **values: Any) -> None:
+        change = update(EXECUTIONS).where(EXECUTIONS.c.execution_id == execution_id).values(values)
+        if not connection.execute(change).rowcount:
+            raise NotFound("execution", execution_id)
+
+    def _change_step(self, connection: Connection, execution_id: str, step_name: str, **values: Any) -> None:
+        of_step = (STEPS.c.execution_id == execution_id) & (STEPS.c.step_name == step_name)
+        if not connection.execute(update(STEPS).where(of_step).values(values)).rowcount:
+            raise NotFound("step", f"{execution_id}/{step_name}")
+
+    def _executions(self, connection: Connection, rows: Sequence[Row[Any]]) -> list[Execution]:
+        ids = [row.execution_id for row in rows]
+        steps: dict[str, list[StepState]] = {execution_id: [] for execution_id in ids}
+        wanted = select(STEPS).where(STEPS.c.execution_id.in_(ids)).order_by(STEPS.c.position)
+        for step in connection.execute(wanted):
+            steps[step.execution_id].append(StepState(**step._mapping))
+        return [_execution(row, steps[row.execution_id]) for row in rows]
+
+    def _current_steps(self, connection: Connection, task_id: str, all_steps: Sequence[str]) -> list[StepState]:
+        both = STEPS.join(EXECUTIONS, EXECUTIONS.c.execution_id == STEPS.c.execution_id)
+        last = (
+            select(STEPS.c.step_name, func.max(EXECUTIONS.c.sequence).label("sequence"))
+            .select_from(both)
+            .where(EXECUTIONS.c.task_id == task_id)
+            .group_by(STEPS.c.step_name)
+            .subquery()
+        )
+        wanted = (
+            select(STEPS)
+            .select_from(both)
+            .join(last, (last.c.sequence == EXECUTIONS.c.sequence) & (last.c.step_name == STEPS.c.step_name))
+        )
+        newest = {row.step_name: StepState(**row._mapping) for row in connection.execute(wanted)}
+        return [
+            newest.get(name) or StepState(None, name, position, "pending") for position, name in enumerate(all_steps)
+        ]
+
+
+def _task(row: Row[Any]) -> Task:
+    return Task(**row._mapping)
+
+
+def _execution(row: Row[Any], steps: Sequence[StepState]) -> Execution:
+    values = {name: value for name, value in row._mapping.items() if name != "sequence"}
+    return Execution(**values, steps=tuple(steps))
