@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from data_pipeline import task_directory
+from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.backup.catalogue import find_backup, list_backups
 from data_pipeline.backup.restore import RestoreReport, preview_restore, restore
-from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.errors import InvalidInput, NotFound, PipelineError, TaskBusy
 from data_pipeline.foreground import NewTask, create_task, door, put_table_list, run_task
 from data_pipeline.settings import Settings, load_settings
@@ -38,6 +38,7 @@ INTERRUPTED: Final = 130
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
+    pretty_exceptions_enable=False,  # they show values, and a value may be a secret
     help="Turn a relational database into text-to-SQL training data, again and again, and lose nothing.\n\n"
     "Exit codes: 0 done, 1 bad input (nothing changed), 2 wrong usage, 3 the run failed, 75 the task is busy, "
     "130 interrupted.",
@@ -197,7 +198,7 @@ def _complain(error: PipelineError, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _print(answer: Any, as_json: bool, lines: list[str]) -> None:  # noqa: FBT001 - a switch of the command line
+def _print(answer: Any, as_json: bool, lines: list[str]) -> None:
     if as_json:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
         return

@@ -15,7 +15,7 @@ from data_pipeline.settings import Settings
 from data_pipeline.steps import STEPS, Json, RunParameters
 from data_pipeline.store import Store, Task
 from data_pipeline.table_list import decode_table_list, parse_table_list
-from data_pipeline.workspace import Door, make_directories, open_workspace, retry_limits
+from data_pipeline.workspace import Door, RetryLimits, make_directories, open_workspace
 
 
 @dataclass(frozen=True)

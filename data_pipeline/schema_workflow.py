@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _run(options: argparse.Namespace) -> Json:
+def _run(options: argparse.Namespace) -> Json:
     settings = load_settings()
     now = datetime.now(UTC).astimezone()
     directory = options.output_dir or os.path.join(settings.training_data_path, f"manual_{now:%Y%m%d_%H%M%S}")
@@ -96,7 +96,7 @@ async def _run(options: argparse.Namespace) -> Json:
             lock_timeout_seconds=timeout,
             door=door(settings),
         )
-        return await executor.execute_complete_workflow()
+        return asyncio.run(executor.execute_complete_workflow())
 
 
 def _log_where_asked(options: argparse.Namespace) -> None:
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _log_where_asked(options)
-        result = asyncio.run(_run(options))
+        result = _run(options)
     except TaskBusy as error:
         return _complain(error, BUSY)
     except PipelineError as error:

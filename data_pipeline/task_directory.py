@@ -30,9 +30,14 @@ _DEVICES: Final = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port
 """Names that Windows gives to devices, whatever the directory."""
 
 
+def is_device_name(name: str) -> bool:
+    """Whether Windows takes a file of this name, whatever its suffix, for a device."""
+    return name.partition(".")[0].rstrip().lower() in _DEVICES
+
+
 def check_task_id(task_id: str) -> str:
     """The id itself, if it can name a directory anywhere. Raises InvalidInput."""
-    if not _TASK_ID.fullmatch(task_id) or task_id.lower() in _DEVICES:
+    if not _TASK_ID.fullmatch(task_id) or is_device_name(task_id):
         raise InvalidInput("task_id", f"{task_id[:80]!a} is not 1 to 64 letters, digits and underscores of ASCII")
     return task_id
 

@@ -29,14 +29,16 @@ from journal import (
     LockedDirectory,
     NeedsAttention,
     OutcomeUnknown,
-    RecoveryReport,
-    RetryLimits,
     RollbackIncomplete,
     StateUnusable,
     lock_directory,
     recover_all,
 )
-from journal import printable as printable  # noqa: PLC0414 - for names in messages, everywhere in this package
+
+# What the rest of this package needs of the journal, without importing it.
+from journal import RecoveryReport as RecoveryReport  # noqa: PLC0414
+from journal import RetryLimits as RetryLimits  # noqa: PLC0414
+from journal import printable as printable  # noqa: PLC0414
 from journal.filesystem import Directory
 
 WORK_PREFIX = "work-"

@@ -27,8 +27,9 @@ class StoreRecords:
         self._store.start_step(self._execution_id, step)
 
     def step_ended(self, step: str, *, error: str | None, result: Mapping[str, Any] | None) -> None:
-        status = "completed" if error is None else "failed"
-        self._store.finish_step(self._execution_id, step, status=status, error=error, result=result)
+        self._store.finish_step(
+            self._execution_id, step, status="completed" if error is None else "failed", error=error, result=result
+        )
 
     def ended(self, status: Ended, *, error: str | None, result: Mapping[str, Any] | None) -> None:
         self._store.end_execution(

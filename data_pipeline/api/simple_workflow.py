@@ -117,8 +117,8 @@ def new_run_id(now: datetime) -> str:
 class SimpleWorkflowExecutor:
     """Runs the steps of one task in its directory.
 
-    `directory` is the task's directory, `run_id` names the run (the same id again resumes it), `tables` are used instead
-    of `table_list.txt`, `records` is told of every state, `emit` of every event. Use one executor for one run.
+    `directory` is the task's directory, `run_id` names the run (the same id again resumes it), `tables` are used in
+    place of `table_list.txt`, `records` is told of every state, `emit` of every event. One executor is for one run.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from data_pipeline.steps.contract import (
     StepRunner,
     Work,
 )
+from data_pipeline.steps.ddl_generation import DdlGeneration
 from data_pipeline.workspace import StagedFile
 
 __all__ = [
@@ -25,5 +26,5 @@ __all__ = [
     "Work",
 ]
 
-STEPS: tuple[Step, ...] = ()
+STEPS: tuple[Step, ...] = (DdlGeneration(),)
 """Every step that is built, in the order of a complete run."""

@@ -1,0 +1,1 @@
+"""The business database: opened read-only, and described."""

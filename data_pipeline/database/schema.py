@@ -1,0 +1,264 @@
+"""What a table is: read by SQLAlchemy's inspection, kept as plain values, types spelled by the database's dialect."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Inspector, inspect
+from sqlalchemy.exc import CompileError, SQLAlchemyError
+from sqlalchemy.types import TypeEngine
+
+from data_pipeline.database.connection import BusinessDatabase, reason_of
+from data_pipeline.errors import DatabaseUnavailable
+from data_pipeline.table_list import TableName
+
+DEFAULT_SCHEMA = {"sqlite": "main", "postgresql": "public"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column; `identity` is how PostgreSQL numbers rows, `generated_sql` how the value follows from others."""
+
+    name: str
+    type_sql: str
+    is_nullable: bool
+    default_sql: str | None = None
+    comment: str | None = None
+    identity: Literal["always", "by default"] | None = None
+    generated_sql: str | None = None
+    is_stored: bool = False
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """Columns that refer to those of another table."""
+
+    name: str | None
+    columns: tuple[str, ...]
+    target: TableName
+    target_columns: tuple[str, ...]
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index; `expressions` are names or SQL, in order; `definition` is the database's own statement."""
+
+    name: str
+    expressions: tuple[str, ...]
+    is_unique: bool
+    definition: str | None = None
+
+
+@dataclass(frozen=True)
+class Key:
+    """A primary or unique key."""
+
+    name: str | None
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A condition that every row meets."""
+
+    name: str | None
+    sql: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table or a view as the database has it; `created_sql` is SQLite's own statement."""
+
+    name: TableName
+    kind: Literal["table", "view"]
+    comment: str | None
+    columns: tuple[Column, ...]
+    primary_key: Key
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    unique_keys: tuple[Key, ...] = ()
+    indexes: tuple[Index, ...] = ()
+    checks: tuple[Check, ...] = ()
+    view_sql: str | None = None
+    created_sql: str | None = None
+
+
+def resolve_tables(
+    database: BusinessDatabase, names: Sequence[TableName]
+) -> tuple[tuple[TableName, ...], dict[str, str]]:
+    """The listed tables as the database spells them, each once; and why each other one was not found."""
+    with database.connect() as connection:
+        inspector = inspect(connection)
+        default = DEFAULT_SCHEMA[database.dialect_name]
+        known: dict[str, list[str]] = {}
+        found: dict[TableName, None] = {}
+        missing: dict[str, str] = {}
+        schemas = inspector.get_schema_names()
+        for name in names:
+            wanted = default if name.schema is None or name.schema.lower() == "public" else name.schema
+            schema = _spelled(wanted, schemas)
+            if schema is None or schema in ("information_schema", "pg_catalog"):
+                missing[str(name)] = f"there is no schema {name.schema!a}"
+                continue
+            if schema not in known:
+                known[schema] = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
+            table = _spelled(name.name, known[schema])
+            if table is None or table.startswith("sqlite_"):
+                near = difflib.get_close_matches(name.name, known[schema], n=3)
+                missing[str(name)] = "there is no such table" + (f"; near: {', '.join(near)}" if near else "")
+            else:
+                found[TableName(schema, table)] = None
+    return tuple(found), missing
+
+
+def read_table(database: BusinessDatabase, name: TableName) -> Table:
+    """Everything about one table. Raises DatabaseUnavailable when it cannot be read."""
+    try:
+        with database.connect() as connection:
+            return _read(connection, inspect(connection), name)
+    except SQLAlchemyError as error:
+        raise DatabaseUnavailable(f"{database.label}: {name} cannot be read: {reason_of(error)}.") from None
+
+
+def in_loading_order(tables: Iterable[Table]) -> list[Table]:
+    """Referenced tables before those that refer to them, views last; a cycle is broken by name."""
+    waiting = {table.name: table for table in sorted(tables, key=lambda table: (table.kind == "view", table.name))}
+    ordered: list[Table] = []
+    while waiting:
+        free = [
+            table
+            for table in waiting.values()
+            if table.kind == "table"
+            and not any(key.target in waiting and key.target != table.name for key in table.foreign_keys)
+        ]
+        ordered += [waiting.pop(table.name) for table in free or [next(iter(waiting.values()))]]
+    return ordered
+
+
+def _spelled(name: str, known: Sequence[str]) -> str | None:
+    """The name as it is, else the only one that differs by case alone."""
+    if name in known:
+        return name
+    alike = [other for other in known if other.lower() == name.lower()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _read(connection: Connection, inspector: Inspector, name: TableName) -> Table:
+    schema, table = name
+    is_sqlite = connection.dialect.name == "sqlite"
+    if table in inspector.get_view_names(schema):
+        return Table(
+            name,
+            "view",
+            _comment(inspector, name),
+            _columns(connection, inspector, name),
+            Key(None, ()),
+            view_sql=inspector.get_view_definition(table, schema),
+        )
+    key = inspector.get_pk_constraint(table, schema)
+    uniques = tuple(
+        Key(_own_name(item), tuple(item["column_names"])) for item in inspector.get_unique_constraints(table, schema)
+    )
+    return Table(
+        name,
+        "table",
+        _comment(inspector, name),
+        _columns(connection, inspector, name),
+        Key(key.get("name"), tuple(key["constrained_columns"])),
+        foreign_keys=tuple(
+            ForeignKey(
+                _own_name(item),
+                tuple(item["constrained_columns"]),
+                TableName(item["referred_schema"] or schema, item["referred_table"]),
+                tuple(item["referred_columns"]),
+                tuple(sorted((option, str(value)) for option, value in item.get("options", {}).items() if value)),
+            )
+            for item in inspector.get_foreign_keys(table, schema)
+        ),
+        unique_keys=uniques,
+        indexes=tuple(_indexes(connection, inspector, name)),
+        checks=tuple(
+            Check(_own_name(item), str(item["sqltext"])) for item in inspector.get_check_constraints(table, schema)
+        ),
+        created_sql=_sqlite_statement(connection, name) if is_sqlite else None,
+    )
+
+
+def _own_name(item: Any) -> str | None:
+    name = item.get("name")
+    return None if name is None or str(name).startswith("sqlite_autoindex") else str(name)
+
+
+def _comment(inspector: Inspector, name: TableName) -> str | None:
+    try:
+        return inspector.get_table_comment(name.name, name.schema)["text"]
+    except NotImplementedError:
+        return None  # SQLite has no comments
+
+
+def _columns(connection: Connection, inspector: Inspector, name: TableName) -> tuple[Column, ...]:
+    columns = []
+    for item in inspector.get_columns(name.name, name.schema):
+        identity = item.get("identity")
+        computed = item.get("computed")
+        columns.append(
+            Column(
+                item["name"],
+                _type_sql(connection, item["type"]),
+                item["nullable"],
+                None if computed or identity else item["default"],
+                item.get("comment"),
+                None if identity is None else "always" if identity.get("always") else "by default",
+                computed["sqltext"] if computed else None,
+                bool(computed and computed.get("persisted")),
+            )
+        )
+    return tuple(columns)
+
+
+def _type_sql(connection: Connection, type_: TypeEngine[Any]) -> str:
+    try:
+        return type_.compile(connection.dialect)
+    except CompileError:
+        return ""  # SQLite allows a column without a type
+
+
+def _indexes(connection: Connection, inspector: Inspector, name: TableName) -> Iterable[Index]:
+    """All but those that a key makes by itself."""
+    for item in inspector.get_indexes(name.name, name.schema):
+        index = str(item["name"])
+        if "duplicates_constraint" in item or index.startswith("sqlite_autoindex"):
+            continue
+        expressions = tuple(str(part) for part in item.get("expressions") or item["column_names"])
+        yield Index(index, expressions, bool(item["unique"]), _index_definition(connection, name, index))
+
+
+def _index_definition(connection: Connection, name: TableName, index: str) -> str | None:
+    if connection.dialect.name == "sqlite":
+        found = connection.exec_driver_sql(
+            "SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?", (index,)
+        ).scalar()
+    else:
+        found = connection.exec_driver_sql(
+            "SELECT indexdef FROM pg_indexes WHERE schemaname = %s AND tablename = %s AND indexname = %s",
+            (name.schema, name.name, index),
+        ).scalar()
+    return None if found is None else str(found)
+
+
+def _sqlite_statement(connection: Connection, name: TableName) -> str | None:
+    found = connection.exec_driver_sql(
+        "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (name.name,)
+    ).scalar()
+    return None if found is None else str(found)
+
+
+def is_autoincrement(table: Table) -> bool:
+    """Whether SQLite never uses a number of this table again."""
+    return (
+        table.created_sql is not None and re.search(r"\bAUTOINCREMENT\b", table.created_sql, re.IGNORECASE) is not None
+    )
