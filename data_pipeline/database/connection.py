@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
@@ -11,6 +12,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
 
 from data_pipeline.errors import DatabaseUnavailable, InvalidInput
 from data_pipeline.secret_urls import masked
@@ -105,8 +107,12 @@ def _sqlite(url: URL) -> Engine:
     path = os.path.abspath(str(url.database))
     if not os.path.isfile(path):
         raise DatabaseUnavailable(f"There is no SQLite file {printable(path)}.")
-    # mode=ro never makes a file; the path is quoted, so nothing in it can add another mode.
-    engine = create_engine(f"sqlite:///file:{quote(path)}?mode=ro&uri=true")
+    # mode=ro never makes a file. The path is quoted, so that nothing in it can end it and add another mode; the driver
+    # is called directly, as SQLAlchemy would take the quotes off again.
+    uri = f"file:{quote(path)}?mode=ro"
+    engine = create_engine(
+        "sqlite://", creator=lambda: sqlite3.connect(uri, uri=True, check_same_thread=False), poolclass=QueuePool
+    )
     event.listen(engine, "connect", _each_connection("PRAGMA query_only = ON"))
     return engine
 

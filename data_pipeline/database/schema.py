@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Inspector, inspect
-from sqlalchemy.exc import CompileError, SQLAlchemyError
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
 from data_pipeline.database.connection import BusinessDatabase, reason_of
 from data_pipeline.errors import DatabaseUnavailable
 from data_pipeline.table_list import TableName
+
+# They are read from sqlite_master here; SQLAlchemy leaves them out, and says so.
+warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index", SAWarning)
 
 DEFAULT_SCHEMA = {"sqlite": "main", "postgresql": "public"}
 
@@ -46,12 +50,10 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Index:
-    """An index; `expressions` are names or SQL, in order; `definition` is the database's own statement."""
+    """An index that no key makes by itself, with the database's own statement."""
 
     name: str
-    expressions: tuple[str, ...]
-    is_unique: bool
-    definition: str | None = None
+    definition: str
 
 
 @dataclass(frozen=True)
@@ -169,16 +171,7 @@ def _read(connection: Connection, inspector: Inspector, name: TableName) -> Tabl
         _comment(inspector, name),
         _columns(connection, inspector, name),
         Key(key.get("name"), tuple(key["constrained_columns"])),
-        foreign_keys=tuple(
-            ForeignKey(
-                _own_name(item),
-                tuple(item["constrained_columns"]),
-                TableName(item["referred_schema"] or schema, item["referred_table"]),
-                tuple(item["referred_columns"]),
-                tuple(sorted((option, str(value)) for option, value in item.get("options", {}).items() if value)),
-            )
-            for item in inspector.get_foreign_keys(table, schema)
-        ),
+        foreign_keys=tuple(_foreign_keys(connection, inspector, name)),
         unique_keys=uniques,
         indexes=tuple(_indexes(connection, inspector, name)),
         checks=tuple(
@@ -186,6 +179,32 @@ def _read(connection: Connection, inspector: Inspector, name: TableName) -> Tabl
         ),
         created_sql=_sqlite_statement(connection, name) if is_sqlite else None,
     )
+
+
+def _foreign_keys(connection: Connection, inspector: Inspector, name: TableName) -> Iterable[ForeignKey]:
+    actions = _sqlite_actions(connection, name) if connection.dialect.name == "sqlite" else {}
+    for item in inspector.get_foreign_keys(name.name, name.schema):
+        columns = tuple(item["constrained_columns"])
+        options = {**item.get("options", {}), **actions.get((columns, item["referred_table"]), {})}
+        yield ForeignKey(
+            _own_name(item),
+            columns,
+            TableName(item["referred_schema"] or inspector.default_schema_name, item["referred_table"]),
+            tuple(item["referred_columns"]),
+            tuple(sorted((option, str(value)) for option, value in options.items() if value)),
+        )
+
+
+def _sqlite_actions(connection: Connection, name: TableName) -> dict[tuple[tuple[str, ...], str], dict[str, str]]:
+    """ON DELETE and ON UPDATE by columns and target: SQLAlchemy sees only those of table constraints."""
+    rows = connection.exec_driver_sql("SELECT * FROM pragma_foreign_key_list(?) ORDER BY id, seq", (name.name,)).all()
+    actions = {}
+    for _, group in groupby(rows, key=lambda row: row.id):
+        key = list(group)
+        spelled = {"ondelete": key[0].on_delete, "onupdate": key[0].on_update}
+        columns = tuple(row[3] for row in key)  # "from" is no attribute's name
+        actions[columns, key[0].table] = {option: act for option, act in spelled.items() if act != "NO ACTION"}
+    return actions
 
 
 def _own_name(item: Any) -> str | None:
@@ -202,13 +221,14 @@ def _comment(inspector: Inspector, name: TableName) -> str | None:
 
 def _columns(connection: Connection, inspector: Inspector, name: TableName) -> tuple[Column, ...]:
     columns = []
+    declared = _sqlite_types(connection, name) if connection.dialect.name == "sqlite" else {}
     for item in inspector.get_columns(name.name, name.schema):
         identity = item.get("identity")
         computed = item.get("computed")
         columns.append(
             Column(
                 item["name"],
-                _type_sql(connection, item["type"]),
+                declared[item["name"]] if declared else item["type"].compile(connection.dialect),
                 item["nullable"],
                 None if computed or identity else item["default"],
                 item.get("comment"),
@@ -220,34 +240,23 @@ def _columns(connection: Connection, inspector: Inspector, name: TableName) -> t
     return tuple(columns)
 
 
-def _type_sql(connection: Connection, type_: TypeEngine[Any]) -> str:
-    try:
-        return type_.compile(connection.dialect)
-    except CompileError:
-        return ""  # SQLite allows a column without a type
+def _sqlite_types(connection: Connection, name: TableName) -> dict[str, str]:
+    """Types as they were declared: to SQLite, INT and INTEGER are not the same in a primary key."""
+    rows = connection.exec_driver_sql("SELECT name, type FROM pragma_table_xinfo(?)", (name.name,))
+    return {row.name: row.type for row in rows}
 
 
 def _indexes(connection: Connection, inspector: Inspector, name: TableName) -> Iterable[Index]:
-    """All but those that a key makes by itself."""
-    for item in inspector.get_indexes(name.name, name.schema):
-        index = str(item["name"])
-        if "duplicates_constraint" in item or index.startswith("sqlite_autoindex"):
-            continue
-        expressions = tuple(str(part) for part in item.get("expressions") or item["column_names"])
-        yield Index(index, expressions, bool(item["unique"]), _index_definition(connection, name, index))
-
-
-def _index_definition(connection: Connection, name: TableName, index: str) -> str | None:
     if connection.dialect.name == "sqlite":
-        found = connection.exec_driver_sql(
-            "SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?", (index,)
-        ).scalar()
-    else:
-        found = connection.exec_driver_sql(
-            "SELECT indexdef FROM pg_indexes WHERE schemaname = %s AND tablename = %s AND indexname = %s",
-            (name.schema, name.name, index),
-        ).scalar()
-    return None if found is None else str(found)
+        statement = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL"
+        found = connection.exec_driver_sql(f"{statement} ORDER BY name", (name.name,)).all()
+        return [Index(index, definition) for index, definition in found]
+    own = {
+        item["name"] for item in inspector.get_indexes(name.name, name.schema) if "duplicates_constraint" not in item
+    }
+    statement = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = %s AND tablename = %s"
+    found = connection.exec_driver_sql(f"{statement} ORDER BY indexname", (name.schema, name.name)).all()
+    return [Index(index, definition) for index, definition in found if index in own]
 
 
 def _sqlite_statement(connection: Connection, name: TableName) -> str | None:

@@ -42,8 +42,8 @@ def ddl_of(table: Table, around: Surroundings, dialect_name: str, language: str)
         lines.append(writer.view(table))
     else:
         lines += writer.table(table, around)
-        lines += [f"{index.definition};" for index in table.indexes if index.definition is not None]
-        lines += [writer.late_key(name, key) for name, key in around.added_later]
+        lines += [f"{index.definition};" for index in table.indexes]
+        lines += writer.late_keys(around)
     return "\n".join(lines) + "\n"
 
 
@@ -160,21 +160,24 @@ class _Writer:
         end = ")" + (" WITHOUT ROWID" if self._is_without_rowid(table) else "") + ";"
         return [*lines, end, *remarks]
 
-    def late_key(self, name: TableName, key: ForeignKey) -> str:
-        return f"alter table {self.place(name)} add {self.foreign_key(key)};"
+    def late_keys(self, around: Surroundings) -> list[str]:
+        """Keys of tables that were loaded before; SQLite lets them stand there, and cannot add them later."""
+        if self._is_sqlite:
+            return []
+        return [f"alter table {self.place(name)} add {self.foreign_key(key)};" for name, key in around.added_later]
 
     def foreign_key(self, key: ForeignKey) -> str:
         text = f"foreign key {self.columns(key.columns)} references {self.place(key.target)}"
         if key.target_columns:
             text += f" {self.columns(key.target_columns)}"
-        words = {"ondelete": "on delete", "onupdate": "on update", "match": "match"}
-        for option, value in key.options:
-            if option in words:
-                text += f" {words[option]} {value}"
-            elif option == "deferrable":
-                text += " deferrable"
-            elif option == "initially":
-                text += f" initially {value}"
+        options = dict(key.options)
+        for option, words in {"match": "match", "ondelete": "on delete", "onupdate": "on update"}.items():
+            if option in options:
+                text += f" {words} {options[option]}"
+        if "deferrable" in options:
+            text += " deferrable"
+        if "initially" in options:
+            text += f" initially {options['initially']}"
         return self._named(key.name) + text
 
     def _column(self, table: Table, column: Column, rowid: str | None) -> str:
@@ -184,6 +187,7 @@ class _Writer:
             type_sql, default = _SERIAL[type_sql], None  # its sequence comes with the type
         text = f"{self.quoted(column.name)} {type_sql}".rstrip()
         if column.name == rowid:
+            text += "" if column.is_nullable else " not null"
             return f"{text} primary key" + (" autoincrement" if is_autoincrement(table) else "")
         if column.identity is not None:
             text += f" generated {column.identity} as identity"
@@ -203,7 +207,9 @@ class _Writer:
         if not self._is_sqlite or len(table.primary_key.columns) != 1 or self._is_without_rowid(table):
             return None
         (name,) = table.primary_key.columns
-        return next((name for column in table.columns if column.name == name and column.type_sql == "INTEGER"), None)
+        return next(
+            (name for column in table.columns if column.name == name and column.type_sql.upper() == "INTEGER"), None
+        )
 
     def _is_without_rowid(self, table: Table) -> bool:
         return table.created_sql is not None and bool(
