@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from data_pipeline import task_directory
 from data_pipeline.api.simple_workflow import new_run_id
@@ -99,15 +99,21 @@ def list_(task: TaskId, as_json: AsJson = False) -> None:
     if as_json:
         _print([backup.summary() for backup in found], as_json, [])
         return
-    table = Table("backup", "made", "files", "bytes", "not moved", "record")
+    if not found:
+        print(f"Task {task} has no backups.")
+    console = Console()
+    table = Table(Column("backup", no_wrap=True), "made", "files", "bytes", "not moved", "record")
     for backup in found:
         summary = backup.summary()
         made = backup.made_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(
-            backup.name, made, str(summary["file_count"]), f"{backup.size_bytes:,}", str(summary["failed_count"]),
-            backup.record_state,
-        )  # fmt: skip
-    Console().print(table if found else f"Task {task} has no backups.")
+        row = (backup.name, made, str(summary["file_count"]), f"{backup.size_bytes:,}", str(summary["failed_count"]),
+               backup.record_state)  # fmt: skip
+        if console.is_terminal:
+            table.add_row(*row)
+        else:
+            print("\t".join(row))
+    if table.rows:
+        console.print(table)
 
 
 @backups.command()

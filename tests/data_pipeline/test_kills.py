@@ -1,0 +1,143 @@
+"""kill -9 of the real process, in every phase of a run and at random times: nothing is lost, nothing is half done."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.crash.campaign import SEED, sample
+from tests.support.shop import CLI, PATIENCE_SECONDS, ROOT, Shop
+from tests.support.tasks import backups_of
+
+KILLS = int(os.environ.get("PIPELINE_KILLS", "20"))
+PRECIOUS = {f"precious_{number}.json": f"precious {number}" for number in range(8)}
+
+DIES_AT = """
+import os, signal, sys
+from journal import LocalFilesystem
+from data_pipeline import cli, foreground
+from data_pipeline.workspace import Door
+
+VERBS = {"make_directory", "remove_directory", "remove_tree", "link", "rename", "unlink", "create", "copy", "write_at",
+         "sync_file", "sync_directory"}
+limit, calls = int(sys.argv.pop(1)), 0
+
+class Dies(LocalFilesystem):
+    def __getattribute__(self, name):
+        found = super().__getattribute__(name)
+        if name not in VERBS:
+            return found
+        def call(*arguments, **named):
+            global calls
+            calls += 1
+            if calls == limit:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return found(*arguments, **named)
+        return call
+
+disk = Dies()
+cli.door = foreground.door = lambda settings: Door(disk)
+try:
+    cli.main()
+finally:
+    print(calls, file=sys.stderr)
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    (tmp_path / "first").mkdir()
+    return Shop(tmp_path / "first")
+
+
+def prepared(shop: Shop) -> str:
+    """A task with outputs of an earlier run, files of its own and a backup; returns its id."""
+    task = shop.new_task()
+    shop.answer("run", task.name)
+    for name, content in PRECIOUS.items():
+        (task / name).write_text(content)
+    return task.name
+
+
+def files_of(task: Path) -> Counter[tuple[str, str]]:
+    """Name and content of every file of a task, wherever it is: in place, in a backup, or kept."""
+    roots = [task, *(task.parent / ".journal" / task.name).glob("kept-*")]
+    found = [path for root in roots for path in root.rglob("*") if path.is_file() and path.name != "backup_info.json"]
+    return Counter((path.name, path.read_text()) for path in found)
+
+
+def check_nothing_is_lost(shop: Shop, task_id: str, before: Counter[tuple[str, str]], reason: str) -> None:
+    """After the next run: every file that existed is there once, every backup has its record, nothing is half done."""
+    done = shop.call(CLI, "run", task_id)
+    assert done.returncode == 0, f"{reason}: {done.stderr}"
+    task = shop.home / "training_data" / task_id
+    after = files_of(task)
+    lost = {entry for entry, count in before.items() if after[entry] < count and entry[0] != "data_pipeline.log"}
+    assert not lost, f"{reason}: {lost}"
+    assert all(after[entry] == 1 for entry in PRECIOUS.items()), f"{reason}: a file has two places"
+    for backup in backups_of(task):
+        assert not os.listdir(backup) or "backup_info.json" in os.listdir(backup), (
+            f"{reason}: {backup} is half a backup"
+        )
+    runs = [backup["run_id"] for backup in shop.answer("backups", "list", task_id) if backup["file_count"]]
+    assert len(runs) == len(set(runs)) <= 4, f"{reason}: a run has two backups"
+    left = [name for name in os.listdir(task.parent / ".journal" / task_id) if not name.startswith("kept-")]
+    assert set(left) <= {"lock", "ready", "holder", ".journal-probe"}, f"{reason}: {left}"
+
+
+def copy_of(shop: Shop, folder: Path) -> Shop:
+    """The same shop in another folder."""
+    shutil.copytree(shop.folder, folder, symlinks=True)
+    copied = Shop.__new__(Shop)
+    copied.folder, copied.home = folder, folder / "home"
+    copied.environment = {**shop.environment, "DATA_PIPELINE_HOME": str(folder / "home")}
+    return copied
+
+
+def test_run_killed_at_any_change_of_the_disk_loses_nothing(shop: Shop, tmp_path: Path) -> None:
+    """Before, during and after the backup, in the step, while publishing: the process dies at one call of the door."""
+    task_id = prepared(shop)
+    before = files_of(shop.home / "training_data" / task_id)
+    words = [sys.executable, "-c", DIES_AT]
+    whole = copy_of(shop, tmp_path / "whole").call(words, "0", "run", task_id)
+    calls = int(whole.stderr.split()[-1])
+    assert whole.returncode == 0
+    assert calls > 50
+    for limit in sample(range(1, calls + 1), KILLS, "kills"):
+        victim = copy_of(shop, tmp_path / f"dies_{limit}")
+        assert victim.call(words, str(limit), "run", task_id).returncode == -signal.SIGKILL
+        check_nothing_is_lost(victim, task_id, before, f"killed at call {limit} of {calls}, CRASH_SEED={SEED}")
+        shutil.rmtree(victim.folder)
+
+
+def test_run_killed_at_random_times_loses_nothing(shop: Shop, tmp_path: Path) -> None:
+    """The real command, killed from outside, at any time of its life."""
+    task_id = prepared(shop)
+    before = files_of(shop.home / "training_data" / task_id)
+    started = time.monotonic()
+    assert copy_of(shop, tmp_path / "whole").call(CLI, "run", task_id).returncode == 0
+    seconds = time.monotonic() - started
+    chosen = random.Random(SEED)
+    for number in range(KILLS):
+        victim = copy_of(shop, tmp_path / f"random_{number}")
+        process = subprocess.Popen(
+            [*CLI, "run", task_id],
+            cwd=victim.folder,
+            env={**os.environ, **victim.environment, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(chosen.uniform(seconds / 2, seconds))  # the first half only imports
+        process.kill()
+        process.wait(timeout=PATIENCE_SECONDS)
+        check_nothing_is_lost(victim, task_id, before, f"kill {number}, CRASH_SEED={SEED}")
+        shutil.rmtree(victim.folder)

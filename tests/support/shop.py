@@ -1,0 +1,58 @@
+"""A folder with a small business database, and the command line as processes in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+CLI = [sys.executable, "-c", "from data_pipeline.cli import main; main()"]
+SCRIPT = [sys.executable, "-m", "data_pipeline.schema_workflow"]
+PATIENCE_SECONDS = 60
+
+
+class Shop:
+    """A folder with a business database, a table list, and a home of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.environment = {"DATA_PIPELINE_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
+        connection = sqlite3.connect(folder / "shop.sqlite")
+        connection.executescript(
+            "CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT);"
+            "CREATE TABLE purchase (id INTEGER PRIMARY KEY, customer_id INT REFERENCES customer (id));"
+        )
+        connection.close()
+        (folder / "tables.txt").write_text("customer\npurchase\n")
+
+    def call(self, words: list[str], *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a program in the folder to its end."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DATA_PIPELINE_")}
+        return subprocess.run(
+            [*words, *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=PATIENCE_SECONDS,
+            check=False,
+            env={**inherited, **self.environment, **environment},
+        )
+
+    def answer(self, *arguments: str) -> Any:
+        """What `data-pipeline ... --json` says; it must succeed."""
+        done = self.call(CLI, *arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def new_task(self) -> Path:
+        """A task that has run once."""
+        answer = self.answer("run", "--db-connection", "sqlite:///shop.sqlite", "--table-list", "tables.txt")
+        task_id: str = answer["task_id"]
+        return self.home / "training_data" / task_id
