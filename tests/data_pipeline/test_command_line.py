@@ -8,13 +8,14 @@ import re
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from data_pipeline.workspace import open_workspace
-from tests.support.shop import CLI, PATIENCE_SECONDS, ROOT, SCRIPT, Shop
+from tests.support.shop import CLI, DIES_AT, PATIENCE_SECONDS, ROOT, SCRIPT, Shop
 from tests.support.tasks import backups_of, content_below
 
 DATABASES = ROOT.parent / "shared" / "databases"
@@ -184,6 +185,59 @@ def test_busy_task_is_exit_code_75_and_names_the_holder(shop: Shop) -> None:
     assert [call.returncode for call in calls] == [75, 75, 75]
     for call in calls:
         assert "night shift" in call.stderr
+
+
+# ---- recover --------------------------------------------------------------------------------------------------------
+
+
+def killed_in_its_backup(shop: Shop) -> Path:
+    """A task whose second run died with half of its files moved."""
+    task = shop.new_task()
+    done = shop.call([sys.executable, "-c", DIES_AT], "30", "run", task.name)
+    assert done.returncode == -signal.SIGKILL
+    assert list((task.parent / ".journal" / task.name).glob("*.journal"))
+    return task
+
+
+def test_recover_puts_back_what_a_killed_run_moved(shop: Shop) -> None:
+    """Once; the second time there is nothing to do."""
+    task = killed_in_its_backup(shop)
+    answer = shop.answer("recover")
+    assert answer[task.name]["state"] == "recovered"
+    assert answer[task.name]["journals"][0]["action"] == "rolled_back"
+    assert (task / "customer.ddl").exists()
+    assert not backups_of(task)
+
+    assert shop.answer("recover")[task.name]["state"] == "clean"
+    assert "1 task directories looked at" in shop.call(CLI, "recover").stdout
+
+
+def test_run_recovers_by_itself_and_says_so_in_its_log(shop: Shop) -> None:
+    """Nobody has to know the command."""
+    task = killed_in_its_backup(shop)
+    shop.answer("run", task.name)
+
+    assert "An interrupted transaction (backup of run" in (task / "data_pipeline.log").read_text()
+    assert len(backups_of(task)) == 1
+
+
+def test_recover_leaves_a_held_task_to_its_holder(shop: Shop) -> None:
+    """Busy is no failure."""
+    task = shop.new_task()
+    with open_workspace(str(task), task.name, label="holder", timeout_seconds=0):
+        assert shop.answer("recover")[task.name]["state"] == "busy"
+
+
+def test_damaged_journal_is_set_aside_and_the_next_run_goes_on(shop: Shop) -> None:
+    """A person must look: exit code 3, the place is named, and nothing is blocked."""
+    task = killed_in_its_backup(shop)
+    (journal,) = (task.parent / ".journal" / task.name).glob("*.journal")
+    journal.write_bytes(b"x" + journal.read_bytes()[1:])
+    done = shop.call(CLI, "recover")
+
+    assert done.returncode == 3
+    assert ".damaged" in done.stdout
+    assert shop.call(CLI, "run", task.name).returncode == 0
 
 
 # ---- the script -----------------------------------------------------------------------------------------------------

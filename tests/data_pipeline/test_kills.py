@@ -15,42 +15,11 @@ from pathlib import Path
 import pytest
 
 from tests.crash.campaign import SEED, sample
-from tests.support.shop import CLI, PATIENCE_SECONDS, ROOT, Shop
+from tests.support.shop import CLI, DIES_AT, PATIENCE_SECONDS, ROOT, Shop
 from tests.support.tasks import backups_of
 
 KILLS = int(os.environ.get("PIPELINE_KILLS", "20"))
 PRECIOUS = {f"precious_{number}.json": f"precious {number}" for number in range(8)}
-
-DIES_AT = """
-import os, signal, sys
-from journal import LocalFilesystem
-from data_pipeline import cli, foreground
-from data_pipeline.workspace import Door
-
-VERBS = {"make_directory", "remove_directory", "remove_tree", "link", "rename", "unlink", "create", "copy", "write_at",
-         "sync_file", "sync_directory"}
-limit, calls = int(sys.argv.pop(1)), 0
-
-class Dies(LocalFilesystem):
-    def __getattribute__(self, name):
-        found = super().__getattribute__(name)
-        if name not in VERBS:
-            return found
-        def call(*arguments, **named):
-            global calls
-            calls += 1
-            if calls == limit:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return found(*arguments, **named)
-        return call
-
-disk = Dies()
-cli.door = foreground.door = lambda settings: Door(disk)
-try:
-    cli.main()
-finally:
-    print(calls, file=sys.stderr)
-"""
 
 
 @pytest.fixture

@@ -16,6 +16,39 @@ SCRIPT = [sys.executable, "-m", "data_pipeline.schema_workflow"]
 PATIENCE_SECONDS = 60
 
 
+DIES_AT = """
+import os, signal, sys
+from journal import LocalFilesystem
+from data_pipeline import cli, foreground
+from data_pipeline.workspace import Door
+
+VERBS = {"make_directory", "remove_directory", "remove_tree", "link", "rename", "unlink", "create", "copy", "write_at",
+         "sync_file", "sync_directory"}
+limit, calls = int(sys.argv.pop(1)), 0
+
+class Dies(LocalFilesystem):
+    def __getattribute__(self, name):
+        found = super().__getattribute__(name)
+        if name not in VERBS:
+            return found
+        def call(*arguments, **named):
+            global calls
+            calls += 1
+            if calls == limit:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return found(*arguments, **named)
+        return call
+
+disk = Dies()
+cli.door = foreground.door = lambda settings: Door(disk)
+try:
+    cli.main()
+finally:
+    print(calls, file=sys.stderr)
+"""
+"""`data-pipeline` that kills itself at the n-th change of the disk; n is the first argument."""
+
+
 class Shop:
     """A folder with a business database, a table list, and a home of its own."""
 

@@ -1,0 +1,111 @@
+"""Settings: where they come from, who wins, and that a wrong one is named."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.errors import InvalidInput
+from data_pipeline.settings import PREFIX, Settings, load_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder, and no setting in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+
+
+def test_defaults_lie_below_the_home(tmp_path: Path) -> None:
+    """Everything in one folder, absolute from the start."""
+    settings = load_settings()
+
+    assert settings.home_path == str(tmp_path / "data_pipeline")
+    assert settings.training_data_path == str(tmp_path / "data_pipeline" / "training_data")
+    assert settings.store_url == f"sqlite:///{tmp_path}/data_pipeline/data_pipeline.sqlite"
+    assert (settings.backup_enabled, settings.lock_timeout_seconds) == (True, 60)
+
+
+def test_environment_wins_over_dotenv_over_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Foreign names in .env are other programs' business."""
+    (tmp_path / "data_pipeline.toml").write_text(
+        "lock_timeout_seconds = 1\nretry_attempts = 1\nbackup_enabled = false\n"
+    )
+    (tmp_path / ".env").write_text("DATA_PIPELINE_LOCK_TIMEOUT_SECONDS=2\nDATA_PIPELINE_RETRY_ATTEMPTS=2\nOTHER=x\n")
+    monkeypatch.setenv("DATA_PIPELINE_LOCK_TIMEOUT_SECONDS", "3")
+    settings = load_settings()
+
+    assert (settings.lock_timeout_seconds, settings.retry_attempts, settings.backup_enabled) == (3, 2, False)
+
+
+def test_named_databases_are_found_and_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recommended way: the name in the task, the secret in the environment."""
+    monkeypatch.setenv("DATA_PIPELINE_DATABASES__SALES", "postgresql://u:s3cret@h/d")
+    settings = load_settings()
+
+    assert settings.database_named("sales") == "postgresql://u:s3cret@h/d"
+    assert settings.database_named("sqlite:///x.sqlite") == "sqlite:///x.sqlite"
+    assert "s3cret" not in repr(settings)
+    with pytest.raises(InvalidInput, match="sales"):
+        settings.database_named("purchases")
+
+
+@pytest.mark.parametrize("where", ["environment", "dotenv", "toml"])
+def test_unknown_setting_is_named_wherever_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A typing error would else be a silent default."""
+    if where == "environment":
+        monkeypatch.setenv("DATA_PIPELINE_BACKUP_ENABLE", "false")
+    elif where == "dotenv":
+        (tmp_path / ".env").write_text("DATA_PIPELINE_BACKUP_ENABLE=false\n")
+    else:
+        (tmp_path / "data_pipeline.toml").write_text("backup_enable = false\n")
+    with pytest.raises(InvalidInput, match=r"(?i)backup_enable in .* is no setting"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LOCK_TIMEOUT_SECONDS", "-1"),
+        ("LOCK_TIMEOUT_SECONDS", "s3cret"),
+        ("RETRY_ATTEMPTS", "0"),
+        ("BACKUP_ENABLED", "perhaps"),
+    ],
+)
+def test_bad_value_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """It may be a secret in the wrong place."""
+    monkeypatch.setenv(f"{PREFIX}{name}", value)
+    with pytest.raises(InvalidInput, match=name) as refused:
+        load_settings()
+
+    assert "s3cret" not in str(refused.value)
+
+
+def test_unreadable_toml_is_named(tmp_path: Path) -> None:
+    """With the place of the fault."""
+    (tmp_path / "data_pipeline.toml").write_text("lock_timeout_seconds = = 1\n")
+    with pytest.raises(InvalidInput, match=r"data_pipeline\.toml cannot be read: .*line 1"):
+        load_settings()
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    """Code and docs/settings.md say the same."""
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    for name, field in Settings.model_fields.items():
+        row = next((line for line in text.splitlines() if line.startswith(f"| `{PREFIX}{name.upper()}")), None)
+        assert row is not None, f"{name} is not documented"
+        assert field.description
+        if isinstance(field.default, (bool, int, float)):
+            assert f"`{str(field.default).lower().removesuffix('.0')}`" in row
+    documented = {
+        line.split("`")[1].partition("__")[0] for line in text.splitlines() if line.startswith(f"| `{PREFIX}")
+    }
+    assert documented == {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
