@@ -28,6 +28,32 @@ ORDER = (
 )
 """Each module imports only from those before it."""
 
+PIPELINE = ROOT / "data_pipeline"
+LAYERS = (
+    {"errors"},
+    {"table_list", "progress", "sealed", "secret_urls", "settings", "task_directory"},
+    {"workspace"},
+    {"database", "store", "task_log"},
+    {"backup"},
+    {"steps"},
+    {"api"},
+    {"foreground", "terminal"},
+    {"cli", "schema_workflow"},
+)
+"""A part of `data_pipeline` imports from its own folder and from layers before its own; nothing sideways."""
+
+PIPELINE_PURE = {
+    "table_list",
+    "progress",
+    "sealed",
+    "secret_urls",
+    "task_directory",
+    "steps/file_names",
+    "steps/ddl_writing",
+}
+OPENS = {"workspace": "rb", "backup/catalogue": "rb", "settings": "rb", "schema_workflow": "rb", "task_log": "a"}
+"""Who may open files, and how: the log is the one file that is written outside the door."""
+
 PURE = {"names", "records", "playback"}
 CHANGING = {
     "chmod", "chown", "link", "mkdir", "makedirs", "open", "remove", "rename", "replace", "rmdir", "symlink",
@@ -86,3 +112,79 @@ def test_only_the_door_changes_the_disk(module: Path) -> None:
             if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
                 assert not (called.value.id in ("os", "shutil") and called.attr in CHANGING), ast.unparse(node)
             assert not (isinstance(called, ast.Name) and called.id == "open"), ast.unparse(node)
+
+
+PIPELINE_MODULES = sorted(PIPELINE.rglob("*.py"))
+
+
+def part_of(module: str) -> str:
+    """The file or folder below data_pipeline that a module belongs to."""
+    return module.removeprefix("data_pipeline.").split(".")[0]
+
+
+def pipeline_imports(module: Path) -> set[str]:
+    """Every module that a file imports, in full."""
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "data_pipeline":
+            found |= {f"data_pipeline.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+def named(module: Path) -> str:
+    return module.relative_to(PIPELINE).with_suffix("").as_posix()
+
+
+@pytest.mark.parametrize("module", PIPELINE_MODULES, ids=named)
+def test_pipeline_imports_go_one_way(module: Path) -> None:
+    """Request, executor, backup, steps: nobody knows who calls it."""
+    layer_of = {part: number for number, layer in enumerate(LAYERS) for part in layer}
+    here = named(module).split("/")[0]
+    if here == "__init__":
+        assert not [name for name in pipeline_imports(module) if name.startswith("data_pipeline")]
+        return
+    for name in pipeline_imports(module):
+        if name.startswith("data_pipeline.") and part_of(name) != here:
+            assert layer_of[part_of(name)] < layer_of[here], f"{here} may not import {name}"
+
+
+@pytest.mark.parametrize("module", PIPELINE_MODULES, ids=named)
+def test_only_workspace_and_backup_know_the_journal(module: Path) -> None:
+    """And only store and migrations know alembic, only the command line typer."""
+    name, imported = named(module), pipeline_imports(module)
+    roots = {item.split(".")[0] for item in imported}
+    assert "journal" not in roots or name == "workspace" or name.startswith("backup/")
+    assert "alembic" not in roots or name.startswith("store/")
+    assert "typer" not in roots or name == "cli"
+    assert roots.isdisjoint({"fastapi", "dbos"})
+
+
+@pytest.mark.parametrize("name", sorted(PIPELINE_PURE))
+def test_pure_parts_of_the_pipeline_import_nothing_that_acts(name: str) -> None:
+    """Names, rules and texts: values in, values out."""
+    acting = {"os", "time", "random", "logging", "shutil", "pathlib", "sqlite3", "asyncio"}
+
+    assert pipeline_imports(PIPELINE / f"{name}.py") & acting == set()
+
+
+@pytest.mark.parametrize("module", PIPELINE_MODULES, ids=named)
+def test_the_pipeline_changes_the_disk_only_through_the_journal(module: Path) -> None:
+    """No os or shutil call that changes something; files are opened for reading, but for the log."""
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func
+        if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
+            is_log_opener = named(module) == "task_log" and called.attr == "open"
+            assert is_log_opener or not (called.value.id in ("os", "shutil") and called.attr in CHANGING), ast.unparse(
+                node
+            )
+            assert called.attr not in ("write_text", "write_bytes"), ast.unparse(node)
+        if isinstance(called, ast.Name) and called.id == "open":
+            mode = node.args[1]
+            assert isinstance(mode, ast.Constant)
+            assert mode.value == OPENS.get(named(module)), ast.unparse(node)

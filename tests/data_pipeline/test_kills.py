@@ -83,7 +83,8 @@ def test_run_killed_at_any_change_of_the_disk_loses_nothing(shop: Shop, tmp_path
     assert calls > 50
     for limit in sample(range(1, calls + 1), KILLS, "kills"):
         victim = copy_of(shop, tmp_path / f"dies_{limit}")
-        assert victim.call(words, str(limit), "run", task_id).returncode == -signal.SIGKILL
+        died = victim.call(words, str(limit), "run", task_id).returncode
+        assert died in (-signal.SIGKILL, 0)  # threads count together: the last call may not be reached
         check_nothing_is_lost(victim, task_id, before, f"killed at call {limit} of {calls}, CRASH_SEED={SEED}")
         shutil.rmtree(victim.folder)
 
