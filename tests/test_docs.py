@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import journal
+from data_pipeline import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")], key=str)
@@ -61,6 +63,45 @@ def test_python_example_of_the_readme_runs(tmp_path: Path) -> None:
 
     assert done.stdout == "2 files moved to file_bak_20250121_094400\n"
     assert {path.name for path in task.iterdir()} == {"table_list.txt", "file_bak_20250121_094400"}
+
+
+def test_quick_start_of_the_readme_runs(tmp_path: Path) -> None:
+    """Line by line, on a small shop; what a line prints names the task and the backup of the next."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"<!-- quick start -->\n```sh\n(.*?)```", text, re.DOTALL)
+    connection = sqlite3.connect(tmp_path / "shop.sqlite")
+    connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY)")
+    connection.close()
+    (tmp_path / "tables.txt").write_text("orders\n", encoding="utf-8")
+    names: dict[str, str] = {}
+    said = ""
+    for line in block.splitlines():
+        command = line.replace("data-pipeline", f"{sys.executable} -c 'from data_pipeline.cli import main; main()'", 1)
+        done = subprocess.run(
+            ["sh", "-c", command],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **names},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        said = done.stdout
+        for name, pattern in {"TASK": r"task_\d{8}_\d{6}", "BACKUP": r"file_bak_\d{8}_\d{6}"}.items():
+            if found := re.search(pattern, said):
+                names.setdefault(name, found[0])
+
+    assert "restore that to undo this" in said
+
+
+def test_every_command_of_the_command_line_is_documented() -> None:
+    """Each stands with an example in docs/runs.md or the README."""
+    pages = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/runs.md"))
+    for app, prefix in ((cli.app, "data-pipeline"), (cli.backups, "data-pipeline backups")):
+        for command in app.registered_commands:
+            assert command.callback is not None
+            name = command.name or command.callback.__name__
+            assert f"{prefix} {name}" in pages, f"{prefix} {name}"
 
 
 @pytest.mark.parametrize("mark", ["install", "test"])
