@@ -8,8 +8,10 @@ touch it any more, it is looked at: what an earlier run published and nobody cha
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -103,8 +105,7 @@ class Workspace:
     def read(self, name: str) -> bytes | None:
         """A file of the task directory, None when there is none. Raises DirectoryUnusable when it cannot be read."""
         try:
-            with open(os.path.join(self.path, name), "rb") as file:
-                return file.read()
+            return read_file(os.path.join(self.path, name))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -251,6 +252,14 @@ def open_workspace(
         raise
 
 
+def read_file(path: str) -> bytes:
+    """A regular file's bytes; never waits for a FIFO. Raises OSError for anything else."""
+    with open(path, "rb", opener=_open_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        return file.read()
+
+
 def make_directories(path: str, filesystem: Filesystem | None = None) -> None:
     """Make a directory with those above it that are missing; an existing one is left as it is. Raises OSError."""
     if os.path.isdir(path):
@@ -319,6 +328,10 @@ def _in_words(task_id: str, error: JournalError) -> PipelineError:
         case DirectoryMissing() | StateUnusable():
             return DirectoryUnusable(str(error))
     return RecoveryNeeded(str(error))
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _sha256(path: str) -> str | None:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from data_pipeline import task_directory
 from data_pipeline.backup.record import BackupRecord, decode_record
 from data_pipeline.errors import DirectoryUnusable, NotFound
+from data_pipeline.workspace import read_file
 from journal import printable
 
 RecordState = Literal["good", "missing", "broken"]
@@ -116,8 +117,7 @@ def _find_record(path: str, containing: str = "") -> tuple[BackupRecord | None, 
         return None, None
     for candidate in candidates:
         try:
-            with open(os.path.join(path, candidate), "rb") as file:
-                raw = file.read()
+            raw = read_file(os.path.join(path, candidate))
         except OSError:
             continue
         if containing.encode() in raw and (record := decode_record(raw, name)) is not None:

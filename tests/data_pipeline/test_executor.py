@@ -305,28 +305,110 @@ def test_run_beside_a_transaction_that_cannot_be_undone_keeps_its_outputs_apart(
     class Stuck(LocalFilesystem):
         is_stuck = False
 
-        def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
-            if self.is_stuck or name == "b":
-                raise PermissionError(errno.EROFS, "Read-only file system", name)
-            super().link(source, name, target, new_name)
-
         def sync_directory(self, directory: Directory) -> None:
             if os.path.basename(directory.path).startswith("file_bak"):
-                self.is_stuck = True  # from here on nothing can be moved back
+                self.is_stuck = True  # from here on nothing can be taken back
                 raise OSError(errno.EIO, "Input/output error")
             super().sync_directory(directory)
+
+        def unlink(self, directory: Directory, name: str, inode: int | None) -> bool:
+            if self.is_stuck and os.path.basename(directory.path).startswith("file_bak"):
+                raise OSError(errno.EIO, "Input/output error", name)
+            return super().unlink(directory, name, inode)
 
     make_task(task, {"a": "old"})
     result = run_complete(task, WritingStep({"t.ddl": "new"}), door=Door(Stuck()), run_id="run_9")
 
     work = task.parent / ".journal" / "task_1" / "work-run_9"
-    if result["success"]:  # the rollback found a way: then the outputs are published
-        assert (task / "t.ddl").read_text() == "new"
-    else:
-        assert "data-pipeline recover" in result["error"]
-        assert str(work) in result["error"]
-        assert (work / "t.ddl").read_text() == "new"
-    assert "old" in content_below(task).values()
+    assert result["backup"]["state"] == "failed"
+    assert "data-pipeline recover" in result["error"]
+    assert str(work) in result["error"]
+    assert (work / "t.ddl").read_text() == "new"
+    assert not (task / "t.ddl").exists()
+    again = run_complete(task, WritingStep({"t.ddl": "newer"}), door=Door(Stuck()), run_id="run_10")
+    assert "data-pipeline recover" in again["error"]
+
+    mended = run_complete(task, WritingStep({"t.ddl": "newest"}), run_id="run_11")
+    (backup,) = backups_of(task)
+    assert mended["success"]
+    assert (backup / "a").read_text() == "old"
+    assert not work.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_fifo_in_the_place_of_the_table_list_does_not_stop_the_world(task: Path) -> None:
+    """It would never end; so would one that is called like a result."""
+    os.mkfifo(task / "writing_result.json")
+    result = run_step(task, WritingStep({"t.ddl": "1"}))
+    assert [os.path.basename(kept) for kept in result["kept_files"]] == ["writing_result.json"]
+
+    (task / "table_list.txt").unlink()
+    os.mkfifo(task / "table_list.txt")
+    with pytest.raises(DirectoryUnusable, match="not a regular file"):
+        run_step(task, WritingStep({"t.ddl": "1"}))
+
+
+def test_output_that_cannot_take_its_place_waits_in_the_work_folder(task: Path) -> None:
+    """A name that cannot be replaced fails its step, by name; the earlier file stays."""
+
+    class Immovable(LocalFilesystem):
+        def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+            if name == "t.ddl" and source.path == str(task):
+                raise PermissionError(errno.EPERM, "Operation not permitted", name)
+            super().link(source, name, target, new_name)
+
+        def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+            if name == "t.ddl" and source.path == str(task):
+                raise PermissionError(errno.EPERM, "Operation not permitted", name)
+            super().rename(source, name, target, new_name)
+
+    make_task(task, {"t.ddl": "immovable"})
+    result = run_complete(task, WritingStep({"t.ddl": "new", "u.ddl": "new"}), door=Door(Immovable()), run_id="run_3")
+
+    assert [failed["file"] for failed in result["backup"]["failed_files"]] == ["t.ddl"]
+    assert "t.ddl" in result["error"]
+    assert "work-run_3" in result["error"]
+    assert (task / "t.ddl").read_text() == "immovable"
+    assert not (task / "u.ddl").exists()
+
+
+def test_log_that_cannot_be_written_is_a_warning(task: Path) -> None:
+    """A directory of its name: the run goes on without a log, and says so."""
+    (task / "data_pipeline.log").mkdir()
+    result = run_complete(task, WritingStep({"t.ddl": "1"}))
+
+    assert result["success"]
+    assert result["warnings"] == ["data_pipeline.log cannot be written: Is a directory"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_log_on_a_full_disk_is_a_warning(task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are missing, the outputs are not."""
+    monkeypatch.setattr("data_pipeline.task_log._open_here", lambda path, flags: os.open("/dev/full", flags))
+    result = run_step(task, WritingStep({"t.ddl": "1"}))
+
+    assert result["success"]
+    assert "data_pipeline.log lacks lines" in result["warnings"][0]
+    assert "No space left" in result["warnings"][0]
+
+
+def test_linked_log_is_not_followed(task: Path) -> None:
+    """Step mode appends to the log that is there; not to what a link leads to."""
+    (task.parent / "elsewhere").write_text("")
+    os.symlink(task.parent / "elsewhere", task / "data_pipeline.log")
+    result = run_step(task, WritingStep({"t.ddl": "1"}))
+
+    assert result["success"]
+    assert (task.parent / "elsewhere").read_text() == ""
+    assert "data_pipeline.log cannot be written" in result["warnings"][0]
+
+
+def test_name_with_a_line_break_cannot_forge_a_line_of_the_log(task: Path) -> None:
+    """A message of several lines goes on indented."""
+    make_task(task, {"x\n2025-01-01 00:00:00,000 [ERROR] TaskDir_task_1: forged": ""})
+    run_complete(task, WritingStep({"t.ddl": "1"}))
+
+    assert not [line for line in (task / "data_pipeline.log").read_text().splitlines() if line.startswith("2025-01-01")]
 
 
 # ---- step mode ------------------------------------------------------------------------------------------------------

@@ -129,6 +129,14 @@ def test_impossible_date_in_a_name_falls_back_to_the_directory_s_own_time(task: 
     assert [backup.name for backup in list_backups(str(task))] == [OLD, "file_bak_99999999_999999"]
 
 
+def test_fifo_called_like_a_record_is_an_entry_like_any_other(task: Path) -> None:
+    """It moved there with the rest; nobody waits for what it will never say."""
+    (task / OLD / "backup_info.json").unlink()
+    os.mkfifo(task / OLD / "backup_info.json")
+
+    assert [backup.record for backup in list_backups(str(task))] == [None]
+
+
 def test_missing_task_directory_is_named(tmp_path: Path) -> None:
     """One clear sentence."""
     with pytest.raises(DirectoryUnusable, match="nowhere cannot be read"):

