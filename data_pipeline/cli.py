@@ -101,6 +101,7 @@ def list_(task: TaskId, as_json: AsJson = False) -> None:
         return
     if not found:
         print(f"Task {task} has no backups.")
+        return
     console = Console()
     table = Table(Column("backup", no_wrap=True), "made", "files", "bytes", "not moved", "record")
     for backup in found:
@@ -112,7 +113,7 @@ def list_(task: TaskId, as_json: AsJson = False) -> None:
             table.add_row(*row)
         else:
             print("\t".join(row))
-    if table.rows:
+    if console.is_terminal:
         console.print(table)
 
 

@@ -109,7 +109,11 @@ class FileLock:
                 raise StateUnusable(self._state.path, f"its lock file cannot be opened ({error}).") from error
             if self._is_current(file):
                 self._lock, self._pid = lock, os.getpid()
-                self._write_note()
+                try:
+                    self._write_note()
+                except BaseException:  # interrupted: whoever asked has no lock, so nobody would give it back
+                    self.release()
+                    raise
                 return
             lock.release()  # somebody removed or replaced the lock file: what we locked protects nothing
         raise StateUnusable(self._state.path, "its lock file is replaced again and again. Find out by whom.")
@@ -123,9 +127,11 @@ class FileLock:
             assert lock.fh is not None  # it is ours alone, and was locked
             lock.fh.close()  # closing does not unlock while the parent has the file open; lock.release() would
             return
-        with contextlib.suppress(OSError):  # a stale note misleads nobody; the error would hide a worse one
-            self._filesystem.unlink(self._state, names.HOLDER, None)
-        lock.release()
+        try:
+            with contextlib.suppress(OSError):  # a stale note misleads nobody; the error would hide a worse one
+                self._filesystem.unlink(self._state, names.HOLDER, None)
+        finally:
+            lock.release()
 
     def _is_current(self, file: IO[bytes]) -> bool:
         try:

@@ -112,21 +112,56 @@ def disabled(now: datetime) -> BackupReport:
     return BackupReport("disabled", now, now)
 
 
+@dataclass(frozen=True)
+class DeclaredBackup:
+    """A backup within a transaction; `sizes` are those of its files in bytes."""
+
+    directory: NewDirectory
+    sizes: Mapping[str, int]
+    facts: BackupFacts
+
+    def record(self, outcome: Outcome) -> BackupRecord:
+        """What the transaction has done of it."""
+        moved: list[str] = []
+        failed: list[FailedFile] = []
+        for source, destination, failure in outcome.results():
+            name = destination.removeprefix(f"{self.directory.name}/")
+            if name == destination:
+                continue  # of another part of the transaction
+            if failure is not None:
+                failed.append(FailedFile(file=printable(source or name), **asdict(failure)))
+            elif source is not None:
+                moved.append(source)
+        statistics = Statistics(
+            files=len(moved),
+            bytes=sum(self.sizes[name] for name in moved),
+            seconds=round(outcome.seconds, 6),
+            retries=outcome.retries,
+        )
+        return self.facts.record(
+            self.directory.name,
+            outcome.transaction,
+            moved_files=tuple(sorted(map(printable, moved))),
+            failed_files=tuple(sorted(failed, key=lambda item: item.file)),
+            statistics=statistics,
+        )
+
+
 def declare_backup(
     transaction: Transaction, workspace: Workspace, files: Mapping[str, Identity], facts: BackupFacts
-) -> NewDirectory:
+) -> DeclaredBackup:
     """Declare, in a transaction, that files of the task directory move into a new backup with its record."""
-    backup = transaction.make_directory(task_directory.backup_name(facts.instant), next_free=True)
+    directory = transaction.make_directory(task_directory.backup_name(facts.instant), next_free=True)
     for name, identity in files.items():
-        transaction.move(name, backup, copy_on_failure=True, seen=identity)
-    sizes = {name: _size(os.path.join(workspace.path, name)) for name in files}
+        transaction.move(name, directory, copy_on_failure=True, seen=identity)
+    declared = DeclaredBackup(directory, {name: _size(os.path.join(workspace.path, name)) for name in files}, facts)
     transaction.create(
-        backup,
+        directory,
         task_directory.record_name(files),
-        lambda outcome: _record(outcome, backup.name, sizes, facts).encoded(),
+        lambda outcome: declared.record(outcome).encoded(),
         if_kept=lambda transaction_id, name: facts.record(name, transaction_id, note=KEPT_NOTE).encoded().decode(),
     )
-    return backup
+    return declared
 
 
 def files_to_move(workspace: Workspace) -> dict[str, Identity]:
@@ -146,38 +181,9 @@ def _move(
     progress: Callable[[int, int], None] | None,
 ) -> BackupReport:
     transaction = workspace.directory.transaction(f"backup of run {facts.run_id}", on_error="continue")
-    backup = declare_backup(transaction, workspace, files, facts)
+    declared = declare_backup(transaction, workspace, files, facts)
     outcome = transaction.commit(progress)
-    record = read_record(os.path.join(workspace.path, backup.name))
-    if record is None:  # the files are moved, but their record could not be written: the outcome tells the same
-        sizes = dict.fromkeys(files, 0)
-        record = _record(outcome, backup.name, sizes, facts)
-    return _report("backed_up", record, facts.instant, now())
-
-
-def _record(outcome: Outcome, directory: str, sizes: Mapping[str, int], facts: BackupFacts) -> BackupRecord:
-    moved: list[str] = []
-    failed: list[FailedFile] = []
-    for source, destination, failure in outcome.results():
-        if source is None or not destination.startswith(f"{directory}/"):
-            continue
-        if failure is None:
-            moved.append(source)
-        else:
-            failed.append(FailedFile(file=printable(source), **asdict(failure)))
-    statistics = Statistics(
-        files=len(moved),
-        bytes=sum(sizes[name] for name in moved),
-        seconds=round(outcome.seconds, 6),
-        retries=outcome.retries,
-    )
-    return facts.record(
-        directory,
-        outcome.transaction,
-        moved_files=tuple(sorted(map(printable, moved))),
-        failed_files=tuple(sorted(failed, key=lambda item: item.file)),
-        statistics=statistics,
-    )
+    return _report("backed_up", declared.record(outcome), facts.instant, now())
 
 
 def _report(state: State, record: BackupRecord, started: datetime, ended: datetime) -> BackupReport:

@@ -141,7 +141,7 @@ def _restore(
     for file in report.restored:
         transaction.move(file, DIRECTORY, source=work.folder)
     transaction.commit(progress)
-    return replace(report, is_dry_run=False, safety_backup=safety_backup.name if safety_backup else None)
+    return replace(report, is_dry_run=False, safety_backup=safety_backup.directory.name if safety_backup else None)
 
 
 def _identities(workspace: Workspace, names: Sequence[str]) -> dict[str, Identity]:

@@ -313,6 +313,42 @@ def test_full_disk_fails_the_backup_and_keeps_everything(task: Path) -> None:
     assert sorted(os.listdir(task)) == ["a.ddl", "table_list.txt"]
 
 
+def test_record_that_cannot_be_written_is_reported_and_the_files_are_moved(task: Path) -> None:
+    """The files are safe in the backup; that its record is missing is said."""
+
+    class NoRecord(LocalFilesystem):
+        def create(self, directory: Directory, name: str, chunks: Any) -> None:
+            if name.startswith("staged-"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+            super().create(directory, name, chunks)
+
+    make_task(task, {"a.ddl": "four"})
+    report = backed_up(task, door=Door(NoRecord()))
+
+    assert (report.state, report.moved_files, report.statistics.bytes) == ("backed_up", ("a.ddl",), 4)
+    assert [(failed.file, failed.errno) for failed in report.failed_files] == [("backup_info.json", errno.ENOSPC)]
+    assert os.listdir(task / STAMP) == ["a.ddl"]
+    assert list_backups(str(task))[0].record_state == "missing"
+
+
+def test_file_that_vanishes_while_it_is_backed_up_is_reported(task: Path) -> None:
+    """Somebody cleaned up in that moment; the others move."""
+    make_task(task, {"gone.ddl": "x", "a.ddl": "a"})
+
+    class Vanishes(LocalFilesystem):
+        def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+            if name == "gone.ddl":
+                (task / name).unlink()
+            super().link(source, name, target, new_name)
+
+    report = backed_up(task, door=Door(Vanishes()))
+
+    assert report.moved_files == ("a.ddl",)
+    assert [(failed.file, failed.errno, failed.copied) for failed in report.failed_files] == [
+        ("gone.ddl", errno.ENOENT, False)
+    ]
+
+
 def test_backup_of_a_killed_run_is_used_again(task: Path) -> None:
     """The worker died after the commit: the same run finds its backup and makes no second one."""
     make_task(task, {"a.ddl": "a"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,13 @@ from data_pipeline.errors import DirectoryUnusable, InvalidInput, NotFound, Rest
 from data_pipeline.workspace import Door, open_workspace
 from journal import LocalFilesystem
 from journal.filesystem import Directory
+from tests.support.scenarios import NoLock
 from tests.support.tasks import CLOCK, WritingStep, backups_of, content_below, make_task, run_complete
+
+CHANGES = {
+    "make_directory", "remove_directory", "remove_tree", "link", "rename", "unlink", "create", "copy", "write_at",
+    "sync_file", "sync_directory",
+}  # fmt: skip
 
 OLD = "file_bak_20240101_120000"
 
@@ -247,6 +254,63 @@ def test_unknown_file_is_named_and_nothing_changes(task: Path) -> None:
             restored(task, chosen=[chosen])
 
     assert content_below(task) == before
+
+
+def test_backup_without_a_file_to_restore_is_refused(task: Path) -> None:
+    """Nothing is moved for nothing."""
+    (task / "file_bak_20240303_120000").mkdir()
+    os.mkfifo(task / "file_bak_20240303_120000" / "fifo")
+    with pytest.raises(InvalidInput, match="holds no file that can be restored"):
+        restored(task, "file_bak_20240303_120000")
+
+
+def test_restore_killed_at_any_change_of_the_disk_is_whole_or_undone(task: Path) -> None:
+    """Dead at each call in turn: after the next lock the old files are in place, or the restored ones are."""
+
+    class Died(BaseException):
+        pass
+
+    class Dies(LocalFilesystem):
+        def __init__(self, limit: int) -> None:
+            super().__init__()
+            self.left = limit
+
+        def __getattribute__(self, name: str) -> Any:
+            found = super().__getattribute__(name)
+            if name not in CHANGES:
+                return found
+
+            def call(*arguments: Any, **named: Any) -> Any:
+                self.left -= 1
+                if self.left < 0:  # dead: whatever is tried after that fails too
+                    raise Died
+                return found(*arguments, **named)
+
+            return call
+
+    def current(place: Path) -> dict[str, str]:
+        return {name: text for name, text in content_below(place).items() if "/" not in name}
+
+    open_workspace(str(task), task.name, label="first", timeout_seconds=0).directory.release()
+    before = current(task)
+    after = {"a.ddl": "old a", "b.ddl": "old b", "table_list.txt": "t\n"}
+    seen = []
+    for limit in range(200):
+        place = task.parent / f"copy_{limit}" / "task_1"
+        shutil.copytree(task.parent / "task_1", place)
+        shutil.copytree(task.parent / ".journal", place.parent / ".journal")
+        try:
+            restored(place, door=Door(Dies(limit), NoLock))
+        except Died:
+            open_workspace(str(place), "task_1", label="next", timeout_seconds=0).directory.release()
+            assert current(place) in (before, after), limit
+            seen.append(current(place) == after)
+            assert content_below(place / OLD) == content_below(task / OLD)
+        else:
+            break
+    assert current(place) == after
+    assert len(seen) > 20
+    assert seen == sorted(seen)  # undone up to the commit, whole from there on
 
 
 @pytest.mark.parametrize("verb", ["create", "copy", "link", "sync_directory"])

@@ -416,6 +416,31 @@ def test_interrupt_while_waiting_leaves_the_lock_as_it_was(
     assert not is_free(lock_of)
 
 
+def test_interrupt_while_the_note_is_written_leaves_the_lock_free(lock_of: Callable[..., FileLock]) -> None:
+    """Whoever asked got no lock, so nobody would ever give it back; also when the note cannot be removed then."""
+
+    class Interrupted(LocalFilesystem):
+        was_interrupted = False
+
+        def create(self, directory: Directory, name: str, chunks: Iterable[bytes]) -> None:
+            if name == "holder":
+                self.was_interrupted = True
+                raise KeyboardInterrupt
+            super().create(directory, name, chunks)
+
+        def unlink(self, directory: Directory, name: str, inode: int | None) -> bool:
+            if self.was_interrupted:
+                raise SystemExit
+            return super().unlink(directory, name, inode)
+
+    interrupted = lock_of(disk=Interrupted())
+    with pytest.raises(SystemExit):
+        interrupted.acquire(0)
+
+    assert not interrupted.is_held
+    assert is_free(lock_of)
+
+
 # ---- who holds it -----------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,15 @@ def main(wheel: str) -> None:
             transaction.commit()
         assert os.listdir(os.path.join(task, "bak")) == ["a"]
         subprocess.run([sys.executable, "-m", "journal", "status", task], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        connection = sqlite3.connect(os.path.join(folder, "shop.sqlite"))
+        connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY)")
+        connection.close()
+        with open(os.path.join(folder, "tables.txt"), "w", encoding="utf-8") as file:
+            file.write("orders")
+        command = os.path.join(os.path.dirname(sys.executable), "data-pipeline")
+        words = ["run", "--db-connection", "sqlite:///shop.sqlite", "--table-list", "tables.txt"]
+        subprocess.run([command, *words], cwd=folder, check=True)  # the migrations came with the wheel
     print("the installed package works")
 
 
