@@ -416,7 +416,10 @@ def test_interrupt_while_waiting_leaves_the_lock_as_it_was(
     assert not is_free(lock_of)
 
 
-def test_interrupt_while_the_note_is_written_leaves_the_lock_free(lock_of: Callable[..., FileLock]) -> None:
+@pytest.mark.parametrize("then", [None, SystemExit])
+def test_interrupt_while_the_note_is_written_leaves_the_lock_free(
+    lock_of: Callable[..., FileLock], then: type[BaseException] | None
+) -> None:
     """Whoever asked got no lock, so nobody would ever give it back; also when the note cannot be removed then."""
 
     class Interrupted(LocalFilesystem):
@@ -429,12 +432,12 @@ def test_interrupt_while_the_note_is_written_leaves_the_lock_free(lock_of: Calla
             super().create(directory, name, chunks)
 
         def unlink(self, directory: Directory, name: str, inode: int | None) -> bool:
-            if self.was_interrupted:
-                raise SystemExit
+            if self.was_interrupted and then is not None:
+                raise then
             return super().unlink(directory, name, inode)
 
     interrupted = lock_of(disk=Interrupted())
-    with pytest.raises(SystemExit):
+    with pytest.raises(then or KeyboardInterrupt):
         interrupted.acquire(0)
 
     assert not interrupted.is_held
