@@ -12,7 +12,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -60,13 +60,13 @@ Examples:
 
 @app.command(epilog=RUN_EXAMPLES)
 def run(
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="A task to run again; none: make one.")] = None,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", help="A task to run again; none: make one.")] = None,
     db_connection: Annotated[
         str | None, typer.Option(help="For a new task: the database's URL, or the name of a configured one.")
     ] = None,
     table_list: Annotated[Path | None, typer.Option(help="A file with table names; of a new or a known task.")] = None,
     business_context: Annotated[str, typer.Option(help="For a new task: what the database is about.")] = "",
-    language: Annotated[str, typer.Option(help="For a new task: en or zh.")] = "en",
+    language: Annotated[Literal["en", "zh"], typer.Option(help="For a new task: of comments and questions.")] = "en",
     task_name: Annotated[str | None, typer.Option(help="For a new task: a name for people.")] = None,
     step: Annotated[str | None, typer.Option(help="Run this step alone, without a backup.")] = None,
     lock_timeout: Annotated[float | None, typer.Option(help="Seconds to wait for a busy task.", min=0)] = None,
@@ -143,7 +143,7 @@ Examples:
 def restore_(
     task: TaskId,
     backup: BackupName,
-    files: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="Only these; none: all.")] = None,
+    files: Annotated[list[str] | None, typer.Argument(metavar="FILE", help="Only these; none: all.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -12,7 +12,7 @@ from data_pipeline.database.connection import database_name
 from data_pipeline.errors import InvalidInput
 from data_pipeline.progress import Emit
 from data_pipeline.settings import Settings
-from data_pipeline.steps import STEPS, Json, RunParameters
+from data_pipeline.steps import STEPS, Json, Language, RunParameters
 from data_pipeline.store import Store, Task
 from data_pipeline.table_list import decode_table_list, parse_table_list
 from data_pipeline.workspace import Door, RetryLimits, make_directories, open_workspace
@@ -25,7 +25,7 @@ class NewTask:
     db_connection: str
     table_list: bytes
     business_context: str = ""
-    language: str = "en"
+    language: Language = "en"
     task_name: str | None = None
 
 

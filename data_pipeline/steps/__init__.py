@@ -2,6 +2,7 @@
 
 from data_pipeline.steps.contract import (
     Json,
+    Language,
     RunParameters,
     Staging,
     Step,
@@ -16,6 +17,7 @@ from data_pipeline.workspace import StagedFile
 __all__ = [
     "STEPS",
     "Json",
+    "Language",
     "RunParameters",
     "StagedFile",
     "Staging",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from logging import Logger
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +18,7 @@ from data_pipeline.table_list import TableName
 from data_pipeline.workspace import StagedFile
 
 Json = dict[str, Any]
+Language = Literal["en", "zh"]
 Work = Callable[[], Awaitable[Json]]
 
 
@@ -45,7 +46,7 @@ class RunParameters(BaseModel):
 
     db_connection: str = Field(repr=False)
     business_context: str = ""
-    language: str = "en"
+    language: Language = "en"
     continue_on_error: bool = False
     enable_sql_validation: bool = True
     enable_llm_repair: bool = True

@@ -130,7 +130,9 @@ def test_bad_input_is_one_clear_sentence_and_changes_nothing(shop: Shop, argumen
     assert not (shop.home / "training_data").exists()
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["run", "--nonsense"], ["backups", "show", "task_1"]])
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["run", "--nonsense"], ["run", "--language", "fr"], ["backups", "show", "task_1"]]
+)
 def test_wrong_usage_is_exit_code_2(shop: Shop, arguments: list[str]) -> None:
     """And names what is wrong."""
     done = shop.call(CLI, *arguments)
