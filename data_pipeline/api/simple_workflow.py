@@ -215,9 +215,8 @@ class SimpleWorkflowExecutor:
                 if mode == "complete":
                     course.backup = await self._backup_existing_files_if_needed(workspace)
                 with open_task_log(workspace.path, self.task_id) as log:
-                    work = await _in_thread(lambda: workspace.work_folder(self.run_id))
-                    await self._run_steps(course, workspace, work, steps, tables, log)
-                    result = await self._finish(course, workspace, work, log)
+                    self._begin(course, workspace, log)
+                    result = await self._work(course, workspace, steps, tables, log)
         except BaseException as error:
             is_exit = not isinstance(error, Exception)
             self._records.ended(
@@ -234,13 +233,14 @@ class SimpleWorkflowExecutor:
     async def _lock(self) -> Workspace:
         """The directory, locked and recovered; asks again and again, so that a cancelled run stops waiting at once."""
         started = time.monotonic()
+
+        def once() -> Workspace:
+            label = f"run {self.run_id}"
+            return open_workspace(self._directory, self.task_id, label=label, timeout_seconds=0, door=self._door)
+
         while True:
             try:
-                return await _in_thread(
-                    lambda: open_workspace(
-                        self._directory, self.task_id, label=f"run {self.run_id}", timeout_seconds=0, door=self._door
-                    )
-                )
+                return await _in_thread(once, undo=lambda workspace: workspace.directory.release())
             except TaskBusy as busy:
                 waited = time.monotonic() - started
                 if waited >= self._lock_timeout_seconds:
@@ -257,6 +257,33 @@ class SimpleWorkflowExecutor:
             )
         return parse_table_list(decode_table_list(raw))
 
+    def _begin(self, course: _Course, workspace: Workspace, log: TaskLog) -> None:
+        """Tell what happened before the log could be opened."""
+        log.info("Run %s begins: %s", self.run_id, course.mode)
+        for note in workspace.notes:
+            log.warning("%s", note)
+        if course.backup is not None:
+            _tell_backup(course.backup, log)
+            self._records.backed_up(course.backup.summary())
+
+    async def _work(
+        self,
+        course: _Course,
+        workspace: Workspace,
+        steps: Sequence[Step],
+        tables: tuple[TableName, ...],
+        log: TaskLog,
+    ) -> Json:
+        """Run the steps; returns the result, also where there is no room for a single file."""
+        try:
+            work = await _in_thread(lambda: workspace.work_folder(self.run_id))
+        except DirectoryUnusable as error:
+            course.error = str(error)
+            log.error("%s", error)  # noqa: TRY400 - a message for people, no defect of ours
+            return self._result(course)
+        await self._run_steps(course, workspace, work, steps, tables, log)
+        return await self._finish(course, workspace, work, log)
+
     async def _run_steps(
         self,
         course: _Course,
@@ -266,12 +293,6 @@ class SimpleWorkflowExecutor:
         tables: tuple[TableName, ...],
         log: TaskLog,
     ) -> None:
-        log.info("Run %s begins: %s", self.run_id, course.mode)
-        for note in workspace.notes:
-            log.warning("%s", note)
-        if course.backup is not None:
-            _tell_backup(course.backup, log)
-            self._records.backed_up(course.backup.summary())
         await self._publish_own(course, workspace, work, task_directory.TASK_CONFIG, self._configuration(), log)
         self._records.started()
         for step in steps:
@@ -307,6 +328,9 @@ class SimpleWorkflowExecutor:
             self._records.step_ended(step.name, error=str(error), result=None)
             self._emit(Event("step", "failed", name=step.name, message=str(error)))
             return False
+        except Exception:
+            log.exception("Step %s ended by a defect of this program", step.name)
+            raise
         course.completed.append(step.name)
         course.artifacts[step.name] = artifact
         log.info("Step %s completed: %d files published", step.name, len(artifact["files"]))
@@ -469,11 +493,16 @@ def _tell_backup(report: BackupReport, log: logging.Logger) -> None:
     )
 
 
-async def _in_thread(work: Callable[[], Result]) -> Result:
-    """Run blocking work in a thread; a cancelled caller waits for its end, as it must not go on without the lock."""
+async def _in_thread(work: Callable[[], Result], *, undo: Callable[[Result], None] | None = None) -> Result:
+    """Run blocking work in a thread; a cancelled caller waits for its end, as it must not go on without the lock.
+
+    `undo` then takes back what the work gave, as nobody else will.
+    """
     task = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
+        if undo is not None and task.exception() is None:
+            undo(task.result())
         raise

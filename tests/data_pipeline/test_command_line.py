@@ -12,9 +12,12 @@ import sys
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from data_pipeline.store import Store
 from data_pipeline.workspace import open_workspace
+from tests.support.postgres import fresh_database
 from tests.support.shop import CLI, DIES_AT, PATIENCE_SECONDS, ROOT, SCRIPT, Shop
 from tests.support.tasks import backups_of, content_below
 
@@ -353,6 +356,32 @@ def test_interrupted_run_is_exit_code_130_and_the_next_one_is_whole(shop: Shop) 
 
     assert run.returncode == 130
     assert shop.call(CLI, "run", task.name).returncode == 0
+
+
+def test_postgresql_serves_as_task_store_and_as_business_database(shop: Shop) -> None:
+    """By changing two URLs; neither's password is printed or written into a task file."""
+    with fresh_database() as store, fresh_database() as business:
+        with psycopg.connect(business, autocommit=True) as connection:
+            connection.execute("CREATE TABLE customer (id serial PRIMARY KEY); CREATE TABLE purchase (id int)")
+        secret = business.replace("postgres:@", "postgres:s3cret@")
+        arguments = ["run", "--db-connection", secret, "--table-list", "tables.txt", "--json"]
+        first = shop.call(CLI, *arguments, DATA_PIPELINE_DATABASE_URL=store)
+        assert first.returncode == 0, first.stderr
+        task = shop.home / "training_data" / json.loads(first.stdout)["task_id"]
+        second = shop.call(CLI, "run", task.name, DATA_PIPELINE_DATABASE_URL=store)
+        with Store.open(store) as opened:
+            runs = opened.executions(task.name)
+            kept = opened.task(task.name)
+
+    assert second.returncode == 0, second.stderr
+    assert "SERIAL" in (task / "customer.ddl").read_text()
+    assert [(run.mode, run.status) for run in runs] == [("complete", "completed")] * 2
+    assert runs[0].backup is not None
+    assert runs[0].backup["directory"] == backups_of(task)[0].name
+    assert (kept.status, kept.parameters["db_connection"]) == ("completed", secret)
+    assert not (shop.home / "data_pipeline.sqlite").exists()
+    assert "s3cret" not in first.stdout + first.stderr + second.stdout + second.stderr
+    assert not [name for name, text in content_below(shop.home).items() if "s3cret" in text]
 
 
 @pytest.mark.skipif(not DATABASES.is_dir(), reason="the real databases are not beside the project (../shared)")

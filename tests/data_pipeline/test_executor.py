@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from data_pipeline.progress import Event
 from data_pipeline.sealed import unsealed
 from data_pipeline.steps import RunParameters, StepContext, StepOutput
 from data_pipeline.table_list import TableName
-from data_pipeline.workspace import Door, open_workspace
+from data_pipeline.workspace import Door, Workspace, open_workspace
 from journal import LocalFilesystem
 from journal.filesystem import Directory
 from tests.support.tasks import (
@@ -220,6 +221,26 @@ def test_cancelled_run_stops_waiting_for_the_lock_at_once(task: Path) -> None:
     assert told.said == [("ended", "cancelled", "CancelledError")]
 
 
+def test_run_cancelled_while_it_gets_the_lock_gives_it_back(task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread cannot be stopped; what it brings home when nobody waits any more is released."""
+
+    def slowly(*arguments: Any, **named: Any) -> Workspace:
+        time.sleep(0.4)
+        return open_workspace(*arguments, **named)
+
+    async def cancel_soon() -> None:
+        run = asyncio.create_task(executor(task, WritingStep({})).execute_complete_workflow())
+        await asyncio.sleep(0.1)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+    monkeypatch.setattr("data_pipeline.api.simple_workflow.open_workspace", slowly)
+    asyncio.run(cancel_soon())
+
+    open_workspace(str(task), "task_1", label="next", timeout_seconds=0).directory.release()
+
+
 # ---- what goes wrong ------------------------------------------------------------------------------------------------
 
 
@@ -283,7 +304,28 @@ def test_defect_in_a_step_propagates_and_the_run_is_failed(task: Path) -> None:
         run_complete(task, Broken({}), records=told)
 
     assert told.said[-1] == ("ended", "failed", "a defect")
+    assert "ZeroDivisionError: a defect" in (task / "data_pipeline.log").read_text()
     open_workspace(str(task), "task_1", label="after", timeout_seconds=0).directory.release()
+
+
+def test_full_disk_after_the_backup_fails_the_run_and_tells_of_the_backup(task: Path) -> None:
+    """Files have moved by then: the caller must learn where they are."""
+
+    class Full(LocalFilesystem):
+        def make_directory(self, parent: Directory, name: str, *, is_private: bool) -> None:
+            if name.startswith("work-"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+            super().make_directory(parent, name, is_private=is_private)
+
+    make_task(task, {"old": "old"})
+    told = Told()
+    result = run_complete(task, WritingStep({"a": "1"}), door=Door(Full()), records=told)
+
+    assert result["success"] is False
+    assert "No space left" in result["error"]
+    assert (task / result["backup"]["directory"] / "old").read_text() == "old"
+    assert told.said[0] == ("backed_up", "backed_up")
+    assert told.said[-1][:2] == ("ended", "failed")
 
 
 def test_unknown_step_is_refused(task: Path) -> None:
