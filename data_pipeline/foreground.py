@@ -9,13 +9,13 @@ from data_pipeline import task_directory
 from data_pipeline.api.run_records import StoreRecords
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor, new_run_id
 from data_pipeline.database.connection import database_name
-from data_pipeline.errors import InvalidInput
+from data_pipeline.errors import DirectoryUnusable, InvalidInput
 from data_pipeline.progress import Emit
 from data_pipeline.settings import Settings
 from data_pipeline.steps import STEPS, Json, Language, RunParameters
 from data_pipeline.store import Store, Task
 from data_pipeline.table_list import decode_table_list, parse_table_list
-from data_pipeline.workspace import Door, RetryLimits, make_directories, open_workspace
+from data_pipeline.workspace import Door, RetryLimits, make_directories, open_workspace, printable
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,24 @@ async def create_task(settings: Settings, store: Store, new: NewTask) -> Task:
         created_type="manual",
         local_time=_local_now(),
     )
-    put_table_list(settings, task.task_id, new.table_list)
+    try:
+        put_table_list(settings, task.task_id, new.table_list)
+    except BaseException:
+        store.delete_task(task.task_id)
+        raise
     return task
 
 
 def put_table_list(settings: Settings, task_id: str, content: bytes) -> None:
-    """Give a task its table list; another one that was there is kept. Raises InvalidInput, TaskBusy."""
+    """Give a task its table list; another one is kept. Raises InvalidInput, TaskBusy, DirectoryUnusable."""
     parse_table_list(decode_table_list(content))
     path = task_directory.path_of(settings.training_data_path, task_id)
-    make_directories(path)
+    try:
+        make_directories(path)
+    except OSError as error:
+        raise DirectoryUnusable(
+            f"{printable(path)} cannot be made ({error}). Mend the permissions above it."
+        ) from error
     with open_workspace(
         path, task_id, label="table list", timeout_seconds=settings.lock_timeout_seconds, door=door(settings)
     ) as workspace:
@@ -80,14 +89,12 @@ async def run_task(
     if step is not None and step not in names:
         raise InvalidInput("step", f"{step[:80]!a} is not a step; there are: {', '.join(names)}")
     run_id = new_run_id(_local_now())
-    wanted = names if step is None else [step]
-    store.add_execution(task.task_id, run_id, mode="complete" if step is None else "step", step_names=wanted)
     executor = SimpleWorkflowExecutor(
         task.task_id,
         directory=task_directory.path_of(settings.training_data_path, task.task_id),
         parameters=RunParameters.model_validate(task.parameters),
         run_id=run_id,
-        records=StoreRecords(store, run_id, names),
+        records=StoreRecords(store, task.task_id, run_id, step=step, all_steps=names),
         emit=emit,
         backup_enabled=settings.backup_enabled,
         lock_timeout_seconds=settings.lock_timeout_seconds if lock_timeout_seconds is None else lock_timeout_seconds,

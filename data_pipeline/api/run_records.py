@@ -10,12 +10,31 @@ from data_pipeline.store import Store
 
 
 class StoreRecords:
-    """The `RunRecords` of one execution; `all_steps` are those by which the task's own state is derived."""
+    """The `RunRecords` of one run of a task; `step` is the only one it runs, None for a complete run.
 
-    def __init__(self, store: Store, execution_id: str, all_steps: Sequence[str]) -> None:
+    The run enters the history once it holds the task's directory: who had to give way changes nothing.
+    `all_steps` are those by which the task's own state is derived.
+    """
+
+    def __init__(
+        self, store: Store, task_id: str, execution_id: str, *, step: str | None, all_steps: Sequence[str]
+    ) -> None:
         self._store = store
+        self._task_id = task_id
         self._execution_id = execution_id
+        self._step = step
         self._all_steps = tuple(all_steps)
+        self._is_known = False
+
+    def locked(self) -> None:
+        self._store.fail_abandoned(self._task_id)  # whoever holds the directory is the only one who runs
+        self._store.add_execution(
+            self._task_id,
+            self._execution_id,
+            mode="complete" if self._step is None else "step",
+            step_names=self._all_steps if self._step is None else [self._step],
+        )
+        self._is_known = True
 
     def started(self) -> None:
         self._store.start_execution(self._execution_id)
@@ -32,6 +51,7 @@ class StoreRecords:
         )
 
     def ended(self, status: Ended, *, error: str | None, result: Mapping[str, Any] | None) -> None:
-        self._store.end_execution(
-            self._execution_id, status=status, error=error, result=result, all_steps=self._all_steps
-        )
+        if self._is_known:
+            self._store.end_execution(
+                self._execution_id, status=status, error=error, result=result, all_steps=self._all_steps
+            )

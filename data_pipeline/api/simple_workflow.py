@@ -57,6 +57,9 @@ Result = TypeVar("Result")
 class RunRecords(Protocol):
     """Where a run's states go besides its files: the task store, or nowhere."""
 
+    def locked(self) -> None:
+        """The run holds the task's directory: it is the only one."""
+
     def started(self) -> None:
         """The backup is made, the steps begin."""
 
@@ -75,6 +78,9 @@ class RunRecords(Protocol):
 
 class NoRecords:
     """Records nothing, for the script: its runs belong to no task of the store."""
+
+    def locked(self) -> None:
+        pass
 
     def started(self) -> None:
         pass
@@ -209,6 +215,7 @@ class SimpleWorkflowExecutor:
                     "Mend the permissions above it, or the disk."
                 )
             with await self._lock() as workspace:
+                self._records.locked()
                 tables = self._listed_tables(workspace)
                 for step in steps:
                     await step.check(self._parameters, tables)

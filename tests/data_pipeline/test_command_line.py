@@ -175,6 +175,39 @@ def test_failed_step_is_exit_code_3(shop: Shop) -> None:
     assert "broken" in json.loads(done.stdout)["error"]
 
 
+def test_history_tells_of_a_killed_run(shop: Shop) -> None:
+    """It is failed, not in progress for ever; the next run is completed."""
+    task = killed_in_its_backup(shop)
+    shop.answer("run", task.name)
+    with Store.open(f"sqlite:///{shop.home / 'data_pipeline.sqlite'}") as store:
+        runs = [(run.status, run.error_message) for run in store.executions(task.name)]
+
+    assert runs == [
+        ("completed", None), ("failed", "Interrupted: its process ended without a word."), ("completed", None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("where", ["file", "read-only"])
+def test_unwritable_place_for_tasks_leaves_no_task_behind(shop: Shop, where: str) -> None:
+    """One sentence, exit code 1, and the store knows of no task."""
+    place = shop.folder / "place"
+    if where == "file":
+        place.write_text("")
+    else:
+        place.mkdir(mode=0o555)
+        if os.geteuid() == 0:
+            pytest.skip("root may write everywhere")
+    done = shop.call(
+        CLI, "run", "--db-connection", "sqlite:///shop.sqlite", "--table-list", "tables.txt",
+        DATA_PIPELINE_TRAINING_DATA=str(place / "below"),
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "cannot be made" in done.stderr
+    with Store.open(f"sqlite:///{shop.home / 'data_pipeline.sqlite'}") as store:
+        assert store.tasks() == ([], 0)
+
+
 def test_busy_task_is_exit_code_75_and_names_the_holder(shop: Shop) -> None:
     """For `run`, `restore` and the script."""
     task = shop.new_task()
@@ -188,6 +221,8 @@ def test_busy_task_is_exit_code_75_and_names_the_holder(shop: Shop) -> None:
         ]
 
     assert [call.returncode for call in calls] == [75, 75, 75]
+    with Store.open(f"sqlite:///{shop.home / 'data_pipeline.sqlite'}") as store:
+        assert (store.task(task.name).status, len(store.executions(task.name))) == ("completed", 2)
     for call in calls:
         assert "night shift" in call.stderr
 

@@ -47,6 +47,9 @@ class Told:
     def __init__(self) -> None:
         self.said: list[tuple[Any, ...]] = []
 
+    def locked(self) -> None:
+        self.said.append(("locked",))
+
     def started(self) -> None:
         self.said.append(("started",))
 
@@ -143,6 +146,7 @@ def test_records_are_told_in_the_order_of_the_run(task: Path) -> None:
     run_complete(task, WritingStep({"a": "1"}, name="one"), WritingStep({"b": "2"}, name="two"), records=told)
 
     assert told.said == [
+        ("locked",),
         ("backed_up", "backed_up"),
         ("started",),
         ("step_started", "one"),
@@ -273,7 +277,7 @@ def test_step_that_could_not_work_changes_nothing(task: Path) -> None:
         run_complete(task, Unreachable({"a": "1"}), records=told)
 
     assert content_below(task) == before
-    assert told.said == [("ended", "failed", "db.example cannot be reached")]
+    assert told.said == [("locked",), ("ended", "failed", "db.example cannot be reached")]
 
 
 def test_failed_step_publishes_nothing_and_stops_the_run(task: Path) -> None:
@@ -324,7 +328,7 @@ def test_full_disk_after_the_backup_fails_the_run_and_tells_of_the_backup(task: 
     assert result["success"] is False
     assert "No space left" in result["error"]
     assert (task / result["backup"]["directory"] / "old").read_text() == "old"
-    assert told.said[0] == ("backed_up", "backed_up")
+    assert told.said[:2] == [("locked",), ("backed_up", "backed_up")]
     assert told.said[-1][:2] == ("ended", "failed")
 
 

@@ -216,6 +216,21 @@ def test_run_that_ends_takes_its_running_step_along(store: Store, status: str, s
     assert store.task(task_id).status == status
 
 
+def test_abandoned_run_is_ended_and_others_are_left_alone(store: Store) -> None:
+    """D7: a killed process leaves no run in progress for ever."""
+    one, other = new_task(store), new_task(store)
+    for task_id, execution_id in ((one, "e1"), (other, "e2")):
+        store.add_execution(task_id, execution_id, mode="complete", step_names=STEPS)
+        store.start_execution(execution_id)
+        store.start_step(execution_id, "ddl_generation")
+    assert (store.fail_abandoned(one), store.fail_abandoned(one)) == (1, 0)
+
+    abandoned = store.execution("e1")
+    assert (abandoned.status, [step.status for step in abandoned.steps]) == ("failed", ["failed", "pending"])
+    assert "without a word" in str(abandoned.error_message)
+    assert store.execution("e2").status == "in_progress"
+
+
 def test_resumed_run_keeps_the_time_it_first_began(store: Store) -> None:
     """A worker that died and came back did not start a new run."""
     task_id = new_task(store)
