@@ -94,6 +94,22 @@ def test_quick_start_of_the_readme_runs(tmp_path: Path) -> None:
     assert "restore that to undo this" in said
 
 
+def test_chinese_readme_has_every_section_and_every_example_of_the_english_one() -> None:
+    """The same in another language: as many headings of each level, the same commands and code."""
+    english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
+
+    def shape(text: str) -> list[str]:
+        without_code = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+        return [line.partition(" ")[0] for line in without_code.splitlines() if line.startswith("#")]
+
+    def code(text: str) -> list[str]:
+        lines = "\n".join(re.findall(r"```\w+\n(.*?)```", text, re.DOTALL)).splitlines()
+        return [line.partition("   #")[0].rstrip() for line in lines]
+
+    assert shape(chinese) == shape(english)
+    assert code(chinese) == code(english)
+
+
 def test_every_command_of_the_command_line_is_documented() -> None:
     """Each stands with an example in docs/runs.md or the README."""
     pages = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/runs.md"))
