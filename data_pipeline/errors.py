@@ -3,6 +3,7 @@
     PipelineError           never raised itself
       InvalidInput          a value from outside is wrong: mend it; nothing was changed
       NotFound              no such task, backup, file or step: look at the list
+      RunActive             the task has a queued or running run: wait for it, or cancel it
       TaskBusy              somebody holds the task's directory: wait, or ask the holder
       DirectoryUnusable     the task's directory cannot be made, locked or written: mend permissions, disk or mounts
       DatabaseUnavailable   the business database cannot be opened or asked: mend the URL or the database
@@ -40,6 +41,15 @@ class NotFound(PipelineError, LookupError):
         super().__init__(f"There is no {kind} {name!a}." + (f" {hint}" if hint else ""))
         self.kind = kind
         self.name = name
+
+
+class RunActive(PipelineError):
+    """The task has a run that has not ended: `execution_id`."""
+
+    def __init__(self, task_id: str, execution_id: str) -> None:
+        super().__init__(f"Task {task_id} has a run that has not ended: {execution_id}. Wait for it, or cancel it.")
+        self.task_id = task_id
+        self.execution_id = execution_id
 
 
 class TaskBusy(PipelineError):

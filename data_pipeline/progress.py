@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 Phase = Literal["run", "backup", "step", "table"]
-State = Literal["started", "advanced", "completed", "failed"]
+State = Literal["queued", "started", "advanced", "completed", "failed", "cancelled", "suspended"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened: `name` is the step, table or backup directory it is about.
+    """One thing that happened: `name` is the run, step, table or backup directory it is about.
 
     `done` of `total` counts tables in a step, or files in a backup.
     """

@@ -9,12 +9,13 @@ import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -50,6 +51,23 @@ class Settings(BaseSettings):
     databases: dict[str, SecretStr] = Field(
         default_factory=dict, description="named business databases: `DATA_PIPELINE_DATABASES__SALES=postgresql://...`"
     )
+    allowed_databases: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), description="business databases that requests may name by URL, separated by commas"
+    )
+    api_key: SecretStr | None = Field(
+        default=None, description="what requests must send as `Authorization: Bearer ...`; none: loopback only"
+    )
+    runs_at_once: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=4, description="how many runs one server works on at the same time"
+    )
+    shutdown_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(
+        default=20.0,
+        description="how long work under way may take when the server stops; then its run waits for the next start",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="what the server writes to standard error"
+    )
+    log_json: bool = Field(default=False, description="the server's log as one JSON object a line")
     lock_timeout_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
         default=60.0, description="how long a run waits for a task directory that somebody holds"
     )
@@ -91,6 +109,18 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{os.path.join(self.home_path, 'data_pipeline.sqlite')}"
+
+    @property
+    def engine_url(self) -> str:
+        """The URL of the engine's database: beside a SQLite store, in the same PostgreSQL database."""
+        if self.store_url.startswith("sqlite"):
+            return f"sqlite:///{os.path.join(self.home_path, 'engine.sqlite')}"
+        return self.store_url
+
+    @field_validator("allowed_databases", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     def database_named(self, name_or_url: str) -> str:
         """The URL of a named business database, or the URL itself. Raises InvalidInput for an unknown name."""

@@ -226,6 +226,10 @@ class WorkFolder:
             raise DirectoryUnusable(f"{self.path}/{printable(name)} cannot be written ({error}).") from error
         return StagedFile(name, hashlib.sha256(raw).hexdigest(), len(raw))
 
+    def has(self, file: StagedFile) -> bool:
+        """Whether this very file waits here: the power may have failed since it was recorded."""
+        return _sha256(os.path.join(self._directory.path_of(self.folder), file.name)) == file.sha256
+
 
 def open_workspace(
     path: str, task_id: str, *, label: str, timeout_seconds: float, door: Door | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from data_pipeline.api.simple_workflow import Ended
 from data_pipeline.store import Store
@@ -12,29 +12,33 @@ from data_pipeline.store import Store
 class StoreRecords:
     """The `RunRecords` of one run of a task; `step` is the only one it runs, None for a complete run.
 
-    The run enters the history once it holds the task's directory: who had to give way changes nothing.
-    `all_steps` are those by which the task's own state is derived.
+    A run that the engine admitted is in the history already. Any other enters it once it holds the task's directory:
+    who had to give way changes nothing. `all_steps` are those by which the task's own state is derived.
     """
 
     def __init__(
-        self, store: Store, task_id: str, execution_id: str, *, step: str | None, all_steps: Sequence[str]
+        self,
+        store: Store,
+        task_id: str,
+        execution_id: str,
+        *,
+        step: str | None,
+        all_steps: Sequence[str],
+        is_admitted: bool = False,
     ) -> None:
         self._store = store
         self._task_id = task_id
         self._execution_id = execution_id
         self._step = step
         self._all_steps = tuple(all_steps)
-        self._is_known = False
+        self._is_known = is_admitted
 
     def locked(self) -> None:
-        self._store.fail_abandoned(self._task_id)  # whoever holds the directory is the only one who runs
-        self._store.add_execution(
-            self._task_id,
-            self._execution_id,
-            mode="complete" if self._step is None else "step",
-            step_names=self._all_steps if self._step is None else [self._step],
-        )
-        self._is_known = True
+        # Whoever holds the directory is the only one who runs.
+        self._store.fail_abandoned(self._task_id, besides=self._execution_id)
+        if not self._is_known:
+            add_run(self._store, self._task_id, self._execution_id, self._step, self._all_steps, status="in_progress")
+            self._is_known = True
 
     def started(self) -> None:
         self._store.start_execution(self._execution_id)
@@ -55,3 +59,22 @@ class StoreRecords:
             self._store.end_execution(
                 self._execution_id, status=status, error=error, result=result, all_steps=self._all_steps
             )
+
+
+def add_run(
+    store: Store,
+    task_id: str,
+    execution_id: str,
+    step: str | None,
+    all_steps: Sequence[str],
+    *,
+    status: Literal["queued", "in_progress"],
+) -> None:
+    """Enter a run in the history; one that is there stays as it is. Raises NotFound."""
+    store.add_execution(
+        task_id,
+        execution_id,
+        mode="complete" if step is None else "step",
+        step_names=all_steps if step is None else [step],
+        status=status,
+    )

@@ -124,7 +124,8 @@ class SimpleWorkflowExecutor:
     """Runs the steps of one task in its directory.
 
     `directory` is the task's directory, `run_id` names the run (the same id again resumes it), `tables` are used in
-    place of `table_list.txt`, `records` is told of every state, `emit` of every event. One executor is for one run.
+    place of `table_list.txt`, `records` is told of every state, `emit` of every event. A run that is cancelled while
+    it `is_suspended` has not ended: it goes on when its process is back. One executor is for one run.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class SimpleWorkflowExecutor:
         runner: StepRunner | None = None,
         records: RunRecords | None = None,
         emit: Emit = nobody,
+        is_suspended: Callable[[], bool] = lambda: False,
         backup_enabled: bool = True,
         lock_timeout_seconds: float = 60.0,
         door: Door | None = None,
@@ -153,6 +155,7 @@ class SimpleWorkflowExecutor:
         self._runner = runner or PlainRunner()
         self._records = records or NoRecords()
         self._emit = emit
+        self._is_suspended = is_suspended
         self._backup_enabled = backup_enabled
         self._lock_timeout_seconds = lock_timeout_seconds
         self._door = door or Door()
@@ -209,32 +212,33 @@ class SimpleWorkflowExecutor:
         course = _Course(mode, self._now())
         self._emit(Event("run", "started", name=self.run_id, message=mode))
         try:
-            if not self._ensure_task_directory():
+            if not await _in_thread(self._ensure_task_directory):
                 raise DirectoryUnusable(
                     f"The directory of task {self.task_id}, {printable(self._directory)}, cannot be made. "
                     "Mend the permissions above it, or the disk."
                 )
             with await self._lock() as workspace:
-                self._records.locked()
-                tables = self._listed_tables(workspace)
+                await _in_thread(self._records.locked)
+                tables = await _in_thread(lambda: self._listed_tables(workspace))
                 for step in steps:
                     await step.check(self._parameters, tables)
                 if mode == "complete":
                     course.backup = await self._backup_existing_files_if_needed(workspace)
                 with open_task_log(workspace.path, self.task_id) as log:
-                    self._begin(course, workspace, log)
+                    await _in_thread(lambda: self._begin(course, workspace, log))
                     result = await self._work(course, workspace, steps, tables, log)
         except BaseException as error:
-            is_exit = not isinstance(error, Exception)
-            self._records.ended(
-                "cancelled" if is_exit else "failed", error=str(error) or type(error).__name__, result=None
-            )
-            self._emit(Event("run", "failed", name=self.run_id, message=str(error)))
+            if not isinstance(error, Exception) and self._is_suspended():
+                self._emit(Event("run", "suspended", name=self.run_id))
+                raise
+            status: Ended = "failed" if isinstance(error, Exception) else "cancelled"
+            message = str(error) or type(error).__name__
+            await _in_thread(lambda: self._records.ended(status, error=message, result=None))
+            self._emit(Event("run", status, name=self.run_id, message=message))
             raise
-        self._records.ended("failed" if course.error else "completed", error=course.error, result=result)
-        self._emit(
-            Event("run", "failed" if course.error else "completed", name=self.run_id, message=course.error or "")
-        )
+        ended: Ended = "failed" if course.error else "completed"
+        await _in_thread(lambda: self._records.ended(ended, error=course.error, result=result))
+        self._emit(Event("run", ended, name=self.run_id, message=course.error or ""))
         return result
 
     async def _lock(self) -> Workspace:
@@ -301,7 +305,7 @@ class SimpleWorkflowExecutor:
         log: TaskLog,
     ) -> None:
         await self._publish_own(course, workspace, work, task_directory.TASK_CONFIG, self._configuration(), log)
-        self._records.started()
+        await _in_thread(self._records.started)
         for step in steps:
             course.current = step.name
             if not await self._run_step(course, workspace, work, step, tables, log):
@@ -319,11 +323,11 @@ class SimpleWorkflowExecutor:
     ) -> bool:
         """Run and publish one step; False when it failed, and then the result says why."""
         log.info("Step %s begins", step.name)
-        self._records.step_started(step.name)
+        await _in_thread(lambda: self._records.step_started(step.name))
         self._emit(Event("step", "started", name=step.name))
         context = StepContext(self.task_id, self.run_id, tables, self._parameters, work, self._runner, self._emit, log)
         try:
-            artifact = self._published_before(course, workspace, step.name)
+            artifact = await _in_thread(lambda: self._published_before(course, workspace, step.name))
             if artifact is None:
                 output = await step.run(context)
                 artifact = await self._publish_step(course, workspace, work, step.name, output, log)
@@ -332,7 +336,7 @@ class SimpleWorkflowExecutor:
             course.error = str(error)
             course.has_unpublished = isinstance(error, (PublishFailed, RecoveryNeeded))
             log.error("%s", error)  # noqa: TRY400 - a message for people, no defect of ours
-            self._records.step_ended(step.name, error=str(error), result=None)
+            await _in_thread(lambda: self._records.step_ended(step.name, error=course.error, result=None))
             self._emit(Event("step", "failed", name=step.name, message=str(error)))
             return False
         except Exception:
@@ -341,7 +345,7 @@ class SimpleWorkflowExecutor:
         course.completed.append(step.name)
         course.artifacts[step.name] = artifact
         log.info("Step %s completed: %d files published", step.name, len(artifact["files"]))
-        self._records.step_ended(step.name, error=None, result=artifact)
+        await _in_thread(lambda: self._records.step_ended(step.name, error=None, result=artifact))
         self._emit(Event("step", "completed", name=step.name))
         return True
 
@@ -363,19 +367,16 @@ class SimpleWorkflowExecutor:
             "files": [file._asdict() for file in output.files],
         }
         name = task_directory.step_result(step)
-        own, ours = self._own(course, workspace, name)
-        if own.get("step") == step:
-            ours |= {file["name"]: file["sha256"] for file in own["files"]}
-        result_file = work.write(name, seal(artifact))
-        published = await _in_thread(
-            lambda: workspace.publish(
-                work,
-                [*output.files, result_file],
-                label=f"publish {step} of run {self.run_id}",
-                run_id=self.run_id,
-                ours=ours,
-            )
-        )
+
+        def publish() -> Published:
+            own, ours = self._own(course, workspace, name)
+            if own.get("step") == step:
+                ours |= {file["name"]: file["sha256"] for file in own["files"]}
+            files = [*output.files, work.write(name, seal(artifact))]
+            label = f"publish {step} of run {self.run_id}"
+            return workspace.publish(work, files, label=label, run_id=self.run_id, ours=ours)
+
+        published = await _in_thread(publish)
         self._tell_kept(course, published, log)
         return artifact
 
@@ -383,12 +384,14 @@ class SimpleWorkflowExecutor:
         self, course: _Course, workspace: Workspace, work: WorkFolder, name: str, content: Json, log: TaskLog
     ) -> None:
         """Publish a file of the run itself; where that fails the run goes on without it, and says so."""
-        try:
+
+        def publish() -> Published:
             ours = self._own(course, workspace, name)[1]
             file = work.write(name, seal(content))
-            published = await _in_thread(
-                lambda: workspace.publish(work, [file], label=f"publish {name}", run_id=self.run_id, ours=ours)
-            )
+            return workspace.publish(work, [file], label=f"publish {name}", run_id=self.run_id, ours=ours)
+
+        try:
+            published = await _in_thread(publish)
         except PipelineError as error:
             course.warnings.append(str(error))
             log.warning("%s was not written: %s", name, error)

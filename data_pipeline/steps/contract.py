@@ -20,6 +20,17 @@ from data_pipeline.workspace import StagedFile
 Json = dict[str, Any]
 Language = Literal["en", "zh"]
 Work = Callable[[], Awaitable[Json]]
+IsUsable = Callable[[Json], Awaitable[bool]]
+Finished = Callable[[Json], None]
+
+
+async def always_usable(result: Json) -> bool:  # noqa: ARG001
+    """Whatever was recorded will do."""
+    return True
+
+
+def ignored(result: Json) -> None:
+    """Do nothing with a result."""
 
 
 class Staging(Protocol):
@@ -28,14 +39,30 @@ class Staging(Protocol):
     def write(self, name: str, content: str) -> StagedFile:
         """Write a file (UTF-8), in place of one of this name that an earlier attempt left. Callable from any thread."""
 
+    def has(self, file: StagedFile) -> bool:
+        """Whether this very file waits here: the power may have failed since it was recorded."""
+
 
 class StepRunner(Protocol):
-    """Runs functions durably: a resumed run gets the recorded result of what had finished, and calls the rest."""
+    """Runs functions durably: a resumed run gets the recorded result of what had finished, and calls the rest.
 
-    async def run(self, name: str, work: Work) -> Json:
-        """Run one function under a name that is its own within the run; what it gives must be JSON."""
+    Results are found by name, so names are their own within the run, and results are JSON. A recorded result that is
+    not `is_usable` any more is made again. `finished` is told of every result, recorded or new.
+    """
 
-    async def run_all(self, works: Sequence[tuple[str, Work]], *, concurrency: int) -> list[Json]:
+    async def run(
+        self, name: str, work: Work, *, is_usable: IsUsable = always_usable, finished: Finished = ignored
+    ) -> Json:
+        """Run one function."""
+
+    async def run_all(
+        self,
+        works: Sequence[tuple[str, Work]],
+        *,
+        concurrency: int,
+        is_usable: IsUsable = always_usable,
+        finished: Finished = ignored,
+    ) -> list[Json]:
         """Run many, at most `concurrency` at once; results in the order of `works`. The first error stops the rest."""
 
 

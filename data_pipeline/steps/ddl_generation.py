@@ -86,7 +86,6 @@ class DdlGeneration:
         done = 0
 
         async def write(table: Table) -> Json:
-            nonlocal done
             stem, around, language = stems[table.name], surroundings[table.name], context.parameters.language
 
             def stage() -> Json:
@@ -96,13 +95,19 @@ class DdlGeneration:
                 ]
                 return {"table": str(table.name), "files": [list(file) for file in files]}
 
-            result = await asyncio.to_thread(stage)
+            return await asyncio.to_thread(stage)
+
+        async def is_staged(result: Json) -> bool:
+            files = [StagedFile(*file) for file in result["files"]]
+            return await asyncio.to_thread(lambda: all(map(context.staging.has, files)))
+
+        def finished(result: Json) -> None:
+            nonlocal done
             done += 1
-            context.emit(Event("table", "completed", str(table.name), done=done, total=total))
-            return result
+            context.emit(Event("table", "completed", result["table"], done=done, total=total))
 
         works = [(f"{self.name}:{table.name}", lambda table=table: write(table)) for table in tables]
-        return await context.runner.run_all(works, concurrency=TABLES_AT_ONCE)
+        return await context.runner.run_all(works, concurrency=TABLES_AT_ONCE, is_usable=is_staged, finished=finished)
 
 
 def _surroundings(tables: Sequence[Table]) -> dict[TableName, Surroundings]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from data_pipeline.progress import Event
+
 RunStatus = Literal["pending", "queued", "in_progress", "partial_completed", "completed", "failed", "cancelled"]
 StepStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 
@@ -62,3 +64,12 @@ class Execution:
     backup: dict[str, Any] | None
     result: dict[str, Any] | None
     steps: tuple[StepState, ...]
+
+
+@dataclass(frozen=True)
+class RecordedEvent:
+    """An event of a run; `sequence` grows, and is never used twice."""
+
+    sequence: int
+    occurred_at: datetime
+    event: Event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import count
 from types import TracebackType
@@ -12,9 +13,10 @@ from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, se
 from sqlalchemy.exc import IntegrityError
 
 from data_pipeline.errors import InvalidInput, NotFound
+from data_pipeline.progress import Event
 from data_pipeline.store.connecting import open_engine
-from data_pipeline.store.rows import Execution, RunStatus, StepState, StepStatus, Task
-from data_pipeline.store.tables import EXECUTIONS, STEPS, TASKS
+from data_pipeline.store.rows import Execution, RecordedEvent, RunStatus, StepState, StepStatus, Task
+from data_pipeline.store.tables import EVENTS, EXECUTIONS, STEPS, TASKS
 
 
 def utc_now() -> datetime:
@@ -112,36 +114,70 @@ class Store:
         *,
         mode: Literal["complete", "step"],
         step_names: Sequence[str],
-        status: RunStatus = "queued",
+        status: Literal["queued", "in_progress"] = "queued",
     ) -> Execution:
-        """Add a run of a task with its steps, all pending. Raises NotFound; InvalidInput where the id is taken."""
+        """Add a run of a task with its steps, all pending; one that is there stays as it is.
+
+        The events of the task's earlier runs are forgotten. Raises NotFound, or InvalidInput where another task has
+        the id.
+        """
         with self._engine.begin() as connection:
-            self._change_task(connection, task_id, status=status)
-            values = {
-                "execution_id": execution_id,
-                "task_id": task_id,
-                "mode": mode,
-                "status": status,
-                "created_at": self._now(),
-            }
-            taken = select(EXECUTIONS.c.execution_id).where(EXECUTIONS.c.execution_id == execution_id)
-            if connection.execute(taken).first() is not None:
+            self._change_task(connection, task_id)  # first: on PostgreSQL it makes two who add the same run take turns
+            known = connection.execute(
+                select(EXECUTIONS.c.task_id).where(EXECUTIONS.c.execution_id == execution_id)
+            ).first()
+            if known is None:
+                self._insert_execution(connection, task_id, execution_id, mode, step_names, status)
+            elif known.task_id != task_id:
                 raise InvalidInput("execution_id", f"{execution_id!a} is taken")
-            connection.execute(insert(EXECUTIONS).values(values))
-            connection.execute(
-                insert(STEPS),
-                [
-                    {"execution_id": execution_id, "step_name": name, "position": position, "status": "pending"}
-                    for position, name in enumerate(step_names)
-                ],
-            )
         return self.execution(execution_id)
 
-    def fail_abandoned(self, task_id: str) -> int:
+    def _insert_execution(
+        self,
+        connection: Connection,
+        task_id: str,
+        execution_id: str,
+        mode: str,
+        step_names: Sequence[str],
+        status: RunStatus,
+    ) -> None:
+        earlier = select(EXECUTIONS.c.execution_id).where(EXECUTIONS.c.task_id == task_id)
+        connection.execute(delete(EVENTS).where(EVENTS.c.execution_id.in_(earlier)))
+        self._change_task(connection, task_id, status=status)
+        values = {
+            "execution_id": execution_id,
+            "task_id": task_id,
+            "mode": mode,
+            "status": status,
+            "created_at": self._now(),
+        }
+        connection.execute(insert(EXECUTIONS).values(values))
+        if status == "queued":
+            queued = asdict(Event("run", "queued", execution_id, mode))
+            connection.execute(insert(EVENTS).values(execution_id=execution_id, occurred_at=self._now(), **queued))
+        connection.execute(
+            insert(STEPS),
+            [
+                {"execution_id": execution_id, "step_name": name, "position": position, "status": "pending"}
+                for position, name in enumerate(step_names)
+            ],
+        )
+
+    def unfinished_executions(self, task_id: str | None = None) -> list[Execution]:
+        """The runs, of one task or of all, that have not ended, oldest first."""
+        wanted = select(EXECUTIONS).where(EXECUTIONS.c.status.in_(("queued", "in_progress")))
+        if task_id is not None:
+            wanted = wanted.where(EXECUTIONS.c.task_id == task_id)
+        with self._reading() as connection:
+            return self._executions(connection, connection.execute(wanted.order_by(EXECUTIONS.c.sequence)).all())
+
+    def fail_abandoned(self, task_id: str, *, besides: str | None = None) -> int:
         """End the runs of a task that say they are in progress, for a caller who knows better; how many there were."""
         now, error = self._now(), "Interrupted: its process ended without a word."
         with self._engine.begin() as connection:
-            mine = (EXECUTIONS.c.task_id == task_id) & (EXECUTIONS.c.status.in_(("queued", "in_progress")))
+            mine = (EXECUTIONS.c.task_id == task_id) & (EXECUTIONS.c.status == "in_progress")
+            if besides is not None:
+                mine &= EXECUTIONS.c.execution_id != besides
             ids = connection.execute(select(EXECUTIONS.c.execution_id).where(mine)).scalars().all()
             ended = {"status": "failed", "completed_at": now, "error_message": error}
             connection.execute(update(EXECUTIONS).where(EXECUTIONS.c.execution_id.in_(ids)).values(ended))
@@ -221,7 +257,25 @@ class Store:
                 states = self._current_steps(connection, row.task_id, all_steps)
                 is_whole = all(state.status == "completed" for state in states)
                 task_status = "completed" if is_whole else "partial_completed"
-            self._change_task(connection, row.task_id, status=task_status, completed_at=now, error_message=error)
+            if self._is_newest(connection, row):  # else a run that came after it says how the task is
+                self._change_task(connection, row.task_id, status=task_status, completed_at=now, error_message=error)
+
+    def end_unfinished(self, execution_id: str, *, status: Literal["failed", "cancelled"], error: str) -> bool:
+        """End a run that nobody works on any more; False when it has ended already, or is not known."""
+        now = self._now()
+        with self._engine.begin() as connection:
+            still = EXECUTIONS.c.status.in_(("queued", "in_progress")) & (EXECUTIONS.c.execution_id == execution_id)
+            ended = {"status": status, "completed_at": now, "error_message": error}
+            if not connection.execute(update(EXECUTIONS).where(still).values(ended)).rowcount:
+                return False
+            row = self._execution_row(connection, execution_id)
+            running = (STEPS.c.execution_id == execution_id) & (STEPS.c.status == "running")
+            connection.execute(update(STEPS).where(running).values(ended))
+            if self._is_newest(connection, row):
+                self._change_task(connection, row.task_id, **ended)
+            last = asdict(Event("run", status, execution_id, error))
+            connection.execute(insert(EVENTS).values(execution_id=execution_id, occurred_at=now, **last))
+            return True
 
     def execution(self, execution_id: str) -> Execution:
         """One run. Raises NotFound."""
@@ -239,6 +293,32 @@ class Store:
         """The newest state of each step over all runs; a complete run resets them all."""
         with self._reading() as connection:
             return self._current_steps(connection, task_id, all_steps)
+
+    # ---- events -------------------------------------------------------------------------------------------------
+
+    def add_events(self, execution_id: str, events: Sequence[tuple[datetime, Event]]) -> None:
+        """Keep what happened in a run, in this order; nothing for a run that is not known any more."""
+        with self._engine.begin() as connection:
+            known = select(EXECUTIONS.c.execution_id).where(EXECUTIONS.c.execution_id == execution_id)
+            if connection.execute(known).first() is not None:
+                rows = [
+                    {"execution_id": execution_id, "occurred_at": at, **asdict(happened)} for at, happened in events
+                ]
+                connection.execute(insert(EVENTS), rows)
+
+    def events(self, execution_id: str, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
+        """The events of a run that came after the one of this sequence."""
+        wanted = select(EVENTS).where(EVENTS.c.execution_id == execution_id, EVENTS.c.sequence > after)
+        with self._reading() as connection:
+            rows = connection.execute(wanted.order_by(EVENTS.c.sequence).limit(limit)).all()
+        return [
+            RecordedEvent(
+                row.sequence,
+                row.occurred_at,
+                Event(row.phase, row.state, row.name, row.message, row.done, row.total),
+            )
+            for row in rows
+        ]
 
     # ---- the hands ----------------------------------------------------------------------------------------------
 
@@ -258,6 +338,10 @@ class Store:
     def _execution_row(self, connection: Connection, execution_id: str) -> Row[Any]:
         wanted = select(EXECUTIONS).where(EXECUTIONS.c.execution_id == execution_id)
         return self._row(connection, wanted, "execution", execution_id)
+
+    def _is_newest(self, connection: Connection, row: Row[Any]) -> bool:
+        newest = select(func.max(EXECUTIONS.c.sequence)).where(EXECUTIONS.c.task_id == row.task_id)
+        return bool(connection.execute(newest).scalar_one() == row.sequence)
 
     def _change_task(self, connection: Connection, task_id: str, **values: Any) -> None:
         change = update(TASKS).where(TASKS.c.task_id == task_id).values(updated_at=self._now(), **values)

@@ -111,3 +111,19 @@ STEPS = Table(
     Column("result", JSON(none_as_null=True)),
     _one_of("status", STEP_STATUSES),
 )
+
+EVENTS = Table(
+    "data_pipeline_events",
+    METADATA,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),  # never used again: streams go on by it
+    Column("execution_id", String(100), ForeignKey(EXECUTIONS.c.execution_id, ondelete="CASCADE"), nullable=False),
+    Column("occurred_at", UtcTime, nullable=False),
+    Column("phase", String(20), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Index(None, "execution_id", "sequence"),
+    sqlite_autoincrement=True,
+)

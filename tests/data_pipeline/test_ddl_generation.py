@@ -74,6 +74,9 @@ class Memory:
         self.files[name] = content
         return StagedFile(name, "", len(content))
 
+    def has(self, file: StagedFile) -> bool:
+        return file.name in self.files
+
 
 def generate(
     url: str, *tables: TableName, staging: Memory | None = None, events: list[Event] | None = None, **parameters: Any

@@ -19,6 +19,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from data_pipeline.errors import InvalidInput, NotFound, StoreUnavailable
+from data_pipeline.progress import Event
 from data_pipeline.store import Store
 from data_pipeline.store.tables import METADATA
 from tests.support.postgres import fresh_database
@@ -223,12 +224,49 @@ def test_abandoned_run_is_ended_and_others_are_left_alone(store: Store) -> None:
         store.add_execution(task_id, execution_id, mode="complete", step_names=STEPS)
         store.start_execution(execution_id)
         store.start_step(execution_id, "ddl_generation")
-    assert (store.fail_abandoned(one), store.fail_abandoned(one)) == (1, 0)
+    store.add_execution(one, "queued", mode="complete", step_names=STEPS)
+    assert [store.fail_abandoned(one, besides=besides) for besides in ("e1", None, None)] == [0, 1, 0]
 
     abandoned = store.execution("e1")
     assert (abandoned.status, [step.status for step in abandoned.steps]) == ("failed", ["failed", "pending"])
     assert "without a word" in str(abandoned.error_message)
-    assert store.execution("e2").status == "in_progress"
+    assert (store.execution("e2").status, store.execution("queued").status) == ("in_progress", "queued")
+
+
+def test_run_added_twice_is_there_once_and_stays_as_it_is(store: Store) -> None:
+    """The request and the worker both add it, in any order."""
+    task_id = new_task(store)
+    run(store, task_id, "e1", *STEPS)
+    again = store.add_execution(task_id, "e1", mode="complete", step_names=STEPS)
+
+    assert (again.status, store.task(task_id).status, len(store.executions(task_id))) == ("completed", "completed", 1)
+
+
+def test_run_that_ends_late_says_nothing_about_the_task_of_a_newer_one(store: Store) -> None:
+    """A cancelled run may still be stopping while the next one is queued."""
+    task_id = new_task(store)
+    for execution_id in ("e1", "e2"):
+        store.add_execution(task_id, execution_id, mode="complete", step_names=STEPS)
+    store.end_execution("e1", status="cancelled", all_steps=STEPS)
+
+    assert (store.execution("e1").status, store.task(task_id).status) == ("cancelled", "queued")
+    assert [run.execution_id for run in store.unfinished_executions()] == ["e2"]
+
+
+def test_events_come_in_order_and_those_of_earlier_runs_are_forgotten(store: Store) -> None:
+    """A reader goes on after the last one it saw."""
+    task_id = new_task(store)
+    store.add_execution(task_id, "e1", mode="complete", step_names=STEPS)
+    tables = [(LOCAL, Event("table", "completed", f"t{number}", done=number, total=3)) for number in range(1, 4)]
+    store.add_events("e1", tables)
+    first, *rest = store.events("e1")
+
+    assert (first.event.state, [found.event.name for found in rest]) == ("queued", ["t1", "t2", "t3"])
+    assert [found.event.done for found in store.events("e1", after=rest[0].sequence)] == [2, 3]
+    store.add_execution(task_id, "e2", mode="complete", step_names=STEPS)
+    assert store.events("e1") == []
+    assert min(found.sequence for found in store.events("e2")) > rest[-1].sequence
+    store.add_events("unknown", tables)
 
 
 def test_resumed_run_keeps_the_time_it_first_began(store: Store) -> None:
@@ -257,7 +295,7 @@ def test_what_is_unknown_or_taken_is_refused_and_changes_nothing(store: Store) -
         with pytest.raises(NotFound):
             call()
     with pytest.raises(InvalidInput, match="taken"):
-        store.add_execution(task_id, "e1", mode="complete", step_names=STEPS)
+        store.add_execution(new_task(store), "e1", mode="complete", step_names=STEPS)
 
     assert (store.task(task_id).status, len(store.executions(task_id))) == ("completed", 1)
 
