@@ -92,6 +92,29 @@ def run(
         raise typer.Exit(FAILED)
 
 
+SERVE_EXAMPLES = """\b
+Examples:
+  data-pipeline serve
+  DATA_PIPELINE_DATABASES__SHOP=sqlite:///shop.sqlite data-pipeline serve --port 8084
+  DATA_PIPELINE_API_KEY=... data-pipeline serve --host 0.0.0.0 --role api
+"""
+
+
+@app.command(epilog=SERVE_EXAMPLES)
+def serve(
+    host: Annotated[str, typer.Option(help="Where to listen; beyond this machine only with an API key.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: a free one, which the log names.", min=0, max=65535)] = 8084,
+    role: Annotated[
+        Literal["all", "api", "worker"], typer.Option(help="Answer requests, work on runs, or both.")
+    ] = "all",
+) -> None:
+    """Serve the Data Pipeline API; SIGTERM lets work under way end, and the rest goes on at the next start."""
+    from data_pipeline.service.server import serve as serve_api  # noqa: PLC0415 - half a second no other command needs
+
+    if not serve_api(load_settings(), host=host, port=port, role=role):
+        raise typer.Exit(BAD_INPUT)
+
+
 @backups.command("list")
 def list_(task: TaskId, as_json: AsJson = False) -> None:
     """Every backup of a task, newest first."""

@@ -239,6 +239,10 @@ class Engine:
         """Every run that has not ended."""
         return self._list(status=_UNFINISHED)
 
+    def was_cancelled(self, task_id: str, run_id: str) -> bool:
+        """Whether a run was cancelled."""
+        return bool(self._list(workflow_ids=[_workflow_id(task_id, run_id)], status="CANCELLED"))
+
     def durable_calls(self, task_id: str, run_id: str) -> list[str]:
         """The names of a run's recorded calls, in the order of their positions."""
         return [step["function_name"] for step in self._steps(_workflow_id(task_id, run_id))]
@@ -279,6 +283,11 @@ class Engine:
         worker.watcher = threading.Thread(target=self._watch, args=(worker,), name="engine-watcher", daemon=True)
         worker.watcher.start()
         LOGGER.info("Worker %s takes runs, %d at once", name, runs_at_once)
+
+    @property
+    def running_count(self) -> int:
+        """How many runs this process is working on; asks nobody."""
+        return 0 if self._worker is None else len(self._worker.running)
 
     def older_runs(self) -> list[EngineRun]:
         """Unfinished runs of an older workflow schema that no live worker has: nobody can go on with them."""

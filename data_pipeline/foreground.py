@@ -54,7 +54,9 @@ async def create_task(settings: Settings, store: Store, new: NewTask) -> Task:
     return task
 
 
-def put_table_list(settings: Settings, task_id: str, content: bytes) -> None:
+def put_table_list(
+    settings: Settings, task_id: str, content: bytes, *, lock_timeout_seconds: float | None = None
+) -> None:
     """Give a task its table list; another one is kept. Raises InvalidInput, TaskBusy, DirectoryUnusable."""
     parse_table_list(decode_table_list(content))
     path = task_directory.path_of(settings.training_data_path, task_id)
@@ -64,9 +66,8 @@ def put_table_list(settings: Settings, task_id: str, content: bytes) -> None:
         raise DirectoryUnusable(
             f"{printable(path)} cannot be made ({error}). Mend the permissions above it."
         ) from error
-    with open_workspace(
-        path, task_id, label="table list", timeout_seconds=settings.lock_timeout_seconds, door=door(settings)
-    ) as workspace:
+    seconds = settings.lock_timeout_seconds if lock_timeout_seconds is None else lock_timeout_seconds
+    with open_workspace(path, task_id, label="table list", timeout_seconds=seconds, door=door(settings)) as workspace:
         workspace.put(
             task_directory.TABLE_LIST,
             content,

@@ -37,7 +37,7 @@ LAYERS = (
     {"backup"},
     {"steps"},
     {"api", "engine"},
-    {"foreground", "terminal"},
+    {"foreground", "terminal", "event_recorder"},
     {"service"},
     {"cli", "schema_workflow"},
 )

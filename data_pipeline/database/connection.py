@@ -54,7 +54,7 @@ def open_database(url: str, *, statement_timeout_seconds: float = 30.0) -> Busin
 
     Raises InvalidInput for a URL that names none, DatabaseUnavailable when it cannot be opened.
     """
-    parsed = _parsed(url)
+    parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = _sqlite(parsed)
     else:
@@ -76,7 +76,7 @@ def open_database(url: str, *, statement_timeout_seconds: float = 30.0) -> Busin
 
 def database_name(url: str) -> str:
     """The database's name in a URL; of a SQLite file its name without the suffix. Raises InvalidInput."""
-    parsed = _parsed(url)
+    parsed = parse_url(url)
     name = parsed.database or ""
     return os.path.splitext(os.path.basename(name))[0] if parsed.get_backend_name() == "sqlite" else name
 
@@ -87,7 +87,8 @@ def reason_of(error: SQLAlchemyError) -> str:
     return str(original or type(error).__name__).strip().splitlines()[0]
 
 
-def _parsed(url: str) -> URL:
+def parse_url(url: str) -> URL:
+    """A URL of SQLite or PostgreSQL, with the driver that is used here. Raises InvalidInput, without the value."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):

@@ -1,0 +1,133 @@
+"""The one table: which error is which answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from data_pipeline.errors import (
+    DatabaseUnavailable,
+    DirectoryUnusable,
+    InvalidInput,
+    NotFound,
+    PipelineError,
+    PublishFailed,
+    RecoveryNeeded,
+    RestoreFailed,
+    RunActive,
+    StepFailed,
+    StoreUnavailable,
+    TaskBusy,
+)
+from data_pipeline.service.answers import failure
+
+LOGGER = logging.getLogger("data_pipeline.service")
+RETRY_SECONDS: Final = "1"
+
+ANSWERS: Final[dict[type[PipelineError], tuple[HTTPStatus, str]]] = {
+    InvalidInput: (HTTPStatus.BAD_REQUEST, "invalid_params"),
+    NotFound: (HTTPStatus.NOT_FOUND, "resource_not_found"),
+    RunActive: (HTTPStatus.CONFLICT, "task_running"),
+    TaskBusy: (HTTPStatus.CONFLICT, "task_busy"),
+    DatabaseUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "database_error"),
+    StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "store_error"),
+    DirectoryUnusable: (HTTPStatus.INTERNAL_SERVER_ERROR, "directory_error"),
+    RecoveryNeeded: (HTTPStatus.INTERNAL_SERVER_ERROR, "recovery_needed"),
+    RestoreFailed: (HTTPStatus.INTERNAL_SERVER_ERROR, "restore_failed"),
+    PublishFailed: (HTTPStatus.INTERNAL_SERVER_ERROR, "publish_failed"),
+    StepFailed: (HTTPStatus.INTERNAL_SERVER_ERROR, "step_failed"),
+}
+
+
+def add_error_answers(app: FastAPI) -> None:
+    """Make every error an answer in the envelope."""
+    app.add_exception_handler(PipelineError, _pipeline_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(SQLAlchemyError, _store_error)
+    app.add_exception_handler(Exception, _defect)
+
+
+def _pipeline_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PipelineError)
+    status, error_type = ANSWERS[type(error)]
+    more: dict[str, Any] = {}
+    headers = {}
+    match error:
+        case InvalidInput():
+            more = {"invalid_params": {error.field: list(error.problems)}}
+        case RunActive():
+            more = {"task_id": error.task_id, "execution_id": error.execution_id}
+            headers = {"Retry-After": RETRY_SECONDS}
+        case TaskBusy():
+            more = {"task_id": error.task_id}
+            headers = {"Retry-After": RETRY_SECONDS}
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        LOGGER.error("%s %s: %s", request.method, request.url.path, error)
+        more["can_retry"] = status == HTTPStatus.SERVICE_UNAVAILABLE
+    return failure(request, status, error_type, str(error), headers=headers, **more)
+
+
+def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults: Sequence[Any] = error.errors()
+    missing = [_field(fault) for fault in faults if fault["type"] == "missing"]
+    invalid: dict[str, list[str]] = {}
+    for fault in faults:
+        if fault["type"] != "missing":
+            invalid.setdefault(_field(fault), []).append(fault["msg"])
+    parts = [f"missing: {', '.join(missing)}"] if missing else []
+    parts += [f"{name}: {'; '.join(problems)}" for name, problems in invalid.items()]
+    more: dict[str, Any] = {}
+    if missing:
+        more["missing_params"] = missing
+    if invalid:
+        more["invalid_params"] = invalid
+    error_type = "missing_required_params" if missing and not invalid else "invalid_params"
+    return failure(request, HTTPStatus.BAD_REQUEST, error_type, ". ".join(parts), **more)
+
+
+def _field(fault: Any) -> str:
+    """The name a client knows a value by: where it stood, without body or query, and without the kind of a union."""
+    if fault["type"].startswith("union_tag"):
+        return "execution_mode"
+    names = [str(part) for part in fault["loc"][1:] if part not in ("complete", "step")]
+    return ".".join(names) or str(fault["loc"][0])
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    error_type = {404: "resource_not_found", 405: "method_not_allowed"}.get(status.value, "bad_request")
+    return failure(request, status, error_type, str(error.detail), headers=error.headers)
+
+
+def _store_error(request: Request, error: Exception) -> Response:
+    LOGGER.error("%s %s: the store does not answer (%s)", request.method, request.url.path, type(error).__name__)
+    return failure(
+        request,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "store_error",
+        "The task store does not answer. Try again.",
+        can_retry=True,
+        headers={"Retry-After": RETRY_SECONDS},
+    )
+
+
+def _defect(request: Request, error: Exception) -> Response:
+    # The server below logs the traceback.
+    LOGGER.error("%s %s: a defect of this program (%s)", request.method, request.url.path, type(error).__name__)
+    return failure(
+        request,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "A defect of this program; the server's log has the details.",
+        can_retry=False,
+    )

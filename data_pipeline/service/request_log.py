@@ -1,0 +1,88 @@
+"""The server's own log on standard error: lines for people or JSON for programs, and one line a request."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from data_pipeline.workspace import printable
+
+LOGGER = logging.getLogger("data_pipeline.requests")
+STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "taskName"}
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{name: value for name, value in record.__dict__.items() if name not in STANDARD},
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+class PlainLines(logging.Formatter):
+    """Time, level, message; what a message holds cannot begin a line of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record)).replace("\r", "\\r").replace("\n", "\n    ")
+
+
+def configure_logging(level: str, *, as_json: bool) -> None:
+    """Send what the pipeline and the server say to standard error."""
+    handler = logging.StreamHandler()
+    handler.setLevel(level.upper())
+    handler.setFormatter(JsonLines() if as_json else PlainLines("%(asctime)s [%(levelname)s] %(message)s"))
+    for name in ("data_pipeline", "uvicorn.error", "dbos"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+    logging.getLogger("data_pipeline").setLevel(level.upper())
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it tells of its start, as we do
+
+
+class RequestLines:
+    """Logs every request: method, path without the query, status, milliseconds, who asked."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            milliseconds = round((time.perf_counter() - started) * 1000, 1)
+            client = (scope.get("client") or ("?",))[0]
+            path = ascii(scope["path"])[1:-1]
+            values = {"method": scope["method"], "path": path, "status": status, "milliseconds": milliseconds}
+            LOGGER.info(
+                "%s %s %d %.1f ms %s",
+                scope["method"],
+                path,
+                status,
+                milliseconds,
+                client,
+                extra={**values, "client": client},
+            )

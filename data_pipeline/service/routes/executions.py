@@ -1,0 +1,150 @@
+"""Runs of a task: execute it, watch it, cancel it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Body, Header, Request, Response
+from fastapi.responses import StreamingResponse
+
+from data_pipeline.errors import NotFound
+from data_pipeline.service.answers import success
+from data_pipeline.service.models import CompleteRun, ExecuteRequest, StepRun
+from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, execution_summary
+from data_pipeline.service.runs import Runs
+from data_pipeline.store import Execution, RecordedEvent
+
+WAIT_LIMIT_SECONDS: Final = 300
+POLL_SECONDS: Final = 0.2
+KEEPALIVE_SECONDS: Final = 15.0
+ENDED: Final = ("completed", "failed", "cancelled")
+
+router = APIRouter(prefix=PREFIX, tags=["executions"])
+
+
+@router.post("/tasks/{task_id}/execute", status_code=HTTPStatus.ACCEPTED, summary="Run a task")
+async def execute(
+    request: Request,
+    task_id: TaskId,
+    runs: RunsDep,
+    body: Annotated[ExecuteRequest | None, Body()] = None,
+    prefer: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Answers at once with 202, or with `Prefer: wait=SECONDS` when the run has ended, with its result."""
+    order = body or CompleteRun()
+    step = order.step_name if isinstance(order, StepRun) else None
+    execution = await asyncio.to_thread(runs.admit, task_id, step)
+    wait_seconds = _wait_seconds(prefer)
+    headers = {"Location": f"{PREFIX}/tasks/{task_id}"}
+    if wait_seconds:
+        execution = await _ended(request, runs, execution, wait_seconds)
+        headers["Preference-Applied"] = f"wait={wait_seconds}"
+    answer = {
+        "task_id": task_id,
+        "execution_id": execution.execution_id,
+        "execution_mode": execution.mode,
+        "step_name": step,
+    }
+    if execution.status in ENDED:
+        more = {**execution_summary(execution), "result": execution.result}
+        return success(request, f"The run is {execution.status}.", {**answer, **more}, headers=headers)
+    return success(
+        request,
+        "The run is queued. Ask for the task, or watch its events.",
+        {**answer, "status": execution.status, "message": "The run is queued."},
+        status=HTTPStatus.ACCEPTED,
+        headers={**headers, "Retry-After": "1"},
+    )
+
+
+@router.post("/tasks/{task_id}/cancel", status_code=HTTPStatus.ACCEPTED, summary="Cancel a task's run")
+def cancel(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
+    """A queued run never begins; a running one stops within a second, and what it has published stays."""
+    execution = runs.cancel(task_id)
+    return success(
+        request,
+        "The run is cancelled, or about to be.",
+        {"task_id": task_id, "execution_id": execution.execution_id, "status": execution.status},
+        status=HTTPStatus.ACCEPTED,
+        headers={"Location": f"{PREFIX}/tasks/{task_id}", "Retry-After": "1"},
+    )
+
+
+@router.get(
+    "/tasks/{task_id}/events",
+    summary="Watch a task's newest run",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "server-sent events, until the run ends"}},
+)
+async def events(
+    request: Request, task_id: TaskId, runs: RunsDep, last_event_id: Annotated[str | None, Header()] = None
+) -> StreamingResponse:
+    """Every event from the beginning, or after `Last-Event-ID`: queue, backup, steps, tables, end."""
+    await asyncio.to_thread(runs.store.task, task_id)
+    executions = await asyncio.to_thread(runs.store.executions, task_id, limit=1)
+    if not executions:
+        raise NotFound("execution of task", task_id, "Execute it first.")
+    after = int(last_event_id) if last_event_id and re.fullmatch(r"\d{1,18}", last_event_id) else 0
+    return StreamingResponse(
+        _stream(request, runs, executions[0].execution_id, after),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _stream(request: Request, runs: Runs, execution_id: str, after: int) -> AsyncIterator[str]:
+    yield "retry: 1000\n\n"
+    quiet_since = time.monotonic()
+    while not request.app.state.is_stopping():
+        # The state is read first: whatever it ended with is among the events that are read after it.
+        has_ended = (await asyncio.to_thread(runs.store.execution, execution_id)).status in ENDED
+        found = await asyncio.to_thread(runs.store.events, execution_id, after=after)
+        for recorded in found:
+            after = recorded.sequence
+            yield _frame(execution_id, recorded)
+            if recorded.event.phase == "run" and recorded.event.state in ENDED:
+                return
+        if found:
+            quiet_since = time.monotonic()
+            continue
+        if has_ended:
+            return
+        if time.monotonic() - quiet_since >= KEEPALIVE_SECONDS:
+            quiet_since = time.monotonic()
+            yield ": still here\n\n"
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _frame(execution_id: str, recorded: RecordedEvent) -> str:
+    event = recorded.event
+    content = {
+        "execution_id": execution_id,
+        "time": recorded.occurred_at.isoformat(),
+        "phase": event.phase,
+        "state": event.state,
+        "name": event.name,
+        "message": event.message,
+        "done": event.done,
+        "total": event.total,
+    }
+    return f"id: {recorded.sequence}\nevent: {event.phase}\ndata: {json.dumps(content, ensure_ascii=False)}\n\n"
+
+
+def _wait_seconds(prefer: str | None) -> int:
+    """How long a client would wait (RFC 7240); what is not understood is not preferred."""
+    match = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?", prefer or "", re.IGNORECASE)
+    return min(int(match[1]), WAIT_LIMIT_SECONDS) if match else 0
+
+
+async def _ended(request: Request, runs: Runs, execution: Execution, wait_seconds: int) -> Execution:
+    deadline = time.monotonic() + wait_seconds
+    while execution.status not in ENDED and time.monotonic() < deadline and not request.app.state.is_stopping():
+        await asyncio.sleep(POLL_SECONDS)
+        execution = await asyncio.to_thread(runs.store.execution, execution.execution_id)
+    return execution

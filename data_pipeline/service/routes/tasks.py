@@ -1,0 +1,233 @@
+"""Tasks: make one, give it its table list, ask how it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response, UploadFile
+
+from data_pipeline import task_directory
+from data_pipeline.database.allowed import check_allowed
+from data_pipeline.database.connection import database_name
+from data_pipeline.errors import InvalidInput
+from data_pipeline.foreground import put_table_list
+from data_pipeline.secret_urls import masked
+from data_pipeline.service.answers import success
+from data_pipeline.service.models import NewTaskRequest, TableListRequest
+from data_pipeline.service.runs import STEP_NAMES, Runs
+from data_pipeline.settings import Settings
+from data_pipeline.steps import RunParameters
+from data_pipeline.store import Execution, StepState
+from data_pipeline.table_list import TableName, decode_table_list, format_table_list, parse_table_list, parse_table_name
+
+PREFIX = "/api/v0/data_pipeline"
+LIST_LIMIT_BYTES = 2 * 1024 * 1024
+
+router = APIRouter(prefix=PREFIX, tags=["tasks"])
+
+
+def runs_of(request: Request) -> Runs:
+    """What the routes work with."""
+    return request.app.state.runs  # type: ignore[no-any-return]
+
+
+def checked_task_id(task_id: str) -> str:
+    """A task id that can name a directory. Raises InvalidInput."""
+    return task_directory.check_task_id(task_id)
+
+
+RunsDep = Annotated[Runs, Depends(runs_of)]
+TaskId = Annotated[str, Depends(checked_task_id)]
+
+
+@router.post("/tasks", status_code=HTTPStatus.CREATED, summary="Make a task")
+def create_task(request: Request, body: NewTaskRequest, runs: RunsDep) -> Response:
+    """The next step is its table list."""
+    url = _database_of(runs.settings, body.db_connection)
+    parameters = RunParameters(db_connection=url, **body.model_dump(include=_PARAMETERS))
+    task = runs.store.create_task(
+        parameters.model_dump(),
+        task_name=body.task_name,
+        db_name=body.db_name or database_name(url),
+        local_time=datetime.now(UTC).astimezone(),
+    )
+    where = f"{PREFIX}/tasks/{task.task_id}"
+    return success(
+        request,
+        "The task is made. Upload its table list, then execute it.",
+        {
+            "task_id": task.task_id,
+            "task_name": task.task_name,
+            "status": task.status,
+            "created_at": task.created_at,
+            "file_upload_mode": True,
+            "next_step": f"POST {where}/upload-table-list",
+        },
+        status=HTTPStatus.CREATED,
+        headers={"Location": where},
+    )
+
+
+_PARAMETERS = set(RunParameters.model_fields) - {"db_connection"}
+
+
+def _database_of(settings: Settings, named: str | None) -> str:
+    """The URL of a business database that a request may use. Raises InvalidInput."""
+    if named is None:
+        if len(settings.databases) != 1:
+            known = ", ".join(sorted(settings.databases)) or "none"
+            raise InvalidInput("db_connection", f"name a database; configured are: {known}")
+        (only,) = settings.databases.values()
+        return only.get_secret_value()
+    url = settings.database_named(named)
+    configured = [*settings.databases.values(), *settings.allowed_databases]
+    check_allowed(url, [secret.get_secret_value() for secret in configured])
+    return url
+
+
+def _shown(settings: Settings, url: str) -> str:
+    """A connection as clients may see it: the name it is configured under, else without password or directory."""
+    names = (name for name, known in settings.databases.items() if known.get_secret_value() == url)
+    name = next(names, None)
+    if name is not None:
+        return name
+    return masked(url) if not url.startswith("sqlite") else f"sqlite:///{url.rpartition('/')[2]}"
+
+
+@router.post("/tasks/{task_id}/upload-table-list", summary="Upload a task's table list as a file")
+def upload_table_list(request: Request, task_id: TaskId, file: UploadFile, runs: RunsDep) -> Response:
+    """A .txt file, UTF-8 or GBK, up to 2 MB; it takes the place of an earlier one."""
+    if not (file.filename or "").lower().endswith(".txt"):
+        raise InvalidInput("file", "its name must end with .txt")
+    content = file.file.read(LIST_LIMIT_BYTES + 1)
+    if len(content) > LIST_LIMIT_BYTES:
+        raise InvalidInput("file", f"it is larger than {LIST_LIMIT_BYTES} bytes")
+    _put_list(runs, task_id, content)
+    return success(
+        request,
+        "The table list is there. Execute the task.",
+        {
+            "task_id": task_id,
+            "filename": task_directory.TABLE_LIST,
+            **_size(len(content)),
+            "upload_time": datetime.now(UTC),
+        },
+    )
+
+
+@router.post("/tasks/{task_id}/table-list", summary="Give a task's tables by name")
+def give_table_list(request: Request, task_id: TaskId, body: TableListRequest, runs: RunsDep) -> Response:
+    """A list of names, or one text with commas; it takes the place of an earlier one."""
+    given = parse_table_list(body.tables) if isinstance(body.tables, str) else _names(body.tables)
+    names = tuple(dict.fromkeys(given))
+    content = format_table_list(names).encode()
+    _put_list(runs, task_id, content)
+    return success(
+        request,
+        "The table list is there. Execute the task.",
+        {
+            "task_id": task_id,
+            "filename": task_directory.TABLE_LIST,
+            "table_count": len(names),
+            "unique_table_count": len(names),
+            "original_count": len(given),
+            **_size(len(content)),
+            "created_time": datetime.now(UTC),
+        },
+    )
+
+
+def _names(tables: list[str]) -> list[TableName]:
+    names: list[TableName] = []
+    problems: list[str] = []
+    for table in tables:
+        try:
+            names.append(parse_table_name(table))
+        except InvalidInput as error:
+            problems += error.problems
+    if problems:
+        raise InvalidInput("tables", *problems[:20])
+    return names
+
+
+def _put_list(runs: Runs, task_id: str, content: bytes) -> None:
+    runs.store.task(task_id)
+    parse_table_list(decode_table_list(content))
+    runs.check_idle(task_id)
+    put_table_list(runs.settings, task_id, content, lock_timeout_seconds=0)
+
+
+@router.get("/tasks/{task_id}", summary="How a task is")
+def task_status(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
+    """Its state, its steps, its newest run with the backup's statistics."""
+    task = runs.store.task(task_id)
+    steps = runs.store.current_steps(task_id, STEP_NAMES)
+    executions = runs.store.executions(task_id, limit=1)
+    newest = executions[0] if executions else None
+    return success(
+        request,
+        f"The task is {task.status.replace('_', ' ')}.",
+        {
+            "task_id": task.task_id,
+            "task_name": task.task_name,
+            "status": task.status,
+            "step_status": {step.step_name: step.status for step in steps},
+            "created_at": task.created_at,
+            "started_at": task.started_at,
+            "completed_at": task.completed_at,
+            "parameters": {
+                **task.parameters,
+                "db_connection": _shown(runs.settings, task.parameters["db_connection"]),
+            },
+            "result": newest.result if newest else None,
+            "error_message": task.error_message,
+            "current_step": _current(newest),
+            "total_steps": len(steps),
+            "steps": [_step(step) for step in steps],
+            "execution": execution_summary(newest) if newest else None,
+        },
+    )
+
+
+def execution_summary(execution: Execution) -> dict[str, Any]:
+    """A run in short, with the statistics of its backup."""
+    return {
+        "execution_id": execution.execution_id,
+        "execution_mode": execution.mode,
+        "status": execution.status,
+        "created_at": execution.created_at,
+        "started_at": execution.started_at,
+        "completed_at": execution.completed_at,
+        "error_message": execution.error_message,
+        "backup": execution.backup,
+        "steps": [_step(step) for step in execution.steps],
+    }
+
+
+def _current(execution: Execution | None) -> dict[str, Any] | None:
+    running = next((step for step in execution.steps if step.status == "running"), None) if execution else None
+    if running is None:
+        return None
+    return {
+        "execution_id": running.execution_id,
+        "step": running.step_name,
+        "status": running.status,
+        "started_at": running.started_at,
+    }
+
+
+def _step(step: StepState) -> dict[str, Any]:
+    return {
+        "step_name": step.step_name,
+        "step_status": step.status,
+        "started_at": step.started_at,
+        "completed_at": step.completed_at,
+        "error_message": step.error_message,
+    }
+
+
+def _size(size_bytes: int) -> dict[str, Any]:
+    formatted = f"{size_bytes} B" if size_bytes < 1024 else f"{size_bytes / 1024:.1f} KB"
+    return {"file_size": size_bytes, "file_size_formatted": formatted}
