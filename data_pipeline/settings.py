@@ -20,6 +20,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from sqlalchemy.engine import URL
 
 from data_pipeline.errors import InvalidInput
 
@@ -108,14 +109,18 @@ class Settings(BaseSettings):
         """The task store's URL; a secret when it has a password."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        return f"sqlite:///{os.path.join(self.home_path, 'data_pipeline.sqlite')}"
+        return self._file_url("data_pipeline.sqlite")
 
     @property
     def engine_url(self) -> str:
         """The URL of the engine's database: beside a SQLite store, in the same PostgreSQL database."""
         if self.store_url.startswith("sqlite"):
-            return f"sqlite:///{os.path.join(self.home_path, 'engine.sqlite')}"
+            return self._file_url("engine.sqlite")
         return self.store_url
+
+    def _file_url(self, name: str) -> str:
+        """The URL of a SQLite file in the home; signs of its path that mean something in a URL are quoted."""
+        return URL.create("sqlite", database=os.path.join(self.home_path, name)).render_as_string()
 
     @field_validator("allowed_databases", mode="before")
     @classmethod

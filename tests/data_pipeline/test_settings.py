@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from data_pipeline.errors import InvalidInput
 from data_pipeline.settings import PREFIX, Settings, load_settings
@@ -29,6 +30,7 @@ def test_defaults_lie_below_the_home(tmp_path: Path) -> None:
     assert settings.home_path == str(tmp_path / "data_pipeline")
     assert settings.training_data_path == str(tmp_path / "data_pipeline" / "training_data")
     assert settings.store_url == f"sqlite:///{tmp_path}/data_pipeline/data_pipeline.sqlite"
+    assert settings.engine_url == f"sqlite:///{tmp_path}/data_pipeline/engine.sqlite"
     assert (settings.backup_enabled, settings.lock_timeout_seconds) == (True, 60)
 
 
@@ -109,3 +111,27 @@ def test_every_setting_is_documented_with_its_default() -> None:
         line.split("`")[1].partition("__")[0] for line in text.splitlines() if line.startswith(f"| `{PREFIX}")
     }
     assert documented == {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+
+
+def test_home_with_signs_that_mean_something_in_a_url_is_only_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `?` began the options, a `#` the fragment."""
+    monkeypatch.setenv("DATA_PIPELINE_HOME", "/odd #1 ?x=y%20")
+    for url in (load_settings().store_url, load_settings().engine_url):
+        assert os.path.dirname(str(make_url(url).database)) == "/odd #1 ?x=y%20"
+
+
+def test_engine_goes_where_the_postgresql_store_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One URL is all that changes."""
+    monkeypatch.setenv("DATA_PIPELINE_DATABASE_URL", "postgresql://user:s3cret@db/x")
+    assert load_settings().engine_url == load_settings().store_url == "postgresql://user:s3cret@db/x"
+
+
+def test_list_of_allowed_databases_is_split_at_commas_and_stays_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hold passwords."""
+    monkeypatch.setenv("DATA_PIPELINE_ALLOWED_DATABASES", "sqlite:///a.sqlite, postgresql://u:s3cret@db/x,")
+    settings = load_settings()
+    assert [url.get_secret_value() for url in settings.allowed_databases] == [
+        "sqlite:///a.sqlite",
+        "postgresql://u:s3cret@db/x",
+    ]
+    assert "s3cret" not in repr(settings)

@@ -1,0 +1,447 @@
+"""The contract with the engine, on SQLite and on PostgreSQL: each trap of it has its test here."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL
+
+from data_pipeline import engine as engine_module
+from data_pipeline.engine import Engine, RunControl, RunOrder
+from data_pipeline.errors import InvalidInput, StoreUnavailable
+from data_pipeline.steps import Json
+from data_pipeline.worker_slots import WorkerSlots
+from tests.support.postgres import fresh_database
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 30
+ORDER = RunOrder("task_1", "run_1")
+Run = Callable[[RunControl], Awaitable[None]]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            yield f"sqlite:///{tmp_path / 'home' / 'engine.sqlite'}"
+        else:
+            yield stack.enter_context(fresh_database())
+
+
+@pytest.fixture
+def slots(tmp_path: Path) -> WorkerSlots:
+    return WorkerSlots(str(tmp_path / "training_data"))
+
+
+@pytest.fixture
+def opened(url: str, slots: WorkerSlots, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Engine]]:
+    """Opens engines on one database, and stops them in the end."""
+    monkeypatch.setattr(engine_module, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(engine_module, "TAKEOVER_SECONDS", 0.2)
+    engines: list[Engine] = []
+
+    def open_one() -> Engine:
+        engines.append(Engine.open(url, slots))
+        return engines[-1]
+
+    yield open_one
+    for engine in engines:
+        engine.stop()
+
+
+@pytest.fixture
+def engine(opened: Callable[[], Engine]) -> Engine:
+    return opened()
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
+
+
+class Calls:
+    """Durable calls that are counted; `slow` is a call that waits until `release`."""
+
+    def __init__(self, *names: str, slow: str | None = None) -> None:
+        self.names = names
+        self.slow = slow
+        self.begun: list[str] = []
+        self.results: list[Json] = []
+        self.is_released = False
+        self.ended: list[str] = []
+
+    async def call(self, name: str) -> Json:
+        self.begun.append(name)
+        if name == self.slow:
+            while not self.is_released:  # set by another thread  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        return {"name": name}
+
+    async def run(self, control: RunControl) -> None:
+        try:
+            works = [(name, functools.partial(self.call, name)) for name in self.names]
+            self.results = await control.runner.run_all(works, concurrency=1)
+        except BaseException as error:
+            self.ended.append(type(error).__name__)
+            raise
+        self.ended.append("completed")
+
+
+# ---- admission ------------------------------------------------------------------------------------------------------
+
+
+def test_of_many_admissions_of_one_task_exactly_one_wins(opened: Callable[[], Engine]) -> None:
+    """Over two engines, as two servers have them; the others learn who it was."""
+    engines = [opened(), opened()]
+
+    def admit(number: int) -> str:
+        return engines[number % 2].admit(RunOrder("task_1", f"run_{number}"))
+
+    with ThreadPoolExecutor(20) as pool:
+        winners = list(pool.map(admit, range(40)))
+    assert len(set(winners)) == 1
+    assert [run.run_id for run in engines[0].unfinished()] == [winners[0]]
+    assert engines[1].admit(RunOrder("task_2", "run_x")) == "run_x"
+
+
+def test_task_is_free_again_when_its_run_has_ended_well_or_not(engine: Engine) -> None:
+    """The claim goes with the run."""
+    ended = []
+
+    async def run(control: RunControl) -> None:
+        ended.append(control.order.run_id)
+        if control.order.run_id == "run_1":
+            raise ValueError("broken")
+
+    engine.start_worker(run, runs_at_once=1)
+    for run_id in ("run_1", "run_2"):
+        assert engine.admit(RunOrder("task_1", run_id)) == run_id
+        until(lambda: engine.run_of("task_1") is None)
+    assert ended == ["run_1", "run_2"]
+
+
+def test_ids_that_look_alike_are_different_tasks(engine: Engine) -> None:
+    """The database's LIKE takes an underscore for any letter."""
+    engine.admit(RunOrder("taskX1", "run_1"))
+    engine.admit(RunOrder("task_1_1", "run_2"))
+
+    assert engine.run_of("task_1") is None
+
+
+def test_no_more_runs_than_allowed_at_once(engine: Engine) -> None:
+    """The rest waits in the queue."""
+    calls = Calls("a", slow="a")
+    engine.start_worker(calls.run, runs_at_once=2)
+    for number in range(4):
+        engine.admit(RunOrder(f"task_{number}", f"run_{number}"))
+    until(lambda: len(calls.begun) == 2)
+    time.sleep(0.3)
+    assert engine.running_count == len(calls.begun) == 2
+    calls.is_released = True
+    until(lambda: not engine.unfinished())
+    assert calls.ended == ["completed"] * 4
+
+
+# ---- durable calls --------------------------------------------------------------------------------------------------
+
+
+def test_suspended_run_goes_on_where_it_was_and_repeats_nothing(opened: Callable[[], Engine]) -> None:
+    """A stopped server leaves its runs pending; what was recorded is not called again."""
+    first, engine = Calls("a", "b", "c", slow="b"), opened()
+    engine.start_worker(first.run, runs_at_once=1)
+    engine.admit(ORDER)
+    until(lambda: first.begun == ["a", "b"])
+    first_stop = time.monotonic()
+    assert engine.stop(limit_seconds=0.1) == []
+    assert time.monotonic() - first_stop < 5
+    assert first.ended == ["CancelledError"]
+
+    second, again = Calls("a", "b", "c"), opened()
+    assert again.run_of("task_1") is not None
+    again.start_worker(second.run, runs_at_once=1)
+    until(lambda: second.ended)
+    assert (second.begun, [result["name"] for result in second.results]) == (["b", "c"], ["a", "b", "c"])
+    assert again.durable_calls("task_1", "run_1") == ["a", "b", "c"]
+
+
+def test_call_under_way_may_end_when_the_server_stops_and_the_next_one_does_not_begin(
+    opened: Callable[[], Engine],
+) -> None:
+    """The limit is for what is under way, not for the whole run."""
+    calls, engine = Calls("a", "b", slow="a"), opened()
+    engine.start_worker(calls.run, runs_at_once=1)
+    engine.admit(ORDER)
+    until(lambda: calls.begun)
+    with ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(engine.stop, limit_seconds=PATIENCE_SECONDS)
+        time.sleep(0.1)
+        calls.is_released = True
+        assert stopping.result() == []
+    assert (calls.begun, opened().durable_calls("task_1", "run_1")) == (["a"], ["a"])
+
+
+def test_calls_are_found_by_name_when_their_order_or_number_changes(opened: Callable[[], Engine]) -> None:
+    """A table more, or a step that is skipped as it was published, is no error and shifts no result."""
+    first, engine = Calls("a", "b", "c", slow="c"), opened()
+    engine.start_worker(first.run, runs_at_once=1)
+    engine.admit(ORDER)
+    until(lambda: "c" in first.begun)
+    engine.stop()
+
+    second, again = Calls("new", "c", "b"), opened()
+    again.start_worker(second.run, runs_at_once=1)
+    until(lambda: second.ended)
+    assert (second.ended, second.begun) == (["completed"], ["new", "c"])
+    assert [result["name"] for result in second.results] == ["new", "c", "b"]
+
+
+def test_recorded_result_that_is_not_usable_any_more_is_made_again(opened: Callable[[], Engine]) -> None:
+    """The power failed after the record and before the file was safe."""
+    first, engine = Calls("a", "b", "c", slow="c"), opened()
+    engine.start_worker(first.run, runs_at_once=1)
+    engine.admit(ORDER)
+    until(lambda: "c" in first.begun)
+    engine.stop()
+    begun: list[str] = []
+    finished: list[str] = []
+
+    async def run(control: RunControl) -> None:
+        async def call(name: str) -> Json:
+            begun.append(name)
+            return {"name": name}
+
+        async def is_usable(result: Json) -> bool:
+            return bool(result["name"] != "a")
+
+        for name in ("a", "b"):
+            result = await control.runner.run(
+                name,
+                functools.partial(call, name),
+                is_usable=is_usable,
+                finished=lambda recorded: finished.append(recorded["name"]),
+            )
+            assert result == {"name": name}
+
+    again = opened()
+    again.start_worker(run, runs_at_once=1)
+    until(lambda: not again.unfinished())
+    assert (begun, finished) == (["a"], ["a", "b"])
+
+
+def test_failed_call_stops_its_siblings_and_its_own_error_comes_out(engine: Engine) -> None:
+    """Under `gather` they would go on after the run has ended."""
+    seen: list[str] = []
+
+    async def run(control: RunControl) -> None:
+        async def fails() -> Json:
+            await asyncio.sleep(0.05)
+            raise InvalidInput("table", "broken")
+
+        async def sleeps() -> Json:
+            try:
+                await asyncio.sleep(PATIENCE_SECONDS)
+            except asyncio.CancelledError:
+                seen.append("stopped")
+                raise
+            return {}
+
+        try:
+            await control.runner.run_all([("fails", fails), ("sleeps", sleeps)], concurrency=2)
+        except InvalidInput as error:
+            seen.append(str(error))
+
+    engine.start_worker(run, runs_at_once=1)
+    engine.admit(ORDER)
+    until(lambda: not engine.unfinished())
+    assert seen == ["stopped", "table: broken"]
+
+
+# ---- cancel ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_here", [True, False], ids=["by its own process", "by another process"])
+def test_cancelled_run_stops_and_its_task_is_free(opened: Callable[[], Engine], is_here: bool) -> None:
+    """Wherever the request arrives."""
+    calls, engine = Calls("a", slow="a"), opened()
+    engine.start_worker(calls.run, runs_at_once=1)
+    engine.admit(ORDER)
+    until(lambda: calls.begun)
+    (engine if is_here else opened()).cancel("task_1", "run_1")
+    until(lambda: calls.ended and not engine.running_count)
+
+    assert calls.ended == ["CancelledError"]
+    assert (engine.run_of("task_1"), engine.was_cancelled("task_1", "run_1")) == (None, True)
+    assert engine.admit(RunOrder("task_1", "run_2")) == "run_2"
+
+
+def test_queued_run_that_is_cancelled_never_begins(engine: Engine) -> None:
+    """Nor does it come back with the next worker."""
+    engine.admit(ORDER)
+    engine.cancel("task_1", "run_1")
+    calls = Calls("a")
+    engine.start_worker(calls.run, runs_at_once=1)
+    engine.admit(RunOrder("task_1", "run_2"))
+    until(lambda: calls.ended)
+    time.sleep(0.1)
+    assert calls.begun == ["a"]
+
+
+# ---- workers that die, workers that live ----------------------------------------------------------------------------
+
+WORKER = """
+import asyncio, sys
+from data_pipeline import engine as engine_module
+from data_pipeline.engine import Engine
+from data_pipeline.worker_slots import WorkerSlots
+
+engine_module.POLL_SECONDS, engine_module.TAKEOVER_SECONDS = 0.02, 0.2
+url, training_data = sys.argv[1:]
+engine = Engine.open(url, WorkerSlots(training_data))
+
+async def call(name):
+    print("began", name, flush=True)
+    if name == "b":
+        await asyncio.sleep(600)
+    return {"name": name}
+
+async def run(control):
+    for name in "abc":
+        await control.runner.run(name, lambda: call(name))
+
+engine.start_worker(run, runs_at_once=1)
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other_worker(url: str, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A worker in a process of its own, whose runs stop in their second call."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKER, url, str(tmp_path / "training_data")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    yield process
+    process.kill()
+    process.wait(timeout=PATIENCE_SECONDS)
+    process.stdout.close()
+    assert process.stdin is not None
+    process.stdin.close()
+
+
+def test_run_of_a_live_worker_is_left_alone_and_taken_over_when_it_dies(
+    opened: Callable[[], Engine], other_worker: subprocess.Popen[str]
+) -> None:
+    """A shared name would let one steal the other's run; a dead one's run would wait for its restart."""
+    assert other_worker.stdout is not None
+    engine, calls = opened(), Calls("a", "b", "c")
+    engine.admit(ORDER)
+    assert [other_worker.stdout.readline() for _ in "ab"] == ["began a\n", "began b\n"]
+    engine.start_worker(calls.run, runs_at_once=1)
+    time.sleep(1.0)
+    assert calls.begun == []
+    other_worker.send_signal(signal.SIGKILL)
+    until(lambda: calls.ended)
+    assert (calls.ended, calls.begun) == (["completed"], ["b", "c"])
+
+
+def test_restarted_worker_gets_the_slot_of_the_dead_one_and_its_runs(
+    opened: Callable[[], Engine], other_worker: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, without waiting for a look around."""
+    monkeypatch.setattr(engine_module, "TAKEOVER_SECONDS", 600)
+    assert other_worker.stdout is not None
+    engine, calls = opened(), Calls("a", "b", "c")
+    engine.admit(ORDER)
+    assert [other_worker.stdout.readline() for _ in "ab"] == ["began a\n", "began b\n"]
+    other_worker.kill()
+    other_worker.wait(timeout=PATIENCE_SECONDS)
+    engine.start_worker(calls.run, runs_at_once=1)
+    until(lambda: calls.ended)
+    assert calls.begun == ["b", "c"]
+
+
+def test_slots_are_claimed_once_and_free_when_given_back(slots: WorkerSlots) -> None:
+    """The lowest free one, and no name that could lead elsewhere."""
+    (first, held), (second, other) = slots.claim(), slots.claim()
+    assert (first, second, slots.try_claim(first)) == ("slot_0", "slot_1", None)
+    held.directory.release()
+    third, again = slots.claim()
+    assert third == "slot_0"
+    for workspace in (other, again):
+        workspace.directory.release()
+    for name in ("", "slot_", "slot_../../x", "slot_1/../0", "other"):
+        with pytest.raises(InvalidInput):
+            slots.try_claim(name)
+
+
+def test_runs_of_an_older_workflow_schema_are_named_and_left_to_live_workers(
+    opened: Callable[[], Engine], monkeypatch: pytest.MonkeyPatch, slots: WorkerSlots
+) -> None:
+    """A newer program must not go on with them, and must not forget them either."""
+    opened().admit(ORDER)
+    monkeypatch.setattr(engine_module, "WORKFLOW_SCHEMA", 2)
+    engine, calls = opened(), Calls("a")
+    engine.start_worker(calls.run, runs_at_once=1)
+    assert [(run.run_id, run.schema) for run in engine.older_runs()] == [("run_1", 1)]
+    engine.admit(RunOrder("task_2", "run_2"))
+    until(lambda: calls.ended)
+    assert calls.begun == ["a"]
+    assert engine.run_of("task_1") is not None
+
+
+# ---- what lies in its database --------------------------------------------------------------------------------------
+
+
+def test_database_holds_json_and_ids_only(engine: Engine, url: str) -> None:
+    """Pickle would run the code of whoever can write there."""
+    calls = Calls("a")
+    engine.start_worker(calls.run, runs_at_once=1)
+    engine.admit(ORDER)
+    until(lambda: not engine.unfinished())
+    schema = "" if url.startswith("sqlite") else "dbos."
+    sql = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with sql.connect() as connection:
+        kinds = connection.execute(text(f"SELECT serialization FROM {schema}operation_outputs")).scalars().all()
+        outputs = connection.execute(text(f"SELECT output FROM {schema}operation_outputs")).scalars().all()
+    sql.dispose()
+    assert (kinds, outputs) == (["portable_json"], ['{"name":"a"}'])
+
+
+def test_sqlite_file_is_private_whatever_its_path(tmp_path: Path, slots: WorkerSlots) -> None:
+    """Names with signs that mean something in a URL, too."""
+    path = tmp_path / "odd #1 ?x=y%20" / "engine.sqlite"
+    engine = Engine.open(URL.create("sqlite", database=str(path)).render_as_string(), slots)
+    assert engine.admit(ORDER) == "run_1"
+    engine.stop()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_database_that_cannot_be_opened_is_one_sentence_without_the_password(
+    tmp_path: Path, slots: WorkerSlots
+) -> None:
+    """The driver's own message may hold it."""
+    for bad in ("postgresql://user:s3cret@127.0.0.1:1/x", f"sqlite:///{tmp_path}"):
+        with pytest.raises(StoreUnavailable) as caught:
+            Engine.open(bad, slots)
+        assert "s3cret" not in str(caught.value)
+        assert "Mend" in str(caught.value)

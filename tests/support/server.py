@@ -1,0 +1,115 @@
+"""The real server as a process, for tests that watch it, kill it, or start two of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+
+from tests.support.shop import CLI, PATIENCE_SECONDS, Shop
+
+API = "/api/v0/data_pipeline"
+
+
+class Server:
+    """`data-pipeline serve` on a free port, in the folder of a shop; `client` asks it."""
+
+    def __init__(self, shop: Shop, *arguments: str, words: list[str] | None = None, **environment: str) -> None:
+        self.log = shop.folder / f"server_{time.monotonic_ns()}.log"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DATA_PIPELINE_")}
+        shop_url = f"sqlite:///{shop.folder / 'shop.sqlite'}"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*(words or CLI), "serve", "--port", "0", *arguments],
+                cwd=shop.folder,
+                stdout=log,
+                stderr=log,
+                env={**inherited, **shop.environment, "DATA_PIPELINE_DATABASES__SHOP": shop_url, **environment},
+            )
+        self.url = ""
+        self.client = httpx.Client(timeout=PATIENCE_SECONDS)
+
+    def wait_until_up(self) -> Server:
+        """Until it answers, and by then it has recovered what there was."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            found = re.search(r"http://[\d.]+:\d+", self.log.read_text())
+            if found:
+                with contextlib.suppress(httpx.TransportError):
+                    if self.client.get(f"{found[0]}/health").json()["status"] == "ok":
+                        self.url = found[0]
+                        self.client.base_url = httpx.URL(self.url)
+                        return self
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.02)
+        raise AssertionError(self.log.read_text())
+
+    def kill(self) -> None:
+        """As a power loss does, but for the disk."""
+        self.process.kill()
+        self.process.wait(timeout=PATIENCE_SECONDS)
+
+    def terminate(self) -> int:
+        """Ask it to stop; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=PATIENCE_SECONDS)
+
+    def close(self) -> None:
+        self.client.close()
+        if self.process.poll() is None:
+            self.kill()
+
+    def new_task(self, *tables: str) -> str:
+        """A task on the shop's database, with a table list; its id."""
+        task_id: str = data(self.client.post(f"{API}/tasks", json={}))["task_id"]
+        data(self.client.post(f"{API}/tasks/{task_id}/table-list", json={"tables": list(tables)}))
+        return task_id
+
+    def execute(self, task_id: str, *, wait_seconds: int = 0, **body: str) -> httpx.Response:
+        headers = {"Prefer": f"wait={wait_seconds}"} if wait_seconds else {}
+        return self.client.post(f"{API}/tasks/{task_id}/execute", json=body, headers=headers)
+
+    def status(self, task_id: str) -> dict[str, Any]:
+        return data(self.client.get(f"{API}/tasks/{task_id}"))
+
+    def wait_until_ended(self, task_id: str) -> dict[str, Any]:
+        """Until the task's newest run has ended; the task's status."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            status = self.status(task_id)
+            if status["execution"]["status"] in ("completed", "failed", "cancelled"):
+                return status
+            time.sleep(0.05)
+        raise AssertionError(f"{status}\n{self.log.read_text()}")
+
+
+def data(response: httpx.Response) -> dict[str, Any]:
+    """What a successful answer holds."""
+    body = response.json()
+    assert body["success"], body
+    assert body["code"] == 200
+    found: dict[str, Any] = body["data"]
+    return found
+
+
+@contextlib.contextmanager
+def running_server(shop: Shop, *arguments: str, **options: Any) -> Iterator[Server]:
+    """A server that is up, and killed afterwards."""
+    server = Server(shop, *arguments, **options)
+    try:
+        yield server.wait_until_up()
+    finally:
+        server.close()
+
+
+def new_shop(folder: Path) -> Shop:
+    folder.mkdir(parents=True, exist_ok=True)
+    return Shop(folder)
