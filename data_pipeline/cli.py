@@ -111,8 +111,7 @@ def serve(
     """Serve the Data Pipeline API; SIGTERM lets work under way end, and the rest goes on at the next start."""
     from data_pipeline.service.server import serve as serve_api  # noqa: PLC0415 - half a second no other command needs
 
-    if not serve_api(load_settings(), host=host, port=port, role=role):
-        raise typer.Exit(BAD_INPUT)
+    serve_api(load_settings(), host=host, port=port, role=role)
 
 
 @backups.command("list")

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -33,50 +33,18 @@ RECONCILE_SECONDS: Final = 30.0
 Role = Literal["all", "api", "worker"]
 
 
-def create_app(settings: Settings, *, role: Role = "all", is_stopping: Callable[[], bool] = lambda: False) -> FastAPI:
-    """The server as an ASGI application; what it opens it opens when it starts. `is_stopping` ends what would wait."""
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        parts = await asyncio.to_thread(_open, settings, role)
-        app.state.runs = parts.runs
-        app.state.health = parts.health
-        reconciling = asyncio.ensure_future(_reconcile_for_ever(parts.runs))
-        try:
-            yield
-        finally:
-            reconciling.cancel()
-            await asyncio.to_thread(_close, parts)
-
-    app = FastAPI(
-        title="Data Pipeline API",
-        summary="A relational database becomes text-to-SQL training data, again and again, and nothing is lost.",
-        lifespan=lifespan,
-        docs_url=None,  # its page would load scripts from elsewhere
-        redoc_url=None,
-    )
-    app.state.is_stopping = is_stopping
-    app.state.hidden_prefix = os.path.join(settings.training_data_path, "")
-    app.state.health = lambda: {"status": "starting"}
-    app.include_router(health.router)
-    if role != "worker":
-        for routes in (tasks, executions, backups):
-            app.include_router(routes.router)
-    add_error_answers(app)
-    app.add_middleware(Gate, api_key=settings.api_key.get_secret_value() if settings.api_key else None)
-    app.add_middleware(RequestLines)
-    return app
-
-
 @dataclass
-class _Parts:
+class Service:
+    """What the routes work with, opened by `open_service`."""
+
     settings: Settings
     role: Role
     runs: Runs
-    recovery: dict[str, Any]
+    recovery: dict[str, int]
     started: float
 
     def health(self) -> dict[str, Any]:
+        """How the server is, from memory alone."""
         return {
             "status": "ok",
             "role": self.role,
@@ -86,31 +54,68 @@ class _Parts:
         }
 
 
-def _open(settings: Settings, role: Role) -> _Parts:
+@contextlib.contextmanager
+def open_service(settings: Settings, role: Role = "all") -> Iterator[Service]:
+    """Recover what killed processes left, open store and engine, and work on runs unless the role is `api`.
+
+    Raises StoreUnavailable, OSError. Leaving lets work under way end, for `shutdown_seconds`; a run that does not stop
+    in that time ends the process: it goes on at the next start, like all that were under way.
+    """
     started = time.monotonic()
     make_directories(settings.training_data_path)
     recovery = _recover(settings.training_data_path)
-    store = Store.open(settings.store_url)
-    engine = Engine.open(settings.engine_url, WorkerSlots(settings.training_data_path))
-    runs = Runs(settings, store, engine, EventRecorder(store))
-    for note in runs.reconcile():
-        LOGGER.warning("%s", note)
-    if role != "api":
-        engine.start_worker(runs.work, runs_at_once=settings.runs_at_once)
-    return _Parts(settings, role, runs, recovery, started)
-
-
-def _close(parts: _Parts) -> None:
-    stuck = parts.runs.engine.stop(limit_seconds=parts.settings.shutdown_seconds)
-    parts.runs.recorder.close()
-    parts.runs.store.close()
+    with Store.open(settings.store_url) as store:
+        engine = Engine.open(settings.engine_url, WorkerSlots(settings.training_data_path))
+        recorder = EventRecorder(store)
+        stuck: list[str] = []
+        try:
+            runs = Runs(settings, store, engine, recorder)
+            for note in runs.reconcile():
+                LOGGER.warning("%s", note)
+            if role != "api":
+                engine.start_worker(runs.work, runs_at_once=settings.runs_at_once)
+            yield Service(settings, role, runs, recovery, started)
+        finally:
+            stuck = engine.stop(limit_seconds=settings.shutdown_seconds)
+            recorder.close()
     if stuck:
         LOGGER.warning("Did not stop in time, will go on at the next start: %s", ", ".join(stuck))
         logging.shutdown()
         os._exit(0)  # their threads would keep the process alive; a kill is what everything here survives
 
 
-def _recover(training_data: str) -> dict[str, Any]:
+def create_app(service: Service, *, is_stopping: Callable[[], bool] = lambda: False) -> FastAPI:
+    """The server as an ASGI application; `is_stopping` ends answers that would wait."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
+        reconciling = asyncio.ensure_future(_reconcile_for_ever(service.runs))
+        yield
+        reconciling.cancel()
+
+    settings = service.settings
+    app = FastAPI(
+        title="Data Pipeline API",
+        summary="A relational database becomes text-to-SQL training data, again and again, and nothing is lost.",
+        lifespan=lifespan,
+        docs_url=None,  # its page would load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.runs = service.runs
+    app.state.health = service.health
+    app.state.is_stopping = is_stopping
+    app.state.hidden_prefix = os.path.join(settings.training_data_path, "")
+    app.include_router(health.router)
+    if service.role != "worker":
+        for routes in (tasks, executions, backups):
+            app.include_router(routes.router)
+    add_error_answers(app)
+    app.add_middleware(Gate, api_key=settings.api_key.get_secret_value() if settings.api_key else None)
+    app.add_middleware(RequestLines)
+    return app
+
+
+def _recover(training_data: str) -> dict[str, int]:
     """Finish or undo what killed processes left, and say so."""
     counts = {"directories": 0, "recovered": 0, "busy": 0, "failed": 0}
     for task_id, result in sorted(recover_tasks(training_data).items()):

@@ -4,36 +4,46 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+from typing import Final
 
 import uvicorn
 
 from data_pipeline.errors import InvalidInput
-from data_pipeline.service.app import Role, create_app
+from data_pipeline.service.app import Role, create_app, open_service
 from data_pipeline.service.request_log import configure_logging
 from data_pipeline.service.security import check_binding
 from data_pipeline.settings import Settings
 
+GRACE_SECONDS: Final = 5
+"""How long requests may take when the server stops."""
+
 LOGGER = logging.getLogger("data_pipeline.service")
 
 
-def serve(settings: Settings, *, host: str, port: int, role: Role) -> bool:
-    """Serve until SIGTERM or SIGINT; False where the server could not start. Port 0 takes a free one.
+def serve(settings: Settings, *, host: str, port: int, role: Role) -> None:
+    """Serve until SIGTERM or SIGINT. Port 0 takes a free one.
 
-    Raises InvalidInput for an address that cannot be bound, or that would be open to everyone.
+    Raises InvalidInput for an address that cannot be bound or would be open to everyone, StoreUnavailable, OSError.
     """
     check_binding(host, settings.api_key.get_secret_value() if settings.api_key else None)
     configure_logging(settings.log_level, as_json=settings.log_json)
-    listening = _bind(host, port)
-    server: uvicorn.Server | None = None
-    app = create_app(settings, role=role, is_stopping=lambda: server is not None and server.should_exit)
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
-    address, bound = listening.getsockname()[:2]
-    shown = f"[{address}]" if ":" in address else address
-    LOGGER.info("Process %d, role %s, http://%s:%d, home %s", os.getpid(), role, shown, bound, settings.home_path)
-    server.run(sockets=[listening])
-    return server.started
+    with _bind(host, port) as listening, open_service(settings, role) as service:
+        app = create_app(service, is_stopping=lambda: server.should_exit)
+        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS)
+        server = uvicorn.Server(config)
+        address, bound = listening.getsockname()[:2]
+        shown = f"[{address}]" if ":" in address else address
+        LOGGER.info("Process %d, role %s, http://%s:%d, home %s", os.getpid(), role, shown, bound, settings.home_path)
+        signal.signal(signal.SIGTERM, _stopped_in_order)
+        server.run(sockets=[listening])
+        LOGGER.info("Stopping: work under way may take %g s more", settings.shutdown_seconds)
+    LOGGER.info("Stopped")
+
+
+def _stopped_in_order(number: int, frame: object) -> None:
+    """Do nothing: uvicorn raises the signal again when it has stopped, which would end the process by it."""
 
 
 def _bind(host: str, port: int) -> socket.socket:

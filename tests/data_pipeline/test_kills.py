@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.crash.campaign import SEED, sample
+from tests.support.losses import PRECIOUS, check_nothing_is_lost, files_of
 from tests.support.shop import CLI, DIES_AT, PATIENCE_SECONDS, ROOT, Shop
-from tests.support.tasks import backups_of
 
 KILLS = int(os.environ.get("PIPELINE_KILLS", "20"))
-PRECIOUS = {f"precious_{number}.json": f"precious {number}" for number in range(8)}
 
 
 @pytest.fixture
@@ -37,30 +36,11 @@ def prepared(shop: Shop) -> str:
     return task.name
 
 
-def files_of(task: Path) -> Counter[tuple[str, str]]:
-    """Name and content of every file of a task, wherever it is: in place, in a backup, or kept."""
-    roots = [task, *(task.parent / ".journal" / task.name).glob("kept-*")]
-    found = [path for root in roots for path in root.rglob("*") if path.is_file() and path.name != "backup_info.json"]
-    return Counter((path.name, path.read_text()) for path in found)
-
-
-def check_nothing_is_lost(shop: Shop, task_id: str, before: Counter[tuple[str, str]], reason: str) -> None:
-    """After the next run: every file that existed is there once, every backup has its record, nothing is half done."""
+def check_after_next_run(shop: Shop, task_id: str, before: Counter[tuple[str, str]], reason: str) -> None:
+    """The next run succeeds, and then nothing is lost or half done."""
     done = shop.call(CLI, "run", task_id)
     assert done.returncode == 0, f"{reason}: {done.stderr}"
-    task = shop.home / "training_data" / task_id
-    after = files_of(task)
-    lost = {entry for entry, count in before.items() if after[entry] < count and entry[0] != "data_pipeline.log"}
-    assert not lost, f"{reason}: {lost}"
-    assert all(after[entry] == 1 for entry in PRECIOUS.items()), f"{reason}: a file has two places"
-    for backup in backups_of(task):
-        assert not os.listdir(backup) or "backup_info.json" in os.listdir(backup), (
-            f"{reason}: {backup} is half a backup"
-        )
-    runs = [backup["run_id"] for backup in shop.answer("backups", "list", task_id) if backup["file_count"]]
-    assert len(runs) == len(set(runs)) <= 4, f"{reason}: a run has two backups"
-    left = [name for name in os.listdir(task.parent / ".journal" / task_id) if not name.startswith("kept-")]
-    assert set(left) <= {"lock", "ready", "holder", ".journal-probe"}, f"{reason}: {left}"
+    check_nothing_is_lost(shop, task_id, before, reason)
 
 
 def copy_of(shop: Shop, folder: Path) -> Shop:
@@ -85,7 +65,7 @@ def test_run_killed_at_any_change_of_the_disk_loses_nothing(shop: Shop, tmp_path
         victim = copy_of(shop, tmp_path / f"dies_{limit}")
         died = victim.call(words, str(limit), "run", task_id).returncode
         assert died in (-signal.SIGKILL, 0)  # threads count together: the last call may not be reached
-        check_nothing_is_lost(victim, task_id, before, f"killed at call {limit} of {calls}, CRASH_SEED={SEED}")
+        check_after_next_run(victim, task_id, before, f"killed at call {limit} of {calls}, CRASH_SEED={SEED}")
         shutil.rmtree(victim.folder)
 
 
@@ -109,5 +89,5 @@ def test_run_killed_at_random_times_loses_nothing(shop: Shop, tmp_path: Path) ->
         time.sleep(chosen.uniform(seconds / 2, seconds))  # the first half only imports
         process.kill()
         process.wait(timeout=PATIENCE_SECONDS)
-        check_nothing_is_lost(victim, task_id, before, f"kill {number}, CRASH_SEED={SEED}")
+        check_after_next_run(victim, task_id, before, f"kill {number}, CRASH_SEED={SEED}")
         shutil.rmtree(victim.folder)

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,3 +114,49 @@ def running_server(shop: Shop, *arguments: str, **options: Any) -> Iterator[Serv
 def new_shop(folder: Path) -> Shop:
     folder.mkdir(parents=True, exist_ok=True)
     return Shop(folder)
+
+
+SERVER_WITH_DISK = [
+    sys.executable,
+    "-c",
+    """
+import os, signal, sys, time
+from journal import LocalFilesystem
+from data_pipeline import cli, foreground
+from data_pipeline.service import runs
+from data_pipeline.service.routes import backups
+from data_pipeline.workspace import Door
+
+VERBS = {"make_directory", "remove_directory", "remove_tree", "link", "rename", "unlink", "create", "copy", "write_at",
+         "sync_file", "sync_directory"}
+how, calls = sys.argv.pop(1), 0
+
+class Disk(LocalFilesystem):
+    def __getattribute__(self, name):
+        found = super().__getattribute__(name)
+        if name not in VERBS:
+            return found
+        def call(*arguments, **named):
+            global calls
+            calls += 1
+            if how == "slow":
+                time.sleep(0.05)
+            elif how == "wait":
+                while not os.path.exists(os.environ["GO_FILE"]):
+                    time.sleep(0.02)
+            elif calls == int(how):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return found(*arguments, **named)
+        return call
+
+disk = Disk()
+runs.door = backups.door = lambda settings: Door(disk)
+if how == "slow":
+    foreground.door = runs.door
+try:
+    cli.main()
+finally:
+    print(calls, file=sys.stderr)
+""",
+]
+"""`data-pipeline` whose runs have a disk of their own: it dies at the n-th change (0: it counts), is slow, or waits."""

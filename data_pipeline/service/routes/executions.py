@@ -106,6 +106,8 @@ async def _stream(request: Request, runs: Runs, execution_id: str, after: int) -
         has_ended = (await asyncio.to_thread(runs.store.execution, execution_id)).status in ENDED
         found = await asyncio.to_thread(runs.store.events, execution_id, after=after)
         for recorded in found:
+            if request.app.state.is_stopping():
+                return
             after = recorded.sequence
             yield _frame(execution_id, recorded)
             if recorded.event.phase == "run" and recorded.event.state in ENDED:

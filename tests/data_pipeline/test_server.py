@@ -1,0 +1,277 @@
+"""The real server as processes: kill -9 in every phase, SIGTERM, two servers on one directory, a slow disk."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from data_pipeline.engine import Engine
+from data_pipeline.settings import Settings
+from data_pipeline.store import Store
+from data_pipeline.worker_slots import WorkerSlots
+from tests.crash.campaign import SEED, sample
+from tests.support.losses import PRECIOUS, check_nothing_is_lost, files_of
+from tests.support.postgres import fresh_database
+from tests.support.server import API, SERVER_WITH_DISK, Server, data, new_shop, running_server
+from tests.support.shop import CLI, PATIENCE_SECONDS, SCRIPT, Shop
+
+KILLS = int(os.environ.get("SERVER_KILLS", "20"))
+REQUESTS = 100
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return new_shop(tmp_path / "shop")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shared(request: pytest.FixtureRequest, shop: Shop) -> Iterator[Shop]:
+    """A shop whose store and engine are on SQLite, or on PostgreSQL by one setting."""
+    with ExitStack() as stack:
+        if request.param == "postgresql":
+            shop.environment["DATA_PIPELINE_DATABASE_URL"] = stack.enter_context(fresh_database())
+        yield shop
+
+
+def with_more_tables(shop: Shop, count: int) -> list[str]:
+    """Tables enough for a run to take its time; their names."""
+    names = [f"t{number:03}" for number in range(count)]
+    connection = sqlite3.connect(shop.folder / "shop.sqlite")
+    connection.executescript("".join(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, x TEXT);" for name in names))
+    connection.close()
+    return names
+
+
+def settings_of(shop: Shop) -> Settings:
+    url = shop.environment.get("DATA_PIPELINE_DATABASE_URL")
+    return Settings(home=shop.home, database_url=None if url is None else SecretStr(url))
+
+
+def check_history(shop: Shop, task_id: str, runs: int, reason: str) -> None:
+    """Every run ended completed, once, and none of its durable calls was recorded twice."""
+    settings = settings_of(shop)
+    with Store.open(settings.store_url) as store:
+        executions = store.executions(task_id, limit=10_000)
+    assert [run.status for run in executions] == ["completed"] * runs, reason
+    engine = Engine.open(settings.engine_url, WorkerSlots(settings.training_data_path))
+    for run in executions:
+        calls = Counter(engine.durable_calls(task_id, run.execution_id))
+        assert max(calls.values()) == 1, f"{reason}: {calls}"
+    assert engine.unfinished() == [], reason
+    engine.stop()
+
+
+# ---- one run a task -------------------------------------------------------------------------------------------------
+
+
+def test_of_many_requests_over_two_servers_one_runs_and_the_others_learn_which(shared: Shop) -> None:
+    """100 at once: one 202, 99 times 409."""
+    names = with_more_tables(shared, 60)
+    with running_server(shared) as one, running_server(shared) as other:
+        task_id = one.new_task(*names)
+        servers = [one, other]
+        with ThreadPoolExecutor(REQUESTS) as pool:
+            answers = list(pool.map(lambda number: servers[number % 2].execute(task_id), range(REQUESTS)))
+        assert Counter(answer.status_code for answer in answers) == {202: 1, 409: REQUESTS - 1}
+        (winner,) = (data(answer)["execution_id"] for answer in answers if answer.status_code == 202)
+        losers = {answer.json()["data"]["execution_id"] for answer in answers if answer.status_code == 409}
+        assert losers == {winner}
+        assert other.wait_until_ended(task_id)["status"] == "completed"
+    check_history(shared, task_id, 1, "two servers")
+
+
+def test_different_tasks_run_at_the_same_time_up_to_the_setting(shop: Shop) -> None:
+    """And no further."""
+    with running_server(shop, DATA_PIPELINE_RUNS_AT_ONCE="3", **held_open(shop)) as server:
+        tasks = [server.new_task("customer") for _ in range(5)]
+        for task_id in tasks:
+            server.execute(task_id)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while server.client.get("/health").json()["runs_active"] < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(0.5)
+        assert server.client.get("/health").json()["runs_active"] == 3
+        (shop.folder / "go").touch()
+        assert {server.wait_until_ended(task_id)["status"] for task_id in tasks} == {"completed"}
+
+
+def held_open(shop: Shop) -> dict[str, object]:
+    """A server whose runs wait, at the first change of the disk, for a file `go`."""
+    return {"words": [*SERVER_WITH_DISK, "wait"], "GO_FILE": str(shop.folder / "go")}
+
+
+def test_script_started_by_hand_waits_for_an_api_run_and_the_other_way_round(shop: Shop) -> None:
+    """They share the lock of the directory, and never mix files."""
+    with running_server(shop, **held_open(shop)) as server:
+        task_id = server.new_task("customer")
+        server.execute(task_id)
+        task = shop.home / "training_data" / task_id
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not server.client.get("/health").json()["runs_active"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(0.3)
+        script = [
+            "--db-connection", "sqlite:///shop.sqlite", "--table-list", "tables.txt", "--business-context", "x",
+            "--output-dir", str(task),
+        ]  # fmt: skip
+        busy = shop.call(SCRIPT, *script, DATA_PIPELINE_LOCK_TIMEOUT_SECONDS="0.2")
+        assert (busy.returncode, "run_" in busy.stderr) == (75, True), busy.stderr
+        busy = shop.call(CLI, "run", task_id, "--lock-timeout", "0")
+        assert busy.returncode == 75
+        (shop.folder / "go").touch()
+        assert server.wait_until_ended(task_id)["status"] == "completed"
+        assert shop.call(SCRIPT, *script).returncode == 0
+
+
+# ---- kill -9 --------------------------------------------------------------------------------------------------------
+
+
+def prepared(shop: Shop) -> tuple[str, Counter[tuple[str, str]]]:
+    """A task that has run once, with precious files; its id and all its files."""
+    with running_server(shop) as server:
+        task_id = server.new_task("customer", "purchase")
+        assert data(server.execute(task_id, wait_seconds=PATIENCE_SECONDS))["status"] == "completed"
+    task = shop.home / "training_data" / task_id
+    for name, content in PRECIOUS.items():
+        (task / name).write_text(content)
+    return task_id, files_of(task)
+
+
+def check_after_restart(shop: Shop, task_id: str, before: Counter[tuple[str, str]], runs: int, reason: str) -> None:
+    """The restarted server ends the run by itself; nobody asks it to."""
+    with running_server(shop) as server:
+        assert server.wait_until_ended(task_id)["status"] == "completed", reason
+        status = server.status(task_id)
+    assert status["error_message"] is None, reason
+    check_nothing_is_lost(shop, task_id, before, reason)
+    check_history(shop, task_id, runs, reason)
+
+
+def copied(shop: Shop, folder: Path) -> Shop:
+    subprocess.run(["cp", "-a", str(shop.folder), str(folder)], check=True)
+    copy = Shop.__new__(Shop)
+    copy.folder, copy.home = folder, folder / "home"
+    copy.environment = {**shop.environment, "DATA_PIPELINE_HOME": str(copy.home)}
+    return copy
+
+
+def test_server_killed_at_any_change_of_the_disk_goes_on_and_loses_nothing(shop: Shop, tmp_path: Path) -> None:
+    """Before, during and after the backup, in the step, while publishing."""
+    task_id, before = prepared(shop)
+    whole = copied(shop, tmp_path / "whole")
+    counting = Server(whole, words=[*SERVER_WITH_DISK, "0"]).wait_until_up()
+    assert data(counting.execute(task_id, wait_seconds=PATIENCE_SECONDS))["status"] == "completed"
+    counting.terminate()
+    calls = int(counting.log.read_text().split()[-1])
+    counting.close()
+    assert calls > 30
+    for limit in sample(range(1, calls + 1), KILLS, "server kills"):
+        victim = copied(shop, tmp_path / f"dies_{limit}")
+        server = Server(victim, words=[*SERVER_WITH_DISK, str(limit)]).wait_until_up()
+        server.execute(task_id)
+        server.process.wait(timeout=PATIENCE_SECONDS)
+        server.close()
+        check_after_restart(victim, task_id, before, 2, f"killed at call {limit} of {calls}, CRASH_SEED={SEED}")
+
+
+def test_server_killed_at_random_times_goes_on_and_loses_nothing(shared: Shop) -> None:
+    """From outside, again and again, in the same directory: from the request on, at any time."""
+    task_id, before = prepared(shared)
+    chosen = random.Random(SEED)
+    for number in range(1, KILLS + 1):
+        with running_server(shared) as server:
+            assert server.execute(task_id).status_code == 202
+            time.sleep(chosen.uniform(0, 0.4))
+            server.kill()
+        check_after_restart(shared, task_id, before, 1 + number, f"kill {number}, CRASH_SEED={SEED}")
+
+
+# ---- SIGTERM --------------------------------------------------------------------------------------------------------
+
+
+def test_stopped_server_gives_its_runs_to_the_next_start(shop: Shop) -> None:
+    """Exit code 0, the run is neither failed nor lost, and the directory is free."""
+    names = with_more_tables(shop, 400)
+    with running_server(shop) as server:
+        task_id = server.new_task(*names)
+        server.execute(task_id)
+        with server.client.stream("GET", f"{API}/tasks/{task_id}/events") as events:
+            for line in events.iter_lines():
+                if line == "event: table":
+                    break
+            started = time.monotonic()
+            assert server.terminate() == 0, server.log.read_text()
+        assert time.monotonic() - started < 15
+    with Store.open(settings_of(shop).store_url) as store:
+        status = store.executions(task_id)[0].status
+    if status != "completed":  # it may have been quicker
+        assert status == "in_progress"
+    with running_server(shop) as server:
+        assert server.wait_until_ended(task_id)["status"] == "completed"
+    check_history(shop, task_id, 1, "SIGTERM")
+
+
+def test_roles_are_split_over_two_processes(shared: Shop) -> None:
+    """One answers, the other works."""
+    with running_server(shared, "--role", "api") as api:
+        task_id = api.new_task("customer")
+        assert api.execute(task_id, wait_seconds=1).status_code == 202
+        with running_server(shared, "--role", "worker") as worker:
+            assert worker.client.get(f"{API}/tasks/{task_id}").status_code == 404
+            assert api.wait_until_ended(task_id)["status"] == "completed"
+
+
+# ---- what must not block --------------------------------------------------------------------------------------------
+
+
+def test_slow_disk_keeps_nobody_from_asking_for_health(shop: Shop) -> None:
+    """Every change of the disk takes 50 ms, in runs and in uploads."""
+    with running_server(shop, words=[*SERVER_WITH_DISK, "slow"]) as server:
+        tasks = [server.new_task("customer") for _ in range(3)]
+        with ThreadPoolExecutor(30) as pool:
+            for task_id in tasks:
+                server.execute(task_id)
+            uploads = [
+                pool.submit(
+                    server.client.post, f"{API}/tasks/{server.new_task('customer')}/table-list", json={"tables": name}
+                )
+                for name in ("customer", "purchase")
+            ]
+            slowest = 0.0
+            while server.client.get("/health").json()["runs_active"] and slowest < 1:
+                started = time.monotonic()
+                server.client.get("/health")
+                slowest = max(slowest, time.monotonic() - started)
+            assert slowest < 0.25
+            assert {upload.result().status_code for upload in uploads} == {200}
+
+
+# ---- the beginning --------------------------------------------------------------------------------------------------
+
+
+def test_server_that_cannot_start_says_why_in_one_sentence(shop: Shop) -> None:
+    """And changes nothing."""
+    for arguments, environment, reason in (
+        (["--host", "0.0.0.0"], {}, "DATA_PIPELINE_API_KEY"),
+        ([], {"DATA_PIPELINE_DATABASE_URL": "postgresql://user:s3cret@127.0.0.1:1/x"}, "cannot be opened"),
+        ([], {"DATA_PIPELINE_RUNS_AT_ONCE": "0"}, "DATA_PIPELINE_RUNS_AT_ONCE"),
+        (["--host", "192.0.2.1"], {"DATA_PIPELINE_API_KEY": "k"}, "cannot be bound"),
+    ):
+        done = shop.call(CLI, "serve", "--port", "0", *arguments, **environment)
+        assert done.returncode == 1, done.stderr
+        assert reason in done.stderr
+        assert "s3cret" not in done.stderr
+        assert "Traceback" not in done.stderr
