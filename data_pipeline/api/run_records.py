@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from data_pipeline.api.simple_workflow import Ended
-from data_pipeline.store import Store
+from data_pipeline.store import Execution, Store
 
 
 class StoreRecords:
@@ -69,9 +69,9 @@ def add_run(
     all_steps: Sequence[str],
     *,
     status: Literal["queued", "in_progress"],
-) -> None:
+) -> Execution:
     """Enter a run in the history; one that is there stays as it is. Raises NotFound."""
-    store.add_execution(
+    return store.add_execution(
         task_id,
         execution_id,
         mode="complete" if step is None else "step",

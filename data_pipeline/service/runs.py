@@ -45,8 +45,7 @@ class Runs:
         running = self.engine.admit(RunOrder(task_id, run_id, step))
         if running != run_id:
             raise RunActive(task_id, running)
-        add_run(self.store, task_id, run_id, step, STEP_NAMES, status="queued")
-        return self.store.execution(run_id)
+        return add_run(self.store, task_id, run_id, step, STEP_NAMES, status="queued")
 
     def check_idle(self, task_id: str) -> None:
         """See that a task has no queued or running run. Raises RunActive."""
@@ -70,6 +69,8 @@ class Runs:
         order = control.order
         try:
             executor = await asyncio.to_thread(self._executor, control)
+            if executor is None:
+                return
             await (
                 executor.execute_complete_workflow() if order.step is None else executor.execute_single_step(order.step)
             )
@@ -108,11 +109,14 @@ class Runs:
         message = str(error) or type(error).__name__
         await asyncio.to_thread(self.store.end_unfinished, run_id, status="failed", error=message)
 
-    def _executor(self, control: RunControl) -> SimpleWorkflowExecutor:
+    def _executor(self, control: RunControl) -> SimpleWorkflowExecutor | None:
+        """What runs an order, None where it has ended: its worker died before the engine heard of it."""
         order = control.order
         task = self.store.task(order.task_id)
         # The request enters the run in the history too, unless it died in between.
-        add_run(self.store, order.task_id, order.run_id, order.step, STEP_NAMES, status="queued")
+        execution = add_run(self.store, order.task_id, order.run_id, order.step, STEP_NAMES, status="queued")
+        if execution.has_ended:
+            return None
         return SimpleWorkflowExecutor(
             order.task_id,
             directory=task_directory.path_of(self.settings.training_data_path, order.task_id),

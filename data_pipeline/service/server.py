@@ -49,8 +49,11 @@ def _stopped_in_order(number: int, frame: object) -> None:
 def _bind(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=512)
+        listening = socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
         raise InvalidInput(
             "host", f"{host}:{port} cannot be bound: {error.strerror}. Choose another --port."
         ) from error
+    # Connections inherit it; asyncio sets it only on sockets of its own, and an answer would wait 40 ms for an ACK.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening

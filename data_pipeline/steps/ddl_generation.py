@@ -14,6 +14,7 @@ from data_pipeline.progress import Event
 from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepOutput
 from data_pipeline.steps.ddl_writing import Surroundings, ddl_of, detail_of
 from data_pipeline.steps.file_names import file_stems
+from data_pipeline.steps.threads import in_step_thread
 from data_pipeline.table_list import TableName
 from data_pipeline.workspace import StagedFile
 
@@ -35,12 +36,12 @@ class DdlGeneration:
                         f"tables of {database.label}", *(f"{name}: {why}" for name, why in list(missing.items())[:20])
                     )
 
-        await asyncio.to_thread(look)
+        await in_step_thread(look)
 
     async def run(self, context: StepContext) -> StepOutput:
         started = datetime.now(UTC)
-        with await asyncio.to_thread(open_database, context.parameters.db_connection) as database:
-            names, failures = await asyncio.to_thread(resolve_tables, database, context.tables)
+        with await in_step_thread(open_database, context.parameters.db_connection) as database:
+            names, failures = await in_step_thread(resolve_tables, database, context.tables)
             tables, unread = await self._read(database, names)
             failures |= unread
             results = await self._write(context, database.dialect_name, tables, len(names) + len(failures))
@@ -70,7 +71,7 @@ class DdlGeneration:
         async def read(name: TableName) -> Table | None:
             async with slots:
                 try:
-                    return await asyncio.to_thread(read_table, database, name)
+                    return await in_step_thread(read_table, database, name)
                 except PipelineError as error:
                     failures[str(name)] = str(error)
                     return None
@@ -95,11 +96,11 @@ class DdlGeneration:
                 ]
                 return {"table": str(table.name), "files": [list(file) for file in files]}
 
-            return await asyncio.to_thread(stage)
+            return await in_step_thread(stage)
 
         async def is_staged(result: Json) -> bool:
             files = [StagedFile(*file) for file in result["files"]]
-            return await asyncio.to_thread(lambda: all(map(context.staging.has, files)))
+            return await in_step_thread(lambda: all(map(context.staging.has, files)))
 
         def finished(result: Json) -> None:
             nonlocal done

@@ -65,6 +65,11 @@ class Execution:
     result: dict[str, Any] | None
     steps: tuple[StepState, ...]
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it is left to do."""
+        return self.status in ("completed", "failed", "cancelled")
+
 
 @dataclass(frozen=True)
 class RecordedEvent:

@@ -122,25 +122,26 @@ class Store:
         the id.
         """
         with self._engine.begin() as connection:
-            self._change_task(connection, task_id)  # first: on PostgreSQL it makes two who add the same run take turns
-            known = connection.execute(
-                select(EXECUTIONS.c.task_id).where(EXECUTIONS.c.execution_id == execution_id)
-            ).first()
+            # The task's row first: on PostgreSQL two who add the same run take turns at it.
+            task = select(TASKS.c.task_id).where(TASKS.c.task_id == task_id).with_for_update()
+            self._row(connection, task, "task", task_id)
+            known = connection.execute(select(EXECUTIONS).where(EXECUTIONS.c.execution_id == execution_id)).first()
             if known is None:
-                self._insert_execution(connection, task_id, execution_id, mode, step_names, status)
-            elif known.task_id != task_id:
+                return self._insert_execution(connection, task_id, execution_id, mode, step_names, status)
+            if known.task_id != task_id:
                 raise InvalidInput("execution_id", f"{execution_id!a} is taken")
-        return self.execution(execution_id)
+            return self._executions(connection, [known])[0]
 
     def _insert_execution(
         self,
         connection: Connection,
         task_id: str,
         execution_id: str,
-        mode: str,
+        mode: Literal["complete", "step"],
         step_names: Sequence[str],
-        status: RunStatus,
-    ) -> None:
+        status: Literal["queued", "in_progress"],
+    ) -> Execution:
+        now = self._now()
         earlier = select(EXECUTIONS.c.execution_id).where(EXECUTIONS.c.task_id == task_id)
         connection.execute(delete(EVENTS).where(EVENTS.c.execution_id.in_(earlier)))
         self._change_task(connection, task_id, status=status)
@@ -149,19 +150,15 @@ class Store:
             "task_id": task_id,
             "mode": mode,
             "status": status,
-            "created_at": self._now(),
+            "created_at": now,
         }
         connection.execute(insert(EXECUTIONS).values(values))
         if status == "queued":
             queued = asdict(Event("run", "queued", execution_id, mode))
-            connection.execute(insert(EVENTS).values(execution_id=execution_id, occurred_at=self._now(), **queued))
-        connection.execute(
-            insert(STEPS),
-            [
-                {"execution_id": execution_id, "step_name": name, "position": position, "status": "pending"}
-                for position, name in enumerate(step_names)
-            ],
-        )
+            connection.execute(insert(EVENTS).values(execution_id=execution_id, occurred_at=now, **queued))
+        steps = tuple(StepState(execution_id, name, position, "pending") for position, name in enumerate(step_names))
+        connection.execute(insert(STEPS), [asdict(step) for step in steps])
+        return Execution(execution_id, task_id, mode, status, now, None, None, None, None, None, steps)
 
     def unfinished_executions(self, task_id: str | None = None) -> list[Execution]:
         """The runs, of one task or of all, that have not ended, oldest first."""

@@ -51,7 +51,7 @@ async def execute(
         "execution_mode": execution.mode,
         "step_name": step,
     }
-    if execution.status in ENDED:
+    if execution.has_ended:
         more = {**execution_summary(execution), "result": execution.result}
         return success(request, f"The run is {execution.status}.", {**answer, **more}, headers=headers)
     return success(
@@ -103,7 +103,7 @@ async def _stream(request: Request, runs: Runs, execution_id: str, after: int) -
     quiet_since = time.monotonic()
     while not request.app.state.is_stopping():
         # The state is read first: whatever it ended with is among the events that are read after it.
-        has_ended = (await asyncio.to_thread(runs.store.execution, execution_id)).status in ENDED
+        has_ended = (await asyncio.to_thread(runs.store.execution, execution_id)).has_ended
         found = await asyncio.to_thread(runs.store.events, execution_id, after=after)
         for recorded in found:
             if request.app.state.is_stopping():
@@ -146,7 +146,7 @@ def _wait_seconds(prefer: str | None) -> int:
 
 async def _ended(request: Request, runs: Runs, execution: Execution, wait_seconds: int) -> Execution:
     deadline = time.monotonic() + wait_seconds
-    while execution.status not in ENDED and time.monotonic() < deadline and not request.app.state.is_stopping():
+    while not execution.has_ended and time.monotonic() < deadline and not request.app.state.is_stopping():
         await asyncio.sleep(POLL_SECONDS)
         execution = await asyncio.to_thread(runs.store.execution, execution.execution_id)
     return execution
