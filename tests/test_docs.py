@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 
 import journal
 from data_pipeline import cli
+from tests.support.server import new_shop, running_server
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")], key=str)
@@ -92,6 +95,35 @@ def test_quick_start_of_the_readme_runs(tmp_path: Path) -> None:
                 names.setdefault(name, found[0])
 
     assert "restore that to undo this" in said
+
+
+def test_curl_lines_of_the_readme_run(tmp_path: Path) -> None:
+    """Against the real server, on a free port: two runs, the second with a backup of the first."""
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"<!-- curl -->\n```sh\n(.*?)```", text, re.DOTALL)
+    shop = new_shop(tmp_path / "shop")
+    said: list[str] = []
+    task = ""
+    with running_server(shop) as server:
+        for line in block.splitlines():
+            done = subprocess.run(
+                ["sh", "-c", line.replace("http://127.0.0.1:8084", server.url)],
+                cwd=shop.folder,
+                env={**os.environ, "TASK": task},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            said.append(done.stdout)
+            found = re.search(r"task_\d{8}_\d{6}", done.stdout)
+            task = task or (found[0] if found else "")
+    assert [json.loads(answer)["success"] for number, answer in enumerate(said) if number != 3] == [True] * 5
+    assert said[3].splitlines()[-3] == "event: run"
+    assert json.loads(said[4])["data"]["backup"]["moved_count"] == 9
+    assert json.loads(said[5])["data"]["total"] == 1
 
 
 def test_chinese_readme_has_every_section_and_every_example_of_the_english_one() -> None:

@@ -72,6 +72,15 @@ class Execution:
 
 
 @dataclass(frozen=True)
+class Overview:
+    """A task, the newest state of each of its steps, and its newest run."""
+
+    task: Task
+    steps: tuple[StepState, ...]
+    execution: Execution | None
+
+
+@dataclass(frozen=True)
 class RecordedEvent:
     """An event of a run; `sequence` grows, and is never used twice."""
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from data_pipeline.errors import InvalidInput, NotFound
 from data_pipeline.progress import Event
 from data_pipeline.store.connecting import open_engine
-from data_pipeline.store.rows import Execution, RecordedEvent, RunStatus, StepState, StepStatus, Task
+from data_pipeline.store.rows import Execution, Overview, RecordedEvent, RunStatus, StepState, StepStatus, Task
 from data_pipeline.store.tables import EVENTS, EXECUTIONS, STEPS, TASKS
 
 
@@ -90,6 +90,15 @@ class Store:
         """One task. Raises NotFound."""
         with self._reading() as connection:
             return _task(self._row(connection, select(TASKS).where(TASKS.c.task_id == task_id), "task", task_id))
+
+    def overview(self, task_id: str, all_steps: Sequence[str]) -> Overview:
+        """A task with its steps and its newest run, all of one moment. Raises NotFound."""
+        newest = select(EXECUTIONS).where(EXECUTIONS.c.task_id == task_id).order_by(EXECUTIONS.c.sequence.desc())
+        with self._reading() as connection:
+            task = _task(self._row(connection, select(TASKS).where(TASKS.c.task_id == task_id), "task", task_id))
+            executions = self._executions(connection, connection.execute(newest.limit(1)).all())
+            steps = self._current_steps(connection, task_id, all_steps)
+        return Overview(task, tuple(steps), executions[0] if executions else None)
 
     def tasks(self, *, status: RunStatus | None = None, limit: int = 50, offset: int = 0) -> tuple[list[Task], int]:
         """A page of tasks, newest first, and how many there are in all."""
@@ -320,7 +329,11 @@ class Store:
     # ---- the hands ----------------------------------------------------------------------------------------------
 
     def _reading(self) -> Any:
-        return self._engine.connect().execution_options(reads_only=True)
+        """A connection whose statements all see the same moment; SQLite has no other kind."""
+        options: dict[str, Any] = {"reads_only": True}
+        if self._engine.dialect.name == "postgresql":
+            options["isolation_level"] = "REPEATABLE READ"
+        return self._engine.connect().execution_options(**options)
 
     def _has_task(self, task_id: str) -> bool:
         with self._reading() as connection:

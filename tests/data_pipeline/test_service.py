@@ -486,7 +486,7 @@ def test_defect_is_logged_with_its_traceback_and_answered_without(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client learns nothing of our insides."""
-    monkeypatch.setattr(Store, "task", lambda store, task_id: 1 // 0)
+    monkeypatch.setattr(Store, "overview", lambda store, task_id, steps: 1 // 0)
     with serving(settings_of(folder), "api", raise_server_exceptions=False) as client:
         answer = refused(client.get(f"{API}/tasks/x"), 500, "internal_error")
     assert "division" not in str(answer)

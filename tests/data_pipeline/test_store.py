@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -231,6 +232,29 @@ def test_abandoned_run_is_ended_and_others_are_left_alone(store: Store) -> None:
     assert (abandoned.status, [step.status for step in abandoned.steps]) == ("failed", ["failed", "pending"])
     assert "without a word" in str(abandoned.error_message)
     assert (store.execution("e2").status, store.execution("queued").status) == ("in_progress", "queued")
+
+
+def test_overview_is_of_one_moment_whatever_happens_while_it_is_read(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task said in_progress beside a run that had completed: found by killing the server at random."""
+    task_id = new_task(store)
+    store.add_execution(task_id, "e1", mode="complete", step_names=STEPS)
+    store.start_execution("e1")
+    read_executions = Store._executions
+
+    def ends_meanwhile(reader: Store, *arguments: Any) -> Any:
+        monkeypatch.setattr(Store, "_executions", read_executions)
+        with Store.open(url) as other:
+            other.end_execution("e1", status="completed", all_steps=STEPS)
+        return read_executions(reader, *arguments)
+
+    monkeypatch.setattr(Store, "_executions", ends_meanwhile)
+    seen = store.overview(task_id, STEPS)
+    assert seen.execution is not None
+    assert (seen.task.status, seen.execution.status) == ("in_progress", "in_progress")
+    now = store.overview(task_id, STEPS)
+    assert (now.task.status, now.execution and now.execution.status) == ("partial_completed", "completed")
 
 
 def test_run_added_twice_is_there_once_and_stays_as_it_is(store: Store) -> None:

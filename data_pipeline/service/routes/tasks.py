@@ -162,10 +162,8 @@ def _put_list(runs: Runs, task_id: str, content: bytes) -> None:
 @router.get("/tasks/{task_id}", summary="How a task is")
 def task_status(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
     """Its state, its steps, its newest run with the backup's statistics."""
-    task = runs.store.task(task_id)
-    steps = runs.store.current_steps(task_id, STEP_NAMES)
-    executions = runs.store.executions(task_id, limit=1)
-    newest = executions[0] if executions else None
+    overview = runs.store.overview(task_id, STEP_NAMES)
+    task, steps, newest = overview.task, overview.steps, overview.execution
     return success(
         request,
         f"The task is {task.status.replace('_', ' ')}.",
