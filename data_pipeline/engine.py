@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeVar, cast
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions, StepReservation
@@ -47,6 +49,12 @@ POLL_SECONDS: Final = 0.2
 TAKEOVER_SECONDS: Final = 5.0
 """How often a worker looks for runs of workers that died."""
 
+FORGET_SECONDS: Final = 3600.0
+"""How often a worker removes the records of runs that ended long ago."""
+
+KEEP_SECONDS: Final = 86_400.0
+FORGET_LIMIT: Final = 1000
+
 ABANDON_SECONDS: Final = 5.0
 """How long a run that was told to stop may take to give its lock back."""
 
@@ -65,6 +73,7 @@ _STATES: Final[Mapping[str, RunState]] = {
     "CANCELLED": "cancelled",
 }
 _UNFINISHED: Final = ["ENQUEUED", "DELAYED", "PENDING"]
+_ENDED: Final = [status for status in _STATES if status not in _UNFINISHED]
 
 
 @dataclass(frozen=True)
@@ -243,6 +252,13 @@ class Engine:
         """Whether a run was cancelled."""
         return bool(self._list(workflow_ids=[_workflow_id(task_id, run_id)], status="CANCELLED"))
 
+    def forget_ended(self, before: datetime) -> int:
+        """Remove the records of runs that ended before a time; how many there were. The store keeps their history."""
+        ended = self._list(status=list(_ENDED), completed_before=before.isoformat(), limit=FORGET_LIMIT)
+        if ended:
+            self._client.delete_workflows([_workflow_id(run.task_id, run.run_id) for run in ended])
+        return len(ended)
+
     def durable_calls(self, task_id: str, run_id: str) -> list[str]:
         """The names of a run's recorded calls, in the order of their positions."""
         return [step["function_name"] for step in self._steps(_workflow_id(task_id, run_id))]
@@ -308,11 +324,11 @@ class Engine:
             _wait_until(lambda: not worker.running, ABANDON_SECONDS)
             stuck = [_ids(workflow_id)[1] for workflow_id in worker.running]
             worker.ends.set()
-            if not stuck:
-                DBOS.destroy(destroy_registry=True)
             if worker.watcher is not None:
                 worker.watcher.join()
-            worker.slot.directory.release()
+            if not stuck:  # else the slot stays ours, or a peer would take over what is still at work
+                DBOS.destroy(destroy_registry=True)
+                worker.slot.directory.release()
         self._client.destroy()
         self._sql.dispose()
         return stuck
@@ -347,6 +363,7 @@ class Engine:
     def _watch(self, worker: _Worker) -> None:
         """Until the worker ends: stop runs that were cancelled elsewhere, take over those of workers that died."""
         taken_over = time.monotonic()
+        forgot = -math.inf
         while not worker.ends.wait(POLL_SECONDS):
             try:
                 if worker.running:
@@ -354,6 +371,9 @@ class Engine:
                 if time.monotonic() - taken_over >= TAKEOVER_SECONDS:
                     taken_over = time.monotonic()
                     self._take_over(worker)
+                if time.monotonic() - forgot >= FORGET_SECONDS:
+                    forgot = time.monotonic()
+                    self.forget_ended(datetime.now(UTC) - timedelta(seconds=KEEP_SECONDS))
             except SQLAlchemyError as error:
                 LOGGER.warning("The engine's database does not answer: %s", type(error).__name__)
 
@@ -444,5 +464,5 @@ def _open_sql(url: URL) -> SqlEngine:
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     """The settings with which a durable call costs 1 ms; DBOS's own cost 4 to 10."""
     connection.isolation_level = "IMMEDIATE"
-    for setting in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 30000", "foreign_keys = ON"):
+    for setting in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {setting}")

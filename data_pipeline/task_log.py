@@ -8,6 +8,7 @@ A message of several lines goes on indented, so no file name can forge a line.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import sys
@@ -45,6 +46,7 @@ class _FileLines(logging.StreamHandler[TextIO]):
 def open_task_log(path: str, task_id: str) -> Iterator[TaskLog]:
     """Append to the log in the task directory at `path`, for one run; without it where it cannot be opened."""
     log = TaskLog(LOGGER.name, logging.DEBUG)
+    log.addFilter(functools.partial(_name_task, task_id))
     log.parent = LOGGER
     try:
         stream = open(  # noqa: SIM115 - closed below, where a full disk shows
@@ -66,6 +68,12 @@ def open_task_log(path: str, task_id: str) -> Iterator[TaskLog]:
             stream.close()
         except OSError as error:  # what was left to flush did not fit on the disk
             log.problem = f"{task_directory.LOG} lacks lines: {error.strerror}"
+
+
+def _name_task(task_id: str, record: logging.LogRecord) -> bool:
+    """Say whose line it is, for a server's log, where the runs of many tasks meet."""
+    record.task_id = task_id
+    return True
 
 
 def _open_here(path: str, flags: int) -> int:

@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -29,6 +30,8 @@ from data_pipeline.workspace import RecoveryReport, make_directories, recover_ta
 
 LOGGER = logging.getLogger("data_pipeline.service")
 RECONCILE_SECONDS: Final = 30.0
+REQUEST_THREADS: Final = 40
+"""As many as those that FastAPI has for routes that block."""
 
 Role = Literal["all", "api", "worker"]
 
@@ -89,6 +92,7 @@ def create_app(service: Service, *, is_stopping: Callable[[], bool] = lambda: Fa
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(REQUEST_THREADS, "request"))
         reconciling = asyncio.ensure_future(_reconcile_for_ever(service.runs))
         yield
         reconciling.cancel()

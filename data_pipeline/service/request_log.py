@@ -36,7 +36,11 @@ class PlainLines(logging.Formatter):
     """Time, level, message; what a message holds cannot begin a line of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record)).replace("\r", "\\r").replace("\n", "\n    ")
+        text = super().format(record)
+        task_id = getattr(record, "task_id", None)
+        if task_id is not None:
+            text = text.replace("] ", f"] {task_id}: ", 1)
+        return printable(text).replace("\r", "\\r").replace("\n", "\n    ")
 
 
 def configure_logging(level: str, *, as_json: bool) -> None:

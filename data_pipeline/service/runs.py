@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -22,6 +23,8 @@ from data_pipeline.workspace import open_workspace
 
 LOGGER = logging.getLogger("data_pipeline.service")
 STEP_NAMES: Final = tuple(step.name for step in STEPS)
+
+SETTLE_SECONDS: Final = 2.0
 
 _OLDER = "It was admitted by an older version of this program, which alone could go on with it. Execute the task again."
 _INTERRUPTED = "Interrupted: its process ended without a word. Execute the task again."
@@ -42,16 +45,32 @@ class Runs:
             raise InvalidInput("step_name", f"{step[:80]!a} is not a step; there are: {', '.join(STEP_NAMES)}")
         self.store.task(task_id)
         run_id = new_run_id(datetime.now(UTC).astimezone())
-        running = self.engine.admit(RunOrder(task_id, run_id, step))
-        if running != run_id:
-            raise RunActive(task_id, running)
+        order = RunOrder(task_id, run_id, step)
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (running := self.engine.admit(order)) != run_id:
+            self._wait_while_it_settles(task_id, running, deadline)
         return add_run(self.store, task_id, run_id, step, STEP_NAMES, status="queued")
 
     def check_idle(self, task_id: str) -> None:
         """See that a task has no queued or running run. Raises RunActive."""
-        run = self.engine.run_of(task_id)
-        if run is not None:
-            raise RunActive(task_id, run.run_id)
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (run := self.engine.run_of(task_id)) is not None:
+            self._wait_while_it_settles(task_id, run.run_id, deadline)
+
+    def _wait_while_it_settles(self, task_id: str, run_id: str, deadline: float) -> None:
+        """A moment, where a run has ended and only the engine has not heard of it yet; else raises RunActive.
+
+        A client that was told of the end may ask for the next thing at once.
+        """
+        if time.monotonic() >= deadline or not self._has_ended(run_id):
+            raise RunActive(task_id, run_id)
+        time.sleep(0.01)
+
+    def _has_ended(self, run_id: str) -> bool:
+        try:
+            return self.store.execution(run_id).has_ended
+        except NotFound:  # it was admitted a moment ago
+            return False
 
     def cancel(self, task_id: str) -> Execution:
         """Cancel the run that a task has. Raises NotFound where it has none."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -425,6 +426,18 @@ def test_database_holds_json_and_ids_only(engine: Engine, url: str) -> None:
         outputs = connection.execute(text(f"SELECT output FROM {schema}operation_outputs")).scalars().all()
     sql.dispose()
     assert (kinds, outputs) == (["portable_json"], ['{"name":"a"}'])
+
+
+def test_records_of_runs_that_ended_long_ago_are_removed(engine: Engine) -> None:
+    """Or the database would grow for ever; what has not ended stays."""
+    calls = Calls("a")
+    engine.start_worker(calls.run, runs_at_once=1)
+    engine.admit(ORDER)
+    until(lambda: not engine.unfinished())
+    assert engine.forget_ended(datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert engine.durable_calls("task_1", "run_1") == ["a"]
+    assert engine.forget_ended(datetime.now(UTC) + timedelta(hours=1)) == 1
+    assert engine.durable_calls("task_1", "run_1") == []
 
 
 def test_sqlite_file_is_private_whatever_its_path(tmp_path: Path, slots: WorkerSlots) -> None:

@@ -265,6 +265,27 @@ def test_slow_disk_keeps_nobody_from_asking_for_health(shop: Shop) -> None:
 # ---- the beginning --------------------------------------------------------------------------------------------------
 
 
+def test_servers_that_start_at_once_on_nothing_make_everything_together(shared: Shop) -> None:
+    """Store, engine and slots: nobody finds a half-made table."""
+    servers = [Server(shared) for _ in range(4)]
+    try:
+        tasks = [server.wait_until_up().new_task("customer") for server in servers]
+        assert len(set(tasks)) == 4
+        for server, task_id in zip(servers, tasks, strict=True):
+            assert data(server.execute(task_id, wait_seconds=PATIENCE_SECONDS))["status"] == "completed"
+    finally:
+        for server in servers:
+            server.close()
+
+
+def test_log_names_the_task_of_every_line_of_a_run(shop: Shop) -> None:
+    """Runs of many tasks meet there."""
+    with running_server(shop) as server:
+        task_id = server.new_task("customer")
+        server.execute(task_id, wait_seconds=PATIENCE_SECONDS)
+        assert f"[INFO] {task_id}: Step ddl_generation begins" in server.log.read_text()
+
+
 def test_server_that_cannot_start_says_why_in_one_sentence(shop: Shop) -> None:
     """And changes nothing."""
     for arguments, environment, reason in (

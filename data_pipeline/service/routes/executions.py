@@ -102,9 +102,7 @@ async def _stream(request: Request, runs: Runs, execution_id: str, after: int) -
     yield "retry: 1000\n\n"
     quiet_since = time.monotonic()
     while not request.app.state.is_stopping():
-        # The state is read first: whatever it ended with is among the events that are read after it.
-        has_ended = (await asyncio.to_thread(runs.store.execution, execution_id)).has_ended
-        found = await asyncio.to_thread(runs.store.events, execution_id, after=after)
+        has_ended, found = await asyncio.to_thread(_look, runs, execution_id, after)
         for recorded in found:
             if request.app.state.is_stopping():
                 return
@@ -121,6 +119,12 @@ async def _stream(request: Request, runs: Runs, execution_id: str, after: int) -
             quiet_since = time.monotonic()
             yield ": still here\n\n"
         await asyncio.sleep(POLL_SECONDS)
+
+
+def _look(runs: Runs, execution_id: str, after: int) -> tuple[bool, list[RecordedEvent]]:
+    """Whether a run has ended, and its new events; in this order, so that its last events are not missed."""
+    has_ended = runs.store.execution(execution_id).has_ended
+    return has_ended, runs.store.events(execution_id, after=after)
 
 
 def _frame(execution_id: str, recorded: RecordedEvent) -> str:
