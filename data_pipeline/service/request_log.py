@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from data_pipeline.workspace import printable
 
 LOGGER = logging.getLogger("data_pipeline.requests")
+QUIET_PATH = "/health"
+"""What others ask every few seconds; its good answers are for the level `debug`."""
+
 STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "taskName"}
 
 
@@ -81,7 +85,8 @@ class RequestLines:
             client = (scope.get("client") or ("?",))[0]
             path = ascii(scope["path"])[1:-1]
             values = {"method": scope["method"], "path": path, "status": status, "milliseconds": milliseconds}
-            LOGGER.info(
+            LOGGER.log(
+                logging.DEBUG if path == QUIET_PATH and status == HTTPStatus.OK else logging.INFO,
                 "%s %s %d %.1f ms %s",
                 scope["method"],
                 path,

@@ -37,8 +37,10 @@ def serve(settings: Settings, *, host: str, port: int, role: Role) -> None:
         shown = f"[{address}]" if ":" in address else address
         LOGGER.info("Process %d, role %s, http://%s:%d, home %s", os.getpid(), role, shown, bound, settings.home_path)
         signal.signal(signal.SIGTERM, _stopped_in_order)
-        server.run(sockets=[listening])
-        LOGGER.info("Stopping: work under way may take %g s more", settings.shutdown_seconds)
+        try:
+            server.run(sockets=[listening])
+        finally:  # an interrupt comes out of it
+            LOGGER.info("Stopping: work under way may take %g s more", settings.shutdown_seconds)
     LOGGER.info("Stopped")
 
 

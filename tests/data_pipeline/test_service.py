@@ -177,6 +177,14 @@ def test_failed_run_is_told_with_its_reason_and_the_next_success_clears_it(clien
     )
 
 
+def test_client_that_was_told_of_the_end_may_ask_for_the_next_thing_at_once(client: TestClient) -> None:
+    """The engine hears of it a moment later."""
+    task_id = new_task(client)
+    for _ in range(10):
+        data(execute(client, task_id))
+        data(client.post(f"{API}/tasks/{task_id}/table-list", json={"tables": "customer"}))
+
+
 # ---- events ---------------------------------------------------------------------------------------------------------
 
 
