@@ -13,3 +13,9 @@ def masked(url: str) -> str:
     except (ArgumentError, ValueError):
         return "***"  # whatever it is, it may be a secret
     return parsed.set(query={}).render_as_string(hide_password=True)
+
+
+def label_of(url: str) -> str:
+    """As `masked`, for messages: a file by its name alone, as where a server keeps it is nobody's business."""
+    shown = masked(url)
+    return f"sqlite:{shown.rpartition('/')[2]}" if shown.startswith("sqlite") else shown

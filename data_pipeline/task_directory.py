@@ -42,6 +42,14 @@ def check_task_id(task_id: str) -> str:
     return task_id
 
 
+def check_file_name(name: str) -> str:
+    """The name itself, if it can only be a visible file of the directory, here and anywhere. Raises InvalidInput."""
+    is_plain = name.isprintable() and not set(name) & set('/\\:*?"<>|') and name == name.strip(" .")
+    if not is_plain or not name or len(name.encode()) > 200 or is_device_name(name):
+        raise InvalidInput("file name", f"{name[:80]!a} is not a plain file name of up to 200 bytes")
+    return name
+
+
 def path_of(training_data: str, task_id: str) -> str:
     """The directory of a task. Raises InvalidInput for an id that could lead elsewhere."""
     return os.path.join(training_data, check_task_id(task_id))

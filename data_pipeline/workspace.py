@@ -12,10 +12,10 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import IO, NamedTuple, Self
 
 from data_pipeline.errors import DirectoryUnusable, PipelineError, PublishFailed, RecoveryNeeded, TaskBusy
 from journal import (
@@ -82,9 +82,10 @@ class Workspace:
     `notes` say what recovery found, for the log. `needs_recovery` is why no transaction may begin, None when one may.
     """
 
-    def __init__(self, task_id: str, directory: LockedDirectory) -> None:
+    def __init__(self, task_id: str, directory: LockedDirectory, disk: Filesystem | None = None) -> None:
         self.task_id = task_id
         self.directory = directory
+        self._disk = disk
         self.notes: list[str] = []
         self.needs_recovery: str | None = None
         self._recover()
@@ -110,6 +111,10 @@ class Workspace:
             return None
         except OSError as error:
             raise DirectoryUnusable(f"{printable(self.path)}: {name} cannot be read ({error}).") from error
+
+    def has(self, name: str) -> bool:
+        """Whether anything in the task directory has this name."""
+        return os.path.lexists(os.path.join(self.path, name))
 
     def work_folder(self, run_id: str) -> WorkFolder:
         """The folder where a run's files wait; a resumed run finds what it made before. Raises DirectoryUnusable."""
@@ -173,6 +178,33 @@ class Workspace:
         self.forget(work)
         return published
 
+    def remove(self) -> tuple[int, int]:
+        """Remove the task directory with all that is in it; how many files, and their bytes.
+
+        What it holds leaves in one transaction: killed before its end, everything is there; after it, nothing. Then
+        the empty directory goes. The lock stays, as its file must never be deleted. Raises RecoveryNeeded,
+        DirectoryUnusable.
+        """
+        files, size_bytes = _count_files(self.path)
+        try:
+            transaction = self.directory.transaction("delete the task")
+            names = [name for name, _ in self.directory.scan()]
+            for name in names:
+                transaction.delete(name)
+            if names:
+                transaction.commit()
+            for name, identity in self.directory.scan(Folder("state")):
+                if identity.type == "directory" and name.startswith((WORK_PREFIX, KEPT_PREFIX)):
+                    self.directory.remove_state_folder(Folder("state", name))
+            parent, own = os.path.split(self.path)
+            with _opened(parent, self._disk) as (disk, directory):
+                disk.remove_directory(directory, own)
+        except (RollbackIncomplete, OutcomeUnknown) as error:
+            raise RecoveryNeeded(f"The task was not deleted. {error} Then run: data-pipeline recover") from error
+        except (JournalError, OSError) as error:
+            raise DirectoryUnusable(f"{printable(self.path)} cannot be deleted ({error}).") from error
+        return files, size_bytes
+
     def forget(self, work: WorkFolder) -> None:
         """Remove a run's work folder."""
         self.directory.remove_state_folder(work.folder)
@@ -219,12 +251,36 @@ class WorkFolder:
 
     def write(self, name: str, content: str | bytes) -> StagedFile:
         """Write a file, in place of one that an earlier attempt left. Raises DirectoryUnusable."""
-        raw = content.encode() if isinstance(content, str) else content
+        return self.write_chunks(name, [content.encode() if isinstance(content, str) else content])
+
+    def write_chunks(self, name: str, chunks: Iterable[bytes]) -> StagedFile:
+        """As `write`, for a file that need not fit into memory; what the chunks raise leaves no file."""
+        digest, size_bytes = hashlib.sha256(), 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal size_bytes
+            for chunk in chunks:
+                digest.update(chunk)
+                size_bytes += len(chunk)
+                yield chunk
+
         try:
-            self._directory.write(self.folder, name, [raw], replace=True)
+            self._directory.write(self.folder, name, counted(), replace=True)
         except OSError as error:
             raise DirectoryUnusable(f"{self.path}/{printable(name)} cannot be written ({error}).") from error
-        return StagedFile(name, hashlib.sha256(raw).hexdigest(), len(raw))
+        return StagedFile(name, digest.hexdigest(), size_bytes)
+
+    def copy(self, name: str, new_name: str) -> StagedFile:
+        """Copy a regular file of the task directory, to be published under a new name. Raises DirectoryUnusable."""
+        try:
+            self._directory.copy(DIRECTORY, name, self.folder, new_name)
+            path = os.path.join(self._directory.path_of(self.folder), new_name)
+            sha256 = _sha256(path)
+            if sha256 is None:
+                raise OSError(errno.EINVAL, "not a regular file", name)
+            return StagedFile(new_name, sha256, os.path.getsize(path))
+        except OSError as error:
+            raise DirectoryUnusable(f"{printable(name)} cannot be copied ({error}).") from error
 
     def has(self, file: StagedFile) -> bool:
         """Whether this very file waits here: the power may have failed since it was recorded."""
@@ -250,7 +306,7 @@ def open_workspace(
             lock_factory=door.lock_factory,
         )
     try:
-        return Workspace(task_id, directory)
+        return Workspace(task_id, directory, door.filesystem)
     except BaseException:
         directory.release()
         raise
@@ -259,9 +315,19 @@ def open_workspace(
 def read_file(path: str) -> bytes:
     """A regular file's bytes; never waits for a FIFO. Raises OSError for anything else."""
     with open(path, "rb", opener=_open_without_waiting) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
+        _check_regular(file, path)
         return file.read()
+
+
+def open_regular_file(path: str) -> IO[bytes]:
+    """A regular file, open for reading; not through a link. Raises OSError for anything else."""
+    file = open(path, "rb", opener=_open_itself)  # noqa: SIM115 - the caller closes it
+    try:
+        _check_regular(file, path)
+    except OSError:
+        file.close()
+        raise
+    return file
 
 
 def make_directories(path: str, filesystem: Filesystem | None = None) -> None:
@@ -336,6 +402,26 @@ def _in_words(task_id: str, error: JournalError) -> PipelineError:
 
 def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _open_itself(path: str, flags: int) -> int:
+    return _open_without_waiting(path, flags | getattr(os, "O_NOFOLLOW", 0))
+
+
+def _check_regular(file: IO[bytes], path: str) -> None:
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+
+
+def _count_files(path: str) -> tuple[int, int]:
+    """How many files lie below a directory, and their bytes."""
+    count = size_bytes = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                size_bytes += os.lstat(os.path.join(folder, name)).st_size
+                count += 1
+    return count, size_bytes
 
 
 def _sha256(path: str) -> str | None:

@@ -31,9 +31,9 @@ ORDER = (
 PIPELINE = ROOT / "data_pipeline"
 LAYERS = (
     {"errors"},
-    {"table_list", "progress", "sealed", "secret_urls", "settings", "task_directory"},
+    {"table_list", "log_reading", "progress", "sealed", "secret_urls", "settings", "task_directory"},
     {"workspace"},
-    {"database", "store", "task_log", "worker_slots"},
+    {"database", "store", "task_files", "task_log", "worker_slots"},
     {"backup"},
     {"steps"},
     {"api", "engine"},
@@ -45,6 +45,7 @@ LAYERS = (
 
 PIPELINE_PURE = {
     "table_list",
+    "log_reading",
     "progress",
     "sealed",
     "secret_urls",

@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from data_pipeline.errors import DatabaseUnavailable, InvalidInput
-from data_pipeline.secret_urls import masked
+from data_pipeline.secret_urls import label_of
 from data_pipeline.workspace import printable
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
@@ -59,7 +59,7 @@ def open_database(url: str, *, statement_timeout_seconds: float = 30.0) -> Busin
         engine = _sqlite(parsed)
     else:
         engine = _postgresql(parsed, statement_timeout_seconds)
-    database = BusinessDatabase(engine, masked(url))
+    database = BusinessDatabase(engine, label_of(url))
     try:
         with database.connect() as connection:
             connection.exec_driver_sql(
@@ -107,7 +107,7 @@ def parse_url(url: str) -> URL:
 def _sqlite(url: URL) -> Engine:
     path = os.path.abspath(str(url.database))
     if not os.path.isfile(path):
-        raise DatabaseUnavailable(f"There is no SQLite file {printable(path)}.")
+        raise DatabaseUnavailable(f"There is no SQLite file {printable(os.path.basename(path))} where the URL says.")
     # mode=ro never makes a file. The path is quoted, so that nothing in it can end it and add another mode; the driver
     # is called directly, as SQLAlchemy would take the quotes off again.
     uri = f"file:{quote(path)}?mode=ro"

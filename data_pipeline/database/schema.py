@@ -20,6 +20,7 @@ from data_pipeline.table_list import TableName
 # They are read from sqlite_master here; SQLAlchemy leaves them out, and says so.
 warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index", SAWarning)
 
+SYSTEM_SCHEMAS = ("information_schema", "pg_catalog")
 DEFAULT_SCHEMA = {"sqlite": "main", "postgresql": "public"}
 
 
@@ -103,7 +104,7 @@ def resolve_tables(
         for name in names:
             wanted = default if name.schema is None or name.schema.lower() == "public" else name.schema
             schema = _spelled(wanted, schemas)
-            if schema is None or schema in ("information_schema", "pg_catalog"):
+            if schema is None or schema in SYSTEM_SCHEMAS:
                 missing[str(name)] = f"there is no schema {name.schema!a}"
                 continue
             if schema not in known:
@@ -115,6 +116,25 @@ def resolve_tables(
             else:
                 found[TableName(schema, table)] = None
     return tuple(found), missing
+
+
+def list_tables(database: BusinessDatabase, schemas: Sequence[str]) -> list[TableName]:
+    """The tables and views of these schemas, by name; system tables are left out, unknown schemas have none."""
+    try:
+        with database.connect() as connection:
+            inspector = inspect(connection)
+            known = inspector.get_schema_names()
+            default = DEFAULT_SCHEMA[database.dialect_name]
+            found = []
+            for wanted in schemas:
+                schema = _spelled(default if wanted.lower() == "public" else wanted, known)
+                if schema is None or schema in SYSTEM_SCHEMAS:
+                    continue
+                names = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
+                found += [TableName(schema, name) for name in names if not name.startswith("sqlite_")]
+    except SQLAlchemyError as error:
+        raise DatabaseUnavailable(f"{database.label}: its tables cannot be listed: {reason_of(error)}.") from None
+    return sorted(dict.fromkeys(found))
 
 
 def read_table(database: BusinessDatabase, name: TableName) -> Table:

@@ -5,10 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+
+class Answer(BaseModel):
+    """What every answer but a file, a stream and the server's own looks like."""
+
+    code: int
+    success: bool
+    message: str
+    data: dict[str, Any]
+
+
+REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": Answer, "description": text}
+    for status, text in {
+        400: "a value is wrong: `invalid_params` or `missing_params` in `data`",
+        401: "the API key is missing or wrong",
+        403: "the Host or Origin may not ask",
+        404: "there is no such thing",
+        409: "the task has a run that has not ended, or somebody holds its directory",
+        411: "a body needs a Content-Length",
+        413: "the body is too large",
+        415: "a body is JSON or a multipart form",
+        500: "the server could not do it",
+        503: "a database does not answer; try again",
+    }.items()
+}
+"""What may be refused, for the description of the API."""
 
 
 def success(

@@ -18,9 +18,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from data_pipeline.engine import Engine
 from data_pipeline.errors import PipelineError, TaskBusy
 from data_pipeline.event_recorder import EventRecorder
+from data_pipeline.service.description import describe
 from data_pipeline.service.errors import add_error_answers
+from data_pipeline.service.metrics import Metrics
 from data_pipeline.service.request_log import RequestLines
-from data_pipeline.service.routes import backups, executions, health, tasks
+from data_pipeline.service.routes import backups, databases, executions, files, health, logs, task_lists, tasks
 from data_pipeline.service.runs import Runs
 from data_pipeline.service.security import Gate
 from data_pipeline.settings import Settings
@@ -72,7 +74,10 @@ def open_service(settings: Settings, role: Role = "all") -> Iterator[Service]:
         recorder = EventRecorder(store)
         stuck: list[str] = []
         try:
-            runs = Runs(settings, store, engine, recorder)
+            metrics = Metrics()
+            metrics.recovered(recovery)
+            metrics.watch_active(lambda: engine.running_count)
+            runs = Runs(settings, store, engine, recorder, metrics)
             for note in runs.reconcile():
                 LOGGER.warning("%s", note)
             if role != "api":
@@ -111,11 +116,12 @@ def create_app(service: Service, *, is_stopping: Callable[[], bool] = lambda: Fa
     app.state.hidden_prefix = os.path.join(settings.training_data_path, "")
     app.include_router(health.router)
     if service.role != "worker":
-        for routes in (tasks, executions, backups):
+        for routes in (task_lists, tasks, executions, backups, files, logs, databases):
             app.include_router(routes.router)
     add_error_answers(app)
+    describe(app)
     app.add_middleware(Gate, api_key=settings.api_key.get_secret_value() if settings.api_key else None)
-    app.add_middleware(RequestLines)
+    app.add_middleware(RequestLines, metrics=service.runs.metrics)
     return app
 
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from data_pipeline.log_reading import Level, LogColumn
 from data_pipeline.steps import Language
+from data_pipeline.store import RunStatus, SortColumn
+
+
+def _in_range(time: datetime) -> datetime:
+    """A time that every time zone can say; one without a zone is local."""
+    if not 1900 <= time.year <= 9000:
+        raise ValueError("the year must be between 1900 and 9000")
+    return time if time.tzinfo is not None else time.astimezone()
+
+
+Time = Annotated[datetime, AfterValidator(_in_range)]
 
 
 class NewTaskRequest(BaseModel):
@@ -71,3 +84,64 @@ class RestoreRequest(BaseModel):
 
     files: list[str] | None = Field(default=None, description="only these; none: all", min_length=1)
     dry_run: bool = Field(default=False, description="only say what would happen")
+
+
+class TaskQueryRequest(BaseModel):
+    """Which tasks, in which order, which page. Names match in part, whatever their case."""
+
+    page: int = Field(default=1, ge=1, le=1_000_000)
+    page_size: int = Field(default=20, ge=1, le=100)
+    status: RunStatus | None = None
+    task_name: str | None = Field(default=None, max_length=100)
+    created_by: str | None = Field(default=None, max_length=50)
+    db_name: str | None = Field(default=None, max_length=255)
+    created_time_start: Time | None = None
+    created_time_end: Time | None = None
+    started_time_start: Time | None = None
+    started_time_end: Time | None = None
+    completed_time_start: Time | None = None
+    completed_time_end: Time | None = None
+    sort_by: SortColumn = "created_at"
+    sort_order: Literal["asc", "desc"] = "desc"
+
+
+class DeleteRequest(BaseModel):
+    """Which tasks to delete; `confirm` must be true."""
+
+    task_ids: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")]] = Field(min_length=1, max_length=100)
+    confirm: Literal[True] = Field(description="nothing is deleted without it")
+    delete_database_records: bool = Field(default=False, description="its history, too")
+    continue_on_error: bool = Field(default=True, description="go on with the next task where one cannot be deleted")
+
+
+class LogQueryRequest(BaseModel):
+    """Which entries of a log, in which order, which page."""
+
+    page: int = Field(default=1, ge=1, le=1_000_000)
+    page_size: int = Field(default=50, ge=1, le=500)
+    level: Level | None = None
+    start_time: Time | None = None
+    end_time: Time | None = None
+    keyword: str | None = Field(default=None, max_length=200)
+    logger_name: str | None = Field(default=None, max_length=200)
+    step_name: str | None = Field(default=None, max_length=100)
+    sort_by: LogColumn = "timestamp"
+    sort_order: Literal["asc", "desc"] = "desc"
+
+
+class TablesRequest(BaseModel):
+    """Which tables of which database."""
+
+    db_connection: str | None = Field(default=None, max_length=2000)
+    schema_: str = Field(default="public", alias="schema", min_length=1, max_length=1000, description="several: commas")
+    table_name_pattern: str | None = Field(default=None, max_length=200, description="`*` and `%` stand for anything")
+
+
+class DdlRequest(BaseModel):
+    """Which table, and as what."""
+
+    table: str = Field(min_length=1, max_length=300)
+    db_connection: str | None = Field(default=None, max_length=2000)
+    business_context: str = Field(default="", max_length=10_000)
+    type: Literal["ddl", "md", "both"] = "ddl"
+    language: Language = "en"

@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from data_pipeline.service.metrics import Metrics
 from data_pipeline.workspace import printable
 
 LOGGER = logging.getLogger("data_pipeline.requests")
@@ -61,10 +62,11 @@ def configure_logging(level: str, *, as_json: bool) -> None:
 
 
 class RequestLines:
-    """Logs every request: method, path without the query, status, milliseconds, who asked."""
+    """Logs and counts every request: method, path without the query, status, milliseconds, who asked."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -81,7 +83,10 @@ class RequestLines:
         try:
             await self._app(scope, receive, watched)
         finally:
-            milliseconds = round((time.perf_counter() - started) * 1000, 1)
+            seconds = time.perf_counter() - started
+            milliseconds = round(seconds * 1000, 1)
+            route = getattr(scope.get("route"), "path", "none")
+            self._metrics.request(scope["method"] if route != "none" else "any", route, status, seconds)
             client = (scope.get("client") or ("?",))[0]
             path = ascii(scope["path"])[1:-1]
             values = {"method": scope["method"], "path": path, "status": status, "milliseconds": milliseconds}

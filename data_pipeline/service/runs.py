@@ -16,6 +16,7 @@ from data_pipeline.engine import Engine, RunControl, RunOrder
 from data_pipeline.errors import InvalidInput, NotFound, PipelineError, RunActive, TaskBusy
 from data_pipeline.event_recorder import EventRecorder
 from data_pipeline.foreground import door
+from data_pipeline.service.metrics import CountedRecords, Metrics
 from data_pipeline.settings import Settings
 from data_pipeline.steps import STEPS, RunParameters
 from data_pipeline.store import Execution, Store
@@ -38,6 +39,7 @@ class Runs:
     store: Store
     engine: Engine
     recorder: EventRecorder
+    metrics: Metrics
 
     def admit(self, task_id: str, step: str | None) -> Execution:
         """Queue a run of a task. Raises NotFound, InvalidInput, RunActive where the task has one."""
@@ -136,15 +138,16 @@ class Runs:
         execution = add_run(self.store, order.task_id, order.run_id, order.step, STEP_NAMES, status="queued")
         if execution.has_ended:
             return None
+        records = StoreRecords(
+            self.store, order.task_id, order.run_id, step=order.step, all_steps=STEP_NAMES, is_admitted=True
+        )
         return SimpleWorkflowExecutor(
             order.task_id,
             directory=task_directory.path_of(self.settings.training_data_path, order.task_id),
             parameters=RunParameters.model_validate(task.parameters),
             run_id=order.run_id,
             runner=control.runner,
-            records=StoreRecords(
-                self.store, order.task_id, order.run_id, step=order.step, all_steps=STEP_NAMES, is_admitted=True
-            ),
+            records=CountedRecords(records, self.metrics),
             emit=self.recorder.of_run(order.run_id),
             is_suspended=control.is_suspended,
             backup_enabled=self.settings.backup_enabled,

@@ -20,7 +20,7 @@ OPEN_PATHS: Final = frozenset({"/health"})
 """What answers without a key: it says nothing about tasks."""
 
 BODY_TYPES: Final = ("application/json", "multipart/form-data")
-BODY_LIMIT_BYTES: Final = 4 * 1024 * 1024
+BODY_LIMIT_BYTES: Final = 11 * 1024 * 1024
 
 
 def check_binding(host: str, api_key: str | None) -> None:

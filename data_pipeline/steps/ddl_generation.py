@@ -12,7 +12,7 @@ from data_pipeline.database.schema import Table, in_loading_order, read_table, r
 from data_pipeline.errors import InvalidInput, PipelineError, StepFailed
 from data_pipeline.progress import Event
 from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepOutput
-from data_pipeline.steps.ddl_writing import Surroundings, ddl_of, detail_of
+from data_pipeline.steps.ddl_writing import ddl_of, detail_of, surroundings_of
 from data_pipeline.steps.file_names import file_stems
 from data_pipeline.steps.threads import in_step_thread
 from data_pipeline.table_list import TableName
@@ -83,7 +83,7 @@ class DdlGeneration:
 
     async def _write(self, context: StepContext, dialect_name: str, tables: Sequence[Table], total: int) -> list[Json]:
         stems = file_stems(table.name for table in tables)
-        surroundings = _surroundings(tables)
+        surroundings = surroundings_of(tables)
         done = 0
 
         async def write(table: Table) -> Json:
@@ -109,22 +109,6 @@ class DdlGeneration:
 
         works = [(f"{self.name}:{table.name}", lambda table=table: write(table)) for table in tables]
         return await context.runner.run_all(works, concurrency=TABLES_AT_ONCE, is_usable=is_staged, finished=finished)
-
-
-def _surroundings(tables: Sequence[Table]) -> dict[TableName, Surroundings]:
-    """For tables in loading order: a key to a table that comes later is added in that table's file."""
-    listed = {table.name for table in tables}
-    position = {table.name: number for number, table in enumerate(tables)}
-    keys = [(table.name, key) for table in tables for key in table.foreign_keys if key.target in listed]
-    return {
-        table.name: Surroundings(
-            listed,
-            {other.name for other in tables[: position[table.name]]},
-            [(name, key) for name, key in keys if key.target == table.name],
-            [(name, key) for name, key in keys if key.target == table.name and position[name] < position[table.name]],
-        )
-        for table in tables
-    }
 
 
 def _mapping(results: Sequence[Json]) -> str:

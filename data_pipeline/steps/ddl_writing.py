@@ -33,6 +33,22 @@ class Surroundings:
     added_later: Sequence[tuple[TableName, ForeignKey]] = ()
 
 
+def surroundings_of(tables: Sequence[Table]) -> dict[TableName, Surroundings]:
+    """For tables in loading order: a key to a table that comes later is added in that table's file."""
+    listed = {table.name for table in tables}
+    position = {table.name: number for number, table in enumerate(tables)}
+    keys = [(table.name, key) for table in tables for key in table.foreign_keys if key.target in listed]
+    return {
+        table.name: Surroundings(
+            listed,
+            {other.name for other in tables[: position[table.name]]},
+            [(name, key) for name, key in keys if key.target == table.name],
+            [(name, key) for name, key in keys if key.target == table.name and position[name] < position[table.name]],
+        )
+        for table in tables
+    }
+
+
 def ddl_of(table: Table, around: Surroundings, dialect_name: str, language: str) -> str:
     """The `.ddl` file: two comment lines, the table or view, its indexes, keys that had to wait for it."""
     writer = _Writer(dialect_name)

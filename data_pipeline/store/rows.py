@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -87,3 +88,45 @@ class RecordedEvent:
     sequence: int
     occurred_at: datetime
     event: Event
+
+
+SortColumn = Literal["created_at", "started_at", "completed_at", "task_name", "status"]
+StepSummary = Literal["pending", "running", "failed", "partial_completed", "all_completed"]
+
+
+@dataclass(frozen=True)
+class TaskQuery:
+    """Which tasks, in which order; None stands for any. Names match in part, whatever their case."""
+
+    status: RunStatus | None = None
+    task_name: str | None = None
+    created_by: str | None = None
+    db_name: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    started_from: datetime | None = None
+    started_to: datetime | None = None
+    completed_from: datetime | None = None
+    completed_to: datetime | None = None
+    sort_by: SortColumn = "created_at"
+    is_descending: bool = True
+
+
+@dataclass(frozen=True)
+class ListedTask:
+    """A task in a list."""
+
+    task: Task
+    steps: StepSummary
+
+
+def summary_of_steps(states: Sequence[StepStatus], total: int) -> StepSummary:
+    """The newest states of a task's steps in one word, where `total` steps are to be done."""
+    if "failed" in states or "cancelled" in states:
+        return "failed"
+    if "running" in states:
+        return "running"
+    completed = states.count("completed")
+    if completed:
+        return "all_completed" if completed >= total else "partial_completed"
+    return "pending"

@@ -9,13 +9,24 @@ from itertools import count
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from data_pipeline.errors import InvalidInput, NotFound
 from data_pipeline.progress import Event
 from data_pipeline.store.connecting import open_engine
-from data_pipeline.store.rows import Execution, Overview, RecordedEvent, RunStatus, StepState, StepStatus, Task
+from data_pipeline.store.rows import (
+    Execution,
+    ListedTask,
+    Overview,
+    RecordedEvent,
+    RunStatus,
+    StepState,
+    StepStatus,
+    Task,
+    TaskQuery,
+    summary_of_steps,
+)
 from data_pipeline.store.tables import EVENTS, EXECUTIONS, STEPS, TASKS
 
 
@@ -100,13 +111,23 @@ class Store:
             steps = self._current_steps(connection, task_id, all_steps)
         return Overview(task, tuple(steps), executions[0] if executions else None)
 
-    def tasks(self, *, status: RunStatus | None = None, limit: int = 50, offset: int = 0) -> tuple[list[Task], int]:
-        """A page of tasks, newest first, and how many there are in all."""
-        wanted = select(TASKS) if status is None else select(TASKS).where(TASKS.c.status == status)
-        page = wanted.order_by(TASKS.c.created_at.desc(), TASKS.c.task_id.desc()).limit(limit).offset(offset)
+    def tasks(
+        self, wanted: TaskQuery | None = None, *, all_steps: Sequence[str] = (), limit: int = 50, offset: int = 0
+    ) -> tuple[list[ListedTask], int]:
+        """A page of tasks, each with its steps in one word, and how many match in all."""
+        wanted = wanted or TaskQuery()
+        matching = select(TASKS).where(*_conditions(wanted))
+        column = TASKS.c[wanted.sort_by]
+        order = [column.desc().nulls_last(), TASKS.c.task_id.desc()]
+        if not wanted.is_descending:
+            order = [column.asc().nulls_last(), TASKS.c.task_id.asc()]
         with self._reading() as connection:
-            total = connection.execute(select(func.count()).select_from(wanted.subquery())).scalar_one()
-            return [_task(row) for row in connection.execute(page)], total
+            total = connection.execute(select(func.count()).select_from(matching.subquery())).scalar_one()
+            page = [_task(row) for row in connection.execute(matching.order_by(*order).limit(limit).offset(offset))]
+            states = self._newest_states(connection, [task.task_id for task in page])
+        return [
+            ListedTask(task, summary_of_steps(states.get(task.task_id, []), len(all_steps))) for task in page
+        ], total
 
     def delete_task(self, task_id: str) -> None:
         """Forget a task with its history. Raises NotFound."""
@@ -376,6 +397,20 @@ class Store:
             steps[step.execution_id].append(StepState(**step._mapping))
         return [_execution(row, steps[row.execution_id]) for row in rows]
 
+    def _newest_states(self, connection: Connection, task_ids: Sequence[str]) -> dict[str, list[StepStatus]]:
+        """The newest state of every step of these tasks."""
+        both = STEPS.join(EXECUTIONS, EXECUTIONS.c.execution_id == STEPS.c.execution_id)
+        wanted = (
+            select(EXECUTIONS.c.task_id, STEPS.c.step_name, STEPS.c.status)
+            .select_from(both)
+            .where(EXECUTIONS.c.task_id.in_(task_ids))
+            .order_by(EXECUTIONS.c.sequence)
+        )
+        newest: dict[str, dict[str, StepStatus]] = {}
+        for task_id, step_name, status in connection.execute(wanted):
+            newest.setdefault(task_id, {})[step_name] = status
+        return {task_id: list(states.values()) for task_id, states in newest.items()}
+
     def _current_steps(self, connection: Connection, task_id: str, all_steps: Sequence[str]) -> list[StepState]:
         both = STEPS.join(EXECUTIONS, EXECUTIONS.c.execution_id == STEPS.c.execution_id)
         last = (
@@ -394,6 +429,25 @@ class Store:
         return [
             newest.get(name) or StepState(None, name, position, "pending") for position, name in enumerate(all_steps)
         ]
+
+
+def _conditions(wanted: TaskQuery) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.status is not None:
+        found.append(TASKS.c.status == wanted.status)
+    for text, column in ((wanted.task_name, TASKS.c.task_name), (wanted.db_name, TASKS.c.db_name),
+                         (wanted.created_by, TASKS.c.created_by)):  # fmt: skip
+        if text is not None:
+            found.append(func.lower(column).contains(text.lower(), autoescape=True))
+    times = ((wanted.created_from, wanted.created_to, TASKS.c.created_at),
+             (wanted.started_from, wanted.started_to, TASKS.c.started_at),
+             (wanted.completed_from, wanted.completed_to, TASKS.c.completed_at))  # fmt: skip
+    for begin, end, column in times:
+        if begin is not None:
+            found.append(column >= begin)
+        if end is not None:
+            found.append(column <= end)
+    return found
 
 
 def _task(row: Row[Any]) -> Task:

@@ -2,99 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
-import sqlite3
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx2 as httpx
 import pytest
 from fastapi.testclient import TestClient
 
 from data_pipeline import engine as engine_module
 from data_pipeline.engine import Engine, RunOrder
 from data_pipeline.errors import InvalidInput
-from data_pipeline.service.app import Role, create_app, open_service
 from data_pipeline.service.request_log import JsonLines, PlainLines, configure_logging
-from data_pipeline.service.security import check_binding
-from data_pipeline.settings import Settings
+from data_pipeline.service.security import BODY_LIMIT_BYTES, check_binding
 from data_pipeline.store import Store
 from data_pipeline.worker_slots import WorkerSlots
 from data_pipeline.workspace import open_workspace
 from tests.support.server import API, data
-
-TABLES = ("customer", "purchase")
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a business database, and no setting from outside."""
-    for name in list(os.environ):
-        if name.startswith("DATA_PIPELINE_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(engine_module, "POLL_SECONDS", 0.02)
-    connection = sqlite3.connect(tmp_path / "shop.sqlite")
-    connection.executescript("".join(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY);" for table in TABLES))
-    connection.close()
-    return tmp_path
-
-
-def settings_of(folder: Path, **values: Any) -> Settings:
-    databases = {"shop": f"sqlite:///{folder / 'shop.sqlite'}"}
-    return Settings(**{"home": folder / "home", "databases": databases, "lock_timeout_seconds": 5.0, **values})
-
-
-@contextlib.contextmanager
-def serving(
-    settings: Settings, role: Role = "all", base_url: str = "http://127.0.0.1:8084", **options: Any
-) -> Iterator[TestClient]:
-    """The service in this process."""
-    with open_service(settings, role) as service, TestClient(create_app(service), base_url, **options) as client:
-        yield client
-
-
-@pytest.fixture
-def client(folder: Path) -> Iterator[TestClient]:
-    """A server that answers requests and works on runs."""
-    with serving(settings_of(folder)) as client:
-        yield client
-
-
-@pytest.fixture
-def api(folder: Path) -> Iterator[TestClient]:
-    """A server that only answers requests: what it queues stays queued."""
-    with serving(settings_of(folder), "api") as client:
-        yield client
-
-
-def new_task(client: TestClient, *tables: str) -> str:
-    task_id: str = data(client.post(f"{API}/tasks", json={}))["task_id"]
-    data(client.post(f"{API}/tasks/{task_id}/table-list", json={"tables": list(tables or TABLES)}))
-    return task_id
-
-
-def execute(client: TestClient, task_id: str, wait_seconds: int = 30, **body: str) -> httpx.Response:
-    headers = {"Prefer": f"wait={wait_seconds}"} if wait_seconds else {}
-    answer: httpx.Response = client.post(f"{API}/tasks/{task_id}/execute", json=body, headers=headers)
-    return answer
-
-
-def refused(response: httpx.Response, status: int, error_type: str) -> dict[str, Any]:
-    """What a refusal says; its body has the same code, and no path of the server."""
-    body = response.json()
-    assert (response.status_code, body["code"], body["success"]) == (status, status, False), body
-    assert body["data"]["error_type"] == error_type
-    assert "/tmp" not in response.text
-    found: dict[str, Any] = body["data"]
-    return found
-
+from tests.support.service import execute, new_task, refused, serving, settings_of
 
 # ---- the way of a task ----------------------------------------------------------------------------------------------
 
@@ -385,7 +313,7 @@ def test_web_pages_cannot_drive_a_server_without_a_key(client: TestClient) -> No
 
 def test_bodies_have_a_length_and_a_limit(client: TestClient) -> None:
     """Nothing is read that is refused."""
-    huge = b" " * (4 * 1024**2 + 1)
+    huge = b" " * (BODY_LIMIT_BYTES + 1)
     headers = {"content-type": "application/json"}
     refused(client.post(f"{API}/tasks", content=huge, headers=headers), 413, "too_large")
     refused(client.post(f"{API}/tasks", content=iter([b"{}"]), headers=headers), 411, "length_required")

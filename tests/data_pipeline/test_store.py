@@ -21,7 +21,7 @@ from sqlalchemy import create_engine
 
 from data_pipeline.errors import InvalidInput, NotFound, StoreUnavailable
 from data_pipeline.progress import Event
-from data_pipeline.store import Store
+from data_pipeline.store import Store, TaskQuery
 from data_pipeline.store.tables import METADATA
 from tests.support.postgres import fresh_database
 
@@ -129,9 +129,41 @@ def test_tasks_are_listed_newest_first_with_the_real_total(store: Store) -> None
     run(store, ids[1], "e1", *STEPS)
     page, total = store.tasks(limit=2, offset=1)
 
-    assert ([task.task_id for task in page], total) == ([ids[3], ids[2]], 5)
-    assert [task.task_id for task in store.tasks(status="completed")[0]] == [ids[1]]
-    assert store.tasks(status="partial_completed") == ([], 0)
+    assert ([listed.task.task_id for listed in page], total) == ([ids[3], ids[2]], 5)
+    assert [listed.task.task_id for listed in store.tasks(TaskQuery(status="completed"))[0]] == [ids[1]]
+    assert store.tasks(TaskQuery(status="partial_completed")) == ([], 0)
+
+
+def test_tasks_are_found_by_name_database_and_time_and_sorted(store: Store) -> None:
+    """Parts of names, whatever their case; signs that mean something to LIKE are only themselves."""
+    times = []
+    for name, database in (("Alpha 100%", "shop"), ("alpha_2", "Shop_2"), (None, "other")):
+        made = store.create_task({}, local_time=LOCAL, task_name=name, db_name=database)
+        times.append(made.created_at)
+
+    def names(wanted: TaskQuery) -> list[str | None]:
+        return [listed.task.task_name for listed in store.tasks(wanted)[0]]
+
+    assert names(TaskQuery(task_name="ALPHA", sort_by="task_name", is_descending=False)) == ["Alpha 100%", "alpha_2"]
+    assert names(TaskQuery(task_name="%")) == ["Alpha 100%"]
+    assert names(TaskQuery(task_name="_")) == ["alpha_2"]
+    assert names(TaskQuery(db_name="shop", sort_by="created_at")) == ["alpha_2", "Alpha 100%"]
+    assert names(TaskQuery(created_from=times[1], created_to=times[1])) == ["alpha_2"]
+    assert names(TaskQuery(started_from=times[0])) == names(TaskQuery(completed_to=times[2])) == []
+    assert names(TaskQuery(created_by="nobody")) == []
+    assert len(names(TaskQuery(created_by="guest", sort_by="started_at"))) == 3
+
+
+def test_steps_of_a_listed_task_are_one_word(store: Store) -> None:
+    """The newest state of each counts."""
+    new_task(store)
+    partly, whole, broken = (new_task(store) for _ in range(3))
+    run(store, partly, "e1", STEPS[0])
+    run(store, whole, "e2", *STEPS, fails=STEPS[0])
+    run(store, whole, "e3", *STEPS)
+    run(store, broken, "e4", *STEPS, fails=STEPS[1])
+    words = [listed.steps for listed in store.tasks(all_steps=STEPS)[0]]
+    assert words == ["failed", "all_completed", "partial_completed", "pending"]
 
 
 def test_deleted_task_takes_its_history_along(store: Store) -> None:

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Body, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
 from data_pipeline.errors import NotFound
-from data_pipeline.service.answers import success
+from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import CompleteRun, ExecuteRequest, StepRun
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, execution_summary
 from data_pipeline.service.runs import Runs
@@ -25,7 +25,7 @@ POLL_SECONDS: Final = 0.2
 KEEPALIVE_SECONDS: Final = 15.0
 ENDED: Final = ("completed", "failed", "cancelled")
 
-router = APIRouter(prefix=PREFIX, tags=["executions"])
+router = APIRouter(prefix=PREFIX, tags=["executions"], responses=REFUSALS)
 
 
 @router.post("/tasks/{task_id}/execute", status_code=HTTPStatus.ACCEPTED, summary="Run a task")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 router = APIRouter(tags=["server"])
 
@@ -13,3 +14,14 @@ router = APIRouter(tags=["server"])
 async def health(request: Request) -> dict[str, Any]:
     """Looks at nothing but memory. Outside the envelope; answers without a key."""
     return request.app.state.health()  # type: ignore[no-any-return]
+
+
+@router.get(
+    "/metrics",
+    summary="Counters for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}, "description": "the exposition format of Prometheus"}},
+)
+def metrics(request: Request) -> Response:
+    """Of this process; outside the envelope."""
+    return Response(generate_latest(request.app.state.runs.metrics.registry), media_type=CONTENT_TYPE_LATEST)

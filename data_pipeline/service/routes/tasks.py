@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Query, Request, Response, UploadFile
 
 from data_pipeline import task_directory
 from data_pipeline.database.allowed import check_allowed
 from data_pipeline.database.connection import database_name
 from data_pipeline.errors import InvalidInput
 from data_pipeline.foreground import put_table_list
-from data_pipeline.secret_urls import masked
-from data_pipeline.service.answers import success
+from data_pipeline.secret_urls import label_of
+from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import NewTaskRequest, TableListRequest
 from data_pipeline.service.runs import STEP_NAMES, Runs
 from data_pipeline.settings import Settings
@@ -25,7 +25,7 @@ from data_pipeline.table_list import TableName, decode_table_list, format_table_
 PREFIX = "/api/v0/data_pipeline"
 LIST_LIMIT_BYTES = 2 * 1024 * 1024
 
-router = APIRouter(prefix=PREFIX, tags=["tasks"])
+router = APIRouter(prefix=PREFIX, tags=["tasks"], responses=REFUSALS)
 
 
 def runs_of(request: Request) -> Runs:
@@ -45,7 +45,7 @@ TaskId = Annotated[str, Depends(checked_task_id)]
 @router.post("/tasks", status_code=HTTPStatus.CREATED, summary="Make a task")
 def create_task(request: Request, body: NewTaskRequest, runs: RunsDep) -> Response:
     """The next step is its table list."""
-    url = _database_of(runs.settings, body.db_connection)
+    url = database_of(runs.settings, body.db_connection)
     parameters = RunParameters(db_connection=url, **body.model_dump(include=_PARAMETERS))
     task = runs.store.create_task(
         parameters.model_dump(),
@@ -73,7 +73,7 @@ def create_task(request: Request, body: NewTaskRequest, runs: RunsDep) -> Respon
 _PARAMETERS = set(RunParameters.model_fields) - {"db_connection"}
 
 
-def _database_of(settings: Settings, named: str | None) -> str:
+def database_of(settings: Settings, named: str | None) -> str:
     """The URL of a business database that a request may use. Raises InvalidInput."""
     if named is None:
         if len(settings.databases) != 1:
@@ -93,7 +93,7 @@ def _shown(settings: Settings, url: str) -> str:
     name = next(names, None)
     if name is not None:
         return name
-    return masked(url) if not url.startswith("sqlite") else f"sqlite:///{url.rpartition('/')[2]}"
+    return label_of(url)
 
 
 @router.post("/tasks/{task_id}/upload-table-list", summary="Upload a task's table list as a file")
@@ -111,7 +111,7 @@ def upload_table_list(request: Request, task_id: TaskId, file: UploadFile, runs:
         {
             "task_id": task_id,
             "filename": task_directory.TABLE_LIST,
-            **_size(len(content)),
+            **size_of(len(content)),
             "upload_time": datetime.now(UTC),
         },
     )
@@ -133,7 +133,7 @@ def give_table_list(request: Request, task_id: TaskId, body: TableListRequest, r
             "table_count": len(names),
             "unique_table_count": len(names),
             "original_count": len(given),
-            **_size(len(content)),
+            **size_of(len(content)),
             "created_time": datetime.now(UTC),
         },
     )
@@ -189,6 +189,23 @@ def task_status(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
     )
 
 
+@router.get("/tasks/{task_id}/executions", summary="Every run of a task, newest first")
+def executions(
+    request: Request,
+    task_id: TaskId,
+    runs: RunsDep,
+    limit: Annotated[int, Query(ge=1, description="at most 100 are given")] = 50,
+) -> Response:
+    """History is kept: nothing of an earlier run is overwritten by a later one."""
+    runs.store.task(task_id)
+    found = runs.store.executions(task_id, limit=min(limit, 100))
+    return success(
+        request,
+        f"{len(found)} runs.",
+        {"task_id": task_id, "executions": [execution_summary(execution) for execution in found]},
+    )
+
+
 def execution_summary(execution: Execution) -> dict[str, Any]:
     """A run in short, with the statistics of its backup."""
     return {
@@ -226,6 +243,22 @@ def _step(step: StepState) -> dict[str, Any]:
     }
 
 
-def _size(size_bytes: int) -> dict[str, Any]:
-    formatted = f"{size_bytes} B" if size_bytes < 1024 else f"{size_bytes / 1024:.1f} KB"
-    return {"file_size": size_bytes, "file_size_formatted": formatted}
+def path_of_task(runs: Runs, task_id: str) -> str:
+    """The directory of a task that there is. Raises NotFound."""
+    runs.store.task(task_id)
+    return task_directory.path_of(runs.settings.training_data_path, task_id)
+
+
+def size_of(size_bytes: int) -> dict[str, Any]:
+    """A file's size, for programs and for people."""
+    return {"file_size": size_bytes, "file_size_formatted": formatted(size_bytes)}
+
+
+def formatted(size_bytes: int) -> str:
+    """A size for people."""
+    size, unit = float(size_bytes), "B"
+    for larger in ("KB", "MB", "GB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

@@ -1,0 +1,18 @@
+"""Pages of long lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def page_of(page: int, page_size: int, total: int) -> dict[str, Any]:
+    """Where a page is among all."""
+    pages = -(-total // page_size)
+    return {
+        "page": page,
+        "page_size": page_size,
+        "total": total,
+        "total_pages": pages,
+        "has_next": page < pages,
+        "has_prev": page > 1,
+    }

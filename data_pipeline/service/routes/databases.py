@@ -1,0 +1,95 @@
+"""Business databases: their tables, and one table as the step ddl_generation would describe it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from data_pipeline.database.connection import database_name, open_database
+from data_pipeline.database.schema import Table, list_tables, read_table, resolve_tables
+from data_pipeline.errors import NotFound
+from data_pipeline.service.answers import REFUSALS, success
+from data_pipeline.service.models import DdlRequest, TablesRequest
+from data_pipeline.service.routes.tasks import RunsDep, database_of
+from data_pipeline.steps.ddl_writing import ddl_of, detail_of, surroundings_of
+from data_pipeline.table_list import parse_table_name
+
+router = APIRouter(prefix="/api/v0/database", tags=["databases"], responses=REFUSALS)
+
+
+@router.post("/tables", summary="The tables of a business database")
+def tables(request: Request, body: TablesRequest, runs: RunsDep) -> Response:
+    """Tables and views of the named schemas; `*` and `%` in the pattern stand for anything."""
+    url = database_of(runs.settings, body.db_connection)
+    schemas = [name.strip() for name in body.schema_.split(",") if name.strip()]
+    with open_database(url) as database:
+        found = [str(name) for name in list_tables(database, schemas)]
+    if body.table_name_pattern:
+        pattern = body.table_name_pattern.replace("[", "[[]").replace("%", "*").lower()
+        found = [name for name in found if fnmatchcase(name.rpartition(".")[2].lower(), pattern)]
+    return success(
+        request,
+        f"{len(found)} tables.",
+        {
+            "tables": found,
+            "total": len(found),
+            "schemas": schemas,
+            "db_connection_info": {"database": database_name(url)},
+        },
+    )
+
+
+@router.post("/table/ddl", summary="One table as DDL, as a page, or both")
+def table_ddl(request: Request, body: DdlRequest, runs: RunsDep) -> Response:
+    """What the step would write for it, from the database as it is now."""
+    started = datetime.now(UTC)
+    url = database_of(runs.settings, body.db_connection)
+    with open_database(url) as database:
+        names, missing = resolve_tables(database, [parse_table_name(body.table)])
+        if missing:
+            raise NotFound("table", body.table)
+        table = read_table(database, names[0])
+        dialect = database.dialect_name
+    around = surroundings_of([table])[table.name]
+    return success(
+        request,
+        f"The table {table.name}.",
+        {
+            "ddl": ddl_of(table, around, dialect, body.language) if body.type != "md" else None,
+            "md": detail_of(table, around, body.language) if body.type != "ddl" else None,
+            "table_info": {
+                "table_name": table.name.name,
+                "schema_name": table.name.schema,
+                "full_name": str(table.name),
+                "kind": table.kind,
+                "comment": table.comment,
+                "field_count": len(table.columns),
+            },
+            "fields": _fields(table),
+            "generation_info": {
+                "database": database_name(url),
+                "type": body.type,
+                "duration": (datetime.now(UTC) - started).total_seconds(),
+            },
+        },
+    )
+
+
+def _fields(table: Table) -> list[dict[str, Any]]:
+    keys = set(table.primary_key.columns)
+    foreign = {column for key in table.foreign_keys for column in key.columns}
+    return [
+        {
+            "name": column.name,
+            "type": column.type_sql,
+            "nullable": column.is_nullable,
+            "default": column.default_sql,
+            "comment": column.comment,
+            "is_primary_key": column.name in keys,
+            "is_foreign_key": column.name in foreign,
+        }
+        for column in table.columns
+    ]

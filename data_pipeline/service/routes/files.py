@@ -1,0 +1,174 @@
+"""The files of a task: list them, get one, put one."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import IO, Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Form, Request, Response, UploadFile
+from fastapi.responses import StreamingResponse
+
+from data_pipeline import task_directory
+from data_pipeline.api.simple_workflow import new_run_id
+from data_pipeline.errors import DirectoryUnusable, InvalidInput
+from data_pipeline.foreground import door
+from data_pipeline.service.answers import REFUSALS, success
+from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, formatted, path_of_task, size_of
+from data_pipeline.table_list import decode_table_list, parse_table_list
+from data_pipeline.task_files import (
+    CHUNK_BYTES,
+    OverwriteMode,
+    TaskFile,
+    check_upload,
+    list_files,
+    open_file,
+    upload,
+)
+from data_pipeline.workspace import make_directories, open_workspace, read_file
+
+router = APIRouter(prefix=PREFIX, tags=["files"], responses=REFUSALS)
+
+
+@router.get("/tasks/{task_id}/files", summary="The files of a task, newest first")
+def files(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
+    """Those at the top of its directory; backups have a list of their own."""
+    path = path_of_task(runs, task_id)
+    found = list_files(path)
+    total = sum(file.size_bytes for file in found)
+    directory = {
+        "exists": os.path.isdir(path),
+        "directory_path": task_id,
+        "total_files": len(found),
+        "total_size": total,
+        "total_size_formatted": formatted(total),
+    }
+    return success(
+        request, f"{len(found)} files.", {"files": [_described(file) for file in found], "directory_info": directory}
+    )
+
+
+@router.get(
+    "/tasks/{task_id}/files/{file_name}",
+    summary="One file of a task",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/octet-stream": {}}, "description": "the file, as an attachment"}},
+)
+def download(task_id: TaskId, file_name: str, runs: RunsDep) -> StreamingResponse:
+    """The file itself, outside the envelope."""
+    file = open_file(path_of_task(runs, task_id), file_name)
+    return StreamingResponse(
+        _chunks(file, close=True),
+        media_type="application/octet-stream",
+        headers={
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file_name, safe='')}",
+            "Content-Length": str(os.fstat(file.fileno()).st_size),
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+@router.post("/tasks/{task_id}/files", summary="Put a file into a task")
+def put_file(
+    request: Request,
+    task_id: TaskId,
+    file: UploadFile,
+    runs: RunsDep,
+    overwrite_mode: Annotated[OverwriteMode, Form()] = "backup",
+) -> Response:
+    """Text up to 10 MB. A file of this name is renamed (backup), kept apart (replace), or stays as it is (skip)."""
+    name = file.filename or ""
+    path = path_of_task(runs, task_id)
+    check_upload(name, file.file.read(1024))
+    file.file.seek(0)
+    runs.check_idle(task_id)
+    make_directories(path)
+    upload_id = new_run_id(datetime.now(UTC)).replace("run", "upload")
+    with open_workspace(
+        path, task_id, label=f"upload of {name}", timeout_seconds=0, door=door(runs.settings)
+    ) as workspace:
+        done = upload(workspace, name, _chunks(file.file), mode=overwrite_mode, upload_id=upload_id)
+    now = datetime.now(UTC)
+    return success(
+        request,
+        "The file is there." if done.is_written else "A file of this name is there and stays as it is.",
+        {
+            "success": True,
+            "task_id": task_id,
+            "uploaded_file": {
+                "filename": done.name,
+                "size": done.size_bytes,
+                "size_formatted": formatted(done.size_bytes),
+                "uploaded_at": now,
+                "overwrite_mode": overwrite_mode,
+                "written": done.is_written,
+            },
+            "backup_info": {
+                "had_existing_file": done.had_existing,
+                "backup_filename": done.backup_name,
+                "backup_version": int(done.backup_name.rpartition("_bak")[2]) if done.backup_name else None,
+                "backup_created_at": now if done.backup_name else None,
+            },
+        },
+    )
+
+
+@router.get("/tasks/{task_id}/table-list-info", summary="What a task's table list holds")
+def table_list_info(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
+    """Its names as they are read, or that there is none."""
+    path = os.path.join(path_of_task(runs, task_id), task_directory.TABLE_LIST)
+    answer: dict[str, Any] = {
+        "task_id": task_id,
+        "has_file": False,
+        "exists": False,
+        "file_name": task_directory.TABLE_LIST,
+        "file_path": f"{task_id}/{task_directory.TABLE_LIST}",
+        "uploaded_at": None,
+        "created_at": None,
+        "table_count": 0,
+        "table_names": [],
+        "is_readable": False,
+        **size_of(0),
+    }
+    try:
+        raw, found = read_file(path), os.stat(path)
+    except FileNotFoundError:
+        return success(request, "The task has no table list yet.", answer)
+    except OSError as error:
+        raise DirectoryUnusable(f"{path} cannot be read ({error.strerror}).") from error
+    answer |= {
+        "has_file": True,
+        "exists": True,
+        "uploaded_at": datetime.fromtimestamp(found.st_mtime, UTC),
+        "created_at": datetime.fromtimestamp(found.st_ctime, UTC),
+        **size_of(len(raw)),
+    }
+    try:
+        names = parse_table_list(decode_table_list(raw))
+    except InvalidInput as error:
+        return success(request, str(error), answer)
+    answer |= {"is_readable": True, "table_count": len(names), "table_names": [str(name) for name in names]}
+    return success(request, f"{len(names)} tables.", answer)
+
+
+def _described(file: TaskFile) -> dict[str, Any]:
+    return {
+        "file_name": file.name,
+        "file_type": file.type,
+        "file_size": file.size_bytes,
+        "file_size_formatted": formatted(file.size_bytes),
+        "created_at": file.created_at,
+        "modified_at": file.modified_at,
+        "is_readable": file.is_readable,
+    }
+
+
+def _chunks(file: IO[bytes], *, close: bool = False) -> Iterator[bytes]:
+    try:
+        yield from iter(functools.partial(file.read, CHUNK_BYTES), b"")
+    finally:
+        if close:
+            file.close()

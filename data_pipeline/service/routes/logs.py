@@ -1,0 +1,114 @@
+"""The log of a task: its last entries, or those that a query asks for."""
+
+from __future__ import annotations
+
+import io
+import os
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request, Response
+
+from data_pipeline import task_directory
+from data_pipeline.errors import NotFound
+from data_pipeline.log_reading import Level, LogEntry, LogQuery, parse_log, select_entries
+from data_pipeline.service.answers import REFUSALS, success
+from data_pipeline.service.models import LogQueryRequest
+from data_pipeline.service.pages import page_of
+from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, formatted, path_of_task
+from data_pipeline.service.runs import Runs
+from data_pipeline.task_files import open_file
+
+READ_LIMIT_BYTES: Final = 16 * 1024 * 1024
+"""How much of a log is read, from its end: a run writes a few lines a table."""
+
+router = APIRouter(prefix=PREFIX, tags=["logs"], responses=REFUSALS)
+
+
+@router.get("/tasks/{task_id}/logs", summary="The last entries of a task's log")
+def logs(
+    request: Request,
+    task_id: TaskId,
+    runs: RunsDep,
+    limit: Annotated[int, Query(ge=1, description="at most 1000 are given")] = 100,
+    level: Level | None = None,
+) -> Response:
+    """Oldest first; entries of another level do not count."""
+    entries = [entry for entry in _entries(runs, task_id) if level is None or entry.level == level]
+    last = entries[-min(limit, 1000) :]
+    return success(
+        request,
+        f"{len(last)} entries.",
+        {
+            "task_id": task_id,
+            "logs": [_described(entry) for entry in last],
+            "total": len(last),
+            "source": "file",
+            "log_file": task_directory.LOG,
+        },
+    )
+
+
+@router.post("/tasks/{task_id}/logs/query", summary="Search a task's log")
+def query_logs(request: Request, task_id: TaskId, runs: RunsDep, body: LogQueryRequest) -> Response:
+    """By level, time, words, logger and step; sorted, page by page."""
+    started = datetime.now().astimezone()
+    entries = _entries(runs, task_id)
+    wanted = LogQuery(
+        level=body.level,
+        begin=_local(body.start_time),
+        end=_local(body.end_time),
+        keyword=body.keyword,
+        logger=body.logger_name,
+        step=body.step_name,
+        sort_by=body.sort_by,
+        is_descending=body.sort_order == "desc",
+    )
+    found = select_entries(entries, wanted)
+    begin = (body.page - 1) * body.page_size
+    path = os.path.join(path_of_task(runs, task_id), task_directory.LOG)
+    size = os.path.getsize(path) if os.path.isfile(path) else 0
+    return success(
+        request,
+        f"{len(found)} entries.",
+        {
+            "task_id": task_id,
+            "logs": [
+                {**_described(entry), "step": entry.step, "line_number": entry.line_number}
+                for entry in found[begin : begin + body.page_size]
+            ],
+            "pagination": page_of(body.page, body.page_size, len(found)),
+            "log_file_info": {
+                "exists": os.path.isfile(path),
+                "file_path": f"{task_id}/{task_directory.LOG}",
+                "file_size": size,
+                "file_size_formatted": formatted(size),
+                "total_entries": len(entries),
+            },
+            "query_time": (datetime.now().astimezone() - started).total_seconds(),
+        },
+    )
+
+
+def _entries(runs: Runs, task_id: str) -> list[LogEntry]:
+    path = path_of_task(runs, task_id)
+    try:
+        file = open_file(path, task_directory.LOG)
+    except NotFound:
+        return []
+    with file:
+        size = os.fstat(file.fileno()).st_size
+        if size > READ_LIMIT_BYTES:
+            file.seek(size - READ_LIMIT_BYTES)
+            file.readline()  # it may be the rest of one
+        with io.TextIOWrapper(file, encoding="utf-8", errors="replace") as lines:
+            return parse_log(lines)
+
+
+def _described(entry: LogEntry) -> dict[str, Any]:
+    return {"timestamp": entry.timestamp, "level": entry.level, "logger": entry.logger, "message": entry.message}
+
+
+def _local(time: datetime | None) -> datetime | None:
+    """A time as the log writes it: local, without a zone."""
+    return time if time is None or time.tzinfo is None else time.astimezone().replace(tzinfo=None)

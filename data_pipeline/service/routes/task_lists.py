@@ -1,0 +1,145 @@
+"""Many tasks at once: lists, queries, deletion."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from data_pipeline import task_directory
+from data_pipeline.errors import InvalidInput, NotFound, PipelineError
+from data_pipeline.foreground import door
+from data_pipeline.service.answers import REFUSALS, success
+from data_pipeline.service.models import DeleteRequest, TaskQueryRequest
+from data_pipeline.service.pages import page_of
+from data_pipeline.service.routes.tasks import PREFIX, RunsDep, formatted
+from data_pipeline.service.runs import STEP_NAMES, Runs
+from data_pipeline.store import ListedTask, RunStatus, TaskQuery
+from data_pipeline.workspace import open_workspace
+
+router = APIRouter(prefix=PREFIX, tags=["tasks"], responses=REFUSALS)
+
+
+@router.get("/tasks", summary="Tasks, newest first")
+def list_tasks(
+    request: Request,
+    runs: RunsDep,
+    limit: Annotated[int, Query(ge=1, description="at most 100 are given")] = 50,
+    offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
+    status: RunStatus | None = None,
+) -> Response:
+    """`total` is how many there are in all."""
+    limit = min(limit, 100)
+    page, total = runs.store.tasks(TaskQuery(status=status), all_steps=STEP_NAMES, limit=limit, offset=offset)
+    tasks = [_listed(runs, listed) for listed in page]
+    return success(request, f"{total} tasks.", {"tasks": tasks, "total": total, "limit": limit, "offset": offset})
+
+
+@router.post("/tasks/query", summary="Search tasks")
+def query_tasks(request: Request, body: TaskQueryRequest, runs: RunsDep) -> Response:
+    """By state, names and times; sorted, page by page."""
+    started = time.perf_counter()
+    wanted = TaskQuery(
+        status=body.status,
+        task_name=body.task_name,
+        created_by=body.created_by,
+        db_name=body.db_name,
+        created_from=body.created_time_start,
+        created_to=body.created_time_end,
+        started_from=body.started_time_start,
+        started_to=body.started_time_end,
+        completed_from=body.completed_time_start,
+        completed_to=body.completed_time_end,
+        sort_by=body.sort_by,
+        is_descending=body.sort_order == "desc",
+    )
+    page, total = runs.store.tasks(
+        wanted, all_steps=STEP_NAMES, limit=body.page_size, offset=(body.page - 1) * body.page_size
+    )
+    filters = body.model_dump(exclude={"page", "page_size", "sort_by", "sort_order"}, exclude_none=True)
+    return success(
+        request,
+        f"{total} tasks.",
+        {
+            "tasks": [_listed(runs, listed) for listed in page],
+            "pagination": page_of(body.page, body.page_size, total),
+            "filters_applied": filters,
+            "sort_applied": {"sort_by": body.sort_by, "sort_order": body.sort_order},
+            "query_time": round(time.perf_counter() - started, 6),
+        },
+    )
+
+
+@router.delete("/tasks", summary="Delete tasks")
+def delete_tasks(request: Request, body: DeleteRequest, runs: RunsDep) -> Response:
+    """Their directories with all backups, and on request their history. A task that runs is not deleted."""
+    deleted: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
+    for task_id in dict.fromkeys(body.task_ids):
+        try:
+            deleted.append(
+                _delete(runs, task_directory.check_task_id(task_id), with_history=body.delete_database_records)
+            )
+        except PipelineError as error:
+            failed.append({"task_id": task_id, "error": str(error), "error_type": type(error).__name__})
+            if not body.continue_on_error:
+                break
+    summary = {
+        "total_requested": len(dict.fromkeys(body.task_ids)),
+        "successfully_deleted": len(deleted),
+        "failed": len(failed),
+    }
+    return success(
+        request,
+        f"{len(deleted)} tasks deleted, {len(failed)} not.",
+        {"deleted_tasks": deleted, "failed_tasks": failed, "summary": summary, "deleted_at": datetime.now(UTC)},
+    )
+
+
+def _delete(runs: Runs, task_id: str, *, with_history: bool) -> dict[str, Any]:
+    runs.store.task(task_id)
+    runs.check_idle(task_id)
+    path = task_directory.path_of(runs.settings.training_data_path, task_id)
+    if os.path.islink(path):
+        raise InvalidInput("task_id", f"the directory of {task_id} is a link: remove it by hand")
+    files = size_bytes = 0
+    has_directory = os.path.isdir(path)
+    if not has_directory and not with_history:
+        raise NotFound("directory of task", task_id)
+    if has_directory:
+        with open_workspace(path, task_id, label="deletion", timeout_seconds=0, door=door(runs.settings)) as workspace:
+            files, size_bytes = workspace.remove()
+    if with_history:
+        runs.store.delete_task(task_id)
+    return {
+        "success": True,
+        "task_id": task_id,
+        "directory_deleted": has_directory,
+        "database_records_deleted": with_history,
+        "deleted_files_count": files,
+        "deleted_size": formatted(size_bytes),
+        "deleted_at": datetime.now(UTC),
+        "operation_message": f"{files} files deleted" + (", and the history" if with_history else ""),
+    }
+
+
+def _listed(runs: Runs, listed: ListedTask) -> dict[str, Any]:
+    task = listed.task
+    path = task_directory.path_of(runs.settings.training_data_path, task.task_id)
+    return {
+        "task_id": task.task_id,
+        "task_name": task.task_name,
+        "status": task.status,
+        "step_status": listed.steps,
+        "created_at": task.created_at,
+        "started_at": task.started_at,
+        "completed_at": task.completed_at,
+        "created_by": task.created_by,
+        "db_name": task.db_name,
+        "business_context": task.parameters.get("business_context", ""),
+        "directory_exists": os.path.isdir(path),
+        "updated_at": task.updated_at,
+    }
