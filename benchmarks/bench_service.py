@@ -99,7 +99,7 @@ def timed(work: Callable[[], Any]) -> float:
 
 
 def execute_while_active(server: Server, names: list[str], requests: int) -> tuple[list[float], list[float], int]:
-    """Milliseconds of execute requests, first alone, then while runs are active; how many were active at the end."""
+    """Milliseconds of execute requests, first beside their own short runs, then while runs are active; how many were active at the end."""
     idle = [server.new_task("customer") for _ in range(requests)]
     alone = [timed(lambda task_id=task_id: server.execute(task_id)) for task_id in idle]  # type: ignore[misc]
     for task_id in idle:
@@ -163,7 +163,7 @@ def main() -> None:
     for number, (seconds, megabytes) in enumerate(many, start=1):
         print(f"| {number} | {seconds:.2f} | {megabytes:.0f} |")
     print(f"\n{options.requests} execute requests\n\n|  | median ms | p95 ms |\n| --- | ---: | ---: |")
-    for name, found in (("nothing else to do", alone), (f"{ACTIVE} runs active", busy)):
+    for name, found in (("one short run after the other", alone), (f"{ACTIVE} runs active", busy)):
         print(f"| {name} | {statistics.median(found):.1f} | {statistics.quantiles(found, n=20)[-1]:.1f} |")
     median = statistics.median(busy)
     print(
