@@ -99,7 +99,7 @@ def timed(work: Callable[[], Any]) -> float:
 
 
 def execute_while_active(server: Server, names: list[str], requests: int) -> tuple[list[float], list[float], int]:
-    """Milliseconds of execute requests, first beside their own short runs, then while runs are active; how many were active at the end."""
+    """Milliseconds of execute requests: one short run after the other, while runs are active; how many still are."""
     idle = [server.new_task("customer") for _ in range(requests)]
     alone = [timed(lambda task_id=task_id: server.execute(task_id)) for task_id in idle]  # type: ignore[misc]
     for task_id in idle:
