@@ -2,8 +2,10 @@
 
     PipelineError           never raised itself
       InvalidInput          a value from outside is wrong: mend it; nothing was changed
+      NotAllowed            a value is well formed, and this server may not do it: ask who runs it
       NotFound              no such task, backup, file or step: look at the list
       RunActive             the task has a queued or running run: wait for it, or cancel it
+      NotRunning            the task has no run that could be cancelled: nothing to do
       TaskBusy              somebody holds the task's directory: wait, or ask the holder
       DirectoryUnusable     the task's directory cannot be made, locked or written: mend permissions, disk or mounts
       DatabaseUnavailable   the business database cannot be opened or asked: mend the URL or the database
@@ -34,6 +36,10 @@ class InvalidInput(PipelineError, ValueError):
         self.problems = problems
 
 
+class NotAllowed(PipelineError):
+    """What is asked for is well formed, and this server may not do it."""
+
+
 class NotFound(PipelineError, LookupError):
     """There is no such `kind` (task, backup, file, step) of this name."""
 
@@ -50,6 +56,14 @@ class RunActive(PipelineError):
         super().__init__(f"Task {task_id} has a run that has not ended: {execution_id}. Wait for it, or cancel it.")
         self.task_id = task_id
         self.execution_id = execution_id
+
+
+class NotRunning(PipelineError):
+    """The task has no run that has not ended."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"Task {task_id} has no run that has not ended.")
+        self.task_id = task_id
 
 
 class TaskBusy(PipelineError):

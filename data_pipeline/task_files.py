@@ -61,12 +61,11 @@ def list_files(path: str) -> list[TaskFile]:
 
 
 def open_file(path: str, name: str) -> IO[bytes]:
-    """A file of a task, open for reading. Raises InvalidInput, NotFound."""
-    task_directory.check_file_name(name)
+    """A file of a task, open for reading. Raises NotFound, for a name that no file can have, too."""
     try:
-        return open_regular_file(os.path.join(path, name))
-    except OSError as error:
-        raise NotFound("file", name) from error
+        return open_regular_file(os.path.join(path, task_directory.check_file_name(name)))
+    except (InvalidInput, OSError) as error:
+        raise NotFound("file", name[:200]) from error
 
 
 def check_upload(name: str, head: bytes) -> None:

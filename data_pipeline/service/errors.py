@@ -17,7 +17,9 @@ from data_pipeline.errors import (
     DatabaseUnavailable,
     DirectoryUnusable,
     InvalidInput,
+    NotAllowed,
     NotFound,
+    NotRunning,
     PipelineError,
     PublishFailed,
     RecoveryNeeded,
@@ -34,7 +36,9 @@ RETRY_SECONDS: Final = "1"
 
 ANSWERS: Final[dict[type[PipelineError], tuple[HTTPStatus, str]]] = {
     InvalidInput: (HTTPStatus.BAD_REQUEST, "invalid_params"),
+    NotAllowed: (HTTPStatus.FORBIDDEN, "not_allowed"),
     NotFound: (HTTPStatus.NOT_FOUND, "resource_not_found"),
+    NotRunning: (HTTPStatus.CONFLICT, "task_not_running"),
     RunActive: (HTTPStatus.CONFLICT, "task_running"),
     TaskBusy: (HTTPStatus.CONFLICT, "task_busy"),
     DatabaseUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "database_error"),
@@ -114,7 +118,10 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """Every method of a path: the routes of one path are several, and the first one would only name its own."""
+    """Every method of a path: its routes are several, and the first one would only name its own."""
+    described = request.app.openapi()["paths"].get(request.url.path)
+    if described is not None:
+        return sorted(method.upper() for method in described)
     return [
         method
         for method in ("DELETE", "GET", "PATCH", "POST", "PUT")

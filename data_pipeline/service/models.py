@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StrictBool, Tag
 
 from data_pipeline.log_reading import Level, LogColumn
+from data_pipeline.service.runs import STEP_NAMES
 from data_pipeline.steps import Language
 from data_pipeline.store import RunStatus, SortColumn
 
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+
 
 def _in_range(time: datetime) -> datetime:
-    """A time that every time zone can say; one without a zone is local."""
-    if not 1900 <= time.year <= 9000:
-        raise ValueError("the year must be between 1900 and 9000")
+    """A time that every time zone can say; earlier and later ones are before and after everything all the same."""
+    if not EARLIEST.year <= time.year < LATEST.year:
+        return EARLIEST if time.year < EARLIEST.year else LATEST
     return time if time.tzinfo is not None else time.astimezone()
 
 
@@ -38,11 +42,11 @@ class NewTaskRequest(BaseModel):
     task_name: str | None = Field(default=None, max_length=255)
     db_name: str | None = Field(default=None, max_length=255, description="none: as the connection has it")
     language: Language = "en"
-    continue_on_error: bool = False
-    enable_sql_validation: bool = True
-    enable_llm_repair: bool = True
-    modify_original_file: bool = True
-    enable_training_data_load: bool = True
+    continue_on_error: StrictBool = False
+    enable_sql_validation: StrictBool = True
+    enable_llm_repair: StrictBool = True
+    modify_original_file: StrictBool = True
+    enable_training_data_load: StrictBool = True
     table_list_file: None = Field(default=None, description="files of the server are not read: upload the list")
 
 
@@ -64,7 +68,7 @@ class StepRun(BaseModel):
     """Run one step on the task directory as it is."""
 
     execution_mode: Literal["step"]
-    step_name: str = Field(max_length=100)
+    step_name: str = Field(max_length=100, json_schema_extra={"enum": list(STEP_NAMES)})
 
 
 def _mode(value: Any) -> Any:
@@ -83,7 +87,7 @@ class RestoreRequest(BaseModel):
     """Which files of a backup to bring back."""
 
     files: list[str] | None = Field(default=None, description="only these; none: all", min_length=1)
-    dry_run: bool = Field(default=False, description="only say what would happen")
+    dry_run: StrictBool = Field(default=False, description="only say what would happen")
 
 
 class TaskQueryRequest(BaseModel):
@@ -110,8 +114,10 @@ class DeleteRequest(BaseModel):
 
     task_ids: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")]] = Field(min_length=1, max_length=100)
     confirm: Literal[True] = Field(description="nothing is deleted without it")
-    delete_database_records: bool = Field(default=False, description="its history, too")
-    continue_on_error: bool = Field(default=True, description="go on with the next task where one cannot be deleted")
+    delete_database_records: StrictBool = Field(default=False, description="its history, too")
+    continue_on_error: StrictBool = Field(
+        default=True, description="go on with the next task where one cannot be deleted"
+    )
 
 
 class LogQueryRequest(BaseModel):

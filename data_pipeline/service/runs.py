@@ -13,7 +13,7 @@ from data_pipeline import task_directory
 from data_pipeline.api.run_records import StoreRecords, add_run
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor, new_run_id
 from data_pipeline.engine import Engine, RunControl, RunOrder
-from data_pipeline.errors import InvalidInput, NotFound, PipelineError, RunActive, TaskBusy
+from data_pipeline.errors import InvalidInput, NotFound, NotRunning, PipelineError, RunActive, TaskBusy
 from data_pipeline.event_recorder import EventRecorder
 from data_pipeline.foreground import door
 from data_pipeline.service.metrics import CountedRecords, Metrics
@@ -75,11 +75,11 @@ class Runs:
             return False
 
     def cancel(self, task_id: str) -> Execution:
-        """Cancel the run that a task has. Raises NotFound where it has none."""
+        """Cancel the run that a task has. Raises NotFound, or NotRunning where it has none."""
         self.store.task(task_id)
         run = self.engine.run_of(task_id)
         if run is None:
-            raise NotFound("running execution of task", task_id)
+            raise NotRunning(task_id)
         self.engine.cancel(task_id, run.run_id)
         if run.state == "queued":  # nobody has begun it, so nobody else will end it
             self.store.end_unfinished(run.run_id, status="cancelled", error="Cancelled before it began.")

@@ -191,7 +191,7 @@ def test_cancelled_run_is_cancelled_everywhere_and_the_task_is_free(api: TestCli
     cancelled = api.post(f"{API}/tasks/{task_id}/cancel")
     assert (cancelled.status_code, data(cancelled)["execution_id"]) == (202, running)
     assert data(api.get(f"{API}/tasks/{task_id}"))["status"] == "cancelled"
-    refused(api.post(f"{API}/tasks/{task_id}/cancel"), 404, "resource_not_found")
+    refused(api.post(f"{API}/tasks/{task_id}/cancel"), 409, "task_not_running")
     assert [event["state"] for event in frames(api.get(f"{API}/tasks/{task_id}/events").text)] == [
         "queued",
         "cancelled",
@@ -238,7 +238,8 @@ def test_bad_values_are_400_with_their_names_and_change_nothing(client: TestClie
         refused(client.post(f"{API}/tasks/{task_id}/table-list", json={"tables": tables}), 400, "invalid_params")
     for file in (("t.exe", b"customer"), ("t.txt", b""), ("t.txt", b"\x00"), ("t.txt", b"x" * (2 * 1024**2 + 1))):
         refused(client.post(f"{API}/tasks/{task_id}/upload-table-list", files={"file": file}), 400, "invalid_params")
-    for body in ({"db_connection": "nonsense"}, {"language": "fr"}, {"table_list_file": "/etc/passwd"}):
+    refused(client.post(f"{API}/tasks", json={"db_connection": "nonsense"}), 404, "resource_not_found")
+    for body in ({"language": "fr"}, {"continue_on_error": 1}, {"table_list_file": "/etc/passwd"}):
         refused(client.post(f"{API}/tasks", json=body), 400, "invalid_params")
     task = folder / "home" / "training_data" / task_id
     assert os.listdir(task) == ["table_list.txt"]
@@ -253,6 +254,8 @@ def test_unknown_tasks_and_odd_ids_are_refused_on_every_route(client: TestClient
         ("GET", "/backups/file_bak_20250101_000000"), ("POST", "/backups/file_bak_20250101_000000/restore"),
     ]  # fmt: skip
     for method, route in routes:
+        if route == "/cancel":
+            refused(client.post(f"{API}/tasks/{new_task(client)}/cancel"), 409, "task_not_running")
         refused(client.request(method, f"{API}/tasks/task_unknown{route}"), 404, "resource_not_found")
         for odd in ("%2e%2e", "a%00b", "a%0ab", "nul", "ä", "x" * 100, "a%5Cb"):
             answer = client.request(method, f"{API}/tasks/{odd}{route}")
@@ -287,9 +290,8 @@ def test_databases_are_opened_only_where_that_is_allowed(folder: Path) -> None:
             "sqlite://",
             "mysql://db.internal/shop",
         ):
-            answer = refused(client.post(f"{API}/tasks", json={"db_connection": url}), 400, "invalid_params")
+            answer = refused(client.post(f"{API}/tasks", json={"db_connection": url}), 403, "not_allowed")
             assert "s3cret" not in answer["response"]
-            assert "db_connection" in answer["invalid_params"]
 
 
 # ---- who may ask ----------------------------------------------------------------------------------------------------

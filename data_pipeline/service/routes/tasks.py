@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Path, Query, Request, Response, UploadFile
 
 from data_pipeline import task_directory
 from data_pipeline.database.allowed import check_allowed
 from data_pipeline.database.connection import database_name
-from data_pipeline.errors import InvalidInput
+from data_pipeline.errors import InvalidInput, NotFound
 from data_pipeline.foreground import put_table_list
 from data_pipeline.secret_urls import label_of
 from data_pipeline.service.answers import REFUSALS, success
@@ -33,9 +33,12 @@ def runs_of(request: Request) -> Runs:
     return request.app.state.runs  # type: ignore[no-any-return]
 
 
-def checked_task_id(task_id: str) -> str:
-    """A task id that can name a directory. Raises InvalidInput."""
-    return task_directory.check_task_id(task_id)
+def checked_task_id(task_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9_]{1,64}$")]) -> str:
+    """A task id that can name a directory. Raises NotFound for what no task can be called."""
+    try:
+        return task_directory.check_task_id(task_id)
+    except InvalidInput:
+        raise NotFound("task", task_id) from None
 
 
 RunsDep = Annotated[Runs, Depends(runs_of)]
@@ -74,14 +77,17 @@ _PARAMETERS = set(RunParameters.model_fields) - {"db_connection"}
 
 
 def database_of(settings: Settings, named: str | None) -> str:
-    """The URL of a business database that a request may use. Raises InvalidInput."""
+    """The URL of a business database that a request may use. Raises InvalidInput, NotFound, NotAllowed."""
     if named is None:
         if len(settings.databases) != 1:
             known = ", ".join(sorted(settings.databases)) or "none"
             raise InvalidInput("db_connection", f"name a database; configured are: {known}")
         (only,) = settings.databases.values()
         return only.get_secret_value()
-    url = settings.database_named(named)
+    try:
+        url = settings.database_named(named)
+    except InvalidInput:
+        raise NotFound("configured database", named[:80]) from None
     configured = [*settings.databases.values(), *settings.allowed_databases]
     check_allowed(url, [secret.get_secret_value() for secret in configured])
     return url
