@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StrictBool, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StrictBool, Tag
 
 from data_pipeline.log_reading import Level, LogColumn
 from data_pipeline.service.runs import STEP_NAMES
@@ -23,7 +23,24 @@ def _in_range(time: datetime) -> datetime:
     return time if time.tzinfo is not None else time.astimezone()
 
 
-Time = Annotated[datetime, AfterValidator(_in_range)]
+def _as_number(value: object) -> object:
+    """JSON's true is not 1."""
+    if isinstance(value, bool):
+        raise ValueError("it must be a number")  # noqa: TRY004 - what pydantic wants
+    return value
+
+
+Number = Annotated[int, BeforeValidator(_as_number)]
+
+
+def _as_text(value: object) -> object:
+    """JSON has no times but texts; a number is no time."""
+    if not isinstance(value, str) or value[4:5] != "-":
+        raise ValueError("a time is a text like 2025-01-21T09:44:00+08:00")
+    return value
+
+
+Time = Annotated[datetime, BeforeValidator(_as_text), AfterValidator(_in_range)]
 
 
 class NewTaskRequest(BaseModel):
@@ -93,8 +110,8 @@ class RestoreRequest(BaseModel):
 class TaskQueryRequest(BaseModel):
     """Which tasks, in which order, which page. Names match in part, whatever their case."""
 
-    page: int = Field(default=1, ge=1, le=1_000_000)
-    page_size: int = Field(default=20, ge=1, le=100)
+    page: Number = Field(default=1, ge=1, le=1_000_000)
+    page_size: Number = Field(default=20, ge=1, le=100)
     status: RunStatus | None = None
     task_name: str | None = Field(default=None, max_length=100)
     created_by: str | None = Field(default=None, max_length=50)
@@ -123,8 +140,8 @@ class DeleteRequest(BaseModel):
 class LogQueryRequest(BaseModel):
     """Which entries of a log, in which order, which page."""
 
-    page: int = Field(default=1, ge=1, le=1_000_000)
-    page_size: int = Field(default=50, ge=1, le=500)
+    page: Number = Field(default=1, ge=1, le=1_000_000)
+    page_size: Number = Field(default=50, ge=1, le=500)
     level: Level | None = None
     start_time: Time | None = None
     end_time: Time | None = None

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -76,14 +77,19 @@ def check_history(shop: Shop, task_id: str, runs: int, reason: str) -> None:
     engine.stop()
 
 
+def held_open(shop: Shop) -> dict[str, Any]:
+    """A server whose runs wait, at the first change of the disk, for a file `go`."""
+    return {"words": [*SERVER_WITH_DISK, "wait"], "GO_FILE": str(shop.folder / "go")}
+
+
 # ---- one run a task -------------------------------------------------------------------------------------------------
 
 
 def test_of_many_requests_over_two_servers_one_runs_and_the_others_learn_which(shared: Shop) -> None:
-    """100 at once: one 202, 99 times 409."""
-    names = with_more_tables(shared, 60)
-    with running_server(shared) as one, running_server(shared) as other:
-        task_id = one.new_task(*names)
+    """100 at once, while the run waits: one 202, 99 times 409."""
+    held = held_open(shared)
+    with running_server(shared, **held) as one, running_server(shared, **held) as other:
+        task_id = one.new_task("customer")
         servers = [one, other]
         with ThreadPoolExecutor(REQUESTS) as pool:
             answers = list(pool.map(lambda number: servers[number % 2].execute(task_id), range(REQUESTS)))
@@ -91,6 +97,7 @@ def test_of_many_requests_over_two_servers_one_runs_and_the_others_learn_which(s
         (winner,) = (data(answer)["execution_id"] for answer in answers if answer.status_code == 202)
         losers = {answer.json()["data"]["execution_id"] for answer in answers if answer.status_code == 409}
         assert losers == {winner}
+        (shared.folder / "go").touch()
         assert other.wait_until_ended(task_id)["status"] == "completed"
         check_history(shared, task_id, 1, "two servers")
 
@@ -109,11 +116,6 @@ def test_different_tasks_run_at_the_same_time_up_to_the_setting(shop: Shop) -> N
         assert server.client.get("/health").json()["runs_active"] == 3
         (shop.folder / "go").touch()
         assert {server.wait_until_ended(task_id)["status"] for task_id in tasks} == {"completed"}
-
-
-def held_open(shop: Shop) -> dict[str, object]:
-    """A server whose runs wait, at the first change of the disk, for a file `go`."""
-    return {"words": [*SERVER_WITH_DISK, "wait"], "GO_FILE": str(shop.folder / "go")}
 
 
 def test_script_started_by_hand_waits_for_an_api_run_and_the_other_way_round(shop: Shop) -> None:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from data_pipeline.database.connection import database_name, open_database
 from data_pipeline.database.schema import Table, list_tables, read_table, resolve_tables
-from data_pipeline.errors import NotFound
+from data_pipeline.errors import InvalidInput, NotFound
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import DdlRequest, TablesRequest
 from data_pipeline.service.routes.tasks import RunsDep, database_of
@@ -47,8 +47,12 @@ def table_ddl(request: Request, body: DdlRequest, runs: RunsDep) -> Response:
     """What the step would write for it, from the database as it is now."""
     started = datetime.now(UTC)
     url = database_of(runs.settings, body.db_connection)
+    try:
+        wanted = parse_table_name(body.table)
+    except InvalidInput:
+        raise NotFound("table", body.table[:200]) from None
     with open_database(url) as database:
-        names, missing = resolve_tables(database, [parse_table_name(body.table)])
+        names, missing = resolve_tables(database, [wanted])
         if missing:
             raise NotFound("table", body.table)
         table = read_table(database, names[0])
