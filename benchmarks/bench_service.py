@@ -28,6 +28,7 @@ from data_pipeline.steps.contract import StepRunner
 from data_pipeline.steps.runner import PlainRunner
 from data_pipeline.worker_slots import WorkerSlots
 from tests.support.server import Server, data, new_shop
+from tests.support.shop import make_tables
 
 CALLS = 500
 ACTIVE = 20
@@ -80,16 +81,6 @@ def committed_rows(path: Path) -> float:
     milliseconds = (time.perf_counter() - started) * 1000 / CALLS
     connection.close()
     return milliseconds
-
-
-def make_tables(path: Path, count: int) -> list[str]:
-    names = [f"t{number:04}" for number in range(count)]
-    connection = sqlite3.connect(path)
-    for name in names:
-        columns = ", ".join(f"c{number} TEXT" for number in range(10))
-        connection.execute(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, {columns})")
-    connection.close()
-    return names
 
 
 def timed(work: Callable[[], Any]) -> float:

@@ -89,3 +89,13 @@ class Shop:
         answer = self.answer("run", "--db-connection", "sqlite:///shop.sqlite", "--table-list", "tables.txt")
         task_id: str = answer["task_id"]
         return self.home / "training_data" / task_id
+
+
+def make_tables(path: Path, count: int) -> list[str]:
+    """Many tables of ten columns in a SQLite file; their names."""
+    names = [f"t{number:04}" for number in range(count)]
+    columns = ", ".join(f"c{number} TEXT" for number in range(10))
+    connection = sqlite3.connect(path)
+    connection.executescript("".join(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, {columns});" for name in names))
+    connection.close()
+    return names
