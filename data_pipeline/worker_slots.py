@@ -6,7 +6,9 @@ itself when its process dies, however it dies.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from itertools import count
 from typing import Final
 
@@ -16,6 +18,7 @@ from data_pipeline.workspace import Workspace, make_directories, open_workspace
 FOLDER: Final = ".workers"
 """No task has this name: ids have no dots."""
 
+OPENING_TIMEOUT_SECONDS: Final = 120.0
 _PREFIX: Final = "slot_"
 
 
@@ -24,6 +27,14 @@ class WorkerSlots:
 
     def __init__(self, training_data: str) -> None:
         self._folder = os.path.join(training_data, FOLDER)
+
+    @contextlib.contextmanager
+    def opening(self) -> Iterator[None]:
+        """One server at a time makes or migrates what they share: SQLite refuses two at once. Raises TaskBusy."""
+        path = os.path.join(self._folder, "opening")
+        make_directories(path)
+        with open_workspace(path, "opening", label="start of a server", timeout_seconds=OPENING_TIMEOUT_SECONDS):
+            yield
 
     def claim(self) -> tuple[str, Workspace]:
         """The first free slot: its name, and what to release at the end. Raises DirectoryUnusable, OSError."""

@@ -63,14 +63,17 @@ class Service:
 def open_service(settings: Settings, role: Role = "all") -> Iterator[Service]:
     """Recover what killed processes left, open store and engine, and work on runs unless the role is `api`.
 
-    Raises StoreUnavailable, OSError. Leaving lets work under way end, for `shutdown_seconds`; a run that does not stop
-    in that time ends the process: it goes on at the next start, like all that were under way.
+    Raises StoreUnavailable, TaskBusy, OSError. Leaving lets work under way end, for `shutdown_seconds`; a run that does
+    not stop in that time ends the process: it goes on at the next start, like all that were under way.
     """
     started = time.monotonic()
     make_directories(settings.training_data_path)
     recovery = _recover(settings.training_data_path)
-    with Store.open(settings.store_url) as store:
-        engine = Engine.open(settings.engine_url, WorkerSlots(settings.training_data_path))
+    slots = WorkerSlots(settings.training_data_path)
+    with contextlib.ExitStack() as stack:
+        with slots.opening():
+            store = stack.enter_context(Store.open(settings.store_url))
+            engine = Engine.open(settings.engine_url, slots)
         recorder = EventRecorder(store)
         stuck: list[str] = []
         try:

@@ -14,9 +14,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from data_pipeline import engine as engine_module
+from data_pipeline import event_recorder
 from data_pipeline.engine import Engine, RunOrder
 from data_pipeline.errors import InvalidInput
 from data_pipeline.service.request_log import JsonLines, PlainLines, configure_logging
+from data_pipeline.service.routes import executions
 from data_pipeline.service.security import BODY_LIMIT_BYTES, check_binding
 from data_pipeline.store import Store
 from data_pipeline.worker_slots import WorkerSlots
@@ -137,6 +139,21 @@ def test_events_tell_the_run_from_the_queue_to_its_end(client: TestClient) -> No
     ids = [line.removeprefix("id: ") for line in answer.text.splitlines() if line.startswith("id: ")]
     rest = client.get(f"{API}/tasks/{task_id}/events", headers={"Last-Event-ID": ids[-2]})
     assert [event["state"] for event in frames(rest.text)] == ["completed"]
+
+
+def test_stream_waits_for_the_last_event_and_ends_without_one_for_a_run_of_the_command_line(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events are gathered before they are written: the run may have ended before its last one is there."""
+    monkeypatch.setattr(event_recorder, "GATHER_SECONDS", 0.5)
+    task_id = new_task(client)
+    data(execute(client, task_id))
+    assert frames(client.get(f"{API}/tasks/{task_id}/events").text)[-1]["state"] == "completed"
+    monkeypatch.setattr(executions, "LAST_EVENT_SECONDS", 0.1)
+    store: Store = client.app.state.runs.store  # type: ignore[attr-defined]
+    store.add_execution(task_id, "by_hand", mode="complete", step_names=["ddl_generation"], status="in_progress")
+    store.end_execution("by_hand", status="completed", all_steps=["ddl_generation"])
+    assert frames(client.get(f"{API}/tasks/{task_id}/events").text) == []
 
 
 def test_events_of_a_task_that_never_ran_are_not_there(client: TestClient) -> None:

@@ -22,6 +22,9 @@ from data_pipeline.store import Execution, RecordedEvent
 
 WAIT_LIMIT_SECONDS: Final = 300
 POLL_SECONDS: Final = 0.2
+LAST_EVENT_SECONDS: Final = 2.0
+"""How long after its end the last events of a run may arrive: they are gathered before they are written."""
+
 KEEPALIVE_SECONDS: Final = 15.0
 ENDED: Final = ("completed", "failed", "cancelled")
 
@@ -113,9 +116,9 @@ async def _stream(request: Request, runs: Runs, execution_id: str, after: int) -
         if found:
             quiet_since = time.monotonic()
             continue
-        if has_ended:
-            return
-        if time.monotonic() - quiet_since >= KEEPALIVE_SECONDS:
+        if has_ended and time.monotonic() - quiet_since >= LAST_EVENT_SECONDS:
+            return  # runs of the command line keep no events
+        if not has_ended and time.monotonic() - quiet_since >= KEEPALIVE_SECONDS:
             quiet_since = time.monotonic()
             yield ": still here\n\n"
         await asyncio.sleep(POLL_SECONDS)
