@@ -51,13 +51,21 @@ class StoreRecords:
 
     def step_ended(self, step: str, *, error: str | None, result: Mapping[str, Any] | None) -> None:
         self._store.finish_step(
-            self._execution_id, step, status="completed" if error is None else "failed", error=error, result=result
+            self._execution_id,
+            step,
+            status="completed" if error is None else "failed",
+            error=error,
+            result=None if result is None else _with_counts(result),
         )
 
     def ended(self, status: Ended, *, error: str | None, result: Mapping[str, Any] | None) -> None:
         if self._is_known:
             self._store.end_execution(
-                self._execution_id, status=status, error=error, result=result, all_steps=self._all_steps
+                self._execution_id,
+                status=status,
+                error=error,
+                result=None if result is None else _with_counts(result),
+                all_steps=self._all_steps,
             )
 
 
@@ -78,3 +86,13 @@ def add_run(
         step_names=all_steps if step is None else [step],
         status=status,
     )
+
+
+def _with_counts(value: Any) -> Any:
+    """A result with the number of files in place of their names: those are in task_result.json."""
+    if isinstance(value, Mapping):
+        return {
+            "file_count" if key == "files" else key: len(item) if key == "files" else _with_counts(item)
+            for key, item in value.items()
+        }
+    return value

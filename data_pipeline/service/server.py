@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from typing import Final
 
 import uvicorn
@@ -18,6 +19,9 @@ from data_pipeline.settings import Settings
 
 GRACE_SECONDS: Final = 5
 """How long requests may take when the server stops."""
+
+SWITCH_SECONDS: Final = 0.001
+"""How long a thread that computes keeps the interpreter from a request (Python: 0.005)."""
 
 LOGGER = logging.getLogger("data_pipeline.service")
 
@@ -36,6 +40,7 @@ def serve(settings: Settings, *, host: str, port: int, role: Role) -> None:
         address, bound = listening.getsockname()[:2]
         shown = f"[{address}]" if ":" in address else address
         LOGGER.info("Process %d, role %s, http://%s:%d, home %s", os.getpid(), role, shown, bound, settings.home_path)
+        sys.setswitchinterval(SWITCH_SECONDS)
         signal.signal(signal.SIGTERM, _stopped_in_order)
         try:
             server.run(sockets=[listening])

@@ -14,7 +14,7 @@ from data_pipeline.progress import Event
 from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepOutput
 from data_pipeline.steps.ddl_writing import ddl_of, detail_of, surroundings_of
 from data_pipeline.steps.file_names import file_stems
-from data_pipeline.steps.threads import in_step_thread
+from data_pipeline.steps.threads import in_step_thread, in_waiting_thread
 from data_pipeline.table_list import TableName
 from data_pipeline.workspace import StagedFile
 
@@ -36,12 +36,12 @@ class DdlGeneration:
                         f"tables of {database.label}", *(f"{name}: {why}" for name, why in list(missing.items())[:20])
                     )
 
-        await in_step_thread(look)
+        await in_waiting_thread(look)
 
     async def run(self, context: StepContext) -> StepOutput:
         started = datetime.now(UTC)
-        with await in_step_thread(open_database, context.parameters.db_connection) as database:
-            names, failures = await in_step_thread(resolve_tables, database, context.tables)
+        with await in_waiting_thread(open_database, context.parameters.db_connection) as database:
+            names, failures = await in_waiting_thread(resolve_tables, database, context.tables)
             tables, unread = await self._read(database, names)
             failures |= unread
             results = await self._write(context, database.dialect_name, tables, len(names) + len(failures))
@@ -67,11 +67,12 @@ class DdlGeneration:
         """Every table, as far as it can be read: relations in both directions and the loading order need them all."""
         slots = asyncio.Semaphore(TABLES_AT_ONCE)
         failures: dict[str, str] = {}
+        in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
 
         async def read(name: TableName) -> Table | None:
             async with slots:
                 try:
-                    return await in_step_thread(read_table, database, name)
+                    return await in_thread(read_table, database, name)
                 except PipelineError as error:
                     failures[str(name)] = str(error)
                     return None
