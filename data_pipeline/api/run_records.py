@@ -90,9 +90,12 @@ def add_run(
 
 def _with_counts(value: Any) -> Any:
     """A result with the number of files in place of their names: those are in task_result.json."""
-    if isinstance(value, Mapping):
-        return {
-            "file_count" if key == "files" else key: len(item) if key == "files" else _with_counts(item)
-            for key, item in value.items()
-        }
-    return value
+    if not isinstance(value, Mapping):
+        return value
+    short = {}
+    for key, item in value.items():
+        if key == "files" and isinstance(item, list):
+            short["file_count"] = len(item)
+        else:
+            short[key] = _with_counts(item)
+    return short

@@ -64,6 +64,19 @@ def test_task_is_made_executed_twice_and_its_backup_shown_and_restored(client: T
     assert (task / "table_list.txt").read_text() == "customer\npurchase\n"
 
 
+def test_status_carries_counts_and_never_the_names_of_files(client: TestClient) -> None:
+    """There may be thousands; task_result.json has them."""
+    task_id = new_task(client)
+    data(execute(client, task_id))
+    data(execute(client, task_id))
+    status = client.get(f"{API}/tasks/{task_id}")
+    result = data(status)["result"]
+    assert result["artifacts"]["ddl_generation"]["file_count"] == 5
+    assert result["backup"]["statistics"]["files"] == 9
+    assert "customer.ddl" not in status.text
+    assert "customer.ddl" in client.get(f"{API}/tasks/{task_id}/files/task_result.json").text
+
+
 def test_execute_answers_at_once_and_says_where_to_look(api: TestClient) -> None:
     """202, with the task's address and when to ask again."""
     task_id = new_task(api)
