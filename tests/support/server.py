@@ -140,7 +140,7 @@ class Disk(LocalFilesystem):
             global calls
             calls += 1
             if how == "slow":
-                time.sleep(0.05)
+                time.sleep(0.1)
             elif how == "wait":
                 while not os.path.exists(os.environ["GO_FILE"]):
                     time.sleep(0.02)
