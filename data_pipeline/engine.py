@@ -9,6 +9,7 @@ Traps of DBOS 3.4, each with a test in tests/data_pipeline/test_engine.py:
 - Its application version is a hash of the code: pending work would be left behind by every change. Ours is a number.
 - It finds records by position, so a call more or less under a pending run is an error. Ours are found by name.
 - A cancelled asyncio task is recorded as an error: a suspended run ends by an exception that DBOS does not record.
+- Its end stops the event loop before the threads that claim runs: a run claimed then is never begun. Ours end first.
 - Its serializer is pickle, which runs code of whoever writes the database. Ours is JSON.
 """
 
@@ -57,6 +58,9 @@ FORGET_LIMIT: Final = 1000
 
 ABANDON_SECONDS: Final = 5.0
 """How long a run that was told to stop may take to give its lock back."""
+
+CLAIM_SECONDS: Final = 10.0
+"""How long a claim of a run that is under way when the worker stops may take."""
 
 LOGGER = logging.getLogger("data_pipeline.engine")
 
@@ -182,10 +186,23 @@ class _Worker:
     name: str
     slot: Workspace
     run: RunFunction
+    dbos: DBOS
     running: dict[str, _Running] = field(default_factory=dict)
     is_suspended: bool = False
     ends: threading.Event = field(default_factory=threading.Event)
     watcher: threading.Thread | None = None
+
+    def stop_claiming(self) -> None:
+        """Leave what is queued to others; what a claim under way takes is begun."""
+        for stop in self.dbos.background_thread_stop_events:
+            stop.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("queue-worker-"):
+                thread.join(CLAIM_SECONDS)
+
+    def is_idle(self) -> bool:
+        """Whether no run is being begun, worked on or written down as ended."""
+        return not self.dbos._workflow_tasks  # noqa: SLF001 - `running` lacks those that begin or end
 
 
 class Engine:
@@ -272,7 +289,6 @@ class Engine:
         """
         assert self._worker is None, "one worker a process"
         name, slot = self._slots.claim()
-        worker = self._worker = _Worker(name, slot, run)
         config: DBOSConfig = {
             "name": APPLICATION,
             "system_database_engine": self._sql,
@@ -282,10 +298,10 @@ class Engine:
             "use_listen_notify": False,
             "log_level": "ERROR",
         }
-        DBOS(config=config)
+        worker = self._worker = _Worker(name, slot, run, DBOS(config=config))
 
         async def run_task(task_id: str, run_id: str, step: str | None) -> None:
-            await self._run_task(task_id, run_id, step)
+            await self._run_task(RunOrder(task_id, run_id, step))
 
         DBOS.workflow(name=RUN_TASK)(run_task)
         DBOS.listen_queues([QUEUE])
@@ -314,15 +330,17 @@ class Engine:
 
         Suspended runs stay pending, for the next start. Returns the ids of runs that did not stop: end the process.
         """
-        worker, self._worker = self._worker, None
+        worker = self._worker
         stuck: list[str] = []
         if worker is not None:
+            worker.stop_claiming()
             worker.is_suspended = True
-            _wait_until(lambda: not worker.running, limit_seconds)
+            _wait_until(worker.is_idle, limit_seconds)
             for running in list(worker.running.values()):
                 running.loop.call_soon_threadsafe(running.task.cancel)
-            _wait_until(lambda: not worker.running, ABANDON_SECONDS)
+            _wait_until(worker.is_idle, ABANDON_SECONDS)
             stuck = [_ids(workflow_id)[1] for workflow_id in worker.running]
+            self._worker = None
             worker.ends.set()
             if worker.watcher is not None:
                 worker.watcher.join()
@@ -335,30 +353,31 @@ class Engine:
 
     # ---- the hands ----------------------------------------------------------------------------------------------
 
-    async def _run_task(self, task_id: str, run_id: str, step: str | None) -> None:
-        worker, workflow_id = self._worker, _workflow_id(task_id, run_id)
-        if worker is None or worker.is_suspended:
+    async def _run_task(self, order: RunOrder) -> None:
+        worker, workflow_id = self._worker, _workflow_id(order.task_id, order.run_id)
+        if worker is None:
             raise _Suspended
-
-        def is_suspended() -> bool:
-            return worker.is_suspended
-
-        steps = await asyncio.to_thread(self._steps, workflow_id)
-        recorded = {item["function_name"]: item["output"] for item in steps if item["output"] is not None}
-        taken = max((item["function_id"] for item in steps), default=0)
-        control = RunControl(
-            RunOrder(task_id, run_id, step), DurableRunner(recorded, taken, is_suspended), is_suspended
-        )
-        task = asyncio.ensure_future(_call(lambda: worker.run(control)))
+        task = asyncio.ensure_future(self._attempt(order, worker))
         running = worker.running[workflow_id] = _Running(task, asyncio.get_running_loop())
         try:
             await task
         except (asyncio.CancelledError, dbos_error.DBOSWorkflowCancelledError):
-            if is_suspended() and not running.is_cancelled:
+            if worker.is_suspended and not running.is_cancelled:
                 raise _Suspended from None
-            raise dbos_error.DBOSWorkflowCancelledError(f"Run {run_id} was cancelled.") from None
+            raise dbos_error.DBOSWorkflowCancelledError(f"Run {order.run_id} was cancelled.") from None
         finally:
             del worker.running[workflow_id]
+
+    async def _attempt(self, order: RunOrder, worker: _Worker) -> None:
+        def is_suspended() -> bool:
+            return worker.is_suspended
+
+        if is_suspended():
+            raise _Suspended
+        steps = await asyncio.to_thread(self._steps, _workflow_id(order.task_id, order.run_id))
+        recorded = {item["function_name"]: item["output"] for item in steps if item["output"] is not None}
+        taken = max((item["function_id"] for item in steps), default=0)
+        await worker.run(RunControl(order, DurableRunner(recorded, taken, is_suspended), is_suspended))
 
     def _watch(self, worker: _Worker) -> None:
         """Until the worker ends: stop runs that were cancelled elsewhere, take over those of workers that died."""

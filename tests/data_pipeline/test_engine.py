@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from tests.support.postgres import fresh_database
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 30
+STOPS = int(os.environ.get("ENGINE_STOPS", "5"))
 ORDER = RunOrder("task_1", "run_1")
 Run = Callable[[RunControl], Awaitable[None]]
 
@@ -193,6 +195,36 @@ def test_call_under_way_may_end_when_the_server_stops_and_the_next_one_does_not_
         calls.is_released = True
         assert stopping.result() == []
     assert (calls.begun, opened().durable_calls("task_1", "run_1")) == (["a"], ["a"])
+
+
+def test_worker_that_stops_at_any_moment_loses_no_run_and_fails_none(opened: Callable[[], Engine]) -> None:
+    """Runs are being claimed, begun, worked on and ended when it stops; the next start goes on with each."""
+    done: list[str] = []
+
+    async def call() -> Json:
+        return {}
+
+    async def run(control: RunControl) -> None:
+        await control.runner.run("call", call)
+        done.append(control.order.run_id)
+
+    seed = random.SystemRandom().randrange(2**32)
+    print("seed", seed)
+    moments = random.Random(seed)
+    orders = [RunOrder(f"task_{number}", f"run_{number}") for number in range(60)]
+    first = opened()
+    for order in orders:
+        first.admit(order)
+    engine = first
+    for _ in range(STOPS):
+        engine.start_worker(run, runs_at_once=3)
+        time.sleep(moments.uniform(0, 0.15))
+        assert engine.stop() == []
+        engine = opened()
+    engine.start_worker(run, runs_at_once=20)
+    until(lambda: not engine.unfinished())
+    assert set(done) == {order.run_id for order in orders}
+    assert len(engine._list(status="SUCCESS")) == len(orders)
 
 
 def test_calls_are_found_by_name_when_their_order_or_number_changes(opened: Callable[[], Engine]) -> None:
