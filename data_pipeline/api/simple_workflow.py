@@ -31,7 +31,7 @@ from data_pipeline.errors import (
 )
 from data_pipeline.progress import Emit, Event, nobody
 from data_pipeline.sealed import seal, unsealed
-from data_pipeline.secret_urls import masked
+from data_pipeline.secret_urls import label_of
 from data_pipeline.steps import STEPS
 from data_pipeline.steps.contract import Json, RunParameters, Step, StepContext, StepOutput, StepRunner
 from data_pipeline.steps.runner import PlainRunner
@@ -429,9 +429,10 @@ class SimpleWorkflowExecutor:
             "created_at": self._now().isoformat(),
             "parameters": {
                 **self._parameters.model_dump(exclude={"db_connection"}),
-                "db_connection": masked(self._parameters.db_connection),
+                "db_connection": label_of(self._parameters.db_connection),
             },
-            "output_directory": printable(self._directory),
+            # By its name alone, as the database: the files of a task can be downloaded.
+            "output_directory": printable(os.path.basename(os.path.normpath(self._directory))),
         }
 
     async def _finish(self, course: _Course, workspace: Workspace, work: WorkFolder, log: TaskLog) -> Json:

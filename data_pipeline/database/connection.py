@@ -98,7 +98,8 @@ def parse_url(url: str) -> URL:
             raise InvalidInput("db_connection", "the URL names no database")
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
-        if parsed.database in (None, "", ":memory:") or str(parsed.database).startswith("file:"):
+        path = parsed.database
+        if path in (None, "", ":memory:") or str(path).startswith("file:") or "\0" in str(path) or parsed.host:
             raise InvalidInput("db_connection", "the URL names no SQLite file (sqlite:///path)")
         return parsed
     raise InvalidInput("db_connection", f"{parsed.drivername[:40]!a} is not supported: use sqlite or postgresql")
