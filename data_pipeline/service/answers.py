@@ -21,22 +21,76 @@ class Answer(BaseModel):
     data: dict[str, Any]
 
 
+def _refusal(status: HTTPStatus, error_type: str, text: str, response: str, **more: Any) -> dict[str, Any]:
+    data = {"response": response, "error_type": error_type, **more, "timestamp": "2026-01-21T01:44:00+00:00"}
+    example = {"code": status.value, "success": False, "message": status.phrase, "data": data}
+    return {"model": Answer, "description": text, "content": {"application/json": {"example": example}}}
+
+
+_RUN_ID: Final = "run_20260121_094400_123456_1a2b3c4d"
+
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": Answer, "description": text}
-    for status, text in {
-        400: "a value is wrong: `invalid_params` or `missing_params` in `data`",
-        401: "the API key is missing or wrong",
-        403: "the Host or Origin may not ask",
-        404: "there is no such thing",
-        409: "the task has a run that has not ended, or somebody holds its directory",
-        411: "a body needs a Content-Length",
-        413: "the body is too large",
-        415: "a body is JSON or a multipart form",
-        500: "the server could not do it",
-        503: "a database does not answer; try again",
-    }.items()
+    400: _refusal(
+        HTTPStatus.BAD_REQUEST,
+        "invalid_params",
+        "a value is wrong or missing: `invalid_params` or `missing_params` in `data`",
+        "language: Input should be 'en' or 'zh'",
+        invalid_params={"language": ["Input should be 'en' or 'zh'"]},
+    ),
+    401: _refusal(
+        HTTPStatus.UNAUTHORIZED,
+        "unauthorized",
+        "the API key is missing or wrong",
+        "Send the API key as `Authorization: Bearer ...`.",
+    ),
+    403: _refusal(
+        HTTPStatus.FORBIDDEN,
+        "forbidden_host",
+        "the Host or Origin may not ask, or the database may not be opened",
+        "The Host header must name this machine.",
+    ),
+    404: _refusal(
+        HTTPStatus.NOT_FOUND, "resource_not_found", "there is no such thing", "There is no task 'task_20260121_094400'."
+    ),
+    409: _refusal(
+        HTTPStatus.CONFLICT,
+        "task_running",
+        "the task has a run that has not ended, or somebody holds its directory",
+        f"Task task_20260121_094400 has a run that has not ended: {_RUN_ID}. Wait for it, or cancel it.",
+        task_id="task_20260121_094400",
+        execution_id=_RUN_ID,
+    ),
+    411: _refusal(
+        HTTPStatus.LENGTH_REQUIRED, "length_required", "a body needs a Content-Length", "Send a Content-Length."
+    ),
+    413: _refusal(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "too_large",
+        "the body is too large",
+        "A request has at most 11534336 bytes.",
+    ),
+    415: _refusal(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        "a body is JSON or a multipart form",
+        "Send a body as application/json or multipart/form-data.",
+    ),
+    500: _refusal(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "directory_error",
+        "the server could not do it",
+        "task_20260121_094400 cannot be read (Permission denied).",
+        can_retry=False,
+    ),
+    503: _refusal(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "store_error",
+        "a database does not answer; try again",
+        "The task store does not answer. Try again.",
+        can_retry=True,
+    ),
 }
-"""What may be refused, for the description of the API."""
+"""What may be refused, with an example each, for the description of the API."""
 
 
 def success(

@@ -78,11 +78,15 @@ class TableListRequest(BaseModel):
 class CompleteRun(BaseModel):
     """Back the earlier files up, then run every step."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"execution_mode": "complete"}})
+
     execution_mode: Literal["complete"] = "complete"
 
 
 class StepRun(BaseModel):
     """Run one step on the task directory as it is."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"execution_mode": "step", "step_name": "ddl_generation"}})
 
     execution_mode: Literal["step"]
     step_name: str = Field(max_length=100, json_schema_extra={"enum": list(STEP_NAMES)})
@@ -103,12 +107,20 @@ ExecuteRequest = Annotated[
 class RestoreRequest(BaseModel):
     """Which files of a backup to bring back."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"files": ["customer.ddl"], "dry_run": True}})
+
     files: list[str] | None = Field(default=None, description="only these; none: all", min_length=1)
     dry_run: StrictBool = Field(default=False, description="only say what would happen")
 
 
 class TaskQueryRequest(BaseModel):
     """Which tasks, in which order, which page. Names match in part, whatever their case."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"status": "completed", "created_time_start": "2026-01-21T00:00:00+08:00", "page_size": 50}
+        }
+    )
 
     page: Number = Field(default=1, ge=1, le=1_000_000)
     page_size: Number = Field(default=20, ge=1, le=100)
@@ -129,6 +141,8 @@ class TaskQueryRequest(BaseModel):
 class DeleteRequest(BaseModel):
     """Which tasks to delete; `confirm` must be true."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"task_ids": ["task_20260121_094400"], "confirm": True}})
+
     task_ids: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")]] = Field(min_length=1, max_length=100)
     confirm: Literal[True] = Field(description="nothing is deleted without it")
     delete_database_records: StrictBool = Field(default=False, description="its history, too")
@@ -139,6 +153,10 @@ class DeleteRequest(BaseModel):
 
 class LogQueryRequest(BaseModel):
     """Which entries of a log, in which order, which page."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"level": "WARNING", "keyword": "customer", "sort_order": "asc"}}
+    )
 
     page: Number = Field(default=1, ge=1, le=1_000_000)
     page_size: Number = Field(default=50, ge=1, le=500)
@@ -155,6 +173,12 @@ class LogQueryRequest(BaseModel):
 class TablesRequest(BaseModel):
     """Which tables of which database."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"db_connection": "shop", "schema": "public,sales", "table_name_pattern": "cust*"}
+        }
+    )
+
     db_connection: str | None = Field(default=None, max_length=2000)
     schema_: str = Field(default="public", alias="schema", min_length=1, max_length=1000, description="several: commas")
     table_name_pattern: str | None = Field(default=None, max_length=200, description="`*` and `%` stand for anything")
@@ -162,6 +186,10 @@ class TablesRequest(BaseModel):
 
 class DdlRequest(BaseModel):
     """Which table, and as what."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"table": "public.customer", "db_connection": "shop", "type": "both"}}
+    )
 
     table: str = Field(min_length=1, max_length=300)
     db_connection: str | None = Field(default=None, max_length=2000)

@@ -25,7 +25,7 @@ SWITCH_SECONDS: Final = 0.001
 """How long a thread that computes keeps the interpreter from a request (Python: 0.005)."""
 
 COLLECT_THRESHOLDS: Final = (10_000, 10, 50)
-"""When cycles are looked for (Python: 700, 10, 10): a look at all objects of many runs stops every request for 0.2 s."""
+"""When cycles are looked for (Python: 700, 10, 10): a look at all objects of many runs stops requests for 0.2 s."""
 
 LOGGER = logging.getLogger("data_pipeline.service")
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
+import jsonschema_rs
+from fastapi.testclient import TestClient
+
+from data_pipeline.service import description
 from tests.crash.campaign import SEED
-from tests.support.server import new_shop, running_server
+from tests.support.server import API, new_shop, running_server
+from tests.support.service import execute, new_task
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = 20
@@ -34,3 +44,96 @@ def test_server_does_what_its_description_says_and_nothing_else(tmp_path: Path) 
         log = server.log.read_text()
     assert done.returncode == 0, f"CRASH_SEED={SEED}\n{done.stdout[-20_000:]}{done.stderr[-2_000:]}"
     assert "Traceback" not in log
+
+
+# ---- its examples ---------------------------------------------------------------------------------------------------
+
+STREAMS = {"/metrics", f"{API}/tasks/{{task_id}}/events", f"{API}/tasks/{{task_id}}/files/{{file_name}}"}
+"""What answers no JSON."""
+
+
+def real_answers(client: TestClient) -> dict[str, dict[str, Any]]:
+    """One answer of every operation, by method and path."""
+    task_id = new_task(client)
+    for _ in range(2):
+        execute(client, task_id)
+    (backup,) = client.get(f"{API}/tasks/{task_id}/backups").json()["data"]["backups"]
+    right = {"task_id": task_id, "backup": backup["name"], "file_name": "customer.ddl"}
+    bodies: dict[str, dict[str, Any]] = {
+        f"POST {API}/tasks": {"json": {"db_connection": "shop", "task_name": "nightly"}},
+        f"DELETE {API}/tasks": {"json": {"task_ids": [task_id, "task_unknown"], "confirm": True}},
+        f"POST {API}/tasks/{{task_id}}/table-list": {"json": {"tables": ["customer", "purchase"]}},
+        f"POST {API}/tasks/{{task_id}}/upload-table-list": {"files": {"file": ("tables.txt", b"customer\n")}},
+        f"POST {API}/tasks/{{task_id}}/files": {"files": {"file": ("customer.ddl", b"CREATE TABLE customer ();\n")}},
+        "POST /api/v0/database/table/ddl": {"json": {"table": "customer", "type": "both"}},
+    }
+    operations = [
+        (method.upper(), path)
+        for path, methods in client.get("/openapi.json").json()["paths"].items()
+        for method in methods
+        if path not in STREAMS
+    ]
+    cancelled = ("POST", f"{API}/tasks/{{task_id}}/cancel")
+    last = [("POST", f"{API}/tasks/{{task_id}}/execute"), cancelled, ("DELETE", f"{API}/tasks")]
+    found = {}
+    for method, path in [operation for operation in operations if operation not in last] + last:
+        written = re.sub(r"{(\w+)}", lambda name: right[name[1]], path)
+        arguments = bodies.get(f"{method} {path}", {"json": {}} if method == "POST" else {})
+        if (method, path) == cancelled:
+            answer = cancel_the_next(client, task_id)
+        else:
+            answer = client.request(method, written, **arguments)
+        assert answer.status_code < 300, (method, path, answer.text)
+        found[f"{method} {path}"] = answer.json()
+    return found
+
+
+def cancel_the_next(client: TestClient, task_id: str) -> Any:
+    """The answer to a cancel that came in time; the run has ended."""
+    while True:
+        client.post(f"{API}/tasks/{task_id}/execute")
+        answer = client.post(f"{API}/tasks/{task_id}/cancel")
+        if answer.status_code != 409:
+            break
+    while client.get(f"{API}/tasks/{task_id}").json()["data"]["execution"]["status"] in ("queued", "running"):
+        time.sleep(0.02)  # a task that still runs is not deleted
+    return answer
+
+
+def shape(value: Any) -> Any:
+    """The names of the fields of an answer, without what they hold; one of a list stands for all."""
+    match value:
+        case dict():
+            return {name: shape(item) for name, item in value.items()}
+        case list() if value and isinstance(value[0], dict):
+            return [shape(value[0])]
+    return None
+
+
+def test_example_of_every_answer_has_the_fields_of_a_real_one(client: TestClient) -> None:
+    """Written anew from real answers with UPDATE_EXAMPLES=1."""
+    real = real_answers(client)
+    if os.environ.get("UPDATE_EXAMPLES"):
+        text = json.dumps(real, ensure_ascii=False, indent=1) + "\n"
+        Path(description.__file__).with_name("examples.json").write_text(text, encoding="utf-8")
+    else:
+        assert set(description.SUCCESSES) == set(real)
+        for operation, answer in real.items():
+            assert shape(description.SUCCESSES[operation]) == shape(answer), operation
+
+
+def test_description_has_an_example_of_every_answer_and_of_every_request(client: TestClient) -> None:
+    """Of refusals too; each is what its schema says."""
+    described = client.get("/openapi.json").json()
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            for status, answer in operation["responses"].items():
+                if status.startswith("2") and path in STREAMS:
+                    continue
+                content = answer["content"]["application/json"]
+                schema = {**content["schema"], "components": described["components"]}
+                assert jsonschema_rs.is_valid(schema, content["example"]), (method, path, status)
+    for name, schema in described["components"]["schemas"].items():
+        if name.endswith(("Request", "Run")):
+            checked = {**schema, "components": described["components"]}
+            assert jsonschema_rs.is_valid(checked, schema["example"]), name
