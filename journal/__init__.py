@@ -22,6 +22,7 @@ from journal.errors import (
     printable,
 )
 from journal.filesystem import Filesystem, LocalFilesystem
+from journal.inspection import Inspection, inspect_all, inspect_directory
 from journal.lock import FileLock, Holder, Lock
 from journal.records import DIRECTORY, STATE, Folder, Identity
 from journal.recovery import JournalReport, RecoveryReport
@@ -39,6 +40,7 @@ __all__ = [
     "Folder",
     "Holder",
     "Identity",
+    "Inspection",
     "InvalidOperation",
     "JournalDamaged",
     "JournalError",
@@ -59,6 +61,8 @@ __all__ = [
     "StateUnusable",
     "Transaction",
     "TransactionFailed",
+    "inspect_all",
+    "inspect_directory",
     "lock_directory",
     "printable",
     "recover_all",

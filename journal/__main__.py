@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from pydantic import BaseModel, ConfigDict
 
@@ -26,13 +26,15 @@ from journal.errors import (
     printable,
 )
 from journal.filesystem import Directory, Filesystem, LocalFilesystem
-from journal.lock import Holder, is_locked, read_holder
+from journal.inspection import Condition, inspect_directory
+from journal.lock import Holder
 from journal.records import decode_journal, explain
-from journal.recovery import FoundJournal, RecoveryReport, find_journals, preview
-from journal.retry import RetryLimits, Rounds
+from journal.recovery import FoundJournal, RecoveryReport, find_journals
 
 CLEAN, WORK, DAMAGED, BUSY, USAGE = 0, 1, 2, 3, 64
 SEVERITY = (CLEAN, WORK, BUSY, DAMAGED)
+CODES: Final[dict[Condition, int]] = {"clean": CLEAN, "work": WORK, "damaged": DAMAGED, "busy": BUSY}
+WORDS: Final = {code: word for word, code in CODES.items()}
 
 EXAMPLES = """\
 examples:
@@ -87,21 +89,16 @@ Command = Callable[[Filesystem, Target], Answer]
 
 def status(filesystem: Filesystem, target: Target) -> Answer:
     """Say who holds the directory, which journals there are and what recovery would do; changes nothing."""
-    with _State(filesystem, target) as state:
-        if state is None:
-            return _answer(target, CLEAN)
-        found = find_journals(filesystem, state)
-        journals = tuple(JournalFile(name=journal.name) for journal in found)
-        locked = is_locked(state)
-        holder = read_holder(filesystem, state) if locked else None
-        if locked:  # a journal with a live owner is not hot: there is nothing to recover
-            return _answer(target, BUSY, held_by=holder, is_locked=True, journals=journals)
-        try:
-            report = preview(filesystem, target.path, state, Rounds(RetryLimits()))
-        except NeedsAttention as error:
-            return _answer(target, DAMAGED, journals=journals, error=str(error))
-        code = DAMAGED if _set_aside(found) else CLEAN if report.is_clean else WORK
-        return _answer(target, code, journals=journals, report=report)
+    found = inspect_directory(target.path, state_directory=target.state_path, filesystem=filesystem)
+    return _answer(
+        target,
+        CODES[found.condition],
+        held_by=found.held_by,
+        is_locked=found.condition == "busy",
+        journals=tuple(JournalFile(name=name) for name in found.journals),
+        report=found.report,
+        error=found.error,
+    )
 
 
 def recover(filesystem: Filesystem, target: Target) -> Answer:
@@ -273,9 +270,6 @@ def _answer(
         report=report,
         error=error,
     )
-
-
-WORDS = {CLEAN: "clean", WORK: "work", DAMAGED: "damaged", BUSY: "busy"}
 
 
 def _lines(answer: Answer) -> Iterator[str]:

@@ -23,6 +23,7 @@ ORDER = (
     "recovery",
     "transaction",
     "directory",
+    "inspection",
     "__init__",
     "__main__",
 )
