@@ -33,8 +33,8 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from data_pipeline.database_urls import masked
 from data_pipeline.errors import StoreUnavailable
-from data_pipeline.secret_urls import masked
 from data_pipeline.steps.contract import Finished, IsUsable, Json, Work, always_usable, ignored
 from data_pipeline.worker_slots import WorkerSlots
 from data_pipeline.workspace import Workspace, create_private_file

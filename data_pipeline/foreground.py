@@ -9,6 +9,7 @@ from data_pipeline import task_directory
 from data_pipeline.api.run_records import StoreRecords
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor, new_run_id
 from data_pipeline.database.connection import database_name
+from data_pipeline.database_urls import anchored
 from data_pipeline.errors import DirectoryUnusable, InvalidInput
 from data_pipeline.progress import Emit
 from data_pipeline.settings import Settings
@@ -34,13 +35,14 @@ async def create_task(settings: Settings, store: Store, new: NewTask) -> Task:
 
     Raises InvalidInput, DatabaseUnavailable ... before anything is made.
     """
-    url = settings.database_named(new.db_connection)
+    url = anchored(settings.database_named(new.db_connection))
     parameters = RunParameters(db_connection=url, business_context=new.business_context, language=new.language)
+    kept = new.db_connection if settings.has_database(new.db_connection) else url
     tables = parse_table_list(decode_table_list(new.table_list))
     for step in STEPS:
         await step.check(parameters, tables)
     task = store.create_task(
-        parameters.model_dump(),
+        {**parameters.model_dump(), "db_connection": kept},
         task_name=new.task_name,
         db_name=database_name(url),
         created_type="manual",
@@ -93,7 +95,7 @@ async def run_task(
     executor = SimpleWorkflowExecutor(
         task.task_id,
         directory=task_directory.path_of(settings.training_data_path, task.task_id),
-        parameters=RunParameters.model_validate(task.parameters),
+        parameters=run_parameters(settings, task),
         run_id=run_id,
         records=StoreRecords(store, task.task_id, run_id, step=step, all_steps=names),
         emit=emit,
@@ -102,6 +104,15 @@ async def run_task(
         door=door(settings),
     )
     return await (executor.execute_complete_workflow() if step is None else executor.execute_single_step(step))
+
+
+def run_parameters(settings: Settings, task: Task) -> RunParameters:
+    """A task's parameters with its database's URL: a task keeps the name of a configured one, so passwords may change.
+
+    Raises InvalidInput where the name is not configured any more.
+    """
+    url = settings.database_named(task.parameters["db_connection"])
+    return RunParameters.model_validate({**task.parameters, "db_connection": url})
 
 
 def door(settings: Settings) -> Door:

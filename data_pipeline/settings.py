@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -22,11 +22,27 @@ from pydantic_settings import (
 )
 from sqlalchemy.engine import URL
 
+from data_pipeline.database_urls import parse_url, target_of
 from data_pipeline.errors import InvalidInput
 
 PREFIX: Final = "DATA_PIPELINE_"
 ENV_FILE: Final = ".env"
 TOML_FILE: Final = "data_pipeline.toml"
+
+
+def _checked(check: Callable[[str], object]) -> Callable[[SecretStr], SecretStr]:
+    def see(url: SecretStr) -> SecretStr:
+        try:
+            check(url.get_secret_value())
+        except InvalidInput as error:
+            raise ValueError("; ".join(error.problems)) from None  # the value may be a secret
+        return url
+
+    return see
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_checked(parse_url))]
+AllowedUrl = Annotated[SecretStr, AfterValidator(_checked(target_of))]
 
 
 class Settings(BaseSettings):
@@ -46,17 +62,19 @@ class Settings(BaseSettings):
     training_data: Path | None = Field(
         default=None, description="task directories; default: `training_data` in the home"
     )
-    database_url: SecretStr | None = Field(
+    database_url: DatabaseUrl | None = Field(
         default=None, description="the task store; default: `data_pipeline.sqlite` in the home"
     )
-    databases: dict[str, SecretStr] = Field(
+    databases: dict[str, DatabaseUrl] = Field(
         default_factory=dict, description="named business databases: `DATA_PIPELINE_DATABASES__SALES=postgresql://...`"
     )
-    allowed_databases: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    allowed_databases: Annotated[tuple[AllowedUrl, ...], NoDecode] = Field(
         default=(), description="business databases that requests may name by URL, separated by commas"
     )
     api_key: SecretStr | None = Field(
-        default=None, description="what requests must send as `Authorization: Bearer ...`; none: loopback only"
+        default=None,
+        min_length=1,
+        description="what requests must send as `Authorization: Bearer ...`; none: loopback only",
     )
     runs_at_once: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=4, description="how many runs one server works on at the same time"
@@ -122,6 +140,13 @@ class Settings(BaseSettings):
         """The URL of a SQLite file in the home; signs of its path that mean something in a URL are quoted."""
         return URL.create("sqlite", database=os.path.join(self.home_path, name)).render_as_string()
 
+    @field_validator("home", "training_data", mode="before")
+    @classmethod
+    def _not_empty(cls, value: object) -> object:
+        if value == "":
+            raise ValueError("it is empty; leave it out for the default, or say . for the current folder")
+        return value
+
     @field_validator("allowed_databases", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -129,13 +154,19 @@ class Settings(BaseSettings):
 
     def database_named(self, name_or_url: str) -> str:
         """The URL of a named business database, or the URL itself. Raises InvalidInput for an unknown name."""
-        found = {name.lower(): url for name, url in self.databases.items()}.get(name_or_url.lower())
-        if found is not None:
-            return found.get_secret_value()
+        if self.has_database(name_or_url):
+            return self._named()[name_or_url.lower()].get_secret_value()
         if "://" in name_or_url:
             return name_or_url
         known = ", ".join(sorted(self.databases)) or "none"
         raise InvalidInput("db_connection", f"it is neither a URL nor the name of a configured database ({known})")
+
+    def has_database(self, name: str) -> bool:
+        """Whether a business database of this name is configured."""
+        return name.lower() in self._named()
+
+    def _named(self) -> dict[str, SecretStr]:
+        return {name.lower(): url for name, url in self.databases.items()}
 
 
 def load_settings() -> Settings:
@@ -148,10 +179,16 @@ def load_settings() -> Settings:
     except ValidationError as error:
         raise InvalidInput(
             "settings",
-            *(f"{PREFIX}{'__'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()),
+            *(f"{_spelled(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()),
         ) from None  # the values may be secrets
     except (OSError, ValueError) as error:
         raise InvalidInput("settings", f"they cannot be read: {type(error).__name__}") from None
+
+
+def _spelled(place: Sequence[str | int]) -> str:
+    """A setting's name in the environment; entries of a list are counted from 1."""
+    name = "__".join(part for part in place if isinstance(part, str)).upper()
+    return f"{PREFIX}{name}" + "".join(f", entry {part + 1}" for part in place if isinstance(part, int))
 
 
 def _unknown(names: Iterable[str], where: str) -> list[str]:

@@ -32,7 +32,8 @@ ORDER = (
 PIPELINE = ROOT / "data_pipeline"
 LAYERS = (
     {"errors"},
-    {"table_list", "log_reading", "progress", "sealed", "secret_urls", "settings", "task_directory"},
+    {"database_urls"},
+    {"table_list", "log_reading", "progress", "sealed", "settings", "task_directory"},
     {"workspace"},
     {"database", "store", "task_files", "task_log", "worker_slots"},
     {"backup"},
@@ -49,7 +50,7 @@ PIPELINE_PURE = {
     "log_reading",
     "progress",
     "sealed",
-    "secret_urls",
+    "database_urls",
     "task_directory",
     "steps/file_names",
     "steps/ddl_writing",

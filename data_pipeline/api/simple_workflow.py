@@ -21,6 +21,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 
 from data_pipeline import task_directory
 from data_pipeline.backup.create import BackupReport, back_up, disabled
+from data_pipeline.database_urls import label_of
 from data_pipeline.errors import (
     DirectoryUnusable,
     InvalidInput,
@@ -31,7 +32,6 @@ from data_pipeline.errors import (
 )
 from data_pipeline.progress import Emit, Event, nobody
 from data_pipeline.sealed import seal, unsealed
-from data_pipeline.secret_urls import label_of
 from data_pipeline.steps import STEPS
 from data_pipeline.steps.contract import Json, RunParameters, Step, StepContext, StepOutput, StepRunner
 from data_pipeline.steps.runner import PlainRunner

@@ -10,12 +10,12 @@ from typing import Any, Final, Self
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
-from data_pipeline.errors import DatabaseUnavailable, InvalidInput
-from data_pipeline.secret_urls import label_of
+from data_pipeline.database_urls import label_of, parse_url
+from data_pipeline.errors import DatabaseUnavailable
 from data_pipeline.workspace import printable
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
@@ -85,24 +85,6 @@ def reason_of(error: SQLAlchemyError) -> str:
     """The driver's own first line; the statement and its values stay out of it."""
     original = getattr(error, "orig", None)
     return str(original or type(error).__name__).strip().splitlines()[0]
-
-
-def parse_url(url: str) -> URL:
-    """A URL of SQLite or PostgreSQL, with the driver that is used here. Raises InvalidInput, without the value."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise InvalidInput("db_connection", "it is not a URL like sqlite:///file.sqlite or postgresql://...") from None
-    if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
-        if not parsed.database:
-            raise InvalidInput("db_connection", "the URL names no database")
-        return parsed.set(drivername="postgresql+psycopg")
-    if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
-        path = parsed.database
-        if path in (None, "", ":memory:") or str(path).startswith("file:") or "\0" in str(path) or parsed.host:
-            raise InvalidInput("db_connection", "the URL names no SQLite file (sqlite:///path)")
-        return parsed
-    raise InvalidInput("db_connection", f"{parsed.drivername[:40]!a} is not supported: use sqlite or postgresql")
 
 
 def _sqlite(url: URL) -> Engine:

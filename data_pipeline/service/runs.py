@@ -15,10 +15,10 @@ from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor, new_run_id
 from data_pipeline.engine import Engine, RunControl, RunOrder
 from data_pipeline.errors import InvalidInput, NotFound, NotRunning, PipelineError, RunActive, TaskBusy
 from data_pipeline.event_recorder import EventRecorder
-from data_pipeline.foreground import door
+from data_pipeline.foreground import door, run_parameters
 from data_pipeline.service.metrics import CountedRecords, Metrics
 from data_pipeline.settings import Settings
-from data_pipeline.steps import STEPS, RunParameters
+from data_pipeline.steps import STEPS
 from data_pipeline.store import Execution, Store
 from data_pipeline.workspace import open_workspace
 
@@ -144,7 +144,7 @@ class Runs:
         return SimpleWorkflowExecutor(
             order.task_id,
             directory=task_directory.path_of(self.settings.training_data_path, order.task_id),
-            parameters=RunParameters.model_validate(task.parameters),
+            parameters=run_parameters(self.settings, task),
             run_id=order.run_id,
             runner=control.runner,
             records=CountedRecords(records, self.metrics),

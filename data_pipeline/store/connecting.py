@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from data_pipeline.database_urls import masked
 from data_pipeline.errors import StoreUnavailable
-from data_pipeline.secret_urls import masked
 from data_pipeline.workspace import create_private_file
 
 BUSY_TIMEOUT_SECONDS = 30.0

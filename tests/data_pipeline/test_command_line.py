@@ -84,6 +84,31 @@ def test_two_runs_then_restore_then_undo(shop: Shop) -> None:
     assert {name: text for name, text in content_below(task).items() if "/" not in name} == second
 
 
+def test_task_keeps_the_name_of_its_database_and_follows_it(shop: Shop) -> None:
+    """A password that changes, or a file that moves, changes one setting and no task."""
+    named = "DATA_PIPELINE_DATABASES__SALES"
+    first = shop.call(
+        CLI, "run", "--db-connection", "sales", "--table-list", "tables.txt", "--json",
+        **{named: "sqlite:///shop.sqlite"},
+    )  # fmt: skip
+    task_id = json.loads(first.stdout)["task_id"]
+    (shop.folder / "shop.sqlite").rename(shop.folder / "moved.sqlite")
+    second = shop.call(CLI, "run", task_id, **{named: "sqlite:///moved.sqlite"})
+    third = shop.call(CLI, "run", task_id)
+
+    assert (second.returncode, third.returncode) == (0, 1), second.stderr
+    assert "neither a URL nor the name of a configured database" in third.stderr
+
+
+def test_task_finds_the_file_of_a_relative_url_from_every_folder(shop: Shop) -> None:
+    """The URL is kept as it was meant where the task was made."""
+    task = shop.new_task()
+    (shop.folder / "elsewhere").mkdir()
+    done = shop.call(["sh", "-c", 'cd elsewhere; exec "$@"', "sh", *CLI], "run", task.name)
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_step_run_makes_no_backup(shop: Shop) -> None:
     """单步执行不受影响."""
     task = shop.new_task()

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_pipeline.database_urls import masked
 from data_pipeline.errors import InvalidInput
 from data_pipeline.sealed import seal, unsealed
-from data_pipeline.secret_urls import masked
 from data_pipeline.steps.file_names import file_stems
 from data_pipeline.table_list import (
     TableName,

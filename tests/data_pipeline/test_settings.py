@@ -80,6 +80,13 @@ def test_unknown_setting_is_named_wherever_it_stands(
         ("LOCK_TIMEOUT_SECONDS", "s3cret"),
         ("RETRY_ATTEMPTS", "0"),
         ("BACKUP_ENABLED", "perhaps"),
+        ("DATABASES__SHOP", "s3cret"),
+        ("DATABASES__SHOP", "mysql://u:s3cret@h/d"),
+        ("DATABASE_URL", "s3cret"),
+        ("ALLOWED_DATABASES", "sqlite:///a.sqlite,postgresql://u:s3cret@h/d?host=elsewhere"),
+        ("API_KEY", ""),
+        ("HOME", ""),
+        ("TRAINING_DATA", ""),
     ],
 )
 def test_bad_value_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -135,3 +142,16 @@ def test_list_of_allowed_databases_is_split_at_commas_and_stays_secret(monkeypat
         "postgresql://u:s3cret@db/x",
     ]
     assert "s3cret" not in repr(settings)
+
+
+def test_bad_url_is_named_by_its_own_setting_and_its_place_in_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails at the start, not at the first request that needs it."""
+    monkeypatch.setenv("DATA_PIPELINE_DATABASES__SHOP", "shop.sqlite")
+    monkeypatch.setenv("DATA_PIPELINE_ALLOWED_DATABASES", "sqlite:///a.sqlite, sqlite:///")
+    with pytest.raises(InvalidInput) as refused:
+        load_settings()
+
+    assert sorted(refused.value.problems) == [
+        "DATA_PIPELINE_ALLOWED_DATABASES, entry 2: the URL names no SQLite file (sqlite:///path)",
+        "DATA_PIPELINE_DATABASES__SHOP: it is not a URL like sqlite:///file.sqlite or postgresql://...",
+    ]

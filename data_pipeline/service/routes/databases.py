@@ -23,7 +23,7 @@ router = APIRouter(prefix="/api/v0/database", tags=["databases"], responses=REFU
 @router.post("/tables", summary="The tables of a business database")
 def tables(request: Request, body: TablesRequest, runs: RunsDep) -> Response:
     """Tables and views of the named schemas; `*` and `%` in the pattern stand for anything."""
-    url = database_of(runs.settings, body.db_connection)
+    _, url = database_of(runs.settings, body.db_connection)
     schemas = [name.strip() for name in body.schema_.split(",") if name.strip()]
     with open_database(url) as database:
         found = [str(name) for name in list_tables(database, schemas)]
@@ -46,7 +46,7 @@ def tables(request: Request, body: TablesRequest, runs: RunsDep) -> Response:
 def table_ddl(request: Request, body: DdlRequest, runs: RunsDep) -> Response:
     """What the step would write for it, from the database as it is now."""
     started = datetime.now(UTC)
-    url = database_of(runs.settings, body.db_connection)
+    _, url = database_of(runs.settings, body.db_connection)
     try:
         wanted = parse_table_name(body.table)
     except InvalidInput:

@@ -11,9 +11,9 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response, UploadFi
 from data_pipeline import task_directory
 from data_pipeline.database.allowed import check_allowed
 from data_pipeline.database.connection import database_name
+from data_pipeline.database_urls import label_of
 from data_pipeline.errors import InvalidInput, NotFound
 from data_pipeline.foreground import put_table_list
-from data_pipeline.secret_urls import label_of
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import NewTaskRequest, TableListRequest
 from data_pipeline.service.runs import STEP_NAMES, Runs
@@ -48,8 +48,8 @@ TaskId = Annotated[str, Depends(checked_task_id)]
 @router.post("/tasks", status_code=HTTPStatus.CREATED, summary="Make a task")
 def create_task(request: Request, body: NewTaskRequest, runs: RunsDep) -> Response:
     """The next step is its table list."""
-    url = database_of(runs.settings, body.db_connection)
-    parameters = RunParameters(db_connection=url, **body.model_dump(include=_PARAMETERS))
+    kept, url = database_of(runs.settings, body.db_connection)
+    parameters = RunParameters(db_connection=kept, **body.model_dump(include=_PARAMETERS))
     task = runs.store.create_task(
         parameters.model_dump(),
         task_name=body.task_name,
@@ -76,30 +76,25 @@ def create_task(request: Request, body: NewTaskRequest, runs: RunsDep) -> Respon
 _PARAMETERS = set(RunParameters.model_fields) - {"db_connection"}
 
 
-def database_of(settings: Settings, named: str | None) -> str:
-    """The URL of a business database that a request may use. Raises InvalidInput, NotFound, NotAllowed."""
+def database_of(settings: Settings, named: str | None) -> tuple[str, str]:
+    """A business database that a request may use: what its task keeps, and its URL.
+
+    Raises InvalidInput, NotFound, NotAllowed.
+    """
     if named is None:
         if len(settings.databases) != 1:
             known = ", ".join(sorted(settings.databases)) or "none"
             raise InvalidInput("db_connection", f"name a database; configured are: {known}")
-        (only,) = settings.databases.values()
-        return only.get_secret_value()
+        (named,) = settings.databases
     try:
         url = settings.database_named(named)
     except InvalidInput:
         raise NotFound("configured database", named[:80]) from None
+    if settings.has_database(named):
+        return named, url
     configured = [*settings.databases.values(), *settings.allowed_databases]
     check_allowed(url, [secret.get_secret_value() for secret in configured])
-    return url
-
-
-def _shown(settings: Settings, url: str) -> str:
-    """A connection as clients may see it: the name it is configured under, else without password or directory."""
-    names = (name for name, known in settings.databases.items() if known.get_secret_value() == url)
-    name = next(names, None)
-    if name is not None:
-        return name
-    return label_of(url)
+    return url, url
 
 
 @router.post("/tasks/{task_id}/upload-table-list", summary="Upload a task's table list as a file")
@@ -183,7 +178,7 @@ def task_status(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
             "completed_at": task.completed_at,
             "parameters": {
                 **task.parameters,
-                "db_connection": _shown(runs.settings, task.parameters["db_connection"]),
+                "db_connection": label_of(task.parameters["db_connection"]),
             },
             "result": newest.result if newest else None,
             "error_message": task.error_message,

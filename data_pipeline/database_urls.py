@@ -1,0 +1,74 @@
+"""Database URLs: what may be one, where it leads, and how people may see it. Opens nothing."""
+
+from __future__ import annotations
+
+import os.path
+from typing import Final
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from data_pipeline.errors import InvalidInput
+
+DEFAULT_PORT: Final = 5432
+SAFE_OPTIONS: Final = frozenset({"sslmode", "connect_timeout", "application_name"})
+"""Options that do not lead elsewhere; `host`, `hostaddr`, `port`, `dbname`, `service` do."""
+
+
+def parse_url(url: str) -> URL:
+    """A URL of SQLite or PostgreSQL, with the driver that is used here. Raises InvalidInput, without the value."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise InvalidInput("db_connection", "it is not a URL like sqlite:///file.sqlite or postgresql://...") from None
+    if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
+        if not parsed.database:
+            raise InvalidInput("db_connection", "the URL names no database")
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+        path = parsed.database
+        if path in (None, "", ":memory:") or str(path).startswith("file:") or "\0" in str(path) or parsed.host:
+            raise InvalidInput("db_connection", "the URL names no SQLite file (sqlite:///path)")
+        return parsed
+    raise InvalidInput("db_connection", f"{parsed.drivername[:40]!a} is not supported: use sqlite or postgresql")
+
+
+def target_of(url: str) -> tuple[str, str, int, str]:
+    """What a URL leads to: driver, host, port, database or resolved path. Raises InvalidInput where that is unsure."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.query:
+            raise InvalidInput("db_connection", "a SQLite URL has no options here")
+        return "sqlite", "", 0, os.path.realpath(str(parsed.database))
+    others = sorted(set(parsed.query) - SAFE_OPTIONS)
+    if others:
+        raise InvalidInput("db_connection", f"the URL has options that may lead elsewhere: {', '.join(others)[:80]!a}")
+    return "postgresql", (parsed.host or "localhost").lower(), parsed.port or DEFAULT_PORT, str(parsed.database)
+
+
+def anchored(url: str) -> str:
+    """The URL with the path of a SQLite file made absolute, so that it leads there from every folder."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return url
+    return parsed.set(database=os.path.abspath(str(parsed.database))).render_as_string(hide_password=False)
+
+
+def masked(url: str) -> str:
+    """A URL without its password, and without its query, which may hold one too."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return "***"  # whatever it is, it may be a secret
+    return parsed.set(query={}).render_as_string(hide_password=True)
+
+
+def label_of(url: str) -> str:
+    """As `masked`, for messages: a file by its name alone, as where a server keeps it is nobody's business.
+
+    The name of a configured database is shown as it is.
+    """
+    if "://" not in url:
+        return url
+    shown = masked(url)
+    return f"sqlite:{shown.rpartition('/')[2]}" if shown.startswith("sqlite") else shown
