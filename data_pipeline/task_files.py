@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -11,11 +12,15 @@ from typing import IO, Final, Literal
 
 from data_pipeline import task_directory
 from data_pipeline.errors import DirectoryUnusable, InvalidInput, NotFound
+from data_pipeline.log_reading import LogEntry, parse_log
 from data_pipeline.table_list import decode_table_list, parse_table_list
 from data_pipeline.workspace import Workspace, open_regular_file, printable
 
 UPLOAD_LIMIT_BYTES: Final = 10 * 1024 * 1024
 UPLOAD_SUFFIXES: Final = (".ddl", ".md", ".txt", ".json", ".sql", ".csv")
+LOG_LIMIT_BYTES: Final = 16 * 1024 * 1024
+"""How much of a log is read, from its end: a run writes a few lines a table."""
+
 CHUNK_BYTES: Final = 1024 * 1024
 
 OverwriteMode = Literal["backup", "replace", "skip"]
@@ -66,6 +71,21 @@ def open_file(path: str, name: str) -> IO[bytes]:
         return open_regular_file(os.path.join(path, task_directory.check_file_name(name)))
     except (InvalidInput, OSError) as error:
         raise NotFound("file", name[:200]) from error
+
+
+def read_log(path: str) -> list[LogEntry]:
+    """The entries of a task's log, oldest first; nothing when there is none. Of a very long log its end."""
+    try:
+        file = open_file(path, task_directory.LOG)
+    except NotFound:
+        return []
+    with file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LOG_LIMIT_BYTES:
+            file.seek(size - LOG_LIMIT_BYTES)
+            file.readline()  # it may be the rest of one
+        with io.TextIOWrapper(file, encoding="utf-8", errors="replace") as lines:
+            return parse_log(lines)
 
 
 def check_upload(name: str, head: bytes) -> None:

@@ -33,11 +33,13 @@ from journal import (
     OutcomeUnknown,
     RollbackIncomplete,
     StateUnusable,
+    inspect_all,
     lock_directory,
     recover_all,
 )
 
 # What the rest of this package needs of the journal, without importing it.
+from journal import Inspection as Inspection  # noqa: PLC0414
 from journal import RecoveryReport as RecoveryReport  # noqa: PLC0414
 from journal import RetryLimits as RetryLimits  # noqa: PLC0414
 from journal import printable as printable  # noqa: PLC0414
@@ -342,12 +344,17 @@ def make_directories(path: str, filesystem: Filesystem | None = None) -> None:
         raise NotADirectoryError(f"{printable(path)} is not a directory")
 
 
-def create_private_file(path: str) -> None:
-    """Make an empty file that only its owner may read; an existing one is left as it is. Raises OSError."""
+def create_private_file(path: str, content: bytes = b"") -> None:
+    """Make a file that only its owner may read; an existing one is left as it is. Raises OSError."""
     parent, name = os.path.split(os.path.abspath(path))
     make_directories(parent)
     with _opened(parent, None) as (disk, directory), contextlib.suppress(FileExistsError):
-        disk.create(directory, name, [])
+        disk.create(directory, name, [content])
+
+
+def inspect_tasks(training_data: str) -> dict[str, Inspection]:
+    """How every directory under a root is that was ever locked; changes nothing. Raises OSError."""
+    return inspect_all(training_data)
 
 
 def recover_tasks(training_data: str) -> dict[str, RecoveryReport | PipelineError]:

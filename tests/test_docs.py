@@ -9,9 +9,12 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 import journal
 from data_pipeline import cli
@@ -142,14 +145,38 @@ def test_chinese_readme_has_every_section_and_every_example_of_the_english_one()
     assert code(chinese) == code(english)
 
 
-def test_every_command_of_the_command_line_is_documented() -> None:
-    """Each stands with an example in docs/runs.md or the README."""
-    pages = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/runs.md"))
-    for app, prefix in ((cli.app, "data-pipeline"), (cli.backups, "data-pipeline backups")):
-        for command in app.registered_commands:
-            assert command.callback is not None
-            name = command.name or command.callback.__name__
-            assert f"{prefix} {name}" in pages, f"{prefix} {name}"
+def commands_of(group: Any, words: tuple[str, ...] = ("data-pipeline",)) -> Iterator[tuple[str, Any]]:
+    """Every command of the command line, as it is typed."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands_of(command, (*words, name))
+        else:
+            yield " ".join((*words, name)), command
+
+
+COMMANDS = dict(commands_of(typer.main.get_command(cli.app)))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_and_option_is_documented_with_an_example(command: str) -> None:
+    """Each has a section in docs/command-line.md with all its options, and examples in its --help."""
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^### `(data-pipeline [a-z ]+)`\n(.*?)(?=^##|\Z)", page, re.DOTALL | re.MULTILINE))
+    options = [option for parameter in COMMANDS[command].params for option in parameter.opts if option[:1] == "-"]
+
+    assert command in sections
+    assert [option for option in options if f"`{option}" not in sections[command]] == []
+    assert command in sections[command].partition("```sh")[2], "no example"
+    assert f"{command}" in (COMMANDS[command].epilog or ""), "no example in --help"
+
+
+def test_no_command_is_documented_that_there_is_not() -> None:
+    """Nor an option that there is not."""
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    known = {option for command in COMMANDS.values() for parameter in command.params for option in parameter.opts}
+
+    assert set(re.findall(r"^### `(data-pipeline [a-z ]+)`", page, re.MULTILINE)) == set(COMMANDS)
+    assert set(re.findall(r"`(--[a-z-]+)", page)) - known <= {"--help", "--install-completion", "--show-completion"}
 
 
 @pytest.mark.parametrize("mark", ["install", "test"])

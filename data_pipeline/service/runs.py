@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +30,15 @@ SETTLE_SECONDS: Final = 2.0
 
 _OLDER = "It was admitted by an older version of this program, which alone could go on with it. Execute the task again."
 _INTERRUPTED = "Interrupted: its process ended without a word. Execute the task again."
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """What went with a task's directory."""
+
+    file_count: int
+    size_bytes: int
+    had_directory: bool
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,29 @@ class Runs:
         if run.state == "queued":  # nobody has begun it, so nobody else will end it
             self.store.end_unfinished(run.run_id, status="cancelled", error="Cancelled before it began.")
         return self.store.execution(run.run_id)
+
+    def delete_task(self, task_id: str, *, with_history: bool) -> Deleted:
+        """Delete a task's directory with its backups, in one piece, and on request its history.
+
+        Raises NotFound, RunActive, TaskBusy, InvalidInput where the directory is a link, DirectoryUnusable.
+        """
+        self.store.task(task_id)
+        self.check_idle(task_id)
+        path = task_directory.path_of(self.settings.training_data_path, task_id)
+        if os.path.islink(path):
+            raise InvalidInput("task_id", f"the directory of {task_id} is a link: remove it by hand")
+        file_count = size_bytes = 0
+        had_directory = os.path.isdir(path)
+        if not had_directory and not with_history:
+            raise NotFound("directory of task", task_id)
+        if had_directory:
+            with open_workspace(
+                path, task_id, label="deletion", timeout_seconds=0, door=door(self.settings)
+            ) as workspace:
+                file_count, size_bytes = workspace.remove()
+        if with_history:
+            self.store.delete_task(task_id)
+        return Deleted(file_count, size_bytes, had_directory)
 
     async def work(self, control: RunControl) -> None:
         """Run what was admitted, to its end; whatever goes wrong is in the store and the log."""

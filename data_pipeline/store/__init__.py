@@ -1,8 +1,10 @@
 """The task store: tasks, their executions, and the steps of each; history is kept."""
 
+from data_pipeline.store.connecting import StoreState, look_at_store
 from data_pipeline.store.rows import (
     Execution,
     ListedTask,
+    Overview,
     RecordedEvent,
     RunStatus,
     SortColumn,
@@ -15,11 +17,14 @@ from data_pipeline.store.store import Store
 __all__ = [
     "Execution",
     "ListedTask",
+    "Overview",
     "RecordedEvent",
     "RunStatus",
     "SortColumn",
     "StepState",
     "Store",
+    "StoreState",
     "Task",
     "TaskQuery",
+    "look_at_store",
 ]

@@ -20,6 +20,7 @@ DIES_AT = """
 import os, signal, sys
 from journal import LocalFilesystem
 from data_pipeline import cli, foreground
+from data_pipeline.commands import backups
 from data_pipeline.workspace import Door
 
 VERBS = {"make_directory", "remove_directory", "remove_tree", "link", "rename", "unlink", "create", "copy", "write_at",
@@ -40,7 +41,7 @@ class Dies(LocalFilesystem):
         return call
 
 disk = Dies()
-cli.door = foreground.door = lambda settings: Door(disk)
+backups.door = foreground.door = lambda settings: Door(disk)
 try:
     cli.main()
 finally:

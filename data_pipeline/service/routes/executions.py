@@ -16,9 +16,10 @@ from fastapi.responses import StreamingResponse
 from data_pipeline.errors import NotFound
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import CompleteRun, ExecuteRequest, StepRun
-from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, execution_summary
+from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId
 from data_pipeline.service.runs import Runs
 from data_pipeline.store import Execution, RecordedEvent
+from data_pipeline.task_json import run_summary
 
 WAIT_LIMIT_SECONDS: Final = 300
 POLL_SECONDS: Final = 0.2
@@ -55,7 +56,7 @@ async def execute(
         "step_name": step,
     }
     if execution.has_ended:
-        more = {**execution_summary(execution), "result": execution.result}
+        more = {**run_summary(execution), "result": execution.result}
         return success(request, f"The run is {execution.status}.", {**answer, **more}, headers=headers)
     return success(
         request,

@@ -17,17 +17,17 @@ from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.errors import DirectoryUnusable, InvalidInput
 from data_pipeline.foreground import door
 from data_pipeline.service.answers import REFUSALS, success
-from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, formatted, path_of_task, size_of
+from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, path_of_task
 from data_pipeline.table_list import decode_table_list, parse_table_list
 from data_pipeline.task_files import (
     CHUNK_BYTES,
     OverwriteMode,
-    TaskFile,
     check_upload,
     list_files,
     open_file,
     upload,
 )
+from data_pipeline.task_json import formatted_size, size_of, task_file
 from data_pipeline.workspace import make_directories, open_workspace, read_file
 
 router = APIRouter(prefix=PREFIX, tags=["files"], responses=REFUSALS)
@@ -44,10 +44,10 @@ def files(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
         "directory_path": task_id,
         "total_files": len(found),
         "total_size": total,
-        "total_size_formatted": formatted(total),
+        "total_size_formatted": formatted_size(total),
     }
     return success(
-        request, f"{len(found)} files.", {"files": [_described(file) for file in found], "directory_info": directory}
+        request, f"{len(found)} files.", {"files": [task_file(file) for file in found], "directory_info": directory}
     )
 
 
@@ -101,7 +101,7 @@ def put_file(
             "uploaded_file": {
                 "filename": done.name,
                 "size": done.size_bytes,
-                "size_formatted": formatted(done.size_bytes),
+                "size_formatted": formatted_size(done.size_bytes),
                 "uploaded_at": now,
                 "overwrite_mode": overwrite_mode,
                 "written": done.is_written,
@@ -152,18 +152,6 @@ def table_list_info(request: Request, task_id: TaskId, runs: RunsDep) -> Respons
         return success(request, str(error), answer)
     answer |= {"is_readable": True, "table_count": len(names), "table_names": [str(name) for name in names]}
     return success(request, f"{len(names)} tables.", answer)
-
-
-def _described(file: TaskFile) -> dict[str, Any]:
-    return {
-        "file_name": file.name,
-        "file_type": file.type,
-        "file_size": file.size_bytes,
-        "file_size_formatted": formatted(file.size_bytes),
-        "created_at": file.created_at,
-        "modified_at": file.modified_at,
-        "is_readable": file.is_readable,
-    }
 
 
 def _chunks(file: IO[bytes], *, close: bool = False) -> Iterator[bytes]:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import os
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
 from data_pipeline import task_directory
-from data_pipeline.errors import NotFound
-from data_pipeline.log_reading import Level, LogEntry, LogQuery, parse_log, select_entries
+from data_pipeline.log_reading import Level, LogQuery, select_entries
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import LogQueryRequest
 from data_pipeline.service.pages import page_of
-from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, formatted, path_of_task
-from data_pipeline.service.runs import Runs
-from data_pipeline.task_files import open_file
-
-READ_LIMIT_BYTES: Final = 16 * 1024 * 1024
-"""How much of a log is read, from its end: a run writes a few lines a table."""
+from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, path_of_task
+from data_pipeline.task_files import read_log
+from data_pipeline.task_json import formatted_size, log_entry
 
 router = APIRouter(prefix=PREFIX, tags=["logs"], responses=REFUSALS)
 
@@ -34,14 +29,14 @@ def logs(
     level: Level | None = None,
 ) -> Response:
     """Oldest first; entries of another level do not count."""
-    entries = [entry for entry in _entries(runs, task_id) if level is None or entry.level == level]
+    entries = [entry for entry in read_log(path_of_task(runs, task_id)) if level is None or entry.level == level]
     last = entries[-min(limit, 1000) :]
     return success(
         request,
         f"{len(last)} entries.",
         {
             "task_id": task_id,
-            "logs": [_described(entry) for entry in last],
+            "logs": [log_entry(entry) for entry in last],
             "total": len(last),
             "source": "file",
             "log_file": task_directory.LOG,
@@ -53,7 +48,7 @@ def logs(
 def query_logs(request: Request, task_id: TaskId, runs: RunsDep, body: LogQueryRequest) -> Response:
     """By level, time, words, logger and step; sorted, page by page."""
     started = datetime.now().astimezone()
-    entries = _entries(runs, task_id)
+    entries = read_log(path_of_task(runs, task_id))
     wanted = LogQuery(
         level=body.level,
         begin=_local(body.start_time),
@@ -74,7 +69,7 @@ def query_logs(request: Request, task_id: TaskId, runs: RunsDep, body: LogQueryR
         {
             "task_id": task_id,
             "logs": [
-                {**_described(entry), "step": entry.step, "line_number": entry.line_number}
+                {**log_entry(entry), "step": entry.step, "line_number": entry.line_number}
                 for entry in found[begin : begin + body.page_size]
             ],
             "pagination": page_of(body.page, body.page_size, len(found)),
@@ -82,31 +77,12 @@ def query_logs(request: Request, task_id: TaskId, runs: RunsDep, body: LogQueryR
                 "exists": os.path.isfile(path),
                 "file_path": f"{task_id}/{task_directory.LOG}",
                 "file_size": size,
-                "file_size_formatted": formatted(size),
+                "file_size_formatted": formatted_size(size),
                 "total_entries": len(entries),
             },
             "query_time": (datetime.now().astimezone() - started).total_seconds(),
         },
     )
-
-
-def _entries(runs: Runs, task_id: str) -> list[LogEntry]:
-    path = path_of_task(runs, task_id)
-    try:
-        file = open_file(path, task_directory.LOG)
-    except NotFound:
-        return []
-    with file:
-        size = os.fstat(file.fileno()).st_size
-        if size > READ_LIMIT_BYTES:
-            file.seek(size - READ_LIMIT_BYTES)
-            file.readline()  # it may be the rest of one
-        with io.TextIOWrapper(file, encoding="utf-8", errors="replace") as lines:
-            return parse_log(lines)
-
-
-def _described(entry: LogEntry) -> dict[str, Any]:
-    return {"timestamp": entry.timestamp, "level": entry.level, "logger": entry.logger, "message": entry.message}
 
 
 def _local(time: datetime | None) -> datetime | None:

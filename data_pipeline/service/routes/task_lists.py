@@ -10,15 +10,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from data_pipeline import task_directory
-from data_pipeline.errors import InvalidInput, NotFound, PipelineError
-from data_pipeline.foreground import door
+from data_pipeline.errors import PipelineError
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import DeleteRequest, TaskQueryRequest
 from data_pipeline.service.pages import page_of
-from data_pipeline.service.routes.tasks import PREFIX, RunsDep, formatted
+from data_pipeline.service.routes.tasks import PREFIX, RunsDep
 from data_pipeline.service.runs import STEP_NAMES, Runs
 from data_pipeline.store import ListedTask, RunStatus, TaskQuery
-from data_pipeline.workspace import open_workspace
+from data_pipeline.task_json import formatted_size, listed_task
 
 router = APIRouter(prefix=PREFIX, tags=["tasks"], responses=REFUSALS)
 
@@ -80,9 +79,8 @@ def delete_tasks(request: Request, body: DeleteRequest, runs: RunsDep) -> Respon
     failed: list[dict[str, Any]] = []
     for task_id in dict.fromkeys(body.task_ids):
         try:
-            deleted.append(
-                _delete(runs, task_directory.check_task_id(task_id), with_history=body.delete_database_records)
-            )
+            task_directory.check_task_id(task_id)
+            deleted.append(_deleted(runs, task_id, with_history=body.delete_database_records))
         except PipelineError as error:
             failed.append({"task_id": task_id, "error": str(error), "error_type": type(error).__name__})
             if not body.continue_on_error:
@@ -99,47 +97,20 @@ def delete_tasks(request: Request, body: DeleteRequest, runs: RunsDep) -> Respon
     )
 
 
-def _delete(runs: Runs, task_id: str, *, with_history: bool) -> dict[str, Any]:
-    runs.store.task(task_id)
-    runs.check_idle(task_id)
-    path = task_directory.path_of(runs.settings.training_data_path, task_id)
-    if os.path.islink(path):
-        raise InvalidInput("task_id", f"the directory of {task_id} is a link: remove it by hand")
-    files = size_bytes = 0
-    has_directory = os.path.isdir(path)
-    if not has_directory and not with_history:
-        raise NotFound("directory of task", task_id)
-    if has_directory:
-        with open_workspace(path, task_id, label="deletion", timeout_seconds=0, door=door(runs.settings)) as workspace:
-            files, size_bytes = workspace.remove()
-    if with_history:
-        runs.store.delete_task(task_id)
+def _deleted(runs: Runs, task_id: str, *, with_history: bool) -> dict[str, Any]:
+    done = runs.delete_task(task_id, with_history=with_history)
     return {
         "success": True,
         "task_id": task_id,
-        "directory_deleted": has_directory,
+        "directory_deleted": done.had_directory,
         "database_records_deleted": with_history,
-        "deleted_files_count": files,
-        "deleted_size": formatted(size_bytes),
+        "deleted_files_count": done.file_count,
+        "deleted_size": formatted_size(done.size_bytes),
         "deleted_at": datetime.now(UTC),
-        "operation_message": f"{files} files deleted" + (", and the history" if with_history else ""),
+        "operation_message": f"{done.file_count} files deleted" + (", and the history" if with_history else ""),
     }
 
 
 def _listed(runs: Runs, listed: ListedTask) -> dict[str, Any]:
-    task = listed.task
-    path = task_directory.path_of(runs.settings.training_data_path, task.task_id)
-    return {
-        "task_id": task.task_id,
-        "task_name": task.task_name,
-        "status": task.status,
-        "step_status": listed.steps,
-        "created_at": task.created_at,
-        "started_at": task.started_at,
-        "completed_at": task.completed_at,
-        "created_by": task.created_by,
-        "db_name": task.db_name,
-        "business_context": task.parameters.get("business_context", ""),
-        "directory_exists": os.path.isdir(path),
-        "updated_at": task.updated_at,
-    }
+    path = task_directory.path_of(runs.settings.training_data_path, listed.task.task_id)
+    return listed_task(listed, has_directory=os.path.isdir(path))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response, UploadFile
 
 from data_pipeline import task_directory
 from data_pipeline.database.allowed import check_allowed
 from data_pipeline.database.connection import database_name
-from data_pipeline.database_urls import label_of
 from data_pipeline.errors import InvalidInput, NotFound
 from data_pipeline.foreground import put_table_list
 from data_pipeline.service.answers import REFUSALS, success
@@ -19,8 +18,8 @@ from data_pipeline.service.models import NewTaskRequest, TableListRequest
 from data_pipeline.service.runs import STEP_NAMES, Runs
 from data_pipeline.settings import Settings
 from data_pipeline.steps import RunParameters
-from data_pipeline.store import Execution, StepState
 from data_pipeline.table_list import TableName, decode_table_list, format_table_list, parse_table_list, parse_table_name
+from data_pipeline.task_json import run_summary, size_of, task_status
 
 PREFIX = "/api/v0/data_pipeline"
 LIST_LIMIT_BYTES = 2 * 1024 * 1024
@@ -161,33 +160,10 @@ def _put_list(runs: Runs, task_id: str, content: bytes) -> None:
 
 
 @router.get("/tasks/{task_id}", summary="How a task is")
-def task_status(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
+def status(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
     """Its state, its steps, its newest run with the backup's statistics."""
     overview = runs.store.overview(task_id, STEP_NAMES)
-    task, steps, newest = overview.task, overview.steps, overview.execution
-    return success(
-        request,
-        f"The task is {task.status.replace('_', ' ')}.",
-        {
-            "task_id": task.task_id,
-            "task_name": task.task_name,
-            "status": task.status,
-            "step_status": {step.step_name: step.status for step in steps},
-            "created_at": task.created_at,
-            "started_at": task.started_at,
-            "completed_at": task.completed_at,
-            "parameters": {
-                **task.parameters,
-                "db_connection": label_of(task.parameters["db_connection"]),
-            },
-            "result": newest.result if newest else None,
-            "error_message": task.error_message,
-            "current_step": _current(newest),
-            "total_steps": len(steps),
-            "steps": [_step(step) for step in steps],
-            "execution": execution_summary(newest) if newest else None,
-        },
-    )
+    return success(request, f"The task is {overview.task.status.replace('_', ' ')}.", task_status(overview))
 
 
 @router.get("/tasks/{task_id}/executions", summary="Every run of a task, newest first")
@@ -203,63 +179,11 @@ def executions(
     return success(
         request,
         f"{len(found)} runs.",
-        {"task_id": task_id, "executions": [execution_summary(execution) for execution in found]},
+        {"task_id": task_id, "executions": [run_summary(execution) for execution in found]},
     )
-
-
-def execution_summary(execution: Execution) -> dict[str, Any]:
-    """A run in short, with the statistics of its backup."""
-    return {
-        "execution_id": execution.execution_id,
-        "execution_mode": execution.mode,
-        "status": execution.status,
-        "created_at": execution.created_at,
-        "started_at": execution.started_at,
-        "completed_at": execution.completed_at,
-        "error_message": execution.error_message,
-        "backup": execution.backup,
-        "steps": [_step(step) for step in execution.steps],
-    }
-
-
-def _current(execution: Execution | None) -> dict[str, Any] | None:
-    running = next((step for step in execution.steps if step.status == "running"), None) if execution else None
-    if running is None:
-        return None
-    return {
-        "execution_id": running.execution_id,
-        "step": running.step_name,
-        "status": running.status,
-        "started_at": running.started_at,
-    }
-
-
-def _step(step: StepState) -> dict[str, Any]:
-    return {
-        "step_name": step.step_name,
-        "step_status": step.status,
-        "started_at": step.started_at,
-        "completed_at": step.completed_at,
-        "error_message": step.error_message,
-    }
 
 
 def path_of_task(runs: Runs, task_id: str) -> str:
     """The directory of a task that there is. Raises NotFound."""
     runs.store.task(task_id)
     return task_directory.path_of(runs.settings.training_data_path, task_id)
-
-
-def size_of(size_bytes: int) -> dict[str, Any]:
-    """A file's size, for programs and for people."""
-    return {"file_size": size_bytes, "file_size_formatted": formatted(size_bytes)}
-
-
-def formatted(size_bytes: int) -> str:
-    """A size for people."""
-    size, unit = float(size_bytes), "B"
-    for larger in ("KB", "MB", "GB"):
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

@@ -1,0 +1,70 @@
+"""How commands print: JSON for programs, colours and tables in a terminal, plain lines with tabs in a pipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+COLOURS: Final = {
+    "completed": "green", "ok": "green", "good": "green", "all_completed": "green",
+    "in_progress": "cyan", "running": "cyan", "queued": "cyan",
+    "failed": "red", "problem": "red", "broken": "red", "cancelled": "red", "ERROR": "red", "CRITICAL": "red",
+    "partial_completed": "yellow", "warning": "yellow", "missing": "yellow", "WARNING": "yellow",
+}  # fmt: skip
+
+
+def print_json(answer: Any) -> None:
+    """For programs; times as texts with their zone."""
+    print(json.dumps(answer, indent=2, ensure_ascii=False, default=_as_text))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Lines as they are: what looks like markup is text."""
+    console = Console()
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table in a terminal, in a pipe a line a row with tabs between and no headings. The first column stays whole."""
+    console = Console()
+    if not console.is_terminal:
+        for row in rows:
+            print("\t".join(row))
+        return
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for number, heading in enumerate(headings):
+        table.add_column(heading, no_wrap=number == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(coloured(cell) for cell in row))
+    console.print(table)
+
+
+def print_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """A name and a value a line, aligned; lines that have no name go on with the one before."""
+    listed = list(fields)
+    width = max(len(name) for name, _ in listed) + 2
+    console = Console()
+    for name, value in listed:
+        console.print(Text(name.ljust(width), style="dim") + coloured(value), highlight=False, soft_wrap=True)
+
+
+def coloured(word: str) -> Text:
+    """A state in its colour; any other text as it is."""
+    return Text(word, style=COLOURS.get(word, ""))
+
+
+def local_time(time: datetime | None) -> str:
+    """A time for people: local, to the second; `-` for none."""
+    return "-" if time is None else time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _as_text(value: object) -> str:
+    assert isinstance(value, datetime), type(value)
+    return value.isoformat()

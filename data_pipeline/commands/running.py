@@ -1,0 +1,96 @@
+"""`data-pipeline run`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from data_pipeline import task_directory
+from data_pipeline.commands.arguments import FAILED, AsJson, complete_task, content_of
+from data_pipeline.commands.output import print_json, print_lines
+from data_pipeline.errors import InvalidInput
+from data_pipeline.foreground import NewTask, create_task, put_table_list, run_task
+from data_pipeline.settings import load_settings
+from data_pipeline.steps import STEPS, Json
+from data_pipeline.store import Store
+from data_pipeline.terminal import watching
+from data_pipeline.workspace import printable
+
+RUN_EXAMPLES = """\b
+Examples:
+  data-pipeline run --db-connection sqlite:///shop.sqlite --table-list tables.txt
+  data-pipeline run task_20250121_094400
+  data-pipeline run task_20250121_094400 --step ddl_generation
+"""
+
+DbConnection = Annotated[
+    str | None, typer.Option(help="For a new task: the database's URL, or the name of a configured one.")
+]
+BusinessContext = Annotated[str, typer.Option(help="For a new task: what the database is about.")]
+TaskLanguage = Annotated[Literal["en", "zh"], typer.Option(help="For a new task: of comments and questions.")]
+TaskName = Annotated[str | None, typer.Option(help="For a new task: a name for people.")]
+
+
+def _complete_step(incomplete: str) -> list[str]:
+    return [step.name for step in STEPS if step.name.startswith(incomplete)]
+
+
+def run(
+    task: Annotated[
+        str | None,
+        typer.Argument(metavar="TASK", help="A task to run again; none: make one.", autocompletion=complete_task),
+    ] = None,
+    db_connection: DbConnection = None,
+    table_list: Annotated[Path | None, typer.Option(help="A file with table names; of a new or a known task.")] = None,
+    business_context: BusinessContext = "",
+    language: TaskLanguage = "en",
+    task_name: TaskName = None,
+    step: Annotated[
+        str | None, typer.Option(help="Run this step alone, without a backup.", autocompletion=_complete_step)
+    ] = None,
+    lock_timeout: Annotated[float | None, typer.Option(help="Seconds to wait for a busy task.", min=0)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a task here and now: back up what earlier runs made, then run every step."""
+    settings = load_settings()
+    content = None if table_list is None else content_of(table_list, "--table-list")
+    with Store.open(settings.store_url) as store, watching(Console(stderr=True), is_quiet=as_json) as emit:
+        if task is None:
+            if db_connection is None or content is None:
+                raise InvalidInput("run", "name a task, or give --db-connection and --table-list for a new one")
+            new = NewTask(db_connection, content, business_context, language, task_name)
+            found = asyncio.run(create_task(settings, store, new))
+        else:
+            found = store.task(task_directory.check_task_id(task))
+            if content is not None:
+                put_table_list(settings, task, content)
+        result = asyncio.run(run_task(settings, store, found, step=step, emit=emit, lock_timeout_seconds=lock_timeout))
+    path = task_directory.path_of(settings.training_data_path, found.task_id)
+    if as_json:
+        print_json(result)
+    else:
+        print_lines(_lines(result, path))
+    if not result["success"]:
+        raise typer.Exit(FAILED)
+
+
+def _lines(result: Json, path: str) -> list[str]:
+    outcome = "completed" if result["success"] else f"failed: {result['error']}"
+    lines = [f"Task {result['task_id']}, run {result['run_id']}: {outcome}"]
+    backup = result["backup"]
+    if backup is not None and backup["directory"] is not None:
+        lines.append(f"Backup: {backup['moved_count']} files in {backup['directory']}")
+        for failed in backup["failed_files"]:
+            copied = "a copy is in the backup" if failed["copied"] else "it is in its place"
+            lines.append(f"  could not be moved: {failed['file']} ({failed['error']}; {copied})")
+    elif backup is not None and backup["error"] is not None:
+        lines.append(f"Backup failed, every file stayed in its place: {backup['error']}")
+    lines += [f"Kept, as it was not ours to replace: {kept}" for kept in result["kept_files"]]
+    lines += [f"Warning: {warning}" for warning in result["warnings"]]
+    published = result["workflow_state"]["statistics"]["files_published"]
+    lines.append(f"{published} files published in {printable(path)}")
+    return lines

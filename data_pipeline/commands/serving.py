@@ -1,0 +1,55 @@
+"""`data-pipeline serve` and `demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from data_pipeline.commands.arguments import AsJson
+from data_pipeline.commands.output import print_json
+from data_pipeline.settings import load_settings
+
+SERVE_EXAMPLES = """\b
+Examples:
+  data-pipeline serve
+  DATA_PIPELINE_DATABASES__SHOP=sqlite:///shop.sqlite data-pipeline serve --port 8084
+  DATA_PIPELINE_API_KEY=... data-pipeline serve --host 0.0.0.0 --role api
+"""
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Where to listen; beyond this machine only with an API key.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: a free one, which the log names.", min=0, max=65535)] = 8084,
+    role: Annotated[
+        Literal["all", "api", "worker"], typer.Option(help="Answer requests, work on runs, or both.")
+    ] = "all",
+) -> None:
+    """Serve the Data Pipeline API; SIGTERM lets work under way end, and the rest goes on at the next start."""
+    from data_pipeline.service.server import serve as serve_api  # noqa: PLC0415 - half a second no other command needs
+
+    serve_api(load_settings(), host=host, port=port, role=role)
+
+
+DEMO_EXAMPLES = """\b
+Examples:
+  data-pipeline demo
+  data-pipeline demo --folder try_it
+"""
+
+
+def demo(
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="A new folder for all of it; default: data_pipeline_demo, or the next free name."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """See it work in a minute: a database of its own, a real server, two runs, a backup, a kill -9, a restore."""
+    from data_pipeline.demo.tour import take_tour  # noqa: PLC0415 - no other command needs an HTTP client
+
+    summary = take_tour(Console(quiet=as_json), None if folder is None else str(folder))
+    if as_json:
+        print_json(summary)

@@ -1,0 +1,317 @@
+"""`data-pipeline tasks list|show|create|delete|files|logs`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from data_pipeline import task_directory
+from data_pipeline.backup.catalogue import list_backups
+from data_pipeline.commands.arguments import (
+    BAD_INPUT,
+    BUSY,
+    AsJson,
+    TaskId,
+    complete_task,
+    content_of,
+    directory_of,
+    known_store,
+)
+from data_pipeline.commands.output import (
+    coloured,
+    local_time,
+    print_fields,
+    print_json,
+    print_lines,
+    print_table,
+)
+from data_pipeline.commands.running import BusinessContext, TaskLanguage, TaskName
+from data_pipeline.errors import InvalidInput, NotFound, PipelineError, RunActive, TaskBusy
+from data_pipeline.foreground import NewTask, create_task
+from data_pipeline.log_reading import Level, LogEntry
+from data_pipeline.settings import Settings, load_settings
+from data_pipeline.steps import STEPS
+from data_pipeline.store import RunStatus, Store, TaskQuery
+from data_pipeline.task_files import list_files, read_log
+from data_pipeline.task_json import formatted_size, listed_task, log_entry, run_summary, task_file, task_status
+from data_pipeline.workspace import printable
+
+FOLLOW_SECONDS: Final = 0.5
+STEP_NAMES: Final = tuple(step.name for step in STEPS)
+
+app = typer.Typer(no_args_is_help=True, help="Tasks: make one, list them, look at one, its files and its log, delete.")
+
+LIST_EXAMPLES = """\b
+Examples:
+  data-pipeline tasks list
+  data-pipeline tasks list --status failed --limit 10
+  data-pipeline tasks list --json
+"""
+
+
+@app.command("list", epilog=LIST_EXAMPLES)
+def list_(
+    status: Annotated[RunStatus | None, typer.Option(help="Only tasks in this state.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Tasks, newest first."""
+    settings = load_settings()
+    rows: list[dict[str, Any]] = []
+    total = 0
+    try:
+        with known_store(settings) as store:
+            page, total = store.tasks(TaskQuery(status=status), all_steps=STEP_NAMES, limit=limit)
+    except NotFound:
+        page = []
+    for listed in page:
+        path = task_directory.path_of(settings.training_data_path, listed.task.task_id)
+        rows.append(listed_task(listed, has_directory=os.path.isdir(path)))
+    if as_json:
+        print_json(rows)
+    elif rows:
+        headings = ("task", "state", "database", "made", "name")
+        print_table(
+            headings,
+            (
+                (
+                    row["task_id"],
+                    row["status"],
+                    row["db_name"] or "-",
+                    local_time(row["created_at"]),
+                    row["task_name"] or "",
+                )
+                for row in rows
+            ),
+        )
+        if total > len(rows):
+            Console(stderr=True).print(f"{len(rows)} of {total} tasks; --limit shows more.", highlight=False)
+    else:
+        which = f" that are {status}" if status else ""
+        print_lines([f"There are no tasks{which} in {printable(settings.home_path)}."])
+
+
+SHOW_EXAMPLES = """\b
+Examples:
+  data-pipeline tasks show task_20250121_094400
+  data-pipeline tasks show task_20250121_094400 --json
+"""
+
+
+@app.command(epilog=SHOW_EXAMPLES)
+def show(task: TaskId, as_json: AsJson = False) -> None:
+    """How a task is: its state, its steps, its runs."""
+    settings = load_settings()
+    with known_store(settings) as store:
+        overview = store.overview(task_directory.check_task_id(task), STEP_NAMES)
+        runs = [run_summary(execution) for execution in store.executions(task, limit=10)]
+    status = task_status(overview)
+    if as_json:
+        print_json({**status, "executions": runs})
+        return
+    path = task_directory.path_of(settings.training_data_path, task)
+    has_directory = os.path.isdir(path)
+    backups = len(list_backups(path)) if has_directory else 0
+    parameters = status["parameters"]
+    fields = [
+        ("task", task + (f" ({status['task_name']})" if status["task_name"] else "")),
+        ("state", status["status"]),
+        ("database", f"{parameters['db_connection']}, language {parameters['language']}"),
+        ("made", local_time(status["created_at"])),
+        ("directory", printable(path) if has_directory else "not there"),
+        ("holds", f"{len(list_files(path))} files, {backups} backups"),
+    ]
+    fields += [("step", f"{step['step_name']}: {step['step_status']}") for step in status["steps"]]
+    if status["error_message"]:
+        fields.append(("error", status["error_message"]))
+    print_fields(fields)
+    if runs:
+        print_lines(["", "Newest runs:"])
+        print_table(("run", "state", "mode", "began", "seconds", "backup"), (_run_row(run) for run in runs))
+
+
+def _run_row(run: dict[str, Any]) -> Sequence[str]:
+    began, ended = run["started_at"], run["completed_at"]
+    seconds = f"{(ended - began).total_seconds():.1f}" if began and ended else "-"
+    backup = (run["backup"] or {}).get("directory") or "-"
+    return run["execution_id"], run["status"], run["execution_mode"], local_time(began), seconds, backup
+
+
+CREATE_EXAMPLES = """\b
+Examples:
+  data-pipeline tasks create --db-connection shop --table-list tables.txt --task-name nightly
+  data-pipeline run "$(data-pipeline tasks create --db-connection shop --table-list tables.txt)"
+"""
+
+
+@app.command(epilog=CREATE_EXAMPLES)
+def create(
+    db_connection: Annotated[str, typer.Option(help="The database's URL, or the name of a configured one.")],
+    table_list: Annotated[Path, typer.Option(help="A file with table names.")],
+    business_context: BusinessContext = "",
+    language: TaskLanguage = "en",
+    task_name: TaskName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a task without running it, and print its id; every table is looked up first."""
+    settings = load_settings()
+    new = NewTask(db_connection, content_of(table_list, "--table-list"), business_context, language, task_name)
+    with Store.open(settings.store_url) as store:
+        task = asyncio.run(create_task(settings, store, new))
+    if as_json:
+        path = printable(task_directory.path_of(settings.training_data_path, task.task_id))
+        print_json({"task_id": task.task_id, "status": task.status, "created_at": task.created_at, "directory": path})
+    else:
+        print_lines([task.task_id])
+
+
+DELETE_EXAMPLES = """\b
+Examples:
+  data-pipeline tasks delete task_20250121_094400 --dry-run
+  data-pipeline tasks delete task_20250121_094400
+  data-pipeline tasks delete task_20250121_094400 task_20250122_101500 --yes
+"""
+
+
+@app.command(epilog=DELETE_EXAMPLES)
+def delete(
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Their ids.", autocompletion=complete_task)],
+    keep_history: Annotated[
+        bool, typer.Option("--keep-history", help="The files only; `tasks list` keeps it.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete tasks with their directories and all their backups. This cannot be undone. A task that runs stays."""
+    settings = load_settings()
+    chosen = [task_directory.check_task_id(task) for task in dict.fromkeys(tasks)]
+    with known_store(settings) as store:
+        sizes = [_size(settings, store, task) for task in chosen]
+    if dry_run:
+        _print_deletion([{**size, "state": "would be deleted"} for size in sizes], as_json)
+        return
+    if not yes:
+        if as_json or not sys.stdin.isatty():
+            raise InvalidInput("tasks delete", "say --yes where nobody can be asked; --dry-run shows what would go")
+        _print_deletion([{**size, "state": "to be deleted"} for size in sizes], as_json)
+        typer.confirm("Delete all this?", abort=True)
+    results, worst = _delete(settings, chosen, with_history=not keep_history)
+    _print_deletion([{**size, **result} for size, result in zip(sizes, results, strict=True)], as_json)
+    if worst:
+        raise typer.Exit(worst)
+
+
+def _size(settings: Settings, store: Store, task: str) -> dict[str, Any]:
+    """What a task's directory holds. Raises NotFound."""
+    store.task(task)
+    path = task_directory.path_of(settings.training_data_path, task)
+    files = list_files(path)
+    backups = list_backups(path) if os.path.isdir(path) else []
+    size_bytes = sum(file.size_bytes for file in files) + sum(backup.size_bytes for backup in backups)
+    return {"task_id": task, "file_count": len(files), "backup_count": len(backups), "size_bytes": size_bytes}
+
+
+def _delete(settings: Settings, tasks: Sequence[str], *, with_history: bool) -> tuple[list[dict[str, Any]], int]:
+    """What became of each task, and the exit code. The queue is asked, too: a queued run keeps its task."""
+    from data_pipeline.service.app import open_service  # noqa: PLC0415 - half a second no other command needs
+
+    results = []
+    worst = 0
+    with open_service(settings, "api") as service:
+        for task in tasks:
+            try:
+                service.runs.delete_task(task, with_history=with_history)
+                results.append({"state": "deleted", "error": None})
+            except PipelineError as error:
+                results.append({"state": "failed", "error": str(error)})
+                worst = max(worst, BUSY if isinstance(error, RunActive | TaskBusy) else BAD_INPUT)
+    return results, worst
+
+
+def _print_deletion(results: Sequence[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json(results)
+        return
+    for result in results:
+        held = f"{result['file_count']} files and {result['backup_count']} backups"
+        line = f"{result['task_id']}: {result['state']}, {held} with {formatted_size(result['size_bytes'])}"
+        print_lines([f"{result['task_id']}: {result['error']}" if result.get("error") else line])
+
+
+FILES_EXAMPLES = """\b
+Examples:
+  data-pipeline tasks files task_20250121_094400
+  data-pipeline tasks files task_20250121_094400 --json
+"""
+
+
+@app.command(epilog=FILES_EXAMPLES)
+def files(task: TaskId, as_json: AsJson = False) -> None:
+    """The files of a task, newest first; those of its backups stand in `backups show`."""
+    path = directory_of(load_settings(), task)
+    found = list_files(path)
+    if as_json:
+        print_json([task_file(file) for file in found])
+        return
+    rows = [(file.name, file.type, f"{file.size_bytes:,}", local_time(file.modified_at)) for file in found]
+    print_table(("file", "type", "bytes", "changed"), rows)
+    Console(stderr=True).print(f"in {printable(path)}", markup=False, highlight=False, soft_wrap=True)
+
+
+LOGS_EXAMPLES = """\b
+Examples:
+  data-pipeline tasks logs task_20250121_094400
+  data-pipeline tasks logs task_20250121_094400 --level ERROR
+  data-pipeline tasks logs task_20250121_094400 --follow
+"""
+
+
+@app.command(epilog=LOGS_EXAMPLES)
+def logs(
+    task: TaskId,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="The last so many entries.", min=1)] = 100,
+    level: Annotated[Level | None, typer.Option(help="Only entries of this level.", case_sensitive=False)] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written, until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The log of a task's newest run; those of earlier runs are in their backups."""
+    path = directory_of(load_settings(), task)
+    if follow and as_json:
+        raise InvalidInput("tasks logs", "--follow and --json do not go together")
+    entries = read_log(path)
+    chosen = [entry for entry in entries if level in (None, entry.level)][-limit:]
+    if as_json:
+        print_json([log_entry(entry) for entry in chosen])
+        return
+    _print_entries(chosen)
+    if follow:
+        for entry in _new_entries(path, entries):
+            if level in (None, entry.level):
+                _print_entries([entry])
+
+
+def _new_entries(path: str, seen: Sequence[LogEntry]) -> Iterator[LogEntry]:
+    """Entries as they are written, for ever. A new run begins a new log: that is read from its beginning."""
+    while True:
+        time.sleep(FOLLOW_SECONDS)
+        entries = read_log(path)
+        is_same_log = entries[:1] == seen[:1]
+        yield from entries[len(seen) :] if is_same_log else entries
+        seen = entries
+
+
+def _print_entries(entries: Sequence[LogEntry]) -> None:
+    console = Console()
+    for entry in entries:
+        line = Text(f"{entry.timestamp:%Y-%m-%d %H:%M:%S} ") + coloured(entry.level) + Text(f" {entry.message}")
+        console.print(line, highlight=False, soft_wrap=True)

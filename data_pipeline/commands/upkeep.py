@@ -1,0 +1,91 @@
+"""`data-pipeline recover`, `doctor` and `config show`: is all well, and if not, what to do."""
+
+from __future__ import annotations
+
+import typer
+
+from data_pipeline.commands.arguments import BAD_INPUT, FAILED, AsJson
+from data_pipeline.commands.output import print_json, print_lines, print_table
+from data_pipeline.doctor import Finding, examine
+from data_pipeline.errors import InvalidInput, TaskBusy
+from data_pipeline.settings import load_settings
+from data_pipeline.settings_report import settings_in_use
+from data_pipeline.steps import Json
+from data_pipeline.workspace import RecoveryReport, printable, recover_tasks, recovery_notes
+
+RECOVER_EXAMPLES = """\b
+Examples:
+  data-pipeline recover
+  data-pipeline recover --json
+"""
+
+
+def recover(as_json: AsJson = False) -> None:
+    """Finish or undo what killed runs left, in every task that nobody holds. A run does the same for its own task."""
+    settings = load_settings()
+    results = recover_tasks(settings.training_data_path)
+    answer: dict[str, Json] = {}
+    lines: list[str] = []
+    worst = 0
+    for task, result in sorted(results.items()):
+        if isinstance(result, RecoveryReport):
+            answer[task] = {"state": "clean" if result.is_clean else "recovered", **result.model_dump()}
+            lines += [f"{task}: {note}" for note in recovery_notes(result)]
+        else:
+            answer[task] = {"state": "busy" if isinstance(result, TaskBusy) else "failed", "error": str(result)}
+            lines.append(f"{task}: {result}")
+            worst = max(worst, 0 if isinstance(result, TaskBusy) else FAILED)
+    lines.append(f"{len(results)} task directories looked at in {printable(settings.training_data_path)}.")
+    if as_json:
+        print_json(answer)
+    else:
+        print_lines(lines)
+    if worst:
+        raise typer.Exit(worst)
+
+
+DOCTOR_EXAMPLES = """\b
+Examples:
+  data-pipeline doctor
+  data-pipeline doctor --json
+"""
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Look at settings, folders, disk, journals, store and databases, and say what to do. Changes nothing."""
+    try:
+        findings = list(examine(load_settings()))
+    except InvalidInput as error:
+        remedy = "Mend it where it is set: environment, .env or data_pipeline.toml; docs/settings.md lists them all"
+        findings = [Finding("settings", "problem", problem, remedy) for problem in error.problems]
+    if as_json:
+        print_json([finding.summary() for finding in findings])
+    else:
+        rows = [(one.name, one.state, one.message + (f"\n-> {one.remedy}" if one.remedy else "")) for one in findings]
+        print_table(("what", "state", "found"), [tuple(cell.replace("\n", "  ") for cell in row) for row in rows])
+        counts = {state: sum(one.state == state for one in findings) for state in ("problem", "warning")}
+        if not any(counts.values()):
+            print_lines(["All is well."])
+        else:
+            print_lines([f"{counts['problem']} problems, {counts['warning']} warnings."])
+    if any(finding.state == "problem" for finding in findings):
+        raise typer.Exit(BAD_INPUT)
+
+
+config = typer.Typer(no_args_is_help=True, help="The settings as this folder has them.")
+
+CONFIG_EXAMPLES = """\b
+Examples:
+  data-pipeline config show
+  DATA_PIPELINE_RUNS_AT_ONCE=8 data-pipeline config show --json
+"""
+
+
+@config.command(epilog=CONFIG_EXAMPLES)
+def show(as_json: AsJson = False) -> None:
+    """Every setting, its value and where that comes from: environment, .env, data_pipeline.toml or default."""
+    found = settings_in_use(load_settings())
+    if as_json:
+        print_json([one.summary() for one in found])
+    else:
+        print_table(("setting", "value", "from"), [(one.name, one.value, one.origin) for one in found])

@@ -1,0 +1,115 @@
+"""The real server as a process of its own, on a free port, and the requests that are sent to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx2 as httpx
+
+from data_pipeline.errors import PipelineError
+from data_pipeline.progress import Event
+from data_pipeline.workspace import create_private_file, read_file
+
+API: Final = "/api/v0/data_pipeline"
+START_SECONDS: Final = 60.0
+
+
+class DemoFailed(PipelineError):
+    """The demo's server did not start, a request was refused, or something is not as the demo says."""
+
+
+class DemoServer:
+    """`data-pipeline serve` in a folder, made by `start`; leaving `with` ends it. Its log is `server.log` there."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self.log_path = os.path.join(folder, "server.log")
+        self._client = httpx.Client(timeout=60)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._client.close()
+        if self._process is not None and self._process.poll() is None:
+            self.stop()
+
+    @property
+    def process_id(self) -> int:
+        """The server's."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it, and wait until it answers. Raises DemoFailed."""
+        create_private_file(self.log_path)
+        known = len(self._log())
+        # Only what the folder's data_pipeline.toml says counts.
+        surroundings = {name: value for name, value in os.environ.items() if not name.startswith("DATA_PIPELINE_")}
+        with open(self.log_path, "ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "data_pipeline", "serve", "--port", "0"],
+                cwd=self._folder,
+                env=surroundings,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            found = re.search(r"http://127\.0\.0\.1:\d+", self._log()[known:])
+            if found and self._answers(found[0]):
+                self.url = found[0]
+                return
+            time.sleep(0.05)
+        raise DemoFailed(f"The server did not start; {self.log_path} says why.")
+
+    def kill(self) -> None:
+        """Kill -9: it has no chance to do anything."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, and wait."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(timeout=60)
+
+    def request(self, method: str, path: str, **options: Any) -> tuple[int, dict[str, Any]]:
+        """Send a request below the API; its status and what the answer holds. Raises DemoFailed where it failed."""
+        response = self._client.request(method, f"{self.url}{API}{path}", **options)
+        body = response.json()
+        if not body["success"]:
+            raise DemoFailed(f"{method} {path}: {response.status_code} {body['data']['response']}")
+        return response.status_code, body["data"]
+
+    def events(self, task_id: str) -> Iterator[Event]:
+        """The events of a task's newest run as they happen, until it ends."""
+        with self._client.stream("GET", f"{self.url}{API}/tasks/{task_id}/events") as response:
+            for line in response.iter_lines():
+                if line.startswith("data: "):
+                    told = json.loads(line.removeprefix("data: "))
+                    yield Event(**{name: told[name] for name in Event.__slots__})
+
+    def _answers(self, url: str) -> bool:
+        try:
+            return self._client.get(f"{url}/health").is_success
+        except httpx.TransportError:
+            return False
+
+    def _log(self) -> str:
+        return read_file(self.log_path).decode(errors="replace")

@@ -1,0 +1,217 @@
+"""Looks at everything a server or a run depends on, and says what to do. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+from data_pipeline.database.connection import open_database
+from data_pipeline.errors import DatabaseUnavailable, InvalidInput, StoreUnavailable
+from data_pipeline.settings import Settings
+from data_pipeline.settings_report import DEFAULT, settings_in_use
+from data_pipeline.store import look_at_store
+from data_pipeline.task_json import formatted_size
+from data_pipeline.worker_slots import FOLDER as WORKERS
+from data_pipeline.workspace import KEPT_PREFIX, Inspection, inspect_tasks, printable, read_file
+
+LOW_SPACE_BYTES: Final = 1024**3
+LOW_INODES: Final = 10_000
+"""A run of 500 tables makes a few thousand files."""
+
+NETWORK_FILE_SYSTEMS: Final = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "ceph", "glusterfs", "lustre", "afs")
+State = Literal["ok", "warning", "problem"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `remedy` is what to do about it, empty where all is well."""
+
+    name: str
+    state: State
+    message: str
+    remedy: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        """For programs."""
+        return asdict(self)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Every finding, as it is made: opening databases may take seconds."""
+    yield _versions()
+    yield _settings(settings)
+    yield _folder("home", settings.home_path)
+    yield _folder("task directories", settings.training_data_path)
+    yield from _disk(settings.training_data_path)
+    yield from _private_files(settings)
+    yield from _tasks(settings.training_data_path)
+    workers: dict[str, Inspection] = {}
+    try:
+        found = inspect_tasks(settings.training_data_path)
+        slots = inspect_tasks(os.path.join(settings.training_data_path, WORKERS))
+        workers = {name: one for name, one in slots.items() if one.condition == "busy"}
+        yield from _journals(found)
+        yield from _kept(found.values())
+    except OSError as error:
+        yield Finding("journals", "problem", str(error), "Mend the permissions there")
+    yield from _store(settings, has_worker=bool(workers))
+    yield _workers(workers)
+    yield from _databases(settings)
+
+
+def _versions() -> Finding:
+    return Finding("versions", "ok", f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}")
+
+
+def _settings(settings: Settings) -> Finding:
+    chosen = [one.name for one in settings_in_use(settings) if one.origin != DEFAULT]
+    key = "an API key is set" if settings.api_key else "no API key: the server binds to this machine only"
+    return Finding("settings", "ok", f"{len(chosen)} differ from their defaults (`data-pipeline config show`); {key}")
+
+
+def _folder(name: str, path: str) -> Finding:
+    shown = printable(path)
+    if os.path.isdir(path):
+        if os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            return Finding(name, "ok", shown)
+        return Finding(name, "problem", f"{shown} cannot be read and written", f"chown or chmod {shown}")
+    if os.path.lexists(path):
+        return Finding(name, "problem", f"{shown} is not a directory", "Remove it, or set another DATA_PIPELINE_HOME")
+    above = _existing(path)
+    if os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK):
+        return Finding(name, "ok", f"{shown} is not there yet: the first run makes it")
+    return Finding(name, "problem", f"{shown} cannot be made in {printable(above)}", "Mend the permissions there")
+
+
+def _existing(path: str) -> str:
+    """The path, or the nearest one above it that exists."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _disk(path: str) -> Iterator[Finding]:
+    there = _existing(path)
+    free = shutil.disk_usage(there).free
+    inodes = os.statvfs(there) if hasattr(os, "statvfs") else None
+    text = f"{formatted_size(free)} free"
+    if free < LOW_SPACE_BYTES:
+        yield Finding(
+            "disk space", "warning", text, "Make room: a run that finds the disk full fails, and loses nothing"
+        )
+    elif inodes is not None and inodes.f_files and inodes.f_favail < LOW_INODES:
+        yield Finding("disk space", "warning", f"{text}, but room for {inodes.f_favail} files only", "Remove files")
+    else:
+        yield Finding("disk space", "ok", text)
+    kind = _file_system(there)
+    if kind is None:
+        return
+    if kind.startswith(NETWORK_FILE_SYSTEMS):
+        remedy = "Put DATA_PIPELINE_TRAINING_DATA on a local disk: locks and syncs of network disks have not been tried"
+        yield Finding("file system", "warning", kind, remedy)
+    else:
+        yield Finding("file system", "ok", kind)
+
+
+def _file_system(path: str) -> str | None:
+    """The type of the file system that holds a path, None where the system does not tell."""
+    try:
+        mounts = [line.split() for line in read_file("/proc/self/mountinfo").decode(errors="replace").splitlines()]
+    except OSError:
+        return None
+    real = os.path.realpath(path)
+    holding = [
+        (len(fields[4]), fields[fields.index("-") + 1])
+        for fields in mounts
+        if real == fields[4] or real.startswith(fields[4].rstrip("/") + "/")
+    ]
+    return max(holding)[1] if holding else None
+
+
+def _private_files(settings: Settings) -> Iterator[Finding]:
+    for name in ("data_pipeline.sqlite", "engine.sqlite"):
+        path = os.path.join(settings.home_path, name)
+        if os.path.exists(path) and os.name != "nt" and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+            shown = printable(path)
+            yield Finding("permissions", "problem", f"{shown} may hold passwords, and others can read it",
+                          f"chmod 600 {shown}")  # fmt: skip
+
+
+def _tasks(training_data: str) -> Iterator[Finding]:
+    if not os.path.isdir(training_data):
+        return
+    entries = [entry for entry in os.scandir(training_data) if entry.is_dir() and not entry.name.startswith(".")]
+    shut = [entry.name for entry in entries if not os.access(entry.path, os.R_OK | os.W_OK | os.X_OK)]
+    if shut:
+        shown = ", ".join(printable(name) for name in sorted(shut)[:5])
+        yield Finding("permissions", "problem", f"{len(shut)} of {len(entries)} task directories cannot be read and "
+                      f"written: {shown}", "chown or chmod them; runs of these tasks fail until then")  # fmt: skip
+    else:
+        yield Finding("tasks", "ok", f"{len(entries)} task directories, all of them readable and writable")
+
+
+def _journals(found: dict[str, Inspection]) -> Iterator[Finding]:
+    if not {one.condition for one in found.values()} & {"work", "damaged"}:
+        held = [name for name, one in found.items() if one.condition == "busy"]
+        yield Finding("journals", "ok", "nothing to recover" + (f"; at work: {', '.join(held[:5])}" if held else ""))
+    for name, one in found.items():
+        if one.condition == "work":
+            yield Finding("journals", "warning", f"{printable(name)}: a killed run left something half done",
+                          "data-pipeline recover; the task's next run does it, too")  # fmt: skip
+        elif one.condition == "damaged":
+            which = one.error or ", ".join(journal for journal in one.journals if not journal.endswith(".journal"))
+            yield Finding("journals", "problem", f"{printable(name)}: {which}",
+                          f"Look at {one.state_directory}; docs/operating.md tells how")  # fmt: skip
+
+
+def _kept(found: Iterable[Inspection]) -> Iterator[Finding]:
+    kept = [
+        os.path.join(one.state_directory, name)
+        for one in found
+        if os.path.isdir(one.state_directory)
+        for name in os.listdir(one.state_directory)
+        if name.startswith(KEPT_PREFIX)
+    ]
+    if kept:
+        yield Finding("kept folders", "warning", f"{len(kept)} hold files that stood in the way of a run, the first "
+                      f"is {printable(min(kept))}", "Look at them, take what you need, remove the rest")  # fmt: skip
+
+
+def _store(settings: Settings, *, has_worker: bool) -> Iterator[Finding]:
+    try:
+        state = look_at_store(settings.store_url)
+    except StoreUnavailable as error:
+        yield Finding("task store", "problem", str(error), "Mend DATA_PIPELINE_DATABASE_URL or the database")
+        return
+    if state is None:
+        yield Finding("task store", "ok", "not there yet: the first run makes it")
+    elif state.revision != state.newest:
+        yield Finding("task store", "warning", f"its tables are of version {state.revision}, this program has "
+                      f"{state.newest}", "The next run or server migrates it; back it up first")  # fmt: skip
+    else:
+        yield Finding("task store", "ok", f"{state.task_count} tasks, version {state.revision}")
+    if state is not None and state.unfinished_count and not has_worker:
+        yield Finding("runs", "warning", f"{state.unfinished_count} have not ended, and no server is at work",
+                      "data-pipeline serve goes on with them")  # fmt: skip
+
+
+def _workers(workers: dict[str, Inspection]) -> Finding:
+    if not workers:
+        return Finding("server", "ok", "none is at work on these task directories")
+    return Finding("server", "ok", "; ".join(f"{name}: {one.held_by}" for name, one in sorted(workers.items())))
+
+
+def _databases(settings: Settings) -> Iterator[Finding]:
+    for name, url in settings.databases.items():
+        try:
+            with open_database(url.get_secret_value()) as database:
+                yield Finding(f"database {name}", "ok", f"{database.label} can be read")
+        except (DatabaseUnavailable, InvalidInput) as error:
+            setting = f"DATA_PIPELINE_DATABASES__{name.upper()}"
+            yield Finding(f"database {name}", "problem", str(error), f"Mend {setting} or the database")

@@ -1,0 +1,127 @@
+"""The demo: its database is what it says, and its walk is true."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.demo.database import TABLES, build_database
+from data_pipeline.demo.server import DemoFailed, DemoServer
+from tests.support.shop import ROOT
+from tests.support.tasks import backups_of
+
+PATIENCE_SECONDS = 120
+
+
+def demo(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`data-pipeline demo` in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "data_pipeline", "demo", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=PATIENCE_SECONDS,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+    )
+
+
+def test_demo_shows_everything_and_leaves_one_folder(tmp_path: Path) -> None:
+    """Two runs, the record, a kill -9, a restore, what to try next; other settings do not reach it."""
+    done = demo(
+        tmp_path, DATA_PIPELINE_HOME=str(tmp_path / "elsewhere"), DATA_PIPELINE_DATABASE_URL="postgresql://nowhere/x"
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["data_pipeline_demo"]
+    for said in (
+        "-> 202 run_", "table main.sale completed", "└── file_bak_", "backup_info.json:", "kill -9",
+        "30 of 30 files are as the first run left them", "30 of 30 files are again those of the first run",
+        "What to try next",
+    ):  # fmt: skip
+        assert said in done.stdout
+    found = re.search(r"(\d+) of (\d+) contents that were there before", done.stdout)
+    assert found is not None
+    assert found[1] == found[2]
+    folder = tmp_path / "data_pipeline_demo"
+    (task,) = (path for path in (folder / "training_data").iterdir() if path.name.startswith("task_"))
+    assert len(backups_of(task)) == 3
+    assert "\x1b" not in done.stdout
+    assert "Stopped" in (folder / "server.log").read_text()
+
+
+def test_commands_of_the_demo_work_in_its_folder(tmp_path: Path) -> None:
+    """What it says to try next, line by line; `serve` is what it has just used."""
+    done = demo(tmp_path, "--folder", "try_it")
+    lines = done.stdout.partition("What to try next\n")[2].splitlines()
+    commands = [line.strip().partition("   #")[0] for line in lines if line.startswith("  ")]
+    assert commands[0] == f"cd {tmp_path / 'try_it'}"
+    for command in commands[1:-1]:
+        words = (
+            command.partition(" ")[2].split() if " -m " not in command else command.partition("pipeline ")[2].split()
+        )
+        called = subprocess.run(
+            [sys.executable, "-m", "data_pipeline", *words],
+            cwd=tmp_path / "try_it",
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert called.returncode == 0, called.stderr
+
+    assert commands[1].endswith("tasks list")
+
+
+def test_demo_never_touches_a_folder_that_is_there(tmp_path: Path) -> None:
+    """A second one takes the next free name; a name that a person gives must be free."""
+    (tmp_path / "data_pipeline_demo").mkdir()
+    refused = demo(tmp_path, "--folder", "data_pipeline_demo")
+    second = demo(tmp_path, "--json")
+
+    assert (refused.returncode, list((tmp_path / "data_pipeline_demo").iterdir())) == (1, [])
+    assert "choose a new one" in refused.stderr
+    answer = json.loads(second.stdout)
+    assert answer["folder"] == str(tmp_path / "data_pipeline_demo_2")
+    assert answer["rows"] > 50_000
+    assert answer["files_restored"] == 30
+
+
+def test_database_is_the_same_with_every_seed_and_sound(tmp_path: Path) -> None:
+    """About ten tables, keys that hold, personal data, dates, enumerations; nobody else's numbers."""
+    counts = build_database(str(tmp_path / "a.sqlite"))
+    assert build_database(str(tmp_path / "b.sqlite")) == counts
+    build_database(str(tmp_path / "c.sqlite"), seed=8)
+    contents = []
+    for name in ("a", "b", "c"):
+        connection = sqlite3.connect(tmp_path / f"{name}.sqlite")
+        contents.append(list(connection.iterdump()))
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        totals = connection.execute(
+            "SELECT count(*) FROM sale WHERE abs(total - (SELECT sum(quantity * unit_price) FROM sale_item"
+            " WHERE sale_item.sale_id = sale.sale_id)) > 0.01"
+        )
+        assert totals.fetchone() == (0,)
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+        assert {name for (name,) in tables} == set(TABLES)
+        connection.close()
+
+    assert contents[0] == contents[1] != contents[2]
+    assert 50_000 < sum(counts.values()) < 100_000
+
+
+def test_server_that_cannot_start_names_its_log(tmp_path: Path) -> None:
+    """Not a wait for ever."""
+    (tmp_path / "data_pipeline.toml").write_text("nonsense = 1\n")
+    with DemoServer(str(tmp_path)) as server, pytest.raises(DemoFailed, match=r"server\.log says why"):
+        server.start()
+    assert "nonsense" in (tmp_path / "server.log").read_text()
