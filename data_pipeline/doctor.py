@@ -153,7 +153,7 @@ def _tasks(training_data: str) -> Iterator[Finding]:
         yield Finding("permissions", "problem", f"{len(shut)} of {len(entries)} task directories cannot be read and "
                       f"written: {shown}", "chown or chmod them; runs of these tasks fail until then")  # fmt: skip
     else:
-        yield Finding("tasks", "ok", f"{len(entries)} task directories, all of them readable and writable")
+        yield Finding("tasks", "ok", f"{len(entries)} here, every directory readable and writable")
 
 
 def _journals(found: dict[str, Inspection]) -> Iterator[Finding]:
@@ -195,7 +195,7 @@ def _store(settings: Settings, *, has_worker: bool) -> Iterator[Finding]:
         yield Finding("task store", "warning", f"its tables are of version {state.revision}, this program has "
                       f"{state.newest}", "The next run or server migrates it; back it up first")  # fmt: skip
     else:
-        yield Finding("task store", "ok", f"{state.task_count} tasks, version {state.revision}")
+        yield Finding("task store", "ok", f"{state.task_count} in it, version {state.revision}")
     if state is not None and state.unfinished_count and not has_worker:
         yield Finding("runs", "warning", f"{state.unfinished_count} have not ended, and no server is at work",
                       "data-pipeline serve goes on with them")  # fmt: skip

@@ -52,7 +52,7 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in listed) + 2
     console = Console()
     for name, value in listed:
-        console.print(Text(name.ljust(width), style="dim") + coloured(value), highlight=False, soft_wrap=True)
+        console.print(Text.assemble((name.ljust(width), "dim"), coloured(value)), highlight=False, soft_wrap=True)
 
 
 def coloured(word: str) -> Text:

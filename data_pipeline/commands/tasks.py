@@ -141,7 +141,7 @@ def show(task: TaskId, as_json: AsJson = False) -> None:
 
 def _run_row(run: dict[str, Any]) -> Sequence[str]:
     began, ended = run["started_at"], run["completed_at"]
-    seconds = f"{(ended - began).total_seconds():.1f}" if began and ended else "-"
+    seconds = f"{(ended - began).total_seconds():.2f}" if began and ended else "-"
     backup = (run["backup"] or {}).get("directory") or "-"
     return run["execution_id"], run["status"], run["execution_mode"], local_time(began), seconds, backup
 
@@ -243,8 +243,8 @@ def _print_deletion(results: Sequence[dict[str, Any]], as_json: bool) -> None:
         print_json(results)
         return
     for result in results:
-        held = f"{result['file_count']} files and {result['backup_count']} backups"
-        line = f"{result['task_id']}: {result['state']}, {held} with {formatted_size(result['size_bytes'])}"
+        held = f"files: {result['file_count']}, backups: {result['backup_count']}"
+        line = f"{result['task_id']}: {result['state']} ({held}, {formatted_size(result['size_bytes'])})"
         print_lines([f"{result['task_id']}: {result['error']}" if result.get("error") else line])
 
 
@@ -313,5 +313,7 @@ def _new_entries(path: str, seen: Sequence[LogEntry]) -> Iterator[LogEntry]:
 def _print_entries(entries: Sequence[LogEntry]) -> None:
     console = Console()
     for entry in entries:
-        line = Text(f"{entry.timestamp:%Y-%m-%d %H:%M:%S} ") + coloured(entry.level) + Text(f" {entry.message}")
+        line = Text.assemble(
+            (f"{entry.timestamp:%Y-%m-%d %H:%M:%S} ", "dim"), coloured(entry.level), f" {entry.message}"
+        )
         console.print(line, highlight=False, soft_wrap=True)

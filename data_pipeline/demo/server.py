@@ -97,6 +97,11 @@ class DemoServer:
             raise DemoFailed(f"{method} {path}: {response.status_code} {body['data']['response']}")
         return response.status_code, body["data"]
 
+    def health(self) -> dict[str, Any]:
+        """What the server says of itself."""
+        found: dict[str, Any] = self._client.get(f"{self.url}/health").json()
+        return found
+
     def events(self, task_id: str) -> Iterator[Event]:
         """The events of a task's newest run as they happen, until it ends."""
         with self._client.stream("GET", f"{self.url}{API}/tasks/{task_id}/events") as response:
