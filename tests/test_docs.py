@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,19 +19,57 @@ import typer
 
 import journal
 from data_pipeline import cli
+from data_pipeline.service.app import create_app, open_service
+from data_pipeline.service.errors import ANSWERS
+from data_pipeline.settings import PREFIX, Settings
 from tests.support.server import new_shop, running_server
+from tests.test_house import LAYERS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")], key=str)
 
 
+def anchors_of(page: Path) -> set[str]:
+    """What a link may name after `#`: headings in lower case, signs dropped, spaces as hyphens."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_relative_link_leads_to_a_file(page: Path) -> None:
+def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
     """A link that leads nowhere costs a reader's trust."""
-    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
-    dead = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    dead = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        is_there = "://" in link or (target.exists() and (not anchor or anchor in anchors_of(target)))
+        dead += [] if is_there else [link]
 
     assert dead == []
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    """Code and docs/settings.md say the same."""
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    for name, field in Settings.model_fields.items():
+        row = next((line for line in text.splitlines() if line.startswith(f"| `{PREFIX}{name.upper()}")), None)
+        assert row is not None, f"{name} is not documented"
+        assert field.description
+        if isinstance(field.default, (bool, int, float)):
+            assert f"`{str(field.default).lower().removesuffix('.0')}`" in row
+    documented = {
+        line.split("`")[1].partition("__")[0] for line in text.splitlines() if line.startswith(f"| `{PREFIX}")
+    }
+    assert documented == {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_speaks_of_a_setting_that_there_is_not(page: Path) -> None:
+    """Anywhere."""
+    named = {name.partition("__")[0] for name in re.findall(r"DATA_PIPELINE_[A-Z_]+", page.read_text(encoding="utf-8"))}
+
+    assert named <= {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
 
 
 def test_every_public_name_is_described_in_the_contract() -> None:
@@ -129,6 +168,102 @@ def test_curl_lines_of_the_readme_run(tmp_path: Path) -> None:
     assert json.loads(said[5])["data"]["total"] == 1
 
 
+def blocks_of(page: Path) -> list[str]:
+    """The lines of all shell examples of a page."""
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return "".join(blocks).splitlines()
+
+
+def test_every_curl_line_of_the_api_guide_answers_as_it_says(tmp_path: Path) -> None:
+    """In its order, against the real server; the number after # is the status."""
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    shop = new_shop(tmp_path / "shop")
+    (shop.folder / "notes.md").write_text("notes")
+    (shop.folder / ".curlrc").write_text('write-out = "\\n%{http_code}"\n')
+    names: dict[str, str] = {}
+    answered = 0
+    with running_server(shop) as server:
+        for line in blocks_of(ROOT / "docs" / "api.md"):
+            if not line.startswith("curl"):
+                continue
+            api = f"{server.url}/api/v0/data_pipeline"
+            done = subprocess.run(
+                ["bash", "-c", line.rpartition("  # ")[0]],
+                cwd=shop.folder,
+                env={**os.environ, "API": api, "CURL_HOME": str(shop.folder), **names},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert (done.returncode, done.stdout.splitlines()[-1]) == (0, line.rpartition("  # ")[2]), (
+                line + done.stdout
+            )
+            for name, pattern in {"TASK": r"task_\d{8}_\d{6}", "BACKUP": r"file_bak_\d{8}_\d{6}"}.items():
+                if found := re.search(pattern, done.stdout):
+                    names.setdefault(name, found[0])
+            answered += 1
+
+    assert answered > 30
+    assert (shop.folder / "customer.ddl").read_text().startswith("-- ")
+
+
+def test_api_guide_has_every_request_and_every_kind_of_error() -> None:
+    """Each method of each path, by a curl line; each error type of the one table."""
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    asked = set()
+    for line in blocks_of(ROOT / "docs" / "api.md"):
+        if line.startswith("curl"):
+            url = re.sub(r"\?.*", "", next(word.strip('"') for word in line.split() if "API" in word))
+            path = re.sub(r"^\$\{API%/\*\}|^\$\{API%/api\*\}/|^\$API", "/", url).replace("//", "/")
+            is_post = "--json" in line or "-F " in line
+            method = line.partition("-X ")[2].split(" ")[0] or ("POST" if is_post else "GET")
+            asked.add((method, re.sub(r"\$(TASK|BACKUP)|customer\.ddl", "{}", path)))
+    description = json.loads(documented_api())
+    for path, methods in description["paths"].items():
+        short = re.sub(r"\{\w+\}", "{}", path.replace("/api/v0/data_pipeline", "").replace("/api/v0", ""))
+        for method in methods:
+            assert (method.upper(), short) in asked, f"{method.upper()} {path}"
+    for _, error_type in ANSWERS.values():
+        assert f"`{error_type}`" in page, error_type
+
+
+def documented_api() -> str:
+    """The description of the API, as the server gives it."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(home=Path(folder))
+        with open_service(settings, "api") as service:
+            return json.dumps(create_app(service).openapi())
+
+
+def test_every_example_of_the_command_line_runs(tmp_path: Path) -> None:
+    """In the order of docs/command-line.md, on a small shop; the demo and the server have tests of their own."""
+    shop = new_shop(tmp_path / "shop")
+    names: dict[str, str] = {}
+    for line in blocks_of(ROOT / "docs" / "command-line.md"):
+        if line in ("data-pipeline demo", "data-pipeline serve"):
+            continue
+        command = line.replace("data-pipeline", f"{sys.executable} -m data_pipeline", 1)
+        done = shop.call(["sh", "-c", command], **names)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+        for name, pattern in {"TASK": r"task_\d{8}_\d{6}", "BACKUP": r"file_bak_\d{8}_\d{6}"}.items():
+            if found := re.search(pattern, done.stdout):
+                names.setdefault(name, found[0])
+
+
+def test_every_part_of_the_house_has_its_line_in_the_architecture() -> None:
+    """What knows what: the table of docs/architecture.md has the parts of the order that is checked."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [set(re.findall(r"`(\w+)`", row.split("|")[1])) for row in page.splitlines() if row.startswith("| `")]
+
+    assert set().union(*rows) == set().union(*LAYERS) - {"__main__"}
+    above: set[str] = set()
+    for row in rows:  # no line comes before a layer that it needs
+        deepest = max(number for number, layer in enumerate(LAYERS) if layer & row)
+        assert not any(part in layer for layer in LAYERS[deepest + 1 :] for part in above), row
+        above |= row
+
+
 def test_chinese_readme_has_every_section_and_every_example_of_the_english_one() -> None:
     """The same in another language: as many headings of each level, the same commands and code."""
     english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
@@ -179,7 +314,7 @@ def test_no_command_is_documented_that_there_is_not() -> None:
     assert set(re.findall(r"`(--[a-z-]+)", page)) - known <= {"--help", "--install-completion", "--show-completion"}
 
 
-@pytest.mark.parametrize("mark", ["install", "test"])
+@pytest.mark.parametrize("mark", ["start", "install", "test"])
 def test_marked_command_of_the_readme_is_one_line(mark: str) -> None:
     """What is written there is what decides whether a change lands."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
