@@ -5,6 +5,7 @@ makes one of its own.
 """
 
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -70,9 +71,17 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """Build the wheel and use it outside the checkout."""
+    """Build the wheel of a checkout in which things have run, and use it outside."""
     with tempfile.TemporaryDirectory() as folder:
-        run(session, "build", "--outdir", folder, ".")
+        checkout = Path(folder, "checkout")
+        shutil.copytree(
+            ROOT, checkout, ignore=shutil.ignore_patterns(".*_cache", ".git", ".venv", "__pycache__", "*_demo*")
+        )
+        packages = [path for name in ("journal", "data_pipeline") for path in checkout.joinpath(name).rglob("*")]
+        listing = Path(folder, "listing")
+        listing.write_text("\n".join(str(path.relative_to(checkout)) for path in packages if path.is_file()))
+        run_in_checkout(session, checkout)
+        run(session, "build", "--outdir", folder, str(checkout))
         (wheel,) = Path(folder).glob("*.whl")
         environment = Path(folder, "environment")
         session.run(sys.executable, "-m", "venv", str(environment))
@@ -81,7 +90,19 @@ def package(session: nox.Session) -> None:
         script = str(ROOT / "tests" / "support" / "installed.py")
         session.run(sys.executable, "-m", "zipfile", "-l", str(wheel))
         session.chdir(folder)
-        session.run(python, "-I", script, str(wheel))
+        session.run(python, "-I", script, str(wheel), str(listing))
+
+
+def run_in_checkout(session: nox.Session, checkout: Path) -> None:
+    """The demo, and a task in the home that is there by default: the folder of the package itself."""
+    session.chdir(checkout)
+    run(session, "data_pipeline", "demo", "--json")
+    database = "sqlite:///data_pipeline_demo/service_areas.sqlite"
+    Path("tables.txt").write_text("motorway\n", encoding="utf-8")
+    run(session, "data_pipeline", "run", "--db-connection", database, "--table-list", "tables.txt")
+    if not list(checkout.glob("data_pipeline/training_data/task_*")):
+        session.error("the run was to leave its files in the folder of the package")
+    session.chdir(ROOT)
 
 
 @nox.session
