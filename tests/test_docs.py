@@ -276,7 +276,11 @@ def test_chinese_readme_has_every_section_and_every_example_of_the_english_one()
         lines = "\n".join(re.findall(r"```\w+\n(.*?)```", text, re.DOTALL)).splitlines()
         return [line.partition("   #")[0].rstrip() for line in lines]
 
+    def trees(text: str) -> int:
+        return len(re.findall(r"\n\n    \S", text))
+
     assert shape(chinese) == shape(english)
+    assert trees(chinese) == trees(english)
     assert code(chinese) == code(english)
 
 
