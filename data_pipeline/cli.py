@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Final, NoReturn
+from importlib.metadata import version
+from typing import Annotated, Final, NoReturn
 
 import typer
 from rich.console import Console
@@ -28,6 +29,23 @@ app = typer.Typer(
     help="Turn a relational database into text-to-SQL training data, again and again, and lose nothing.\n\n"
     f"New here? `data-pipeline demo` shows it all in a minute.\n\n{EXIT_CODES}",
 )
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"data-pipeline {version('journaled-data-pipeline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    is_asked: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Nothing is to be done before a command."""
+
+
 app.command(epilog=serving.DEMO_EXAMPLES)(serving.demo)
 app.command(epilog=running.RUN_EXAMPLES)(running.run)
 app.command(epilog=serving.SERVE_EXAMPLES)(serving.serve)

@@ -159,7 +159,11 @@ class Settings(BaseSettings):
         if "://" in name_or_url:
             return name_or_url
         known = ", ".join(sorted(self.databases)) or "none"
-        raise InvalidInput("db_connection", f"it is neither a URL nor the name of a configured database ({known})")
+        raise InvalidInput(
+            "db_connection",
+            f"it is neither a URL nor the name of a configured database (configured: {known}); "
+            "write sqlite:///file.sqlite or postgresql://user@host/name",
+        )
 
     def has_database(self, name: str) -> bool:
         """Whether a business database of this name is configured."""

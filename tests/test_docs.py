@@ -315,7 +315,12 @@ def test_no_command_is_documented_that_there_is_not() -> None:
     known = {option for command in COMMANDS.values() for parameter in command.params for option in parameter.opts}
 
     assert set(re.findall(r"^### `(data-pipeline [a-z ]+)`", page, re.MULTILINE)) == set(COMMANDS)
-    assert set(re.findall(r"`(--[a-z-]+)", page)) - known <= {"--help", "--install-completion", "--show-completion"}
+    assert set(re.findall(r"`(--[a-z-]+)", page)) - known <= {
+        "--help",
+        "--version",
+        "--install-completion",
+        "--show-completion",
+    }
 
 
 @pytest.mark.parametrize("mark", ["start", "install", "test"])

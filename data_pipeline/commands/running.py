@@ -30,8 +30,10 @@ Examples:
 DbConnection = Annotated[
     str | None, typer.Option(help="For a new task: the database's URL, or the name of a configured one.")
 ]
-BusinessContext = Annotated[str, typer.Option(help="For a new task: what the database is about.")]
-TaskLanguage = Annotated[Literal["en", "zh"], typer.Option(help="For a new task: of comments and questions.")]
+BusinessContext = Annotated[str | None, typer.Option(help="For a new task: what the database is about.")]
+TaskLanguage = Annotated[
+    Literal["en", "zh"] | None, typer.Option(help="For a new task: of comments and questions; default en.")
+]
 TaskName = Annotated[str | None, typer.Option(help="For a new task: a name for people.")]
 
 
@@ -46,8 +48,8 @@ def run(
     ] = None,
     db_connection: DbConnection = None,
     table_list: Annotated[Path | None, typer.Option(help="A file with table names; of a new or a known task.")] = None,
-    business_context: BusinessContext = "",
-    language: TaskLanguage = "en",
+    business_context: BusinessContext = None,
+    language: TaskLanguage = None,
     task_name: TaskName = None,
     step: Annotated[
         str | None, typer.Option(help="Run this step alone, without a backup.", autocompletion=_complete_step)
@@ -56,13 +58,22 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a task here and now: back up what earlier runs made, then run every step."""
+    for_new_tasks = {
+        "--db-connection": db_connection,
+        "--business-context": business_context,
+        "--language": language,
+        "--task-name": task_name,
+    }
+    given = [option for option, value in for_new_tasks.items() if value is not None]
+    if task is not None and given:
+        raise InvalidInput("run", f"{', '.join(given)}: these are for a new task, and {task!a} is one that there is")
     settings = load_settings()
     content = None if table_list is None else content_of(table_list, "--table-list")
     with Store.open(settings.store_url) as store, watching(Console(stderr=True), is_quiet=as_json) as emit:
         if task is None:
             if db_connection is None or content is None:
                 raise InvalidInput("run", "name a task, or give --db-connection and --table-list for a new one")
-            new = NewTask(db_connection, content, business_context, language, task_name)
+            new = NewTask(db_connection, content, business_context or "", language or "en", task_name)
             found = asyncio.run(create_task(settings, store, new))
         else:
             found = store.task(task_directory.check_task_id(task))

@@ -157,14 +157,15 @@ Examples:
 def create(
     db_connection: Annotated[str, typer.Option(help="The database's URL, or the name of a configured one.")],
     table_list: Annotated[Path, typer.Option(help="A file with table names.")],
-    business_context: BusinessContext = "",
-    language: TaskLanguage = "en",
+    business_context: BusinessContext = None,
+    language: TaskLanguage = None,
     task_name: TaskName = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a task without running it, and print its id; every table is looked up first."""
     settings = load_settings()
-    new = NewTask(db_connection, content_of(table_list, "--table-list"), business_context, language, task_name)
+    content = content_of(table_list, "--table-list")
+    new = NewTask(db_connection, content, business_context or "", language or "en", task_name)
     with Store.open(settings.store_url) as store:
         task = asyncio.run(create_task(settings, store, new))
     if as_json:
@@ -184,7 +185,7 @@ Examples:
 
 @app.command(epilog=DELETE_EXAMPLES)
 def delete(
-    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Their ids.", autocompletion=complete_task)],
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK", help="Their ids.", autocompletion=complete_task)],
     keep_history: Annotated[
         bool, typer.Option("--keep-history", help="The files only; `tasks list` keeps it.")
     ] = False,

@@ -57,7 +57,10 @@ def _new_folder(chosen: str | None) -> str:
     path = os.path.abspath(name)
     if os.path.lexists(path):
         raise InvalidInput("--folder", f"{printable(path)} is there already: choose a new one")
-    make_directories(path)
+    try:
+        make_directories(path)
+    except OSError as error:
+        raise InvalidInput("--folder", f"{printable(path)} cannot be made ({error.strerror})") from error
     return path
 
 

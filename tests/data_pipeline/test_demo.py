@@ -85,6 +85,8 @@ def test_demo_never_touches_a_folder_that_is_there(tmp_path: Path) -> None:
     """A second one takes the next free name; a name that a person gives must be free."""
     (tmp_path / "data_pipeline_demo").mkdir()
     refused = demo(tmp_path, "--folder", "data_pipeline_demo")
+    nowhere = demo(tmp_path, "--folder", "/proc/nowhere")
+    assert (nowhere.returncode, "cannot be made" in nowhere.stderr) == (1, True)
     second = demo(tmp_path, "--json")
 
     assert (refused.returncode, list((tmp_path / "data_pipeline_demo").iterdir())) == (1, [])

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,11 @@ def test_config_shows_every_setting_with_its_origin_and_no_secret(shop: Shop) ->
     plain = shop.call(CLI, "config", "show")
     assert f"DATA_PIPELINE_HOME\t{shop.home}\tenvironment" in plain.stdout.splitlines()
     assert "s3cret" not in shown.stdout + plain.stdout
+
+
+def test_version_is_that_of_the_package(shop: Shop) -> None:
+    """For reports of faults."""
+    assert shop.call(CLI, "--version").stdout == f"data-pipeline {version('journaled-data-pipeline')}\n"
 
 
 # ---- completion -----------------------------------------------------------------------------------------------------
