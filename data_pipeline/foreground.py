@@ -111,7 +111,14 @@ def run_parameters(settings: Settings, task: Task) -> RunParameters:
 
     Raises InvalidInput where the name is not configured any more.
     """
-    url = settings.database_named(task.parameters["db_connection"])
+    kept = task.parameters["db_connection"]
+    if "://" not in kept and not settings.has_database(kept):
+        setting = f"DATA_PIPELINE_DATABASES__{kept.upper()}"
+        raise InvalidInput(
+            "db_connection",
+            f"task {task.task_id} uses the database {kept!a}, which is not configured here: set {setting}",
+        )
+    url = settings.database_named(kept)
     return RunParameters.model_validate({**task.parameters, "db_connection": url})
 
 

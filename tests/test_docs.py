@@ -21,7 +21,7 @@ import journal
 from data_pipeline import cli
 from data_pipeline.service.app import create_app, open_service
 from data_pipeline.service.errors import ANSWERS
-from data_pipeline.settings import PREFIX, Settings
+from data_pipeline.settings import PREFIX, Settings, load_settings
 from tests.support.server import new_shop, running_server
 from tests.test_house import LAYERS
 
@@ -62,6 +62,19 @@ def test_every_setting_is_documented_with_its_default() -> None:
         line.split("`")[1].partition("__")[0] for line in text.splitlines() if line.startswith(f"| `{PREFIX}")
     }
     assert documented == {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+
+
+def test_example_of_a_settings_file_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it stands."""
+    (example,) = re.findall(
+        r"```toml\n(.*?)```", (ROOT / "docs" / "settings.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    (tmp_path / "data_pipeline.toml").write_text(example)
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings()
+
+    assert (settings.home_path, settings.runs_at_once) == ("/srv/data_pipeline", 8)
+    assert settings.has_database("sales")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -97,7 +97,7 @@ def test_task_keeps_the_name_of_its_database_and_follows_it(shop: Shop) -> None:
     third = shop.call(CLI, "run", task_id)
 
     assert (second.returncode, third.returncode) == (0, 1), second.stderr
-    assert "neither a URL nor the name of a configured database" in third.stderr
+    assert "set DATA_PIPELINE_DATABASES__SALES" in third.stderr
 
 
 def test_task_finds_the_file_of_a_relative_url_from_every_folder(shop: Shop) -> None:

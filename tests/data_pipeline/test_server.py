@@ -135,7 +135,8 @@ def test_script_started_by_hand_waits_for_an_api_run_and_the_other_way_round(sho
         ]  # fmt: skip
         busy = shop.call(SCRIPT, *script, DATA_PIPELINE_LOCK_TIMEOUT_SECONDS="0.2")
         assert (busy.returncode, "run_" in busy.stderr) == (75, True), busy.stderr
-        busy = shop.call(CLI, "run", task_id, "--lock-timeout", "0")
+        named = {"DATA_PIPELINE_DATABASES__SHOP": "sqlite:///shop.sqlite"}
+        busy = shop.call(CLI, "run", task_id, "--lock-timeout", "0", **named)
         assert busy.returncode == 75
         (shop.folder / "go").touch()
         assert server.wait_until_ended(task_id)["status"] == "completed"
