@@ -9,6 +9,8 @@
       TaskBusy              somebody holds the task's directory: wait, or ask the holder
       DirectoryUnusable     the task's directory cannot be made, locked or written: mend permissions, disk or mounts
       DatabaseUnavailable   the business database cannot be opened or asked: mend the URL or the database
+      QueryRefused          a text is not one query that only reads: mend the query; it was not run
+      QueryFailed           the database refused a query, or it took too long: mend the query
       StoreUnavailable      the task store cannot be opened: mend its URL or the database
       RecoveryNeeded        an earlier transaction is only half undone: `data-pipeline recover` says what it needs
       StepFailed            a step did not make all it should; nothing of it was published
@@ -85,6 +87,22 @@ class DirectoryUnusable(PipelineError):
 
 class DatabaseUnavailable(PipelineError):
     """The business database cannot be opened or asked; the message never holds a password."""
+
+
+class QueryRefused(PipelineError):
+    """A text is not one query that only reads: `kind` is one word for counts, the message says what to mend."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(f"The query was not run: {reason}.")
+        self.kind = kind
+
+
+class QueryFailed(PipelineError):
+    """The database refused a query, or it took too long: `kind` is one word for counts, the message says why."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(f"The query failed: {reason}.")
+        self.kind = kind
 
 
 class StoreUnavailable(PipelineError):

@@ -22,6 +22,8 @@ from data_pipeline.errors import (
     NotRunning,
     PipelineError,
     PublishFailed,
+    QueryFailed,
+    QueryRefused,
     RecoveryNeeded,
     RestoreFailed,
     RunActive,
@@ -47,6 +49,8 @@ ANSWERS: Final[dict[type[PipelineError], tuple[HTTPStatus, str]]] = {
     RecoveryNeeded: (HTTPStatus.INTERNAL_SERVER_ERROR, "recovery_needed"),
     RestoreFailed: (HTTPStatus.INTERNAL_SERVER_ERROR, "restore_failed"),
     PublishFailed: (HTTPStatus.INTERNAL_SERVER_ERROR, "publish_failed"),
+    QueryRefused: (HTTPStatus.BAD_REQUEST, "query_refused"),
+    QueryFailed: (HTTPStatus.BAD_REQUEST, "query_failed"),
     StepFailed: (HTTPStatus.INTERNAL_SERVER_ERROR, "step_failed"),
 }
 

@@ -1,0 +1,153 @@
+"""Run a query that the gate let through: read-only, limited in time and rows, stopped when it is cancelled."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from data_pipeline.database.connection import BusinessDatabase, reason_of
+from data_pipeline.database.query_gate import Query
+from data_pipeline.errors import QueryFailed
+
+STEPS_BETWEEN_LOOKS: Final = 10_000
+"""How many steps of SQLite's machine go by between two looks at the clock: about a tenth of a millisecond."""
+
+VALUE_LIMIT_BYTES: Final = 10 * 1024 * 1024
+"""How long one value may become in SQLite; an aggregate of texts is the longest that is of use."""
+
+_SQLITE_FAULTS: Final = (
+    ("no such table", "unknown_table"),
+    ("no such column", "unknown_column"),
+    ("ambiguous column name", "ambiguous_column"),
+    ("no such function", "unknown_function"),
+    ("interrupted", "timeout"),
+)
+_POSTGRESQL_FAULTS: Final = (
+    (psycopg.errors.UndefinedTable, "unknown_table"),
+    (psycopg.errors.UndefinedColumn, "unknown_column"),
+    (psycopg.errors.AmbiguousColumn, "ambiguous_column"),
+    (psycopg.errors.UndefinedFunction, "unknown_function"),
+    (psycopg.errors.QueryCanceled, "timeout"),
+)
+
+
+@dataclass(frozen=True)
+class QueryLimits:
+    """What one query may cost; `cancelled` stops it at once, from any thread."""
+
+    seconds: float = 10.0
+    rows: int = 1_000
+    cancelled: threading.Event | None = None
+
+
+@dataclass(frozen=True)
+class QueryRows:
+    """What a query gave: at most the rows of the limit; `is_cut` says that there were more."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    is_cut: bool
+    seconds: float
+
+
+def explain_query(database: BusinessDatabase, query: Query, limits: QueryLimits) -> None:
+    """See that all names of a query resolve, without running it. Raises QueryFailed, DatabaseUnavailable."""
+    verb = "EXPLAIN QUERY PLAN" if database.dialect_name == "sqlite" else "EXPLAIN"
+    with _limited(database, limits) as connection:
+        connection.exec_driver_sql(f"{verb} {query.sql}").fetchall()
+
+
+def execute_query(database: BusinessDatabase, query: Query, limits: QueryLimits) -> QueryRows:
+    """Run a query. Raises QueryFailed, DatabaseUnavailable."""
+    began = time.monotonic()
+    with _limited(database, limits) as connection:
+        # Without it PostgreSQL would send the whole table: a named cursor sends a block of rows at a time.
+        streaming = connection.execution_options(stream_results=True, max_row_buffer=limits.rows + 1)
+        result = streaming.exec_driver_sql(query.sql)
+        columns = tuple(result.keys())
+        found = [tuple(row) for row in result.fetchmany(limits.rows + 1)]
+        result.close()
+    seconds = time.monotonic() - began
+    return QueryRows(columns, tuple(found[: limits.rows]), is_cut=len(found) > limits.rows, seconds=seconds)
+
+
+@contextlib.contextmanager
+def _limited(database: BusinessDatabase, limits: QueryLimits) -> Iterator[Connection]:
+    """A connection whose statements end in time. What goes wrong in it is a QueryFailed."""
+    if limits.cancelled is not None and limits.cancelled.is_set():
+        raise QueryFailed("cancelled", "it was cancelled")
+    guard = _guarded_sqlite if database.dialect_name == "sqlite" else _guarded_postgresql
+    with database.connect() as connection:
+        try:
+            with guard(connection, limits):
+                # A percent sign in a query is no placeholder.
+                yield connection.execution_options(no_parameters=True)
+        except SQLAlchemyError as error:
+            if limits.cancelled is not None and limits.cancelled.is_set():
+                raise QueryFailed("cancelled", "it was cancelled") from None
+            kind = _kind(error)
+            reason = f"it took longer than {limits.seconds:g} s" if kind == "timeout" else reason_of(error)
+            raise QueryFailed(kind, reason) from None
+        finally:
+            connection.rollback()
+
+
+@contextlib.contextmanager
+def _guarded_sqlite(connection: Connection, limits: QueryLimits) -> Iterator[None]:
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    deadline = time.monotonic() + limits.seconds
+    cancelled = limits.cancelled
+
+    def is_over() -> bool:
+        return time.monotonic() > deadline or (cancelled is not None and cancelled.is_set())
+
+    raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_LIMIT_BYTES)
+    raw.set_progress_handler(is_over, STEPS_BETWEEN_LOOKS)
+    try:
+        yield
+    finally:
+        raw.set_progress_handler(None, 0)
+
+
+@contextlib.contextmanager
+def _guarded_postgresql(connection: Connection, limits: QueryLimits) -> Iterator[None]:
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, int(limits.seconds * 1000))}")
+    if limits.cancelled is None:
+        yield
+        return
+    has_ended = threading.Event()
+    watcher = threading.Thread(target=_cancel_when_asked, args=(raw, limits.cancelled, has_ended), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        has_ended.set()
+        watcher.join()
+
+
+def _cancel_when_asked(raw: psycopg.Connection[Any], cancelled: threading.Event, has_ended: threading.Event) -> None:
+    while not has_ended.wait(0.05):
+        if cancelled.is_set():
+            raw.cancel_safe(timeout=5)
+            return
+
+
+def _kind(error: SQLAlchemyError) -> str:
+    original = getattr(error, "orig", None)
+    for class_, kind in _POSTGRESQL_FAULTS:
+        if isinstance(original, class_):
+            return kind
+    text = str(original)
+    return next((kind for fault, kind in _SQLITE_FAULTS if text.startswith(fault)), "failed")

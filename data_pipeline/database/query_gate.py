@@ -1,0 +1,160 @@
+"""Is this text one query that only reads? If so, what to run. Opens nothing.
+
+Text -> syntax tree -> every node and every function on a list of what is known to be harmless -> text, written anew
+from the tree. Only that text is run: what a comment, an escape or a quirk of the parser hides is not in it. The
+read-only session and its time limit are the walls behind this one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from data_pipeline.errors import QueryRefused
+from data_pipeline.table_list import TableName
+
+Dialect = Literal["sqlite", "postgresql"]
+
+LENGTH_LIMIT: Final = 20_000
+"""In characters; a question's answer is rarely longer than a thousand."""
+
+SYSTEM_SCHEMAS: Final = frozenset({"information_schema", "pg_catalog", "pg_toast", "pg_temp"})
+SYSTEM_PREFIXES: Final = ("pg_", "sqlite_", "pragma_")
+
+_READS: Final = {"sqlite": "sqlite", "postgresql": "postgres"}
+
+QUERIES: Final = (exp.Select, exp.Union, exp.Intersect, exp.Except, exp.Subquery)
+
+NODES: Final = frozenset(
+    {
+        # the shape of a query
+        exp.Select, exp.Union, exp.Intersect, exp.Except, exp.Subquery, exp.With, exp.CTE, exp.From, exp.Join,
+        exp.Where, exp.Group, exp.Having, exp.Order, exp.Ordered, exp.Limit, exp.Offset, exp.Fetch, exp.Distinct,
+        exp.Table, exp.TableAlias, exp.Alias, exp.Column, exp.Identifier, exp.Star, exp.Values, exp.Tuple, exp.Lateral,
+        exp.Rollup, exp.Cube, exp.GroupingSets,
+        # windows
+        exp.Window, exp.WindowSpec, exp.Filter, exp.WithinGroup,
+        # values
+        exp.Literal, exp.Null, exp.Boolean, exp.Paren, exp.DataType, exp.DataTypeParam, exp.Interval, exp.Var,
+        exp.JSONPath, exp.JSONPathRoot, exp.JSONPathKey, exp.JSONPathSubscript,
+        # operators
+        exp.And, exp.Or, exp.Not, exp.Neg, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.DPipe,
+        exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Between,
+        exp.In, exp.Any, exp.All, exp.Exists, exp.Like, exp.ILike, exp.SimilarTo, exp.RegexpLike, exp.RegexpILike,
+        exp.Glob, exp.Escape, exp.Collate, exp.BitwiseAnd, exp.BitwiseOr, exp.JSONExtract, exp.JSONExtractScalar,
+        exp.AtTimeZone,
+        # functions that only compute, and whose results are not much longer than what they are given
+        exp.Case, exp.If, exp.Coalesce, exp.Nullif, exp.Greatest, exp.Least, exp.Cast, exp.TryCast, exp.Array,
+        exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Stddev, exp.StddevPop, exp.StddevSamp, exp.Variance,
+        exp.VariancePop, exp.Corr, exp.PercentileCont, exp.PercentileDisc, exp.Mode, exp.GroupConcat, exp.ArrayAgg,
+        exp.LogicalAnd, exp.LogicalOr, exp.Grouping,
+        exp.RowNumber, exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist, exp.Ntile, exp.Lag, exp.Lead,
+        exp.FirstValue, exp.LastValue, exp.NthValue,
+        exp.Abs, exp.Round, exp.Ceil, exp.Floor, exp.Sign, exp.Sqrt, exp.Pow, exp.Exp, exp.Ln, exp.Log, exp.Trunc,
+        exp.Length, exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.Left, exp.Right, exp.StrPosition, exp.Reverse,
+        exp.Concat, exp.Initcap, exp.SplitPart,
+        exp.CurrentDate, exp.CurrentTimestamp, exp.CurrentTime, exp.Extract, exp.DateTrunc, exp.TimestampTrunc,
+        exp.TimeToStr, exp.TsOrDsToTimestamp, exp.TsOrDsToDate, exp.Date, exp.Year, exp.Month, exp.Day, exp.StrToDate,
+        exp.Typeof, exp.JSONBExtract, exp.JSONBExtractScalar,
+    }
+)  # fmt: skip
+"""Exact classes; a subclass may do more."""
+
+NAMED_FUNCTIONS: Final = {
+    "sqlite": frozenset({"date", "time", "datetime", "julianday", "unixepoch", "strftime", "total", "ifnull", "instr",
+                         "median", "quote", "unicode"}),
+    "postgresql": frozenset({"age", "date_part", "make_date", "char_length", "bool_and", "bool_or", "every",
+                             "justify_days", "regr_slope", "regr_count", "width_bucket"}),
+}  # fmt: skip
+"""Functions that the parser has no class for."""
+
+# What the parser cannot read it keeps as text, and warns; here that text is refused.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query that may be run: its text, and the tables that it reads, in the order in which they stand."""
+
+    sql: str
+    dialect: Dialect
+    tables: tuple[TableName, ...]
+    expression: exp.Expr = field(repr=False, compare=False)
+
+
+def check_query(text: str, dialect: Dialect) -> Query:
+    """The one query that a text is. Raises QueryRefused, which says what is not allowed."""
+    query = _check(text, dialect)
+    again = _check(query.sql, dialect)
+    if again.sql != query.sql:
+        raise QueryRefused("ambiguous", "it cannot be written down without a doubt: write it in a simpler way")
+    return query
+
+
+def _check(text: str, dialect: Dialect) -> Query:
+    if len(text) > LENGTH_LIMIT:
+        raise QueryRefused("too_long", f"it is longer than {LENGTH_LIMIT} characters")
+    if "\0" in text:
+        raise QueryRefused("syntax", "it holds a NUL")
+    read = _READS[dialect]
+    try:
+        parsed = [item for item in sqlglot.parse(text, read=read) if not isinstance(item, exp.Semicolon | None)]
+        if len(parsed) != 1:
+            raise QueryRefused("statements", f"it is {len(parsed)} statements, not one")
+        expression = parsed[0]
+        if type(expression) not in QUERIES:
+            raise QueryRefused(
+                "not_a_query", f"{expression.key.upper()} is no query: it must begin with SELECT or WITH"
+            )
+        for node in expression.walk():
+            _check_node(node, dialect)
+        sql = expression.sql(dialect=read, comments=False)
+    except SqlglotError as error:
+        raise QueryRefused("syntax", f"it is no SQL: {_first_line(error)}") from None
+    except RecursionError:
+        raise QueryRefused("too_deep", "it is nested too deeply") from None
+    return Query(sql, dialect, tuple(dict.fromkeys(_tables(expression))), expression)
+
+
+def _check_node(node: exp.Expr, dialect: Dialect) -> None:
+    if isinstance(node, exp.Anonymous):
+        name = str(node.this).lower()
+        if name not in NAMED_FUNCTIONS[dialect] or isinstance(node.parent, exp.Dot | exp.Table):
+            raise QueryRefused("function", f"the function {name[:60]} is not on the list of those that only compute")
+    elif isinstance(node, exp.Dot):
+        raise QueryRefused("function", "functions of a schema and parts of composite values cannot be used")
+    elif type(node) not in NODES:
+        kind = "function" if isinstance(node, exp.Func) else "not_allowed"
+        raise QueryRefused(kind, f"{node.key.upper()} is not on the list of what only reads")
+    if isinstance(node, exp.Table):
+        _check_table(node)
+    elif isinstance(node, exp.Star) and isinstance(node.parent, exp.Column) and not node.parent.table:
+        raise QueryRefused("syntax", "a star needs no column")
+
+
+def _check_table(table: exp.Table) -> None:
+    if not isinstance(table.this, exp.Identifier):
+        raise QueryRefused("function", "a function cannot be read from like a table")
+    schema, name = table.db.lower(), table.name.lower()
+    if table.catalog:
+        raise QueryRefused("table", "a table of another database cannot be read")
+    if schema in SYSTEM_SCHEMAS or schema.startswith("pg_") or name.startswith(SYSTEM_PREFIXES):
+        raise QueryRefused("table", f"{table.name[:60]!a} belongs to the database system")
+
+
+def _tables(expression: exp.Expr) -> Iterator[TableName]:
+    """The tables that are read; names that a WITH gives are none."""
+    given = {cte.alias_or_name for cte in expression.find_all(exp.CTE)}
+    for table in expression.find_all(exp.Table):
+        if table.db or table.name not in given:
+            yield TableName(table.db or None, table.name)
+
+
+def _first_line(error: SqlglotError) -> str:
+    return str(error).splitlines()[0][:200]

@@ -1,0 +1,285 @@
+"""The gate: which texts are one query that only reads, and what running such a query can and cannot do."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_pipeline.database.connection import BusinessDatabase, open_database
+from data_pipeline.database.execution import QueryLimits, execute_query, explain_query
+from data_pipeline.database.query_gate import Dialect, check_query
+from data_pipeline.errors import QueryFailed, QueryRefused
+from data_pipeline.table_list import TableName
+from tests.support.postgres import fresh_database
+
+TABLES = """
+CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT, city TEXT, joined DATE);
+CREATE TABLE purchase (id INTEGER PRIMARY KEY, customer_id INTEGER REFERENCES customer (id), price NUMERIC, at DATE);
+INSERT INTO customer VALUES (1, 'Ada', 'Bern', '2024-01-05'), (2, 'Ben', 'Rome', '2024-02-05');
+INSERT INTO purchase VALUES (1, 1, 10, '2024-03-01'), (2, 1, 20, '2024-04-01'), (3, 2, 5, '2024-04-02');
+"""
+
+QUERIES = [
+    "SELECT name FROM customer WHERE city LIKE 'B%' ORDER BY name",
+    "SELECT c.city, COUNT(*) AS n FROM customer AS c JOIN purchase AS p ON p.customer_id = c.id GROUP BY c.city",
+    "SELECT city FROM customer GROUP BY city HAVING COUNT(*) > 0 ORDER BY city DESC LIMIT 5",
+    "WITH t AS (SELECT id AS c, SUM(price) AS p FROM purchase GROUP BY 1) SELECT c, RANK() OVER (ORDER BY p) FROM t",
+    "SELECT name FROM customer WHERE NOT EXISTS(SELECT 1 FROM purchase WHERE customer_id = customer.id)",
+    "SELECT id FROM customer UNION SELECT customer_id FROM purchase",
+    "SELECT CASE WHEN price > 6 THEN 'dear' ELSE 'cheap' END AS kind, ROUND(AVG(price), 1) FROM purchase GROUP BY 1",
+    "SELECT customer_id FROM purchase WHERE price > (SELECT AVG(price) FROM purchase) AND id IN (SELECT 2)",
+    "SELECT SUM(price) OVER (ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) FROM purchase",
+]
+
+REFUSED_EVERYWHERE = {
+    "SELECT 1; SELECT 2": "statements",
+    "SELECT 1 /* all is well */; -- here\nDELETE FROM customer": "statements",
+    "": "statements",
+    ";": "statements",
+    "-- nothing": "statements",
+    "DELETE FROM customer": "not_a_query",
+    "INSERT INTO customer SELECT * FROM customer": "not_a_query",
+    "UPDATE customer SET name = 'x'": "not_a_query",
+    "CREATE TABLE x AS SELECT * FROM customer": "not_a_query",
+    "DROP TABLE customer": "not_a_query",
+    "EXPLAIN SELECT 1": "not_a_query",
+    "EXPLAIN ANALYZE DELETE FROM customer": "not_a_query",
+    "BEGIN": "not_a_query",
+    "COMMIT": "not_a_query",
+    "VALUES (1)": "not_a_query",
+    "WITH gone AS (DELETE FROM customer RETURNING *) SELECT * FROM gone": "not_allowed",
+    "SELECT * FROM customer WHERE id = ?": "not_allowed",
+    "SELECT (": "syntax",
+    "SELECT 'a\0b'": "syntax",
+    "SELECT random()": "function",
+    "SELECT nonsense(1)": "function",
+    "SELECT main.lower('x')": "function",
+    "SELECT " + "(" * 3000 + "1" + ")" * 3000: "too_deep",
+    "SELECT '" + "x" * 20_000 + "'": "too_long",
+}
+REFUSED: dict[Dialect, dict[str, str]] = {
+    "sqlite": {
+        "ATTACH 'other.sqlite' AS other": "not_a_query",
+        "PRAGMA query_only = OFF": "not_a_query",
+        "VACUUM INTO 'copy.sqlite'": "not_a_query",
+        "SELECT * FROM pragma_table_info('customer')": "function",
+        "SELECT * FROM pragma_database_list": "table",
+        "SELECT sql FROM sqlite_master": "table",
+        "SELECT load_extension('x')": "function",
+        "SELECT readfile('/etc/passwd')": "function",
+        "SELECT writefile('x', 'y')": "function",
+        "SELECT zeroblob(1000000000)": "function",
+        "SELECT printf('%999999999d', 1)": "function",
+        "SELECT * FROM json_each('[1]')": "function",
+        "SELECT x'00'": "not_allowed",
+    },
+    "postgresql": {
+        "ANALYZE SELECT pg_sleep(0.2)": "syntax",
+        "COPY customer TO '/tmp/x'": "not_a_query",
+        "COPY customer TO PROGRAM 'id'": "not_a_query",
+        "CALL f()": "not_a_query",
+        "DO $$ BEGIN END $$": "not_a_query",
+        "SET default_transaction_read_only = off": "not_a_query",
+        "SELECT * INTO stolen FROM customer": "not_allowed",
+        "SELECT * FROM customer FOR UPDATE": "not_allowed",
+        "SELECT pg_sleep(10)": "function",
+        "SELECT pg_catalog.pg_sleep(10)": "function",
+        'SELECT "pg_sleep"(10)': "function",
+        "SELECT nextval('customer_id_seq')": "function",
+        "SELECT set_config('default_transaction_read_only', 'off', false)": "function",
+        "SELECT pg_read_file('/etc/passwd')": "function",
+        "SELECT lo_import('/etc/passwd')": "function",
+        "SELECT query_to_xml('DELETE FROM customer', true, true, '')": "function",
+        "SELECT dblink('host=elsewhere', 'SELECT 1')": "function",
+        "SELECT * FROM generate_series(1, 1000000000)": "function",
+        "SELECT repeat('x', 1000000000)": "function",
+        "SELECT * FROM pg_shadow": "table",
+        "SELECT * FROM pg_catalog.pg_authid": "table",
+        "SELECT * FROM information_schema.tables": "table",
+        "SELECT * FROM other.public.customer": "table",
+        "SELECT E'\\x27; DELETE FROM customer'": "not_allowed",
+        "SELECT $$text$$": "not_allowed",
+        "SELECT $1": "not_allowed",
+        "SELECT 'customer'::regclass": "not_allowed",
+    },
+}
+CASES = [
+    (dialect, text, kind)
+    for dialect in ("sqlite", "postgresql")
+    for text, kind in {**REFUSED_EVERYWHERE, **REFUSED[dialect]}.items()
+]
+
+
+@pytest.mark.parametrize(("dialect", "text", "kind"), CASES, ids=lambda value: str(value)[:50])
+def test_what_is_not_one_query_that_only_reads_is_refused(dialect: Dialect, text: str, kind: str) -> None:
+    """With a reason that says what to mend, and a word for the counts."""
+    with pytest.raises(QueryRefused, match="The query was not run: ") as refused:
+        check_query(text, dialect)
+
+    assert refused.value.kind == kind, refused.value
+
+
+def test_comments_are_not_in_what_is_run_and_tables_are_named_once() -> None:
+    """What a WITH gives is no table."""
+    query = check_query(
+        "WITH t AS (SELECT * FROM customer /* ; DROP */) SELECT * FROM t JOIN s.purchase ON true -- end\n;",
+        "postgresql",
+    )
+
+    assert query.sql == "WITH t AS (SELECT * FROM customer) SELECT * FROM t JOIN s.purchase ON TRUE"
+    assert query.tables == (TableName("s", "purchase"), TableName(None, "customer"))
+
+
+@contextlib.contextmanager
+def databases(tmp_path: Path) -> Iterator[list[BusinessDatabase]]:
+    """The same tables on SQLite and on PostgreSQL."""
+    path = tmp_path / "shop.sqlite"
+    connection = sqlite3.connect(path)
+    connection.executescript(TABLES)
+    connection.close()
+    with fresh_database() as url:
+        with psycopg.connect(url, autocommit=True) as server:
+            server.execute(TABLES)
+        with open_database(f"sqlite:///{path}") as sqlite, open_database(url) as postgresql:
+            yield [sqlite, postgresql]
+
+
+def content(database: BusinessDatabase) -> list[str]:
+    """Every row there is."""
+    with database.connect() as connection:
+        rows = [
+            connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY id").fetchall()
+            for table in ("customer", "purchase")
+        ]
+    return [str(row) for table in rows for row in table]
+
+
+def run(database: BusinessDatabase, text: str, limits: QueryLimits | None = None) -> tuple[tuple[object, ...], ...]:
+    """The rows of a query that the gate lets through."""
+    dialect: Dialect = "sqlite" if database.dialect_name == "sqlite" else "postgresql"
+    return execute_query(database, check_query(text, dialect), limits or QueryLimits()).rows
+
+
+def test_queries_of_every_kind_pass_and_give_what_they_ask_for(tmp_path: Path) -> None:
+    """The text that is run means what the text that was given means."""
+    with databases(tmp_path) as opened:
+        for database in opened:
+            with database.connect() as connection:
+                asis = connection.execution_options(no_parameters=True)
+                expected = {text: asis.exec_driver_sql(text).fetchall() for text in QUERIES}
+            for text in QUERIES:
+                assert sorted(map(str, run(database, text))) == sorted(str(tuple(row)) for row in expected[text]), text
+                explain_query(database, check_query(text, "sqlite"), QueryLimits())
+
+
+def test_what_the_database_refuses_has_a_word_and_a_reason(tmp_path: Path) -> None:
+    """Unknown tables and columns, ambiguous ones; explaining finds them without running."""
+    faults = {
+        "SELECT * FROM nowhere": "unknown_table",
+        "SELECT shoe_size FROM customer": "unknown_column",
+        "SELECT id FROM customer JOIN purchase ON true": "ambiguous_column",
+        "SELECT 1 FROM customer ORDER BY 7": "failed",
+    }
+    with databases(tmp_path) as opened:
+        for database in opened:
+            for text, kind in faults.items():
+                for act in (execute_query, explain_query):
+                    with pytest.raises(QueryFailed) as failed:
+                        act(database, check_query(text, "postgresql"), QueryLimits())
+                    assert failed.value.kind == kind, failed.value
+            assert len(run(database, "SELECT 1 FROM customer")) == 2  # the connection is as good as before
+
+
+ENDLESS = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i > 0) SELECT COUNT(*) FROM n"
+
+
+def test_query_that_takes_too_long_is_stopped_and_so_is_a_cancelled_one(tmp_path: Path) -> None:
+    """The database itself stops: nothing goes on in the background."""
+    with databases(tmp_path) as opened:
+        for database in opened:
+            began = time.monotonic()
+            with pytest.raises(QueryFailed, match=r"longer than 0\.3 s") as failed:
+                run(database, ENDLESS, QueryLimits(seconds=0.3))
+            assert (failed.value.kind, time.monotonic() - began < 10) == ("timeout", True)
+
+            cancelled = threading.Event()
+            threading.Timer(0.3, cancelled.set).start()
+            with pytest.raises(QueryFailed) as failed:
+                run(database, ENDLESS, QueryLimits(seconds=60, cancelled=cancelled))
+            assert failed.value.kind == "cancelled"
+            with pytest.raises(QueryFailed, match="cancelled"):
+                run(database, "SELECT 1", QueryLimits(cancelled=cancelled))
+
+
+def test_rows_are_cut_at_the_limit_and_it_is_said(tmp_path: Path) -> None:
+    """However many there are, no more than one above the limit is asked for."""
+    many = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i FROM n"
+    with databases(tmp_path) as opened:
+        for database in opened:
+            found = execute_query(database, check_query(many, "sqlite"), QueryLimits(rows=10))
+            assert (found.columns, len(found.rows), found.is_cut) == (("i",), 10, True)
+            found = execute_query(database, check_query("SELECT id FROM customer", "sqlite"), QueryLimits(rows=2))
+            assert (len(found.rows), found.is_cut) == (2, False)
+
+
+def test_session_is_a_wall_of_its_own(tmp_path: Path) -> None:
+    """Even a text that never saw the gate changes nothing."""
+    with databases(tmp_path) as opened:
+        for database in opened:
+            before = content(database)
+            passed = check_query("SELECT 1", "sqlite")
+            for text in ("DELETE FROM purchase", "DROP TABLE purchase", "CREATE TABLE x (i int)"):
+                with pytest.raises(QueryFailed):
+                    execute_query(database, type(passed)(text, "sqlite", (), passed.expression), QueryLimits())
+            assert content(database) == before
+
+
+TOKENS = [
+    ";", "--", "/*", "*/", "'", '"', "\\", "$$", "(", ")", ",", ".", "*", "DELETE FROM customer", "INTO x",
+    "FOR UPDATE", "UNION", "WITH", "RETURNING *", "pg_sleep(9)", "ATTACH", "PRAGMA", "COPY", "::", "E'", "\x00",
+    "\u2028", "服务", "1e9", "CASE", "END", "OVER", "[", "]", "`", "?", "$1", ":x", "%", "NULL", "LIMIT 1", "DROP TABLE customer",
+]  # fmt: skip
+
+
+@st.composite
+def edited_queries(draw: st.DrawFn) -> str:
+    """A good query with a few cuts, copies and foreign tokens."""
+    text = draw(st.sampled_from(QUERIES))
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(text)))
+        until = min(len(text), at + draw(st.integers(0, 12)))
+        text = text[:at] + draw(st.sampled_from([*TOKENS, text[at:until] * 2, ""])) + text[until:]
+    return text
+
+
+def test_edited_queries_never_crash_the_gate_and_never_write(tmp_path: Path) -> None:
+    """1 000 random edits on each database: refused, failed, or run; the rows are as before."""
+    with databases(tmp_path) as opened:
+        for database in opened:
+            dialect: Dialect = "sqlite" if database.dialect_name == "sqlite" else "postgresql"
+            before = content(database)
+            counts = {"refused": 0, "failed": 0, "run": 0}
+
+            @settings(max_examples=1_000, deadline=None, database=None)
+            @given(edited_queries())
+            def try_one(text: str) -> None:
+                try:
+                    execute_query(database, check_query(text, dialect), QueryLimits(seconds=2, rows=10))  # noqa: B023
+                    counts["run"] += 1  # noqa: B023
+                except QueryRefused:
+                    counts["refused"] += 1  # noqa: B023
+                except QueryFailed:
+                    counts["failed"] += 1  # noqa: B023
+
+            try_one()
+            assert content(database) == before
+            assert min(counts.values()) > 5, counts
