@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Inspector, inspect
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
 from data_pipeline.database.connection import BusinessDatabase, reason_of
+from data_pipeline.database.sqlite_comments import comments_in
 from data_pipeline.errors import DatabaseUnavailable
 from data_pipeline.table_list import TableName
 
@@ -171,7 +173,6 @@ def _spelled(name: str, known: Sequence[str]) -> str | None:
 
 def _read(connection: Connection, inspector: Inspector, name: TableName) -> Table:
     schema, table = name
-    is_sqlite = connection.dialect.name == "sqlite"
     if table in inspector.get_view_names(schema):
         return Table(
             name,
@@ -181,6 +182,8 @@ def _read(connection: Connection, inspector: Inspector, name: TableName) -> Tabl
             Key(None, ()),
             view_sql=inspector.get_view_definition(table, schema),
         )
+    created_sql = _sqlite_statement(connection, name) if connection.dialect.name == "sqlite" else None
+    written = comments_in(created_sql or "")
     key = inspector.get_pk_constraint(table, schema)
     uniques = tuple(
         Key(_own_name(item), tuple(item["column_names"])) for item in inspector.get_unique_constraints(table, schema)
@@ -188,8 +191,8 @@ def _read(connection: Connection, inspector: Inspector, name: TableName) -> Tabl
     return Table(
         name,
         "table",
-        _comment(inspector, name),
-        _columns(connection, inspector, name),
+        _comment(inspector, name) or written.table,
+        _columns(connection, inspector, name, written.columns),
         Key(key.get("name"), tuple(key["constrained_columns"])),
         foreign_keys=tuple(_foreign_keys(connection, inspector, name)),
         unique_keys=uniques,
@@ -197,7 +200,7 @@ def _read(connection: Connection, inspector: Inspector, name: TableName) -> Tabl
         checks=tuple(
             Check(_own_name(item), str(item["sqltext"])) for item in inspector.get_check_constraints(table, schema)
         ),
-        created_sql=_sqlite_statement(connection, name) if is_sqlite else None,
+        created_sql=created_sql,
     )
 
 
@@ -236,10 +239,12 @@ def _comment(inspector: Inspector, name: TableName) -> str | None:
     try:
         return inspector.get_table_comment(name.name, name.schema)["text"]
     except NotImplementedError:
-        return None  # SQLite has no comments
+        return None  # SQLite has none but those in its own text of the table
 
 
-def _columns(connection: Connection, inspector: Inspector, name: TableName) -> tuple[Column, ...]:
+def _columns(
+    connection: Connection, inspector: Inspector, name: TableName, written: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Column, ...]:
     columns = []
     declared = _sqlite_types(connection, name) if connection.dialect.name == "sqlite" else {}
     for item in inspector.get_columns(name.name, name.schema):
@@ -251,7 +256,7 @@ def _columns(connection: Connection, inspector: Inspector, name: TableName) -> t
                 declared[item["name"]] if declared else item["type"].compile(connection.dialect),
                 item["nullable"],
                 None if computed or identity else item["default"],
-                item.get("comment"),
+                item.get("comment") or written.get(item["name"]),
                 None if identity is None else "always" if identity.get("always") else "by default",
                 computed["sqltext"] if computed else None,
                 bool(computed and computed.get("persisted")),

@@ -169,7 +169,9 @@ class _Writer:
                 remarks.append(f"-- not listed: {one_line(self.foreign_key(key))}")
             elif self._is_sqlite or key.target == table.name or key.target in around.loaded_before:
                 parts.append((self.foreign_key(key), None))
-        lines = [f"create table {self.place(table.name)} ("]
+        # SQLite keeps the text: a comment after the bracket is the only place for the table's own.
+        own = f" -- {one_line(table.comment)}" if self._is_sqlite and table.comment else ""
+        lines = [f"create table {self.place(table.name)} ({own}"]
         for number, (part, comment) in enumerate(parts, start=1):
             comma = "," if number < len(parts) else ""
             lines.append(f"  {part}{comma}" + (f" -- {one_line(comment)}" if comment else ""))

@@ -15,10 +15,12 @@ from sqlalchemy.engine import URL, make_url
 
 from data_pipeline.database.connection import open_database
 from data_pipeline.database.schema import Table, read_table, resolve_tables
+from data_pipeline.demo.database import build_database
 from data_pipeline.errors import DatabaseUnavailable, InvalidInput, PipelineError, StepFailed
 from data_pipeline.progress import Event
 from data_pipeline.steps import RunParameters, StepContext, StepOutput
 from data_pipeline.steps.ddl_generation import DdlGeneration
+from data_pipeline.steps.ddl_writing import ddl_of, detail_of, surroundings_of
 from data_pipeline.steps.runner import PlainRunner
 from data_pipeline.table_list import TableName, parse_table_list
 from data_pipeline.workspace import StagedFile
@@ -382,3 +384,22 @@ def test_resolved_names_are_spelled_as_the_database_spells_them(nasty_postgresql
 
     assert [str(name) for name in found] == ["public.order", "public.pair", '"Odd Schema".T']
     assert missing == {}
+
+
+def test_comments_of_a_sqlite_table_are_on_its_page_and_survive_a_round_trip(tmp_path: Path) -> None:
+    """They are in the text that SQLite keeps of the table, and only there."""
+    build_database(str(tmp_path / "demo.sqlite"))
+    names = [TableName("main", "employee"), TableName("main", "service_area")]
+    with open_database(f"sqlite:///{tmp_path / 'demo.sqlite'}") as database:
+        tables = [read_table(database, name) for name in names]
+    around = surroundings_of(tables)
+    page = detail_of(tables[0], around[names[0]], "en")
+    connection = sqlite3.connect(tmp_path / "again.sqlite")
+    connection.executescript("".join(ddl_of(table, around[table.name], "sqlite", "en") for table in tables))
+    connection.close()
+    with open_database(f"sqlite:///{tmp_path / 'again.sqlite'}") as database:
+        again = [read_table(database, name) for name in names]
+
+    assert tables[0].comment == "people who work in service areas"
+    assert "- left_on (DATE) - empty while employed" in page
+    assert [(table.comment, table.columns) for table in again] == [(table.comment, table.columns) for table in tables]

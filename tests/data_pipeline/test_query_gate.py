@@ -246,7 +246,8 @@ def test_session_is_a_wall_of_its_own(tmp_path: Path) -> None:
 TOKENS = [
     ";", "--", "/*", "*/", "'", '"', "\\", "$$", "(", ")", ",", ".", "*", "DELETE FROM customer", "INTO x",
     "FOR UPDATE", "UNION", "WITH", "RETURNING *", "pg_sleep(9)", "ATTACH", "PRAGMA", "COPY", "::", "E'", "\x00",
-    "\u2028", "服务", "1e9", "CASE", "END", "OVER", "[", "]", "`", "?", "$1", ":x", "%", "NULL", "LIMIT 1", "DROP TABLE customer",
+    "\u2028", "服务", "1e9", "CASE", "END", "OVER", "[", "]", "`", "?", "$1", ":x", "%", "NULL", "LIMIT 1",
+    "DROP TABLE customer",
 ]  # fmt: skip
 
 
