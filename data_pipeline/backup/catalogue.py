@@ -96,7 +96,7 @@ def find_backup(path: str, name: str) -> Backup:
     """One backup by its name. Raises NotFound, DirectoryUnusable."""
     whole = os.path.join(path, name)
     if not task_directory.is_backup_name(name) or os.path.islink(whole) or not os.path.isdir(whole):
-        raise NotFound("backup", name, "`data-pipeline backups list` shows those there are.")
+        raise NotFound("backup", name, "The list of the task's backups shows those there are.")
     return _read(path, name)
 
 

@@ -91,7 +91,7 @@ def _validation_error(request: Request, error: Exception) -> Response:
     invalid: dict[str, list[str]] = {}
     for fault in faults:
         if fault["type"] != "missing":
-            invalid.setdefault(_field(fault), []).append(fault["msg"])
+            invalid.setdefault(_field(fault), []).append(_words(fault))
     parts = [f"missing: {', '.join(missing)}"] if missing else []
     parts += [f"{name}: {'; '.join(problems)}" for name, problems in invalid.items()]
     more: dict[str, Any] = {}
@@ -101,6 +101,13 @@ def _validation_error(request: Request, error: Exception) -> Response:
         more["invalid_params"] = invalid
     error_type = "missing_required_params" if missing and not invalid else "invalid_params"
     return failure(request, HTTPStatus.BAD_REQUEST, error_type, ". ".join(parts), **more)
+
+
+def _words(fault: Any) -> str:
+    """What is wrong with a value, in words for a person."""
+    if fault["type"] == "union_tag_invalid":
+        return f"it must be one of {fault['ctx']['expected_tags']}"
+    return str(fault["msg"]).removeprefix("Value error, ")
 
 
 def _field(fault: Any) -> str:

@@ -43,6 +43,12 @@ def _as_text(value: object) -> object:
 Time = Annotated[datetime, BeforeValidator(_as_text), AfterValidator(_in_range)]
 
 
+def _no_path(value: object) -> object:
+    if value is not None:
+        raise ValueError("files of the server are not read: leave it out, and upload the list once the task is made")
+    return value
+
+
 class NewTaskRequest(BaseModel):
     """A new task; its table list is uploaded afterwards."""
 
@@ -64,7 +70,9 @@ class NewTaskRequest(BaseModel):
     enable_llm_repair: StrictBool = True
     modify_original_file: StrictBool = True
     enable_training_data_load: StrictBool = True
-    table_list_file: None = Field(default=None, description="files of the server are not read: upload the list")
+    table_list_file: Annotated[None, BeforeValidator(_no_path)] = Field(
+        default=None, description="files of the server are not read: upload the list"
+    )
 
 
 class TableListRequest(BaseModel):

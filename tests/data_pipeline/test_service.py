@@ -468,3 +468,22 @@ def test_formatters_keep_exceptions() -> None:
         record = logging.LogRecord("x", logging.ERROR, "", 0, "it failed", (), (ValueError, error, None))
     assert "broken" in json.loads(JsonLines().format(record))["exception"]
     assert "\n    " in PlainLines("%(message)s").format(record)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        (
+            "tasks",
+            {"table_list_file": "/etc/passwd"},
+            "table_list_file: files of the server are not read: leave it out",
+        ),
+        ("tasks", {"db_connection": "shp"}, "There is no configured database 'shp'. Configured are: shop."),
+        ("tasks/{}/execute", {"execution_mode": "all"}, "execution_mode: it must be one of 'complete', 'step'"),
+    ],
+)
+def test_refusal_says_what_to_write_instead(client: TestClient, path: str, body: dict[str, str], says: str) -> None:
+    """In words for a person, not those of the library that found it."""
+    answer = client.post(f"{API}/{path.format(new_task(client))}", json=body).json()
+
+    assert answer["data"]["response"].startswith(says)

@@ -88,7 +88,8 @@ def database_of(settings: Settings, named: str | None) -> tuple[str, str]:
     try:
         url = settings.database_named(named)
     except InvalidInput:
-        raise NotFound("configured database", named[:80]) from None
+        known = ", ".join(sorted(settings.databases)) or "none"
+        raise NotFound("configured database", named[:80], f"Configured are: {known}.") from None
     if settings.has_database(named):
         return named, url
     configured = [*settings.databases.values(), *settings.allowed_databases]
