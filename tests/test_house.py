@@ -54,6 +54,7 @@ PIPELINE_PURE = {
     "sealed",
     "database_urls",
     "task_directory",
+    "database/personal_data",
     "database/sqlite_comments",
     "steps/file_names",
     "steps/ddl_writing",

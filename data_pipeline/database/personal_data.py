@@ -1,0 +1,144 @@
+"""Does a column hold data about people? By its name, in English and Chinese, and by what its values look like.
+
+Wrong guesses differ in price: a masked name of a town costs a dull example, an unmasked telephone number is published.
+So one sign is enough, and names that only look personal (`company_name`, `phone_model`) are known as such.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+PersonalKind = Literal["name", "email", "phone", "id_number", "card", "address", "birth", "plate", "account", "secret"]
+
+MASK: Final = "***"
+
+VALUE_SHARE: Final = 0.3
+"""How many of the values must look so: columns of free text hold a few telephone numbers, too."""
+
+_PERSON: Final = frozenset(
+    {
+        "person", "people", "customer", "client", "user", "member", "employee", "staff", "worker", "patient",
+        "student", "teacher", "contact", "guest", "owner", "driver", "visitor", "author", "manager", "cashier",
+        "passenger", "tenant", "applicant", "candidate", "supplier_contact",
+    }
+)  # fmt: skip
+_THING: Final = frozenset(
+    {
+        "company", "product", "item", "shop", "store", "brand", "file", "table", "column", "city", "town",
+        "country", "state", "region", "province", "category", "type", "department", "school", "bank", "model",
+        "branch", "area", "station", "road", "street_type", "currency", "unit", "level", "role", "status",
+        "service", "album", "artist", "track", "playlist", "genre", "media", "domain", "host", "event",
+        "project", "team",
+    }
+)  # fmt: skip
+
+_BY_WORDS: Final[tuple[tuple[PersonalKind, frozenset[tuple[str, ...]]], ...]] = (
+    ("email", frozenset({("email",), ("e", "mail"), ("mail",), ("mailbox",)})),
+    ("phone", frozenset({("phone",), ("telephone",), ("mobile",), ("cellphone",), ("cell",), ("tel",), ("fax",)})),
+    (
+        "id_number",
+        frozenset({("ssn",), ("social", "security"), ("passport",), ("id", "card"), ("identity", "number"), ("idcard",),
+                   ("national", "id"), ("id", "number"), ("driving", "licence"), ("driver", "license")}),
+    ),
+    ("card", frozenset({("credit", "card"), ("card", "number"), ("card", "no"), ("pan",), ("cvv",), ("cvc",)})),
+    ("account", frozenset({("iban",), ("bank", "account"), ("account", "number"), ("account", "no")})),
+    ("birth", frozenset({("birthday",), ("birthdate",), ("birth", "date"), ("date", "of", "birth"), ("dob",),
+                         ("born", "on")})),
+    ("address", frozenset({("address",), ("street",), ("addr",), ("home", "address"), ("postal", "code"),
+                           ("postcode",), ("zip",), ("zipcode",)})),
+    ("plate", frozenset({("plate",), ("license", "plate"), ("plate", "number")})),
+    ("secret", frozenset({("password",), ("passwd",), ("pwd",), ("secret",), ("token",), ("api", "key"), ("pin",)})),
+    ("name", frozenset({("first", "name"), ("last", "name"), ("family", "name"), ("given", "name"), ("full", "name"),
+                        ("surname",), ("maiden", "name"), ("nickname",), ("firstname",), ("lastname",),
+                        ("fullname",)})),
+)  # fmt: skip
+
+_BY_SIGNS: Final[tuple[tuple[PersonalKind, str], ...]] = (
+    ("email", "邮箱|电子邮件|邮件地址"),
+    ("phone", "电话|手机|联系方式|传真"),
+    ("id_number", "身份证|证件号|护照"),
+    ("card", "银行卡|信用卡|卡号"),
+    ("account", "账号|帐号|开户行"),
+    ("birth", "生日|出生"),
+    ("address", "住址|家庭地址|通讯地址|收货地址"),
+    ("plate", "车牌"),
+    ("secret", "密码|口令"),
+    ("name", "姓名|真实姓名|联系人"),
+)
+
+_BY_VALUE: Final[tuple[tuple[PersonalKind, re.Pattern[str]], ...]] = (
+    ("email", re.compile(r"[^\s@]{1,64}@[^\s@]+\.[^\s@]{2,24}")),
+    ("id_number", re.compile(r"[1-9]\d{5}(?:18|19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx]")),
+    ("id_number", re.compile(r"\d{3}-\d{2}-\d{4}")),
+    ("phone", re.compile(r"1[3-9]\d{9}|\+\d{1,3}[ ()./-]*\d(?:[ ()./-]*\d){5,12}")),
+    ("phone", re.compile(r"\(\d{2,5}\) ?\d{3,4}[ -]?\d{3,4}|0\d{2,4}-\d{6,8}")),
+    ("account", re.compile(r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?")),
+)
+
+
+@dataclass(frozen=True)
+class Personal:
+    """Why a column is taken for personal: its kind, and whether its name or its values say so."""
+
+    kind: PersonalKind
+    sign: Literal["name", "values"]
+
+
+def personal_by_name(column: str, table: str = "", comment: str | None = None) -> Personal | None:
+    """What a column's name, or its comment, says of people; None for nothing."""
+    words = _words(column)
+    runs = {tuple(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}
+    for kind, signs in _BY_WORDS:
+        if runs & signs and not _is_of_a_thing(words, kind):
+            return Personal(kind, "name")
+    if words[-1:] == ["name"]:
+        before = set(words[:-1])
+        is_of_people = before & _PERSON or (not before and {_singular(word) for word in _words(table)} & _PERSON)
+        if is_of_people and not before & _THING:
+            return Personal("name", "name")
+    for kind, pattern in _BY_SIGNS:
+        if re.search(pattern, column) or re.search(pattern, comment or ""):
+            return Personal(kind, "name")
+    if comment is not None and re.search(r"\bpersonal\b", comment, re.IGNORECASE):
+        return Personal("name", "name")
+    return None
+
+
+def personal_by_values(values: Iterable[object]) -> Personal | None:
+    """What a column's values look like; None where too few of them look so, or where there are none."""
+    texts = [value.strip() for value in values if isinstance(value, str) and value.strip()]
+    if not texts:
+        return None
+    for kind, pattern in _BY_VALUE:
+        if sum(pattern.fullmatch(text) is not None for text in texts) >= len(texts) * VALUE_SHARE:
+            return Personal(kind, "values")
+    if sum(_is_card(text) for text in texts) >= len(texts) * VALUE_SHARE:
+        return Personal("card", "values")
+    return None
+
+
+def _is_of_a_thing(words: Sequence[str], kind: PersonalKind) -> bool:
+    """`phone_model` and `address_type` say something about things, `street_count` how many."""
+    about = {"model", "type", "kind", "count", "brand", "verified", "enabled", "format", "status", "id"}
+    return kind in ("phone", "email", "address", "plate", "card") and words[-1] in about and len(words) > 1
+
+
+def _words(identifier: str) -> list[str]:
+    split = re.sub(r"([a-z0-9])([A-Z])|([A-Z])(?=[A-Z][a-z])", r"\1\3 \2", identifier)
+    return [word for word in re.split(r"[\W_\d]+", split.lower()) if word]
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if word.endswith("s") and word not in ("people", "staff") else word
+
+
+def _is_card(text: str) -> bool:
+    """Whether digits have a payment card's length and check digit (ISO/IEC 7812, Luhn)."""
+    digits = re.sub(r"[ -]", "", text)
+    if not re.fullmatch(r"[2-6]\d{12,18}", digits):
+        return False
+    doubled = [int(digit) * (2 if position % 2 else 1) for position, digit in enumerate(reversed(digits))]
+    return sum(number - 9 if number > 9 else number for number in doubled) % 10 == 0

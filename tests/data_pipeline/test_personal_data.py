@@ -1,0 +1,120 @@
+"""Personal data: found by name, by comment and by value; things that only sound like people are let through."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_pipeline.database.personal_data import personal_by_name, personal_by_values
+from data_pipeline.database.sqlite_comments import comments_in
+from data_pipeline.demo.database import SCHEMA, build_database
+
+ROOT = Path(__file__).parents[2]
+DATABASES = ROOT.parent / "shared" / "databases"
+
+PERSONAL = {
+    "email": "email", "E_Mail": "email", "contactEmail": "email", "phone": "phone", "HomePhone": "phone",
+    "mobile_no": "phone", "Fax": "phone", "first_name": "name", "LastName": "name", "full_name": "name",
+    "customer_name": "name", "ssn": "id_number", "id_card_number": "id_number", "passport_no": "id_number",
+    "credit_card": "card", "card_number": "card", "iban": "account", "birthday": "birth", "date_of_birth": "birth",
+    "BirthDate": "birth", "address": "address", "ShipAddress": "address", "PostalCode": "address",
+    "plate_number": "plate", "password": "secret", "api_key": "secret", "姓名": "name", "手机号": "phone",
+    "身份证号码": "id_number", "客户邮箱": "email", "车牌号": "plate",
+}  # fmt: skip
+NOT_PERSONAL = [
+    "id", "name", "company_name", "product_name", "CategoryName", "phone_model", "email_verified", "address_id",
+    "total", "status", "city", "created_at", "card_type", "pinned", "plates_count", "panel", "cellar", "telemetry",
+    "zipped", "manager_id", "unit_price", "服务区名称", "公司名称", "编号", "mailed", "tokens", "ReportsTo",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("column", "kind"), PERSONAL.items())
+def test_column_with_a_personal_name_is_found(column: str, kind: str) -> None:
+    """In either language, whatever the spelling."""
+    found = personal_by_name(column)
+    assert found is not None
+    assert (found.kind, found.sign) == (kind, "name")
+
+
+@pytest.mark.parametrize("column", NOT_PERSONAL)
+def test_column_that_only_sounds_so_is_let_through(column: str) -> None:
+    """Else nothing would be left to ask about."""
+    assert personal_by_name(column) is None
+
+
+def test_name_is_personal_in_a_table_of_people_and_by_its_comment() -> None:
+    """`name` alone says nothing."""
+    assert personal_by_name("name", "members") is not None
+    assert personal_by_name("name", "motorway") is None
+    assert personal_by_name("c7", comment="the driver's licence, personal") is not None
+    assert personal_by_name("c7", comment="联系人电话") is not None
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["a.b@mail.example", "c@d.example", None], "email"),
+        (["+49 30 1234567", "+1 (555) 010-9999"], "phone"),
+        (["13800138000", "13912345678"], "phone"),
+        (["010-62345678"], "phone"),
+        (["11010519491231002X"], "id_number"),
+        (["078-05-1120"], "id_number"),
+        (["4111 1111 1111 1111", "x"], "card"),
+        (["DE89 3704 0044 0532 0130 00"], "account"),
+        (["call a@b.example", "nothing", "note"], None),
+        (["a@b.example", "note", "note", "note"], None),
+        (["2024-01-05", "2024-02-05"], None),
+        (["4111111111111112"], None),
+        (["M01", "M02"], None),
+        ([1, 2.5, None, b"x"], None),
+        ([], None),
+    ],
+)
+def test_values_are_known_by_their_looks(values: list[object], kind: str | None) -> None:
+    """Whatever the column is called."""
+    found = personal_by_values(values)
+    assert (found.kind if found else None) == kind
+
+
+@given(st.lists(st.one_of(st.text(max_size=60), st.integers(), st.none()), max_size=20), st.text(max_size=40))
+def test_no_text_is_too_odd(values: list[object], name: str) -> None:
+    """Names and values come from databases: anything."""
+    personal_by_values(values)
+    personal_by_name(name, name, name)
+
+
+def test_every_personal_column_of_the_demo_is_found_and_no_other(tmp_path: Path) -> None:
+    """Its comments say which they are; here only names and values may tell."""
+    build_database(str(tmp_path / "demo.sqlite"))
+    connection = sqlite3.connect(tmp_path / "demo.sqlite")
+    for statement in (part.strip() for part in SCHEMA.split(";\n") if "CREATE TABLE" in part):
+        table = statement.split()[2]
+        comments = comments_in(statement).columns
+        for _, column, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall():
+            values = [value for (value,) in connection.execute(f"SELECT {column} FROM {table} LIMIT 200")]
+            found = personal_by_name(column, table) or personal_by_values(values)
+            assert (found is not None) == ("personal" in comments.get(column, "")), f"{table}.{column}: {found}"
+    connection.close()
+
+
+@pytest.mark.skipif(not DATABASES.is_dir(), reason="the real databases are not beside the project (../shared)")
+def test_personal_columns_of_chinook_are_found() -> None:
+    """Customers and employees, and nothing of tracks and albums."""
+    connection = sqlite3.connect(f"file:{DATABASES / 'chinook' / 'chinook.sqlite'}?mode=ro", uri=True)
+    found = set()
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    for table in tables:
+        for _, column, *_ in connection.execute(f'PRAGMA table_info("{table}")').fetchall():
+            values = [value for (value,) in connection.execute(f'SELECT "{column}" FROM "{table}" LIMIT 200')]
+            if personal_by_name(column, table) or personal_by_values(values):
+                found.add(f"{table}.{column}")
+    connection.close()
+    people = {"FirstName", "LastName", "Address", "PostalCode", "Phone", "Fax", "Email"}
+
+    assert found == {f"{table}.{column}" for table in ("Customer", "Employee") for column in people} | {
+        "Employee.BirthDate", "Invoice.BillingAddress", "Invoice.BillingPostalCode",
+    }  # fmt: skip
