@@ -62,14 +62,14 @@ class QueryRows:
 def explain_query(database: BusinessDatabase, query: Query, limits: QueryLimits) -> None:
     """See that all names of a query resolve, without running it. Raises QueryFailed, DatabaseUnavailable."""
     verb = "EXPLAIN QUERY PLAN" if database.dialect_name == "sqlite" else "EXPLAIN"
-    with _limited(database, limits) as connection:
+    with limited_connection(database, limits) as connection:
         connection.exec_driver_sql(f"{verb} {query.sql}").fetchall()
 
 
 def execute_query(database: BusinessDatabase, query: Query, limits: QueryLimits) -> QueryRows:
     """Run a query. Raises QueryFailed, DatabaseUnavailable."""
     began = time.monotonic()
-    with _limited(database, limits) as connection:
+    with limited_connection(database, limits) as connection:
         # Without it PostgreSQL would send the whole table: a named cursor sends a block of rows at a time.
         streaming = connection.execution_options(stream_results=True, max_row_buffer=limits.rows + 1)
         result = streaming.exec_driver_sql(query.sql)
@@ -81,7 +81,7 @@ def execute_query(database: BusinessDatabase, query: Query, limits: QueryLimits)
 
 
 @contextlib.contextmanager
-def _limited(database: BusinessDatabase, limits: QueryLimits) -> Iterator[Connection]:
+def limited_connection(database: BusinessDatabase, limits: QueryLimits) -> Iterator[Connection]:
     """A connection whose statements end in time. What goes wrong in it is a QueryFailed."""
     if limits.cancelled is not None and limits.cancelled.is_set():
         raise QueryFailed("cancelled", "it was cancelled")

@@ -1,0 +1,196 @@
+"""What the rows of a table look like, at a cost that does not grow with the table.
+
+Two queries a table: one of aggregates over at most `SAMPLE_ROWS` rows, one of a few rows as they are. A larger table is
+sampled, from places all over it where the database can seek, and the profile says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection
+from sqlalchemy.sql.compiler import IdentifierPreparer
+
+from data_pipeline.database.connection import BusinessDatabase
+from data_pipeline.database.execution import QueryLimits, limited_connection
+from data_pipeline.database.personal_data import MASK, Personal, personal_by_name, personal_by_values
+from data_pipeline.database.schema import Column, Table
+from data_pipeline.table_list import TableName
+
+SAMPLE_ROWS: Final = 10_000
+LOOKED_AT_ROWS: Final = 200
+"""How many rows are fetched as they are: enough to know a personal column by its values."""
+
+PLACES: Final = 20
+"""From how many places of a large SQLite table rows are taken."""
+
+SAMPLES: Final = 5
+ENUM_LIMIT: Final = 20
+SHOWN_CHARACTERS: Final = 60
+
+_COMPARABLE: Final = ("CHAR", "TEXT", "VARCHAR", "INT", "SERIAL", "NUMERIC", "DECIMAL", "REAL", "DOUBLE", "FLOAT",
+                      "DATE", "TIME")  # fmt: skip
+_ENUM_TYPES: Final = ("CHAR", "TEXT", "VARCHAR", "BOOL")
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """A column's values in the rows that were looked at; of a personal column only counts, its values are masked.
+
+    `distinct_count` is exact for these rows. `enum_values` are all values of a column that has few and repeats them.
+    """
+
+    name: str
+    null_count: int
+    distinct_count: int
+    minimum: str | None
+    maximum: str | None
+    samples: tuple[str, ...]
+    enum_values: tuple[str, ...]
+    personal: Personal | None
+
+
+@dataclass(frozen=True)
+class TableProfile:
+    """`row_count` is exact, or an estimate where `is_sampled`; `looked_at` is how many rows the columns tell of."""
+
+    row_count: int
+    looked_at: int
+    is_sampled: bool
+    columns: tuple[ColumnProfile, ...]
+
+
+def profile_table(
+    database: BusinessDatabase, table: Table, limits: QueryLimits, *, masks_personal_data: bool = True
+) -> TableProfile:
+    """Look at the rows of a table or view. Raises QueryFailed where that takes too long, DatabaseUnavailable."""
+    with limited_connection(database, limits) as connection:
+        source = _Source(connection, table)
+        row_count, is_sampled = source.size()
+        rows = source.sampled(row_count) if is_sampled else source.all_rows()
+        counts = connection.exec_driver_sql(source.aggregates(rows)).one()
+        looked_at = int(counts[0])
+        fetched = connection.exec_driver_sql(f"{rows} LIMIT {LOOKED_AT_ROWS}").fetchall() if looked_at else []
+        columns = []
+        for number, column in enumerate(table.columns):
+            values = [row[number] for row in fetched if row[number] is not None]
+            personal = personal_by_name(column.name, table.name.name, column.comment) or personal_by_values(values)
+            non_null, distinct, least, most = counts[1 + 4 * number : 5 + 4 * number]
+            is_masked = personal is not None and masks_personal_data
+            enum_values: Sequence[str] = ()
+            if not is_masked and _has_few(column, int(non_null), int(distinct)):
+                found = connection.exec_driver_sql(source.distinct_values(rows, column.name))
+                enum_values = [_shown(value) for (value,) in found]
+            columns.append(
+                ColumnProfile(
+                    column.name,
+                    looked_at - int(non_null),
+                    int(distinct),
+                    None if least is None else MASK if is_masked else _shown(least),
+                    None if most is None else MASK if is_masked else _shown(most),
+                    (MASK,) if is_masked and values else tuple(_first_distinct(values)),
+                    tuple(enum_values),
+                    personal,
+                )
+            )
+    return TableProfile(row_count, looked_at, is_sampled, tuple(columns))
+
+
+class _Source:
+    """The rows of one table, as SQL; every identifier is quoted by the dialect."""
+
+    def __init__(self, connection: Connection, table: Table) -> None:
+        self._connection = connection
+        self._table = table
+        self._is_sqlite = connection.dialect.name == "sqlite"
+        self._quote = IdentifierPreparer.quote_identifier.__get__(connection.dialect.identifier_preparer)
+        self._name = self._place(table.name)
+        self._columns = ", ".join(self._quote(column.name) for column in table.columns)
+
+    def size(self) -> tuple[int, bool]:
+        """How many rows there are, and whether that is an estimate: counting stops above the sample's size."""
+        few = f"SELECT count(*) FROM (SELECT 1 FROM {self._name} LIMIT {SAMPLE_ROWS + 1}) AS few"
+        count = int(self._connection.exec_driver_sql(few).scalar_one())
+        if count <= SAMPLE_ROWS:
+            return count, False
+        return max(count, self._estimate()), True
+
+    def all_rows(self) -> str:
+        return f"SELECT {self._columns} FROM {self._name}"
+
+    def sampled(self, row_count: int) -> str:
+        """About as many rows as a sample has, from all over the table where it can be sought."""
+        if self._table.kind == "view":
+            return f"SELECT * FROM (SELECT {self._columns} FROM {self._name} LIMIT {SAMPLE_ROWS}) AS sampled"
+        if not self._is_sqlite:
+            percent = min(100.0, 100 * SAMPLE_ROWS / row_count)
+            where = f"{self._name} TABLESAMPLE SYSTEM ({percent:.6f}) REPEATABLE (7)"
+            return f"SELECT * FROM (SELECT {self._columns} FROM {where} LIMIT {SAMPLE_ROWS}) AS sampled"
+        if not self._has_rowid():
+            return f"SELECT * FROM (SELECT {self._columns} FROM {self._name} LIMIT {SAMPLE_ROWS}) AS sampled"
+        least, most = self._connection.exec_driver_sql(f"SELECT min(rowid), max(rowid) FROM {self._name}").one()
+        starts = sorted({least + (most - least) * place // PLACES for place in range(PLACES)})
+        # An end for each part keeps rows from being taken twice where numbers are dense in one place only.
+        parts = [
+            f"SELECT * FROM (SELECT {self._columns} FROM {self._name} WHERE rowid >= {start} AND rowid < {end}"
+            f" LIMIT {SAMPLE_ROWS // PLACES})"
+            for start, end in zip(starts, [*starts[1:], most + 1], strict=True)
+        ]
+        return f"SELECT * FROM ({' UNION ALL '.join(parts)}) AS sampled"
+
+    def aggregates(self, rows: str) -> str:
+        """The number of rows; of each column how many are not null, how many differ, the least and the greatest."""
+        wanted = ["count(*)"]
+        for column in self._table.columns:
+            name = self._quote(column.name)
+            is_plain = self._is_sqlite or any(word in column.type_sql.upper() for word in _COMPARABLE)
+            compared = name if is_plain else f"CAST({name} AS TEXT)"
+            ends = (f"min({name})", f"max({name})") if is_plain else ("NULL", "NULL")
+            wanted += [f"count({name})", f"count(DISTINCT {compared})", *ends]
+        return f"SELECT {', '.join(wanted)} FROM ({rows}) AS looked_at"
+
+    def distinct_values(self, rows: str, column: str) -> str:
+        name = self._quote(column)
+        return (
+            f"SELECT {name} FROM ({rows}) AS looked_at WHERE {name} IS NOT NULL GROUP BY {name} ORDER BY {name}"
+            f" LIMIT {ENUM_LIMIT}"
+        )
+
+    def _estimate(self) -> int:
+        if self._table.kind == "view" or (self._is_sqlite and not self._has_rowid()):
+            return 0
+        if self._is_sqlite:
+            least, most = self._connection.exec_driver_sql(f"SELECT min(rowid), max(rowid) FROM {self._name}").one()
+            return int(most) - int(least) + 1
+        statement = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(%s)"
+        parameterized = self._connection.execution_options(no_parameters=False)
+        return int(parameterized.exec_driver_sql(statement, (self._name,)).scalar() or 0)
+
+    def _has_rowid(self) -> bool:
+        created = (self._table.created_sql or "").upper()
+        is_hidden = "WITHOUT" in created.rpartition(")")[2]
+        return not is_hidden and not any(column.name.lower() == "rowid" for column in self._table.columns)
+
+    def _place(self, name: TableName) -> str:
+        quoted = self._quote(name.name)
+        return quoted if name.schema is None else f"{self._quote(name.schema)}.{quoted}"
+
+
+def _has_few(column: Column, non_null: int, distinct: int) -> bool:
+    """Whether a column of words repeats a few of them: then they are all it can be."""
+    is_word = any(word in column.type_sql.upper() for word in _ENUM_TYPES)
+    return is_word and 0 < distinct <= ENUM_LIMIT and non_null >= 5 * distinct
+
+
+def _first_distinct(values: Iterable[Any]) -> list[str]:
+    return list(dict.fromkeys(map(_shown, values)))[:SAMPLES]
+
+
+def _shown(value: Any) -> str:
+    """A value on one line, cut where it is long; bytes as their number."""
+    if isinstance(value, (bytes, memoryview)):
+        return f"({len(value)} bytes)"
+    text = " ".join(str(value).split())
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
