@@ -75,7 +75,9 @@ def package(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory() as folder:
         checkout = Path(folder, "checkout")
         shutil.copytree(
-            ROOT, checkout, ignore=shutil.ignore_patterns(".*_cache", ".git", ".venv", "__pycache__", "*_demo*")
+            ROOT,
+            checkout,
+            ignore=shutil.ignore_patterns(".*_cache", ".git", ".venv", "__pycache__", "data_pipeline_demo*"),
         )
         packages = [path for name in ("journal", "data_pipeline") for path in checkout.joinpath(name).rglob("*")]
         listing = Path(folder, "listing")
