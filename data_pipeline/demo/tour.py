@@ -197,9 +197,9 @@ class _Tour:
     def _what_is_there(self, newest: str | None) -> str:
         in_place = sum(os.path.isfile(os.path.join(self._task_path, name)) for name in os.listdir(self._task_path))
         if newest is None:
-            return f"{in_place} files are in place, and there is no new backup"
+            return f"{in_place} names are in the directory, and there is no new backup"
         moved = len(os.listdir(os.path.join(self._task_path, newest)))
-        return f"half moved: {in_place} names are in place, {moved} in {newest}"
+        return f"{in_place} names are in the directory, {moved} in {newest}"
 
     # ---- requests -----------------------------------------------------------------------------------------------
 
