@@ -251,15 +251,26 @@ TOKENS = [
 ]  # fmt: skip
 
 
+WORDS = sorted({word for query in QUERIES for word in query.split(" ")})
+
+
 @st.composite
 def edited_queries(draw: st.DrawFn) -> str:
-    """A good query with a few cuts, copies and foreign tokens."""
-    text = draw(st.sampled_from(QUERIES))
-    for _ in range(draw(st.integers(1, 3))):
-        at = draw(st.integers(0, len(text)))
-        until = min(len(text), at + draw(st.integers(0, 12)))
-        text = text[:at] + draw(st.sampled_from([*TOKENS, text[at:until] * 2, ""])) + text[until:]
-    return text
+    """A good query with some words left out, doubled, exchanged for others, or with a foreign token beside them."""
+    words = draw(st.sampled_from(QUERIES)).split(" ")
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(words) - 1))
+        foreign = draw(st.sampled_from(TOKENS))
+        edit = draw(st.sampled_from(["out", "double", "other", "foreign", "into"]))
+        words[at : at + 1] = {
+            "out": [],
+            "double": [words[at]] * 2,
+            "other": [draw(st.sampled_from(WORDS))],
+            "foreign": [words[at], foreign],
+            "into": [words[at][:2] + foreign + words[at][2:]],
+        }[edit]
+        words = words or ["SELECT"]
+    return " ".join(words)
 
 
 def test_edited_queries_never_crash_the_gate_and_never_write(tmp_path: Path) -> None:
