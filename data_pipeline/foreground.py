@@ -28,6 +28,8 @@ class NewTask:
     business_context: str = ""
     language: Language = "en"
     task_name: str | None = None
+    profile_tables: bool = True
+    mask_personal_data: bool = True
 
 
 async def create_task(settings: Settings, store: Store, new: NewTask) -> Task:
@@ -36,7 +38,13 @@ async def create_task(settings: Settings, store: Store, new: NewTask) -> Task:
     Raises InvalidInput, DatabaseUnavailable ... before anything is made.
     """
     url = anchored(settings.database_named(new.db_connection))
-    parameters = RunParameters(db_connection=url, business_context=new.business_context, language=new.language)
+    parameters = RunParameters(
+        db_connection=url,
+        business_context=new.business_context,
+        language=new.language,
+        profile_tables=new.profile_tables,
+        mask_personal_data=new.mask_personal_data,
+    )
     kept = new.db_connection if settings.has_database(new.db_connection) else url
     tables = parse_table_list(decode_table_list(new.table_list))
     for step in STEPS:

@@ -55,9 +55,11 @@ PIPELINE_PURE = {
     "database_urls",
     "task_directory",
     "database/personal_data",
-    "database/sqlite_comments",
+    "database/schema",
+    "database/sqlite_text",
     "steps/file_names",
     "steps/ddl_writing",
+    "steps/wording",
 }
 OPENS = {"workspace": "rb", "settings": "rb", "schema_workflow": "rb", "task_log": "a", "demo/server": "ab"}
 """Who may open files, and how: logs are all that is written outside the door."""

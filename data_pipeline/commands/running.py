@@ -34,6 +34,10 @@ BusinessContext = Annotated[str | None, typer.Option(help="For a new task: what 
 TaskLanguage = Annotated[
     Literal["en", "zh"] | None, typer.Option(help="For a new task: of comments and questions; default en.")
 ]
+NoProfile = Annotated[bool, typer.Option("--no-profile", help="For a new task: do not look at rows.")]
+ShowPersonalData = Annotated[
+    bool, typer.Option("--show-personal-data", help="For a new task: values of columns about people as they are.")
+]
 TaskName = Annotated[str | None, typer.Option(help="For a new task: a name for people.")]
 
 
@@ -51,6 +55,8 @@ def run(
     business_context: BusinessContext = None,
     language: TaskLanguage = None,
     task_name: TaskName = None,
+    no_profile: NoProfile = False,
+    show_personal_data: ShowPersonalData = False,
     step: Annotated[
         str | None, typer.Option(help="Run this step alone, without a backup.", autocompletion=_complete_step)
     ] = None,
@@ -63,6 +69,8 @@ def run(
         "--business-context": business_context,
         "--language": language,
         "--task-name": task_name,
+        "--no-profile": no_profile or None,
+        "--show-personal-data": show_personal_data or None,
     }
     given = [option for option, value in for_new_tasks.items() if value is not None]
     if task is not None and given:
@@ -73,7 +81,15 @@ def run(
         if task is None:
             if db_connection is None or content is None:
                 raise InvalidInput("run", "name a task, or give --db-connection and --table-list for a new one")
-            new = NewTask(db_connection, content, business_context or "", language or "en", task_name)
+            new = NewTask(
+                db_connection,
+                content,
+                business_context or "",
+                language or "en",
+                task_name,
+                profile_tables=not no_profile,
+                mask_personal_data=not show_personal_data,
+            )
             found = asyncio.run(create_task(settings, store, new))
         else:
             found = store.task(task_directory.check_task_id(task))

@@ -6,6 +6,7 @@ sampled, from places all over it where the database can seek, and the profile sa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -30,9 +31,12 @@ SAMPLES: Final = 5
 ENUM_LIMIT: Final = 20
 SHOWN_CHARACTERS: Final = 60
 
-_COMPARABLE: Final = ("CHAR", "TEXT", "VARCHAR", "INT", "SERIAL", "NUMERIC", "DECIMAL", "REAL", "DOUBLE", "FLOAT",
-                      "DATE", "TIME")  # fmt: skip
-_ENUM_TYPES: Final = ("CHAR", "TEXT", "VARCHAR", "BOOL")
+_COMPARABLE: Final = re.compile(
+    r"(varchar|char|text|smallint|integer|bigint|numeric|real|double precision|date|timestamp|timestamptz|time)\b[^\[]*"
+)
+"""Types of PostgreSQL that have a least and a greatest value; SQLite compares everything."""
+
+_OF_WORDS: Final = re.compile(r"[^\[]*(CHAR|TEXT|BOOL)[^\[]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class ColumnProfile:
     samples: tuple[str, ...]
     enum_values: tuple[str, ...]
     personal: Personal | None
+    is_masked: bool
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ def profile_table(
                     (MASK,) if is_masked and values else tuple(_first_distinct(values)),
                     tuple(enum_values),
                     personal,
+                    is_masked,
                 )
             )
     return TableProfile(row_count, looked_at, is_sampled, tuple(columns))
@@ -145,7 +151,7 @@ class _Source:
         wanted = ["count(*)"]
         for column in self._table.columns:
             name = self._quote(column.name)
-            is_plain = self._is_sqlite or any(word in column.type_sql.upper() for word in _COMPARABLE)
+            is_plain = self._is_sqlite or _COMPARABLE.fullmatch(column.type_sql) is not None
             compared = name if is_plain else f"CAST({name} AS TEXT)"
             ends = (f"min({name})", f"max({name})") if is_plain else ("NULL", "NULL")
             wanted += [f"count({name})", f"count(DISTINCT {compared})", *ends]
@@ -169,9 +175,9 @@ class _Source:
         return int(parameterized.exec_driver_sql(statement, (self._name,)).scalar() or 0)
 
     def _has_rowid(self) -> bool:
-        created = (self._table.created_sql or "").upper()
-        is_hidden = "WITHOUT" in created.rpartition(")")[2]
-        return not is_hidden and not any(column.name.lower() == "rowid" for column in self._table.columns)
+        return "ROWID" not in self._table.options and not any(
+            column.name.lower() == "rowid" for column in self._table.columns
+        )
 
     def _place(self, name: TableName) -> str:
         quoted = self._quote(name.name)
@@ -180,8 +186,7 @@ class _Source:
 
 def _has_few(column: Column, non_null: int, distinct: int) -> bool:
     """Whether a column of words repeats a few of them: then they are all it can be."""
-    is_word = any(word in column.type_sql.upper() for word in _ENUM_TYPES)
-    return is_word and 0 < distinct <= ENUM_LIMIT and non_null >= 5 * distinct
+    return _OF_WORDS.fullmatch(column.type_sql) is not None and 0 < distinct <= ENUM_LIMIT and non_null >= 5 * distinct
 
 
 def _first_distinct(values: Iterable[Any]) -> list[str]:

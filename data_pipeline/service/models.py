@@ -66,6 +66,10 @@ class NewTaskRequest(BaseModel):
     db_name: str | None = Field(default=None, max_length=255, description="none: as the connection has it")
     language: Language = "en"
     continue_on_error: StrictBool = False
+    profile_tables: StrictBool = Field(default=True, description="look at rows: counts, ends, examples")
+    mask_personal_data: StrictBool = Field(
+        default=True, description="keep values of columns about people out of every file"
+    )
     enable_sql_validation: StrictBool = True
     enable_llm_repair: StrictBool = True
     modify_original_file: StrictBool = True

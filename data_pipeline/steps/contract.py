@@ -75,6 +75,8 @@ class RunParameters(BaseModel):
     business_context: str = ""
     language: Language = "en"
     continue_on_error: bool = False
+    profile_tables: bool = True
+    mask_personal_data: bool = True
     enable_sql_validation: bool = True
     enable_llm_repair: bool = True
     modify_original_file: bool = True

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from data_pipeline.database.connection import BusinessDatabase, open_database
-from data_pipeline.database.schema import Table, in_loading_order, read_table, resolve_tables
-from data_pipeline.errors import InvalidInput, PipelineError, StepFailed
+from data_pipeline.database.execution import QueryLimits
+from data_pipeline.database.finding import resolve_tables
+from data_pipeline.database.profile import TableProfile, profile_table
+from data_pipeline.database.reflection import read_prelude, read_tables
+from data_pipeline.database.schema import SharedObject, Table, in_loading_order
+from data_pipeline.errors import InvalidInput, QueryFailed, StepFailed
 from data_pipeline.progress import Event
 from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepOutput
-from data_pipeline.steps.ddl_writing import ddl_of, detail_of, surroundings_of
-from data_pipeline.steps.file_names import file_stems
+from data_pipeline.steps.ddl_writing import ddl_of, prelude_of, surroundings_of
+from data_pipeline.steps.detail_writing import detail_of
+from data_pipeline.steps.file_names import PRELUDE, file_stems
 from data_pipeline.steps.threads import in_step_thread, in_waiting_thread
 from data_pipeline.table_list import TableName
 from data_pipeline.workspace import StagedFile
 
 TABLES_AT_ONCE: Final = 4
 MAPPING: Final = "filename_mapping.txt"
+PROFILE_LIMITS: Final = QueryLimits(seconds=30.0)
+
+
+@dataclass(frozen=True)
+class _Schema:
+    """The tables in loading order, what they share, and why others are missing."""
+
+    tables: Sequence[Table]
+    shared: Sequence[SharedObject]
+    failures: dict[str, str]
 
 
 class DdlGeneration:
@@ -41,16 +58,18 @@ class DdlGeneration:
     async def run(self, context: StepContext) -> StepOutput:
         started = datetime.now(UTC)
         with await in_waiting_thread(open_database, context.parameters.db_connection) as database:
-            names, failures = await in_waiting_thread(resolve_tables, database, context.tables)
-            tables, unread = await self._read(database, names)
-            failures |= unread
-            results = await self._write(context, database.dialect_name, tables, len(names) + len(failures))
-        failures |= {result["table"]: result["error"] for result in results if "error" in result}
+            in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
+            # Relations in both directions and the loading order need every table.
+            schema = await in_thread(_read, database, context.tables)
+            results = await self._write(context, database, schema)
+        failures = schema.failures | {result["table"]: result["error"] for result in results if "error" in result}
         done = [result for result in results if "error" not in result]
         if failures and (not done or not context.parameters.continue_on_error):
             raise StepFailed(self.name, failures)
         files = [StagedFile(*file) for result in done for file in result["files"]]
-        files.append(context.staging.write(MAPPING, _mapping(done)))
+        if schema.shared:
+            files.insert(0, context.staging.write(PRELUDE, prelude_of(schema.shared, context.parameters.language)))
+        files.append(context.staging.write(MAPPING, _mapping(done, has_prelude=bool(schema.shared))))
         return StepOutput(
             tuple(files),
             {
@@ -58,44 +77,32 @@ class DdlGeneration:
                 "processed_successfully": len(done),
                 "failed": len(failures),
                 "files_generated": len(files),
+                "not_profiled": {result["table"]: result["not_profiled"] for result in done if result["not_profiled"]},
                 "duration": round((datetime.now(UTC) - started).total_seconds(), 3),
             },
             failures,
         )
 
-    async def _read(self, database: BusinessDatabase, names: Sequence[TableName]) -> tuple[list[Table], dict[str, str]]:
-        """Every table, as far as it can be read: relations in both directions and the loading order need them all."""
-        slots = asyncio.Semaphore(TABLES_AT_ONCE)
-        failures: dict[str, str] = {}
-        in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
-
-        async def read(name: TableName) -> Table | None:
-            async with slots:
-                try:
-                    return await in_thread(read_table, database, name)
-                except PipelineError as error:
-                    failures[str(name)] = str(error)
-                    return None
-
-        async with asyncio.TaskGroup() as group:
-            reading = [group.create_task(read(name)) for name in names]
-        found = [task.result() for task in reading]
-        return in_loading_order(table for table in found if table is not None), failures
-
-    async def _write(self, context: StepContext, dialect_name: str, tables: Sequence[Table], total: int) -> list[Json]:
-        stems = file_stems(table.name for table in tables)
-        surroundings = surroundings_of(tables)
-        done = 0
+    async def _write(self, context: StepContext, database: BusinessDatabase, schema: _Schema) -> list[Json]:
+        stems = file_stems(table.name for table in schema.tables)
+        surroundings = surroundings_of(schema.tables)
+        total, done = len(schema.tables) + len(schema.failures), 0
+        language = context.parameters.language
 
         async def write(table: Table) -> Json:
-            stem, around, language = stems[table.name], surroundings[table.name], context.parameters.language
+            stem, around = stems[table.name], surroundings[table.name]
+            profile, not_profiled = await _profile(context, database, table)
 
             def stage() -> Json:
                 files = [
-                    context.staging.write(f"{stem}.ddl", ddl_of(table, around, dialect_name, language)),
-                    context.staging.write(f"{stem}_detail.md", detail_of(table, around, language)),
+                    context.staging.write(f"{stem}.ddl", ddl_of(table, around, database.dialect_name, language)),
+                    context.staging.write(f"{stem}_detail.md", detail_of(table, around, language, profile=profile)),
                 ]
-                return {"table": str(table.name), "files": [list(file) for file in files]}
+                return {
+                    "table": str(table.name),
+                    "files": [list(file) for file in files],
+                    "not_profiled": not_profiled,
+                }
 
             return await in_step_thread(stage)
 
@@ -108,12 +115,46 @@ class DdlGeneration:
             done += 1
             context.emit(Event("table", "completed", result["table"], done=done, total=total))
 
-        works = [(f"{self.name}:{table.name}", lambda table=table: write(table)) for table in tables]
+        works = [(f"{self.name}:{table.name}", lambda table=table: write(table)) for table in schema.tables]
         return await context.runner.run_all(works, concurrency=TABLES_AT_ONCE, is_usable=is_staged, finished=finished)
 
 
-def _mapping(results: Sequence[Json]) -> str:
+def _read(database: BusinessDatabase, names: Sequence[TableName]) -> _Schema:
+    found, failures = resolve_tables(database, names)
+    tables, unread = read_tables(database, found)
+    ordered = in_loading_order(tables)
+    return _Schema(ordered, read_prelude(database, ordered), failures | unread)
+
+
+async def _profile(
+    context: StepContext, database: BusinessDatabase, table: Table
+) -> tuple[TableProfile | None, str | None]:
+    """What the rows look like, or why that is not known: a table that is slow to read still gets its files."""
+    if not context.parameters.profile_tables:
+        return None, None
+    in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
+    cancelled = threading.Event()
+    try:
+        profile = await in_thread(
+            profile_table,
+            database,
+            table,
+            replace(PROFILE_LIMITS, cancelled=cancelled),
+            masks_personal_data=context.parameters.mask_personal_data,
+        )
+    except QueryFailed as error:
+        context.log.warning("%s was not profiled: %s", table.name, error)
+        return None, str(error)
+    except asyncio.CancelledError:
+        cancelled.set()
+        raise
+    return profile, None
+
+
+def _mapping(results: Sequence[Json], *, has_prelude: bool) -> str:
     lines = ["# Files of each table, in the order in which the .ddl files load", "# table -> file, file"]
+    if has_prelude:
+        lines.append(f"(shared by all) -> {PRELUDE}")
     for result in results:
         lines.append(f"{result['table']} -> {', '.join(file[0] for file in result['files'])}")
     return "\n".join(lines) + "\n"

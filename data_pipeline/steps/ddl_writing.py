@@ -1,4 +1,4 @@
-"""A table as a `.ddl` file that loads, and as a page for people. Text in, text out.
+"""A table as a `.ddl` file that loads. Text in, text out.
 
 Every identifier is quoted where its dialect asks for it; text from the database can end neither a comment nor a line.
 """
@@ -6,131 +6,76 @@ Every identifier is quoted where its dialect asks for it; text from the database
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Dialect
 from sqlalchemy.dialects import postgresql, sqlite
 
-from data_pipeline.database.schema import Column, ForeignKey, Table, is_autoincrement
+from data_pipeline.database.schema import Column, ForeignKey, Key, SharedObject, Table
+from data_pipeline.steps.wording import Comment, Suggestion, column_comments, one_line, table_comment
 from data_pipeline.table_list import TableName
 
 DIALECTS: Final[dict[str, Dialect]] = {
     "sqlite": sqlite.dialect(),
     "postgresql": postgresql.dialect(),  # type: ignore[no-untyped-call]
 }
-_SERIAL: Final = {"SMALLINT": "SMALLSERIAL", "INTEGER": "SERIAL", "BIGINT": "BIGSERIAL"}
+_SERIAL: Final = {"smallint": "smallserial", "integer": "serial", "bigint": "bigserial"}
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a table's files say of other tables: which are listed, which load before it, which refer to it."""
+    """What a table's files say of other tables: which load, and when; which refer to this one."""
 
-    listed: Collection[TableName]
-    loaded_before: Collection[TableName]
+    own_place: int
+    places: Mapping[TableName, int]
     referring: Sequence[tuple[TableName, ForeignKey]]
-    added_later: Sequence[tuple[TableName, ForeignKey]] = ()
 
 
 def surroundings_of(tables: Sequence[Table]) -> dict[TableName, Surroundings]:
-    """For tables in loading order: a key to a table that comes later is added in that table's file."""
-    listed = {table.name for table in tables}
-    position = {table.name: number for number, table in enumerate(tables)}
-    keys = [(table.name, key) for table in tables for key in table.foreign_keys if key.target in listed]
-    return {
-        table.name: Surroundings(
-            listed,
-            {other.name for other in tables[: position[table.name]]},
-            [(name, key) for name, key in keys if key.target == table.name],
-            [(name, key) for name, key in keys if key.target == table.name and position[name] < position[table.name]],
-        )
-        for table in tables
-    }
+    """For tables in loading order; a view that reads what does not load has no place."""
+    places: dict[TableName, int] = {}
+    for number, table in enumerate(tables):
+        if all(source in places for source in table.sources):
+            places[table.name] = number
+    referring: dict[TableName, list[tuple[TableName, ForeignKey]]] = {table.name: [] for table in tables}
+    for table in tables:
+        for key in table.foreign_keys:
+            if key.target in referring:
+                referring[key.target].append((table.name, key))
+    return {table.name: Surroundings(number, places, referring[table.name]) for number, table in enumerate(tables)}
 
 
-def ddl_of(table: Table, around: Surroundings, dialect_name: str, language: str) -> str:
+def ddl_of(
+    table: Table, around: Surroundings, dialect_name: str, language: str, suggestion: Suggestion | None = None
+) -> str:
     """The `.ddl` file: two comment lines, the table or view, its indexes, keys that had to wait for it."""
-    writer = _Writer(dialect_name)
+    writer = _Writer(dialect_name, language, suggestion or Suggestion())
+    meaning = table_comment(table, suggestion or Suggestion())
     title, purpose = ("中文名", "描述") if language == "zh" else ("Table", "Description")
-    lines = [f"-- {title}: {one_line(describe(table))}", f"-- {purpose}: {one_line(table.comment or describe(table))}"]
-    if table.kind == "view":
-        lines.append(writer.view(table))
-    else:
+    lines = [f"-- {title}: {one_line(meaning.text)}", f"-- {purpose}: {one_line(meaning.marked(language))}"]
+    if table.kind == "table":
         lines += writer.table(table, around)
         lines += [f"{index.definition};" for index in table.indexes]
         lines += writer.late_keys(around)
+    else:
+        lines += writer.view(table, around)
     return "\n".join(lines) + "\n"
 
 
-def detail_of(table: Table, around: Surroundings, language: str) -> str:
-    """The `_detail.md` page: purpose, fields, keys, relations in both directions."""
-    is_zh = language == "zh"
-    name = escaped(str(table.name))
-    lines = [f"## {name}（{escaped(describe(table))}）" if is_zh else f"## {name} ({escaped(describe(table))})"]
-    if table.comment:
-        lines += [escaped(table.comment)]
-    lines += ["字段列表：" if is_zh else "Fields:"]
-    lines += [
-        f"- {escaped(column.name)} ({escaped(column.type_sql or 'any')}) - {_meaning(column)}"
-        for column in table.columns
-    ]
-    notes = _notes(table, around, is_zh=is_zh)
-    if notes:
-        lines += ["字段补充说明：" if is_zh else "Notes:", *(f"- {note}" for note in notes)]
-    return "\n".join(lines) + "\n"
-
-
-def describe(table: Table) -> str:
-    """A table's comment, else the words of its name."""
-    return table.comment or words_of(table.name.name)
-
-
-def words_of(identifier: str) -> str:
-    """The words of an identifier: `orderItems`, `order_items`, `ORDER ITEMS` -> `order items`."""
-    split = re.sub(r"([a-z0-9])([A-Z])|([A-Z])(?=[A-Z][a-z])", r"\1\3 \2", identifier)
-    return " ".join(re.split(r"[\W_]+", split)).strip().lower() or identifier
-
-
-def one_line(text: str) -> str:
-    """Text without anything that ends a line anywhere."""
-    return " ".join(re.split(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+", text)).strip()
-
-
-def escaped(text: str) -> str:
-    """Text on one line of Markdown, its own marks made harmless."""
-    return re.sub(r"([\\`*<>\[\]|#])", r"\\\1", one_line(text))
-
-
-def _meaning(column: Column) -> str:
-    return escaped(column.comment or words_of(column.name))
-
-
-def _notes(table: Table, around: Surroundings, *, is_zh: bool) -> list[str]:
-    def listed(names: Sequence[str]) -> str:
-        return ", ".join(map(escaped, names))
-
-    notes = []
-    if table.primary_key.columns:
-        primary = listed(table.primary_key.columns)
-        notes.append(f"{primary} 为主键" if is_zh else f"{primary}: primary key")
-    for unique in table.unique_keys:
-        notes.append(f"{listed(unique.columns)} 唯一" if is_zh else f"{listed(unique.columns)}: unique")
-    for key in table.foreign_keys:
-        target = f"{escaped(str(key.target))} ({listed(key.target_columns)})"
-        notes.append(f"{listed(key.columns)} 引用 {target}" if is_zh else f"{listed(key.columns)} refers to {target}")
-    for name, key in around.referring:
-        source = f"{escaped(str(name))} ({listed(key.columns)})"
-        notes.append(f"被 {source} 引用" if is_zh else f"{source} refers to {listed(key.target_columns)} here")
-    for column in table.columns:
-        if not column.is_nullable and column.name not in table.primary_key.columns:
-            notes.append(f"{escaped(column.name)} 非空" if is_zh else f"{escaped(column.name)}: never null")
-    return notes
+def prelude_of(objects: Sequence[SharedObject], language: str) -> str:
+    """The file that loads before all others: schemas, extensions, types, functions and sequences."""
+    purpose = "各表共用的类型、函数与序列，最先执行" if language == "zh" else "Shared by the tables: it loads first"
+    statements = [line for one in objects for line in (f"-- {one.kind}: {one_line(one.name)}", f"{one.statement};")]
+    return "\n".join([f"-- {purpose}", *statements]) + "\n"
 
 
 class _Writer:
-    def __init__(self, dialect_name: str) -> None:
+    def __init__(self, dialect_name: str, language: str, suggestion: Suggestion) -> None:
         self._is_sqlite = dialect_name == "sqlite"
+        self._language = language
+        self._suggestion = suggestion
         self._preparer = DIALECTS[dialect_name].identifier_preparer
 
     def quoted(self, name: str) -> str:
@@ -144,45 +89,52 @@ class _Writer:
     def columns(self, names: Sequence[str]) -> str:
         return "(" + ", ".join(map(self.quoted, names)) + ")"
 
-    def view(self, table: Table) -> str:
+    def view(self, table: Table, around: Surroundings) -> list[str]:
+        """The statement with its indexes; as comments where the view reads what is not listed, and could not load."""
         sql = (table.view_sql or "").strip().rstrip(";")
         # SQLite keeps the whole statement, PostgreSQL the query alone.
-        return f"{sql};" if self._is_sqlite else f"create view {self.place(table.name)} as\n{sql};"
+        statement = sql if self._is_sqlite else f"create {table.kind} {self.place(table.name)} as\n{sql}"
+        lines = [f"{statement};", *(f"{index.definition};" for index in table.indexes)]
+        unlisted = [name for name in table.sources if name not in around.places]
+        if unlisted:
+            names = ", ".join(one_line(self.place(name)) for name in unlisted)
+            lines = [f"-- not listed: {names}", *(f"-- {line}" for part in lines for line in part.splitlines())]
+        return lines
 
     def table(self, table: Table, around: Surroundings) -> list[str]:
         """The statement, a comment after each comma."""
         parts: list[tuple[str, str | None]] = []
         rowid = self._numbering_column(table)
+        comments = column_comments(table, self._suggestion)
         for column in table.columns:
-            parts.append((self._column(table, column, rowid), column.comment))
+            parts.append((self._column(table, column, rowid), self._said(comments[column.name])))
         if table.primary_key.columns and rowid is None:
-            parts.append(
-                (self._named(table.primary_key.name) + f"primary key {self.columns(table.primary_key.columns)}", None)
-            )
-        for unique in table.unique_keys:
-            parts.append((self._named(unique.name) + f"unique {self.columns(unique.columns)}", None))
-        for check in table.checks:
-            parts.append((self._named(check.name) + f"check ({check.sql})", None))
+            parts.append((self._key("primary key", table.primary_key), None))
+        parts += [(self._key("unique", unique), None) for unique in table.unique_keys]
+        parts += [(self._named(check.name) + check.definition, None) for check in table.checks]
         remarks = []
         for key in table.foreign_keys:
-            if key.target not in around.listed:
+            if key.target not in around.places:
                 remarks.append(f"-- not listed: {one_line(self.foreign_key(key))}")
-            elif self._is_sqlite or key.target == table.name or key.target in around.loaded_before:
+            elif self._is_sqlite or around.places[key.target] <= around.own_place:
                 parts.append((self.foreign_key(key), None))
         # SQLite keeps the text: a comment after the bracket is the only place for the table's own.
-        own = f" -- {one_line(table.comment)}" if self._is_sqlite and table.comment else ""
+        said = self._said(table_comment(table, self._suggestion)) if self._is_sqlite else None
+        own = f" -- {one_line(said)}" if said else ""
         lines = [f"create table {self.place(table.name)} ({own}"]
         for number, (part, comment) in enumerate(parts, start=1):
             comma = "," if number < len(parts) else ""
             lines.append(f"  {part}{comma}" + (f" -- {one_line(comment)}" if comment else ""))
-        end = ")" + (" WITHOUT ROWID" if self._is_without_rowid(table) else "") + ";"
-        return [*lines, end, *remarks]
+        words = {"ROWID": "without rowid", "STRICT": "strict"}
+        options = ", ".join(words[option] for option in sorted(table.options & words.keys()))
+        return [*lines, f") {options}".rstrip() + ";", *remarks]
 
     def late_keys(self, around: Surroundings) -> list[str]:
         """Keys of tables that were loaded before; SQLite lets them stand there, and cannot add them later."""
         if self._is_sqlite:
             return []
-        return [f"alter table {self.place(name)} add {self.foreign_key(key)};" for name, key in around.added_later]
+        waiting = [(name, key) for name, key in around.referring if around.places[name] < around.own_place]
+        return [f"alter table {self.place(name)} add {self.foreign_key(key)};" for name, key in waiting]
 
     def foreign_key(self, key: ForeignKey) -> str:
         text = f"foreign key {self.columns(key.columns)} references {self.place(key.target)}"
@@ -201,12 +153,12 @@ class _Writer:
     def _column(self, table: Table, column: Column, rowid: str | None) -> str:
         type_sql = column.type_sql
         default = column.default_sql
-        if default is not None and default.startswith("nextval(") and type_sql in _SERIAL:
+        if column.name in table.numbered_by_default:
             type_sql, default = _SERIAL[type_sql], None  # its sequence comes with the type
         text = f"{self.quoted(column.name)} {type_sql}".rstrip()
         if column.name == rowid:
             text += "" if column.is_nullable else " not null"
-            return f"{text} primary key" + (" autoincrement" if is_autoincrement(table) else "")
+            return f"{text} primary key" + (" autoincrement" if "AUTOINCREMENT" in table.options else "")
         if column.identity is not None:
             text += f" generated {column.identity} as identity"
         if column.generated_sql is not None:
@@ -222,17 +174,19 @@ class _Writer:
 
     def _numbering_column(self, table: Table) -> str | None:
         """SQLite's INTEGER PRIMARY KEY, which must stand in the column itself to mean the row's number."""
-        if not self._is_sqlite or len(table.primary_key.columns) != 1 or self._is_without_rowid(table):
+        if not self._is_sqlite or len(table.primary_key.columns) != 1 or "ROWID" in table.options:
             return None
         (name,) = table.primary_key.columns
         return next(
             (name for column in table.columns if column.name == name and column.type_sql.upper() == "INTEGER"), None
         )
 
-    def _is_without_rowid(self, table: Table) -> bool:
-        return table.created_sql is not None and bool(
-            re.search(r"\)[^()]*\bWITHOUT\s+ROWID\b[^()]*$", table.created_sql, re.IGNORECASE)
-        )
+    def _key(self, words: str, key: Key) -> str:
+        return self._named(key.name) + (key.definition or f"{words} {self.columns(key.columns)}")
+
+    def _said(self, comment: Comment) -> str | None:
+        """A comment that says more than the name."""
+        return None if comment.origin == "name" else comment.marked(self._language)
 
     def _named(self, name: str | None) -> str:
         return f"constraint {self.quoted(name)} " if name else ""

@@ -18,8 +18,11 @@ STEM_LIMIT_BYTES: Final = 200
 """What is left of 255 bytes after the longest suffix and a hash."""
 
 _FORBIDDEN: Final = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|]')
-_TAKEN: Final = frozenset({"metadata"})
-"""Stems whose files a later step writes itself: metadata_detail.md."""
+PRELUDE: Final = "prelude.ddl"
+"""What PostgreSQL's tables share, and what loads before them."""
+
+_TAKEN: Final = frozenset({"metadata", "prelude"})
+"""Stems whose files a step writes itself: metadata_detail.md, prelude.ddl."""
 
 
 def file_stems(tables: Iterable[TableName]) -> dict[TableName, str]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.database.personal_data import personal_by_name, personal_by_values
-from data_pipeline.database.sqlite_comments import comments_in
+from data_pipeline.database.sqlite_text import read_table_text
 from data_pipeline.demo.database import SCHEMA, build_database
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +93,7 @@ def test_every_personal_column_of_the_demo_is_found_and_no_other(tmp_path: Path)
     connection = sqlite3.connect(tmp_path / "demo.sqlite")
     for statement in (part.strip() for part in SCHEMA.split(";\n") if "CREATE TABLE" in part):
         table = statement.split()[2]
-        comments = comments_in(statement).columns
+        comments = read_table_text(statement).comments
         for _, column, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall():
             values = [value for (value,) in connection.execute(f"SELECT {column} FROM {table} LIMIT 200")]
             found = personal_by_name(column, table) or personal_by_values(values)

@@ -13,8 +13,9 @@ import pytest
 from data_pipeline.database import profile as profile_module
 from data_pipeline.database.connection import BusinessDatabase, open_database
 from data_pipeline.database.execution import QueryLimits
+from data_pipeline.database.finding import list_tables
 from data_pipeline.database.profile import ColumnProfile, TableProfile, profile_table
-from data_pipeline.database.schema import list_tables, read_table
+from data_pipeline.database.reflection import read_table
 from data_pipeline.demo.database import build_database
 from data_pipeline.table_list import TableName
 from tests.support.postgres import fresh_database
@@ -90,7 +91,7 @@ def test_empty_table_has_a_profile(tmp_path: Path) -> None:
         for database in opened:
             found = profiled(database, "empty")
             assert (found.row_count, found.looked_at) == (0, 0)
-            assert column(found, "a") == ColumnProfile("a", 0, 0, None, None, (), (), None)
+            assert column(found, "a") == ColumnProfile("a", 0, 0, None, None, (), (), None, is_masked=False)
 
 
 def test_large_table_is_sampled_from_all_over_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

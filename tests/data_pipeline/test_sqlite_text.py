@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data_pipeline.database.sqlite_comments import comments_in
+from data_pipeline.database.sqlite_text import read_table_text
 from data_pipeline.demo.database import SCHEMA
 
 EVERY_PLACE = """CREATE TABLE "odd ""name" ( -- one order
@@ -24,10 +24,10 @@ EVERY_PLACE = """CREATE TABLE "odd ""name" ( -- one order
 
 def test_comments_belong_to_what_they_stand_beside() -> None:
     """To the column before them on the line, or to the one after a line of their own; never what is quoted."""
-    found = comments_in(EVERY_PLACE)
+    found = read_table_text(EVERY_PLACE)
 
-    assert found.table == "one order"
-    assert found.columns == {
+    assert found.comment == "one order"
+    assert found.comments == {
         "id": "its number",
         "total": "in euros, without tax never negative",
         "the -- state": "last",
@@ -50,8 +50,8 @@ def test_odd_and_unfinished_texts_are_read_as_far_as_they_go(
     sql: str, table: str | None, columns: dict[str, str]
 ) -> None:
     """Nothing in a database's own text is an error."""
-    found = comments_in(sql)
-    assert (found.table, found.columns) == (table, columns)
+    found = read_table_text(sql)
+    assert (found.comment, found.comments) == (table, columns)
 
 
 def test_every_table_of_the_demo_has_its_comments() -> None:
@@ -59,6 +59,6 @@ def test_every_table_of_the_demo_has_its_comments() -> None:
     statements = [part for part in SCHEMA.split(";\n") if "CREATE TABLE" in part]
     assert len(statements) == 11
     for statement in statements:
-        assert comments_in(statement.strip()).table, statement
-    employee = next(comments_in(statement.strip()) for statement in statements if "TABLE employee" in statement)
-    assert employee.columns["manager_id"] == "empty for the head of a service area"
+        assert read_table_text(statement.strip()).comment, statement
+    employee = next(read_table_text(statement.strip()) for statement in statements if "TABLE employee" in statement)
+    assert employee.comments["manager_id"] == "empty for the head of a service area"

@@ -1,10 +1,11 @@
-"""Comments in SQLite's own text of a table: what people write beside columns, as the database has no place for it.
+"""What only SQLite's own text of a table says: comments, collations, and the options after its bracket. Opens nothing.
 
-CREATE TABLE orders ( -- one order                     of the table
+CREATE TABLE orders ( -- one order                     a comment of the table
   id INTEGER PRIMARY KEY, -- its number                of the column before it on this line
   -- in euros
-  total NUMERIC                                        of the column after it, where it stands on a line of its own
-)
+  total NUMERIC,                                       of the column after it, where it stands on a line of its own
+  code TEXT COLLATE NOCASE                             a collation
+) STRICT                                               an option
 """
 
 from __future__ import annotations
@@ -21,31 +22,35 @@ _TOKEN: Final = re.compile(
     re.DOTALL,
 )
 _CONSTRAINTS: Final = frozenset({"constraint", "primary", "foreign", "unique", "check"})
+_OPTIONS: Final = {"ROWID": 0, "STRICT": 0, "AUTOINCREMENT": 1}
+"""Words and how many brackets are open where they are options."""
 
 
 @dataclass
-class TableComments:
-    """The comments of one table: its own, and those of its columns by name."""
+class TableText:
+    """One table's comment, its columns' comments and collations by name; `options` are words of `_OPTIONS`."""
 
-    table: str | None = None
-    columns: dict[str, str] = field(default_factory=dict)
+    comment: str | None = None
+    comments: dict[str, str] = field(default_factory=dict)
+    collations: dict[str, str] = field(default_factory=dict)
+    options: set[str] = field(default_factory=set)
 
 
-def comments_in(created_sql: str) -> TableComments:
-    """The comments in a CREATE TABLE statement as SQLite keeps it."""
-    found = TableComments()
+def read_table_text(created_sql: str) -> TableText:  # noqa: PLR0912 - a small machine, one branch a token
+    """What a CREATE TABLE statement says, as SQLite keeps it."""
+    found = TableText()
     own: list[str] = []
     waiting: list[str] = []  # comments of lines of their own
     column: str | None = None  # the definition that a comment on this line belongs to
-    is_new, is_line_empty, depth = True, False, 0
+    is_new, is_line_empty, depth, before = True, False, 0, ""
     for kind, text in _tokens(created_sql):
         if kind == "comment":
-            if depth == 0 or (depth == 1 and column is None and not is_line_empty and not found.columns):
+            if depth == 0 or (depth == 1 and column is None and not is_line_empty and not found.comments):
                 own.append(text)
             elif is_line_empty:
                 waiting.append(text)
             elif column is not None:
-                found.columns[column] = " ".join(filter(None, [found.columns.get(column), text]))
+                found.comments[column] = " ".join(filter(None, [found.comments.get(column), text]))
             continue
         if kind == "end":
             is_line_empty = True
@@ -62,10 +67,15 @@ def comments_in(created_sql: str) -> TableComments:
             is_constraint = kind == "word" and text.lower() in _CONSTRAINTS
             column = None if is_constraint else _unquoted(text)
             if column is not None:
-                found.columns[column] = " ".join(waiting)
+                found.comments[column] = " ".join(waiting)
             waiting = []
-    found.table = " ".join(own) or None
-    found.columns = {name: comment for name, comment in found.columns.items() if comment}
+        elif before == "COLLATE" and depth == 1 and column is not None:
+            found.collations[column] = _unquoted(text)
+        elif kind == "word" and found.comments and _OPTIONS.get(text.upper()) == depth:
+            found.options.add(text.upper())
+        before = text.upper()
+    found.comment = " ".join(own) or None
+    found.comments = {name: comment for name, comment in found.comments.items() if comment}
     return found
 
 

@@ -1,0 +1,82 @@
+"""What SQLite says of many tables at once, where SQLAlchemy's inspection leaves something out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import sqlglot
+from sqlalchemy import Connection
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from data_pipeline.database.schema import Index
+from data_pipeline.database.sqlite_text import TableText, read_table_text
+
+_NAMED: Final = "(SELECT value FROM json_each(?))"
+
+
+@dataclass
+class SqliteTable:
+    """One table or view: its kind, its text, its indexes, its columns' types as declared, its keys' actions."""
+
+    kind: str
+    created_sql: str
+    text: TableText
+    types: dict[str, str] = field(default_factory=dict)
+    indexes: list[Index] = field(default_factory=list)
+    actions: dict[tuple[tuple[str, ...], str], dict[str, str]] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+
+
+def read_sqlite_catalog(connection: Connection, names: Sequence[str]) -> dict[str, SqliteTable]:
+    """The catalog's entries of these tables and views."""
+    asked = (json.dumps(list(names)),)
+
+    def rows(statement: str) -> Sequence[Any]:
+        return connection.exec_driver_sql(statement.replace("NAMED", _NAMED), asked).all()
+
+    found = {}
+    for name, kind, sql in rows("SELECT name, type, sql FROM sqlite_master WHERE name IN NAMED AND type <> 'index'"):
+        text = read_table_text(sql or "") if kind == "table" else TableText()
+        found[name] = SqliteTable(kind, sql or "", text)
+    if any(table.kind == "view" for table in found.values()):
+        names_of_all = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type <> 'index'").scalars()
+        known = {name.lower(): name for name in names_of_all}
+        for name, table in found.items():
+            if table.kind == "view":
+                table.sources = tuple(_tables_in(table.created_sql, known, but=name))
+    # Types as they were declared: to SQLite, INT and INTEGER are not the same in a primary key.
+    for name, column, type_sql in rows(
+        "SELECT asked.value, columns.name, columns.type FROM NAMED AS asked, pragma_table_xinfo(asked.value) AS columns"
+    ):
+        found[name].types[column] = type_sql
+    for name, index, sql in rows(
+        "SELECT tbl_name, name, sql FROM sqlite_master"
+        " WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN NAMED ORDER BY tbl_name, name"
+    ):
+        found[name].indexes.append(Index(index, sql))
+    keys: dict[tuple[str, int], list[Any]] = {}
+    for row in rows(
+        'SELECT asked.value, key.id, key.seq, key."table", key."from", key.on_delete, key.on_update'
+        " FROM NAMED AS asked, pragma_foreign_key_list(asked.value) AS key ORDER BY asked.value, key.id, key.seq"
+    ):
+        keys.setdefault((row[0], row[1]), []).append(row)
+    # SQLAlchemy sees ON DELETE and ON UPDATE of table constraints only.
+    for (name, _), parts in keys.items():
+        spelled = {"ondelete": parts[0].on_delete, "onupdate": parts[0].on_update}
+        columns = tuple(part[4] for part in parts)
+        found[name].actions[columns, parts[0][3]] = {key: act for key, act in spelled.items() if act != "NO ACTION"}
+    return found
+
+
+def _tables_in(view_sql: str, known: Mapping[str, str], *, but: str) -> Iterable[str]:
+    """What a view reads, as the database spells it; nothing where its text is beyond the parser."""
+    try:
+        parsed = sqlglot.parse_one(view_sql, read="sqlite")
+    except SqlglotError:
+        return []
+    named = dict.fromkeys(table.name.lower() for table in parsed.find_all(exp.Table))
+    return [known[name] for name in named if name in known and known[name] != but]

@@ -1,0 +1,121 @@
+"""Pages of tables: what people read, and what must not be there."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from data_pipeline.demo.database import build_database
+from tests.support.server import API, data
+from tests.support.service import execute, serving, settings_of
+
+PERSONAL = (
+    "SELECT full_name FROM employee UNION SELECT email FROM employee UNION SELECT phone FROM member UNION "
+    "SELECT id_card_number FROM employee UNION SELECT plate_number FROM member UNION "
+    "SELECT birthday FROM member UNION SELECT contact_email FROM supplier UNION SELECT email FROM member"
+)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's database, which tests only read."""
+    path = tmp_path_factory.mktemp("demo") / "demo.sqlite"
+    build_database(str(path))
+    return path
+
+
+def run_of(demo: Path, folder: Path, **parameters: object) -> dict[str, str]:
+    """A complete run over every table of the demo, over HTTP: the texts of all files of its task directory."""
+    connection = sqlite3.connect(demo)
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")]
+    connection.close()
+    with serving(settings_of(folder, databases={"demo": f"sqlite:///{demo}"})) as client:
+        task_id = data(client.post(f"{API}/tasks", json=parameters))["task_id"]
+        names = [name for name in tables if not name.startswith("sqlite_")]
+        data(client.post(f"{API}/tasks/{task_id}/table-list", json={"tables": names}))
+        assert data(execute(client, task_id))["status"] == "completed"
+    files = (folder / "home" / "training_data" / task_id).rglob("*")
+    return {path.name: path.read_text(encoding="utf-8") for path in files if path.is_file()}
+
+
+def personal_values(demo: Path) -> set[str]:
+    connection = sqlite3.connect(demo)
+    values = {str(value) for (value,) in connection.execute(PERSONAL) if value is not None}
+    connection.close()
+    return values
+
+
+def test_no_personal_value_is_in_any_file_of_the_task_directory(demo: Path, tmp_path: Path) -> None:
+    """Every value of every personal column of the demo is looked for, in every file."""
+    files = run_of(demo, tmp_path)
+    values = personal_values(demo)
+
+    assert len(values) > 5_000
+    assert len(files) >= 2 * 12 + 4
+    for name, text in files.items():
+        assert not [value for value in values if value in text], name
+
+
+def test_task_may_say_otherwise(demo: Path, tmp_path: Path) -> None:
+    """What is masked is shown when the task asks for it; the page still says whose it is."""
+    page = run_of(demo, tmp_path, mask_personal_data=False)["employee_detail.md"]
+
+    assert [value for value in personal_values(demo) if value in page]
+    assert "- email: personal data (email)\n" in page
+
+
+def test_task_may_leave_rows_alone(demo: Path, tmp_path: Path) -> None:
+    """Without profiles the pages hold nothing of any row."""
+    files = run_of(demo, tmp_path, profile_tables=False)
+
+    assert not any("Profile" in text or "[examples" in text for text in files.values())
+
+
+def test_page_has_examples_enumerations_and_a_profile(demo: Path, tmp_path: Path) -> None:
+    """As the step writes it, the whole page of a table; in Chinese the words of the older system's files."""
+    english = run_of(demo, tmp_path / "en")["service_area_detail.md"].splitlines()
+    chinese = run_of(demo, tmp_path / "zh", language="zh")["service_area_detail.md"].splitlines()
+
+    assert english[0].startswith("## main.service_area (")
+    assert any(line.startswith("- name (TEXT)") and "[examples: " in line for line in english), english
+    assert "| field | null | distinct | least | greatest |" in english
+    assert any(line.startswith("Profile (rows: ") for line in english)
+    assert "字段列表：" in chinese
+    assert any("[示例: " in line for line in chinese)
+    assert any(line.startswith("数据概况（共 ") for line in chinese)
+    assert any("为枚举字段，包含取值：" in line for line in chinese) or any("为主键" in line for line in chinese)
+
+
+def test_database_page_over_http_is_masked_as_well(demo: Path, tmp_path: Path) -> None:
+    """The same page, without a task."""
+    with serving(settings_of(tmp_path, databases={"demo": f"sqlite:///{demo}"})) as client:
+        page = page_over_http(client, "employee")
+
+    assert "- email: personal data (email); its values are masked\n" in page
+    assert not [value for value in personal_values(demo) if value in page]
+
+
+def page_over_http(client: TestClient, table: str) -> str:
+    answer = client.post("/api/v0/database/table/ddl", json={"table": table, "type": "md"})
+    page: str = data(answer)["md"]
+    return page
+
+
+def test_text_of_rows_cannot_break_the_page(tmp_path: Path) -> None:
+    """A value with a newline, a bar, a heading or a link stays one harmless cell."""
+    connection = sqlite3.connect(tmp_path / "odd.sqlite")
+    connection.execute("CREATE TABLE t (a TEXT)")
+    connection.execute("INSERT INTO t VALUES (?)", ("x\n# heading | [link](http://x) `code` <script>",))
+    connection.commit()
+    connection.close()
+    with serving(settings_of(tmp_path, databases={"odd": f"sqlite:///{tmp_path / 'odd.sqlite'}"})) as client:
+        lines = page_over_http(client, "t").splitlines()
+
+    assert not [line for line in lines if line.startswith("# ")]
+    assert lines[-1] == (
+        r"| a | 0.0 % | 1 | x \# heading \| \[link\](http://x) \`code\` \<script\> "
+        r"| x \# heading \| \[link\](http://x) \`code\` \<script\> |"
+    )
