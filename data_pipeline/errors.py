@@ -11,6 +11,7 @@
       DatabaseUnavailable   the business database cannot be opened or asked: mend the URL or the database
       QueryRefused          a text is not one query that only reads: mend the query; it was not run
       QueryFailed           the database refused a query, or it took too long: mend the query
+      ModelFailed           the language model gave no answer that can be used: mend its settings, or go on without
       StoreUnavailable      the task store cannot be opened: mend its URL or the database
       RecoveryNeeded        an earlier transaction is only half undone: `data-pipeline recover` says what it needs
       StepFailed            a step did not make all it should; nothing of it was published
@@ -95,6 +96,7 @@ class QueryRefused(PipelineError):
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(f"The query was not run: {reason}.")
         self.kind = kind
+        self.reason = reason
 
 
 class QueryFailed(PipelineError):
@@ -103,6 +105,15 @@ class QueryFailed(PipelineError):
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(f"The query failed: {reason}.")
         self.kind = kind
+        self.reason = reason
+
+
+class ModelFailed(PipelineError):
+    """The language model gave no answer that can be used; the message never holds the key."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The language model gave no answer: {reason}.")
+        self.reason = reason
 
 
 class StoreUnavailable(PipelineError):

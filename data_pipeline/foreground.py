@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from data_pipeline import task_directory
 from data_pipeline.api.run_records import StoreRecords
@@ -17,6 +18,9 @@ from data_pipeline.steps import STEPS, Json, Language, RunParameters
 from data_pipeline.store import Store, Task
 from data_pipeline.table_list import decode_table_list, parse_table_list
 from data_pipeline.workspace import Door, RetryLimits, make_directories, open_workspace, printable
+
+if TYPE_CHECKING:
+    from data_pipeline.language_model import Answers, LanguageModel
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,7 @@ async def run_task(
         directory=task_directory.path_of(settings.training_data_path, task.task_id),
         parameters=run_parameters(settings, task),
         run_id=run_id,
+        model=language_model(settings, store),
         records=StoreRecords(store, task.task_id, run_id, step=step, all_steps=names),
         emit=emit,
         backup_enabled=settings.backup_enabled,
@@ -133,6 +138,16 @@ def run_parameters(settings: Settings, task: Task) -> RunParameters:
 def door(settings: Settings) -> Door:
     """How the settings reach the disk."""
     return Door(retry=RetryLimits(attempts=settings.retry_attempts, total_seconds=settings.retry_seconds))
+
+
+def language_model(settings: Settings, answers: Answers | None = None) -> LanguageModel | None:
+    """The configured model for one run, None where there is none."""
+    endpoint = settings.model_endpoint
+    if endpoint is None:
+        return None
+    from data_pipeline.language_model import LanguageModel  # noqa: PLC0415 - a third of a second, for those who have one
+
+    return LanguageModel(endpoint, answers)
 
 
 def _local_now() -> datetime:

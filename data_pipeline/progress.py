@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Phase = Literal["run", "backup", "step", "table"]
-State = Literal["queued", "started", "advanced", "completed", "failed", "cancelled", "suspended"]
+Phase = Literal["run", "backup", "step", "table", "pairs"]
+State = Literal["queued", "started", "advanced", "completed", "failed", "cancelled", "suspended", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened: `name` is the run, step, table or backup directory it is about.
 
-    `done` of `total` counts tables in a step, or files in a backup.
+    `done` of `total` counts tables or question-SQL pairs in a step, or files in a backup.
     """
 
     phase: Phase

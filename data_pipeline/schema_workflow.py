@@ -19,7 +19,7 @@ from rich.console import Console
 
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor
 from data_pipeline.errors import InvalidInput, PipelineError, TaskBusy
-from data_pipeline.foreground import door
+from data_pipeline.foreground import door, language_model
 from data_pipeline.settings import load_settings
 from data_pipeline.steps import Json, RunParameters
 from data_pipeline.table_list import decode_table_list, parse_table_list
@@ -91,6 +91,7 @@ def _run(options: argparse.Namespace) -> Json:
             directory=directory,
             parameters=parameters,
             tables=tables,
+            model=language_model(settings),
             emit=emit,
             backup_enabled=False,
             lock_timeout_seconds=timeout,

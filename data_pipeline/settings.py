@@ -9,10 +9,10 @@ import os
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -24,6 +24,7 @@ from sqlalchemy.engine import URL
 
 from data_pipeline.database_urls import parse_url, target_of
 from data_pipeline.errors import InvalidInput
+from data_pipeline.model_endpoint import ModelEndpoint, ResponseFormat
 
 PREFIX: Final = "DATA_PIPELINE_"
 ENV_FILE: Final = ".env"
@@ -99,6 +100,26 @@ class Settings(BaseSettings):
     retry_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(
         default=10.0, description="how long busy files are tried again in one backup, all together"
     )
+    llm_base_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s@]+$",
+        description="a language model's server that speaks OpenAI's protocol; none: no model is asked",
+    )
+    llm_model: str | None = Field(default=None, min_length=1, description="the model's name at that server")
+    llm_api_key: SecretStr | None = Field(default=None, min_length=1, description="the key for that server")
+    llm_timeout_seconds: Annotated[float, Field(gt=0, le=3_600)] = Field(
+        default=60.0, description="how long one answer of the model may take"
+    )
+    llm_calls_at_once: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=4, description="how many questions a run asks the model at the same time"
+    )
+    llm_tokens_per_run: Annotated[int, Field(ge=1)] = Field(
+        default=1_000_000, description="how many tokens a run may use; then it goes on without the model"
+    )
+    llm_response_format: ResponseFormat = Field(
+        default="json_schema",
+        description="what the server understands: `json_schema`, `json_object`, or `text` for neither",
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -111,6 +132,27 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Who wins: arguments, environment, `.env`, `data_pipeline.toml`."""
         return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
+
+    @model_validator(mode="after")
+    def _model_is_whole(self) -> Self:
+        if (self.llm_base_url is None) != (self.llm_model is None):
+            raise ValueError(f"{PREFIX}LLM_BASE_URL and {PREFIX}LLM_MODEL go together: give both, or neither")
+        return self
+
+    @property
+    def model_endpoint(self) -> ModelEndpoint | None:
+        """The language model, None where none is configured."""
+        if self.llm_base_url is None or self.llm_model is None:
+            return None
+        return ModelEndpoint(
+            self.llm_base_url,
+            self.llm_model,
+            self.llm_api_key.get_secret_value() if self.llm_api_key is not None else None,
+            self.llm_timeout_seconds,
+            self.llm_calls_at_once,
+            self.llm_tokens_per_run,
+            self.llm_response_format,
+        )
 
     @property
     def home_path(self) -> str:
@@ -190,7 +232,9 @@ def load_settings() -> Settings:
 
 
 def _spelled(place: Sequence[str | int]) -> str:
-    """A setting's name in the environment; entries of a list are counted from 1."""
+    """A setting's name in the environment; entries of a list are counted from 1. Several settings have none."""
+    if not place:
+        return "together"
     name = "__".join(part for part in place if isinstance(part, str)).upper()
     return f"{PREFIX}{name}" + "".join(f", entry {part + 1}" for part in place if isinstance(part, int))
 

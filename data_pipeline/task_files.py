@@ -116,7 +116,7 @@ def upload(
         staged = work.write_chunks(name, _text_only(chunks, name))
         copies = [work.copy(name, _free_name(workspace, name))] if had_existing and mode == "backup" else []
         # What was copied and has not changed since goes; anything else is kept apart.
-        ours = {name: copies[0].sha256} if copies else {}
+        ours = {name: {copies[0].sha256}} if copies else {}
         label = f"upload of {printable(name)}"
         workspace.publish(work, [staged, *copies], label=label, run_id=upload_id, ours=ours)
     finally:

@@ -56,6 +56,10 @@ class _Bars:
                 self._advance("tables", event)
                 if event.state == "failed":
                     self._say(f"[red]failed[/] table {_escaped(event.name)}: {_escaped(event.message)}")
+            case "pairs", "advanced":
+                self._advance("pairs", event)
+            case "step", "skipped":
+                self._say(f"[dim]left out[/] step {_escaped(event.name)}: {_escaped(event.message)}")
             case "backup" | "step", "completed":
                 self._say(f"[green]done[/]   {event.phase} {_escaped(event.name)}")
             case "backup" | "step", "failed":

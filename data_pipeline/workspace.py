@@ -12,7 +12,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, NamedTuple, Self
@@ -114,6 +114,13 @@ class Workspace:
         except OSError as error:
             raise DirectoryUnusable(f"{printable(self.path)}: {name} cannot be read ({error}).") from error
 
+    def names(self) -> list[str]:
+        """The names of all regular files of the task directory. Raises DirectoryUnusable."""
+        try:
+            return sorted(name for name, identity in self.directory.scan() if identity.type == "file")
+        except OSError as error:
+            raise DirectoryUnusable(f"{printable(self.path)} cannot be read ({error}).") from error
+
     def has(self, name: str) -> bool:
         """Whether anything in the task directory has this name."""
         return os.path.lexists(os.path.join(self.path, name))
@@ -132,13 +139,13 @@ class Workspace:
         *,
         label: str,
         run_id: str,
-        ours: Mapping[str, str] | None = None,
+        ours: Mapping[str, Collection[str]] | None = None,
     ) -> Published:
         """Put files in their places, all or none; what stands there, and what of `ours` is not among them, leaves.
 
-        `ours` are the names and SHA-256 of what an earlier run published: unchanged, they are removed; anything else
-        that has to leave stays in a kept folder. Raises PublishFailed (the task directory is as before, the files stay
-        in the work folder), RecoveryNeeded when an earlier transaction is only half undone.
+        `ours` are the names of what an earlier run published, with every SHA-256 that it may have: so they are
+        removed; anything else that has to leave stays in a kept folder. Raises PublishFailed (the task directory is
+        as before, the files stay in the work folder), RecoveryNeeded when an earlier transaction is only half undone.
         """
         ours = ours or {}
         names = {file.name for file in files}
@@ -217,10 +224,12 @@ class Workspace:
             if identity.type == "directory" and name.startswith(WORK_PREFIX):
                 self.directory.remove_state_folder(Folder("state", name))
 
-    def _look_at_kept(self, folder: Folder, files: tuple[StagedFile, ...], ours: Mapping[str, str]) -> Published:
+    def _look_at_kept(
+        self, folder: Folder, files: tuple[StagedFile, ...], ours: Mapping[str, Collection[str]]
+    ) -> Published:
         path = self.directory.path_of(folder)
         names = sorted(name for name, _ in self.directory.scan(folder))
-        if all(name in ours and ours[name] == _sha256(os.path.join(path, name)) for name in names):
+        if all(_sha256(os.path.join(path, name)) in ours.get(name, ()) for name in names):
             self.directory.remove_state_folder(folder)
             return Published(files)
         return Published(files, kept=tuple(map(printable, names)), kept_path=printable(path))

@@ -33,7 +33,8 @@ PIPELINE = ROOT / "data_pipeline"
 LAYERS = (
     {"errors"},
     {"database_urls"},
-    {"table_list", "log_reading", "progress", "sealed", "settings", "task_directory"},
+    {"table_list", "log_reading", "model_endpoint", "progress", "sealed", "task_directory"},
+    {"settings", "language_model"},
     {"workspace"},
     {"database", "store", "task_files", "task_log", "worker_slots"},
     {"backup", "task_json", "settings_report"},
@@ -48,6 +49,7 @@ LAYERS = (
 """A part of `data_pipeline` imports from its own folder and from layers before its own; nothing sideways."""
 
 PIPELINE_PURE = {
+    "model_endpoint",
     "table_list",
     "log_reading",
     "progress",

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 from data_pipeline import task_directory
 from data_pipeline.backup.create import BackupReport, back_up, disabled
@@ -46,6 +46,9 @@ from data_pipeline.workspace import (
     open_workspace,
     printable,
 )
+
+if TYPE_CHECKING:
+    from data_pipeline.language_model import LanguageModel
 
 LOCK_POLL_SECONDS: Final = 0.1
 
@@ -115,6 +118,26 @@ class _Course:
     has_unpublished: bool = False
 
 
+class _TaskFiles:
+    """What a step may read of the task directory; results count as `own` says."""
+
+    def __init__(
+        self, workspace: Workspace, own: Callable[[_Course, Workspace, str], tuple[Json, Any]], course: _Course
+    ) -> None:
+        self._workspace = workspace
+        self._own = own
+        self._course = course
+
+    def read(self, name: str) -> bytes | None:
+        return self._workspace.read(task_directory.check_file_name(name))
+
+    def names(self) -> list[str]:
+        return self._workspace.names()
+
+    def result_of(self, step: str) -> Json | None:
+        return self._own(self._course, self._workspace, task_directory.step_result(step))[0] or None
+
+
 def new_run_id(now: datetime) -> str:
     """An id for a run, sorted by time."""
     return f"run_{now:%Y%m%d_%H%M%S}_{secrets.token_hex(3)}"
@@ -124,8 +147,9 @@ class SimpleWorkflowExecutor:
     """Runs the steps of one task in its directory.
 
     `directory` is the task's directory, `run_id` names the run (the same id again resumes it), `tables` are used in
-    place of `table_list.txt`, `records` is told of every state, `emit` of every event. A run that is cancelled while
-    it `is_suspended` has not ended: it goes on when its process is back. One executor is for one run.
+    place of `table_list.txt`, `model` is asked where a step can use one, `records` is told of every state, `emit` of
+    every event. A run that is cancelled while it `is_suspended` has not ended: it goes on when its process is back.
+    One executor is for one run.
     """
 
     def __init__(
@@ -138,6 +162,7 @@ class SimpleWorkflowExecutor:
         tables: Sequence[TableName] | None = None,
         steps: Sequence[Step] = STEPS,
         runner: StepRunner | None = None,
+        model: LanguageModel | None = None,
         records: RunRecords | None = None,
         emit: Emit = nobody,
         is_suspended: Callable[[], bool] = lambda: False,
@@ -153,6 +178,7 @@ class SimpleWorkflowExecutor:
         self._tables = None if tables is None else tuple(tables)
         self._steps = tuple(steps)
         self._runner = runner or PlainRunner()
+        self._model = model
         self._records = records or NoRecords()
         self._emit = emit
         self._is_suspended = is_suspended
@@ -221,7 +247,8 @@ class SimpleWorkflowExecutor:
                 await _in_thread(self._records.locked)
                 tables = await _in_thread(lambda: self._listed_tables(workspace))
                 for step in steps:
-                    await step.check(self._parameters, tables)
+                    if mode == "step" or self._why_skipped(step) is None:
+                        await step.check(self._parameters, tables)
                 if mode == "complete":
                     course.backup = await self._backup_existing_files_if_needed(workspace)
                 with open_task_log(workspace.path, self.task_id) as log:
@@ -236,6 +263,9 @@ class SimpleWorkflowExecutor:
             await _in_thread(lambda: self._records.ended(status, error=message, result=None))
             self._emit(Event("run", status, name=self.run_id, message=message))
             raise
+        finally:
+            if self._model is not None:
+                await self._model.close()
         ended: Ended = "failed" if course.error else "completed"
         await _in_thread(lambda: self._records.ended(ended, error=course.error, result=result))
         self._emit(Event("run", ended, name=self.run_id, message=course.error or ""))
@@ -322,10 +352,26 @@ class SimpleWorkflowExecutor:
         log: TaskLog,
     ) -> bool:
         """Run and publish one step; False when it failed, and then the result says why."""
-        log.info("Step %s begins", step.name)
         await _in_thread(lambda: self._records.step_started(step.name))
+        reason = self._why_skipped(step) if course.mode == "complete" else None
+        if reason is not None:
+            await self._skip(course, step, reason, log)
+            return True
+        log.info("Step %s begins", step.name)
         self._emit(Event("step", "started", name=step.name))
-        context = StepContext(self.task_id, self.run_id, tables, self._parameters, work, self._runner, self._emit, log)
+        files = _TaskFiles(workspace, self._own, course)
+        context = StepContext(
+            self.task_id,
+            self.run_id,
+            tables,
+            self._parameters,
+            files,
+            self._model,
+            work,
+            self._runner,
+            self._emit,
+            log,
+        )
         try:
             artifact = await _in_thread(lambda: self._published_before(course, workspace, step.name))
             if artifact is None:
@@ -349,6 +395,19 @@ class SimpleWorkflowExecutor:
         self._emit(Event("step", "completed", name=step.name))
         return True
 
+    def _why_skipped(self, step: Step) -> str | None:
+        names = [known.name for known in self._steps]
+        return step.why_skipped(self._parameters, names[: names.index(step.name)])
+
+    async def _skip(self, course: _Course, step: Step, reason: str, log: TaskLog) -> None:
+        """A complete run leaves a step out: that is how it should be, and so it is completed."""
+        log.info("Step %s is left out: %s", step.name, reason)
+        artifact: Json = {"step": step.name, "status": "skipped", "reason": reason, "files": []}
+        course.completed.append(step.name)
+        course.artifacts[step.name] = artifact
+        await _in_thread(lambda: self._records.step_ended(step.name, error=None, result=artifact))
+        self._emit(Event("step", "skipped", name=step.name, message=reason))
+
     def _published_before(self, course: _Course, workspace: Workspace, step: str) -> Json | None:
         """The result of a step that this very run had published before it was killed."""
         content = self._own(course, workspace, task_directory.step_result(step))[0]
@@ -357,28 +416,41 @@ class SimpleWorkflowExecutor:
     async def _publish_step(
         self, course: _Course, workspace: Workspace, work: WorkFolder, step: str, output: StepOutput, log: TaskLog
     ) -> Json:
-        artifact = {
-            **output.result,
-            "task_id": self.task_id,
-            "run_id": self.run_id,
-            "step": step,
-            "status": "partial" if output.failures else "completed",
-            "failures": dict(output.failures),
-            "files": [file._asdict() for file in output.files],
-        }
         name = task_directory.step_result(step)
 
-        def publish() -> Published:
+        def publish() -> tuple[Published, Json]:
             own, ours = self._own(course, workspace, name)
-            if own.get("step") == step:
-                ours |= {file["name"]: file["sha256"] for file in own["files"]}
+            before = own["files"] if own.get("step") == step else []
+            made = {file.name for file in output.files}
+            staying = [file for file in before if file["name"] in output.keeps - made]
+            artifact = {
+                **output.result,
+                "task_id": self.task_id,
+                "run_id": self.run_id,
+                "step": step,
+                "status": "partial" if output.failures else "completed",
+                "failures": dict(output.failures),
+                "files": [file._asdict() for file in output.files] + staying,
+            }
+            known = self._published_hashes(course, workspace)
+            ours |= {file["name"]: known[file["name"]] for file in before if file["name"] not in output.keeps}
+            ours |= {replaced: {sha256} for replaced, sha256 in output.replaces.items()}
             files = [*output.files, work.write(name, seal(artifact))]
             label = f"publish {step} of run {self.run_id}"
-            return workspace.publish(work, files, label=label, run_id=self.run_id, ours=ours)
+            return workspace.publish(work, files, label=label, run_id=self.run_id, ours=ours), artifact
 
-        published = await _in_thread(publish)
+        published, artifact = await _in_thread(publish)
         self._tell_kept(course, published, log)
         return artifact
+
+    def _published_hashes(self, course: _Course, workspace: Workspace) -> dict[str, set[str]]:
+        """By name what runs published: a later step may have put another content in the place of an earlier one's."""
+        known: dict[str, set[str]] = {}
+        for step in self._steps:
+            content = self._own(course, workspace, task_directory.step_result(step.name))[0]
+            for file in content.get("files", []):
+                known.setdefault(file["name"], set()).add(file["sha256"])
+        return known
 
     async def _publish_own(
         self, course: _Course, workspace: Workspace, work: WorkFolder, name: str, content: Json, log: TaskLog
@@ -398,7 +470,7 @@ class SimpleWorkflowExecutor:
             return
         self._tell_kept(course, published, log)
 
-    def _own(self, course: _Course, workspace: Workspace, name: str) -> tuple[Json, dict[str, str]]:
+    def _own(self, course: _Course, workspace: Workspace, name: str) -> tuple[Json, dict[str, set[str]]]:
         """A file that a run of this task wrote and nobody changed: its content, and its name with its SHA-256.
 
         After a backup only this very run's files count: whatever else still stands there is what the backup could not
@@ -414,7 +486,7 @@ class SimpleWorkflowExecutor:
         was_backed_up = course.backup is not None and course.backup.state != "disabled"
         if was_backed_up and content.get("run_id") != self.run_id:
             return {}, {}
-        return content, {name: hashlib.sha256(raw).hexdigest()}
+        return content, {name: {hashlib.sha256(raw).hexdigest()}}
 
     def _tell_kept(self, course: _Course, published: Published, log: TaskLog) -> None:
         for name in published.kept:

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import psycopg
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from data_pipeline.database.connection import BusinessDatabase, reason_of
 from data_pipeline.database.query_gate import Query
-from data_pipeline.errors import QueryFailed
+from data_pipeline.errors import DatabaseUnavailable, QueryFailed
 
 STEPS_BETWEEN_LOOKS: Final = 10_000
 """How many steps of SQLite's machine go by between two looks at the clock: about a tenth of a millisecond."""
@@ -38,6 +38,11 @@ _POSTGRESQL_FAULTS: Final = (
     (psycopg.errors.UndefinedFunction, "unknown_function"),
     (psycopg.errors.QueryCanceled, "timeout"),
 )
+
+_UNAVAILABLE: Final = frozenset({"08", "53", "57", "58", "XX"})
+"""PostgreSQL's classes of errors: connection, resources, operator intervention, system, internal."""
+
+_SQLITE_UNAVAILABLE: Final = ("database is locked", "disk I/O error", "database disk image", "unable to open")
 
 
 @dataclass(frozen=True)
@@ -94,11 +99,14 @@ def limited_connection(database: BusinessDatabase, limits: QueryLimits) -> Itera
         except SQLAlchemyError as error:
             if limits.cancelled is not None and limits.cancelled.is_set():
                 raise QueryFailed("cancelled", "it was cancelled") from None
+            if _is_unavailable(error):
+                raise DatabaseUnavailable(f"{database.label} does not answer: {reason_of(error)}.") from None
             kind = _kind(error)
             reason = f"it took longer than {limits.seconds:g} s" if kind == "timeout" else reason_of(error)
             raise QueryFailed(kind, reason) from None
         finally:
-            connection.rollback()
+            with contextlib.suppress(SQLAlchemyError):  # it broke: the pool makes another one
+                connection.rollback()
 
 
 @contextlib.contextmanager
@@ -142,6 +150,15 @@ def _cancel_when_asked(raw: psycopg.Connection[Any], cancelled: threading.Event,
         if cancelled.is_set():
             raw.cancel_safe(timeout=5)
             return
+
+
+def _is_unavailable(error: SQLAlchemyError) -> bool:
+    """Whether the database is at fault, and not the query: it is busy, stopped, out of room or broken."""
+    original = getattr(error, "orig", None)
+    if isinstance(original, psycopg.Error):
+        state = original.sqlstate or "08"  # none came: the connection is gone
+        return state[:2] in _UNAVAILABLE and not isinstance(original, psycopg.errors.QueryCanceled)
+    return isinstance(error, DBAPIError) and str(original).startswith(_SQLITE_UNAVAILABLE)
 
 
 def _kind(error: SQLAlchemyError) -> str:

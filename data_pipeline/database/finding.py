@@ -20,29 +20,15 @@ DEFAULT_SCHEMA: Final = {"sqlite": "main", "postgresql": "public"}
 def resolve_tables(
     database: BusinessDatabase, names: Sequence[TableName]
 ) -> tuple[tuple[TableName, ...], dict[str, str]]:
-    """The listed tables as the database spells them, each once; and why each other one was not found."""
-    with database.connect() as connection:
-        inspector = inspect(connection)
-        default = DEFAULT_SCHEMA[database.dialect_name]
-        known: dict[str, list[str]] = {}
-        found: dict[TableName, None] = {}
-        missing: dict[str, str] = {}
-        schemas = inspector.get_schema_names()
-        for name in names:
-            wanted = default if name.schema is None or name.schema.lower() == "public" else name.schema
-            schema = _spelled(wanted, schemas)
-            if schema is None or schema in SYSTEM_SCHEMAS:
-                missing[str(name)] = f"there is no schema {name.schema!a}"
-                continue
-            if schema not in known:
-                known[schema] = _names(inspector, schema)
-            table = _spelled(name.name, known[schema])
-            if table is None:
-                near = difflib.get_close_matches(name.name, known[schema], n=3)
-                missing[str(name)] = "there is no such table" + (f"; near: {', '.join(near)}" if near else "")
-            else:
-                found[TableName(schema, table)] = None
-    return tuple(found), missing
+    """The listed tables as the database spells them, each once; and why each other one was not found.
+
+    Raises DatabaseUnavailable.
+    """
+    try:
+        with database.connect() as connection:
+            return _resolve(inspect(connection), DEFAULT_SCHEMA[database.dialect_name], names)
+    except SQLAlchemyError as error:
+        raise DatabaseUnavailable(f"{database.label}: its tables cannot be listed: {reason_of(error)}.") from None
 
 
 def list_tables(database: BusinessDatabase, schemas: Sequence[str] | None = None) -> list[TableName]:
@@ -57,6 +43,30 @@ def list_tables(database: BusinessDatabase, schemas: Sequence[str] | None = None
             return sorted(TableName(schema, name) for schema in spelled for name in _names(inspector, schema))
     except SQLAlchemyError as error:
         raise DatabaseUnavailable(f"{database.label}: its tables cannot be listed: {reason_of(error)}.") from None
+
+
+def _resolve(
+    inspector: Inspector, default: str, names: Sequence[TableName]
+) -> tuple[tuple[TableName, ...], dict[str, str]]:
+    known: dict[str, list[str]] = {}
+    found: dict[TableName, None] = {}
+    missing: dict[str, str] = {}
+    schemas = inspector.get_schema_names()
+    for name in names:
+        wanted = default if name.schema is None or name.schema.lower() == "public" else name.schema
+        schema = _spelled(wanted, schemas)
+        if schema is None or schema in SYSTEM_SCHEMAS:
+            missing[str(name)] = f"there is no schema {name.schema!a}"
+            continue
+        if schema not in known:
+            known[schema] = _names(inspector, schema)
+        table = _spelled(name.name, known[schema])
+        if table is None:
+            near = difflib.get_close_matches(name.name, known[schema], n=3)
+            missing[str(name)] = "there is no such table" + (f"; near: {', '.join(near)}" if near else "")
+        else:
+            found[TableName(schema, table)] = None
+    return tuple(found), missing
 
 
 def _names(inspector: Inspector, schema: str) -> list[str]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects import Postgres, SQLite
 from sqlglot.errors import SqlglotError
 
 from data_pipeline.errors import QueryRefused
@@ -27,7 +28,15 @@ LENGTH_LIMIT: Final = 20_000
 SYSTEM_SCHEMAS: Final = frozenset({"information_schema", "pg_catalog", "pg_toast", "pg_temp"})
 SYSTEM_PREFIXES: Final = ("pg_", "sqlite_", "pragma_")
 
-_READS: Final = {"sqlite": "sqlite", "postgresql": "postgres"}
+
+class _StrictSqlite(SQLite):  # type: ignore[misc]
+    """SQLite with identifiers in backticks: one in double quotes that names no column is a text to it, and no error."""
+
+    class Tokenizer(SQLite.Tokenizer):  # type: ignore[misc]
+        IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ["`", '"', ("[", "]")]
+
+
+_READS: Final = {"sqlite": _StrictSqlite, "postgresql": Postgres}
 
 QUERIES: Final = (exp.Select, exp.Union, exp.Intersect, exp.Except, exp.Subquery)
 

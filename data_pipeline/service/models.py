@@ -71,6 +71,9 @@ class NewTaskRequest(BaseModel):
         default=True, description="keep values of columns about people out of every file"
     )
     enable_sql_validation: StrictBool = True
+    enable_llm_comments: StrictBool = Field(
+        default=True, description="ask the language model, where one is configured, about what has no comment"
+    )
     enable_llm_repair: StrictBool = True
     modify_original_file: StrictBool = True
     enable_training_data_load: StrictBool = True

@@ -16,7 +16,7 @@ from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor, new_run_id
 from data_pipeline.engine import Engine, RunControl, RunOrder
 from data_pipeline.errors import InvalidInput, NotFound, NotRunning, PipelineError, RunActive, TaskBusy
 from data_pipeline.event_recorder import EventRecorder
-from data_pipeline.foreground import door, run_parameters
+from data_pipeline.foreground import door, language_model, run_parameters
 from data_pipeline.service.metrics import CountedRecords, Metrics
 from data_pipeline.settings import Settings
 from data_pipeline.steps import STEPS
@@ -180,6 +180,7 @@ class Runs:
             parameters=run_parameters(self.settings, task),
             run_id=order.run_id,
             runner=control.runner,
+            model=language_model(self.settings, self.store),
             records=CountedRecords(records, self.metrics),
             emit=self.recorder.of_run(order.run_id),
             is_suspended=control.is_suspended,

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from logging import Logger
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_pipeline.progress import Emit
 from data_pipeline.table_list import TableName
 from data_pipeline.workspace import StagedFile
+
+if TYPE_CHECKING:  # it takes a third of a second to import, and most runs have none
+    from data_pipeline.language_model import LanguageModel
 
 Json = dict[str, Any]
 Language = Literal["en", "zh"]
@@ -36,7 +39,7 @@ def ignored(result: Json) -> None:
 class Staging(Protocol):
     """Where a step puts its files until they are published."""
 
-    def write(self, name: str, content: str) -> StagedFile:
+    def write(self, name: str, content: str | bytes) -> StagedFile:
         """Write a file (UTF-8), in place of one of this name that an earlier attempt left. Callable from any thread."""
 
     def has(self, file: StagedFile) -> bool:
@@ -78,9 +81,23 @@ class RunParameters(BaseModel):
     profile_tables: bool = True
     mask_personal_data: bool = True
     enable_sql_validation: bool = True
+    enable_llm_comments: bool = True
     enable_llm_repair: bool = True
     modify_original_file: bool = True
     enable_training_data_load: bool = True
+
+
+class TaskFiles(Protocol):
+    """The task directory as a step may read it. Callable from any thread."""
+
+    def read(self, name: str) -> bytes | None:
+        """A file, None when there is none. Raises DirectoryUnusable."""
+
+    def names(self) -> list[str]:
+        """The names of all files. Raises DirectoryUnusable."""
+
+    def result_of(self, step: str) -> Json | None:
+        """What a step says it published, unless somebody changed that."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +108,8 @@ class StepContext:
     run_id: str
     tables: tuple[TableName, ...]
     parameters: RunParameters
+    files: TaskFiles
+    model: LanguageModel | None
     staging: Staging
     runner: StepRunner
     emit: Emit
@@ -102,11 +121,15 @@ class StepOutput:
     """What a step made: the files to publish, its result for `<step>_result.json`, and what failed where it may.
 
     `failures` says why, by table or item; it is empty unless the task allows a step to go on past an error.
+    `replaces` are files that another step or a person made, with the SHA-256 of what was read of them: their content
+    is in `files`, too, so that nothing of it is lost. `keeps` are names of the step's last run that stay as they are.
     """
 
     files: tuple[StagedFile, ...]
     result: Json
     failures: Mapping[str, str] = field(default_factory=dict)
+    replaces: Mapping[str, str] = field(default_factory=dict)
+    keeps: frozenset[str] = frozenset()
 
 
 class Step(Protocol):
@@ -115,6 +138,9 @@ class Step(Protocol):
     @property
     def name(self) -> str:
         """How requests, files and the store call it."""
+
+    def why_skipped(self, parameters: RunParameters, steps_before: Sequence[str]) -> str | None:
+        """Why a complete run leaves this step out; None where it belongs to it."""
 
     async def check(self, parameters: RunParameters, tables: Sequence[TableName]) -> None:
         """Before anything is changed: can this step do its work? Raises PipelineErrors that say why not."""

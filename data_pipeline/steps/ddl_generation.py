@@ -15,13 +15,15 @@ from data_pipeline.database.finding import resolve_tables
 from data_pipeline.database.profile import TableProfile, profile_table
 from data_pipeline.database.reflection import read_prelude, read_tables
 from data_pipeline.database.schema import SharedObject, Table, in_loading_order
-from data_pipeline.errors import InvalidInput, QueryFailed, StepFailed
+from data_pipeline.errors import InvalidInput, ModelFailed, QueryFailed, StepFailed
 from data_pipeline.progress import Event
 from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepOutput
 from data_pipeline.steps.ddl_writing import ddl_of, prelude_of, surroundings_of
 from data_pipeline.steps.detail_writing import detail_of
 from data_pipeline.steps.file_names import PRELUDE, file_stems
+from data_pipeline.steps.model_answers import suggest_comments, used
 from data_pipeline.steps.threads import in_step_thread, in_waiting_thread
+from data_pipeline.steps.wording import Suggestion
 from data_pipeline.table_list import TableName
 from data_pipeline.workspace import StagedFile
 
@@ -44,6 +46,9 @@ class DdlGeneration:
 
     name = "ddl_generation"
 
+    def why_skipped(self, parameters: RunParameters, steps_before: Sequence[str]) -> str | None:  # noqa: ARG002
+        return None
+
     async def check(self, parameters: RunParameters, tables: Sequence[TableName]) -> None:
         def look() -> None:
             with open_database(parameters.db_connection) as database:
@@ -57,6 +62,7 @@ class DdlGeneration:
 
     async def run(self, context: StepContext) -> StepOutput:
         started = datetime.now(UTC)
+        before = context.model.usage if context.model is not None else None
         with await in_waiting_thread(open_database, context.parameters.db_connection) as database:
             in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
             # Relations in both directions and the loading order need every table.
@@ -77,7 +83,9 @@ class DdlGeneration:
                 "processed_successfully": len(done),
                 "failed": len(failures),
                 "files_generated": len(files),
-                "not_profiled": {result["table"]: result["not_profiled"] for result in done if result["not_profiled"]},
+                "not_profiled": _by_table(done, "not_profiled"),
+                "not_suggested": _by_table(done, "not_suggested"),
+                "language_model": used(before, context.model),
                 "duration": round((datetime.now(UTC) - started).total_seconds(), 3),
             },
             failures,
@@ -92,16 +100,20 @@ class DdlGeneration:
         async def write(table: Table) -> Json:
             stem, around = stems[table.name], surroundings[table.name]
             profile, not_profiled = await _profile(context, database, table)
+            suggestion, not_suggested = await _suggestion(context, table, profile)
 
             def stage() -> Json:
+                ddl = ddl_of(table, around, database.dialect_name, language, suggestion)
+                page = detail_of(table, around, language, suggestion=suggestion, profile=profile)
                 files = [
-                    context.staging.write(f"{stem}.ddl", ddl_of(table, around, database.dialect_name, language)),
-                    context.staging.write(f"{stem}_detail.md", detail_of(table, around, language, profile=profile)),
+                    context.staging.write(f"{stem}.ddl", ddl),
+                    context.staging.write(f"{stem}_detail.md", page),
                 ]
                 return {
                     "table": str(table.name),
                     "files": [list(file) for file in files],
                     "not_profiled": not_profiled,
+                    "not_suggested": not_suggested,
                 }
 
             return await in_step_thread(stage)
@@ -149,6 +161,23 @@ async def _profile(
         cancelled.set()
         raise
     return profile, None
+
+
+async def _suggestion(
+    context: StepContext, table: Table, profile: TableProfile | None
+) -> tuple[Suggestion, str | None]:
+    """What a language model says of what has no comment, or why it says nothing: the table gets its files anyway."""
+    if context.model is None or not context.parameters.enable_llm_comments:
+        return Suggestion(), None
+    try:
+        return await suggest_comments(context.model, context.parameters, table, profile), None
+    except ModelFailed as error:
+        context.log.warning("%s: %s", table.name, error)
+        return Suggestion(), str(error)
+
+
+def _by_table(results: Sequence[Json], key: str) -> dict[str, str]:
+    return {result["table"]: result[key] for result in results if result[key]}
 
 
 def _mapping(results: Sequence[Json], *, has_prelude: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from data_pipeline.store.rows import (
     TaskQuery,
     summary_of_steps,
 )
-from data_pipeline.store.tables import EVENTS, EXECUTIONS, STEPS, TASKS
+from data_pipeline.store.tables import EVENTS, EXECUTIONS, MODEL_ANSWERS, STEPS, TASKS
 
 
 def utc_now() -> datetime:
@@ -320,6 +321,21 @@ class Store:
         """The newest state of each step over all runs; a complete run resets them all."""
         with self._reading() as connection:
             return self._current_steps(connection, task_id, all_steps)
+
+    # ---- answers of the language model --------------------------------------------------------------------------
+
+    def model_answer(self, key: str) -> str | None:
+        """A kept answer, None where there is none."""
+        with self._reading() as connection:
+            answer: str | None = connection.execute(
+                select(MODEL_ANSWERS.c.answer).where(MODEL_ANSWERS.c.key == key)
+            ).scalar()
+        return answer
+
+    def keep_model_answer(self, key: str, answer: str) -> None:
+        """Keep an answer; one that is there stays."""
+        with contextlib.suppress(IntegrityError), self._engine.begin() as connection:
+            connection.execute(insert(MODEL_ANSWERS).values(key=key, answer=answer, created_at=self._now()))
 
     # ---- events -------------------------------------------------------------------------------------------------
 

@@ -112,6 +112,14 @@ STEPS = Table(
     _one_of("status", STEP_STATUSES),
 )
 
+MODEL_ANSWERS = Table(
+    "data_pipeline_model_answers",
+    METADATA,
+    Column("key", String(64), primary_key=True),  # SHA-256 over everything that the answer depends on
+    Column("answer", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+)
+
 EVENTS = Table(
     "data_pipeline_events",
     METADATA,

@@ -101,12 +101,25 @@ class Memory:
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
 
-    def write(self, name: str, content: str) -> StagedFile:
-        self.files[name] = content
+    def write(self, name: str, content: str | bytes) -> StagedFile:
+        self.files[name] = content if isinstance(content, str) else content.decode()
         return StagedFile(name, "", len(content))
 
     def has(self, file: StagedFile) -> bool:
         return file.name in self.files
+
+
+class NoFiles:
+    """An empty task directory."""
+
+    def read(self, name: str) -> bytes | None:
+        return None
+
+    def names(self) -> list[str]:
+        return []
+
+    def result_of(self, step: str) -> dict[str, Any] | None:
+        return None
 
 
 def generate(
@@ -119,6 +132,8 @@ def generate(
         "run_1",
         tables,
         RunParameters(db_connection=url, **parameters),
+        NoFiles(),
+        None,
         staging,
         PlainRunner(),
         (events if events is not None else []).append,

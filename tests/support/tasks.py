@@ -29,6 +29,9 @@ class WritingStep:
         self.fails = fails
         self.checked = 0
 
+    def why_skipped(self, parameters: RunParameters, steps_before: Sequence[str]) -> str | None:
+        return None
+
     async def check(self, parameters: RunParameters, tables: Sequence[TableName]) -> None:
         self.checked += 1
 

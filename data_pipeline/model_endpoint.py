@@ -1,0 +1,21 @@
+"""Where a language model is, and within which limits it is asked. Opens nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+ResponseFormat = Literal["json_schema", "json_object", "text"]
+
+
+@dataclass(frozen=True)
+class ModelEndpoint:
+    """Which model to ask, and within which limits; `response_format` is what its server understands."""
+
+    base_url: str
+    model: str
+    api_key: str | None = field(default=None, repr=False)
+    timeout_seconds: float = 60.0
+    calls_at_once: int = 4
+    tokens_per_run: int = 1_000_000
+    response_format: ResponseFormat = "json_schema"
