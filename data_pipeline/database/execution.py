@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg
@@ -45,13 +45,49 @@ _UNAVAILABLE: Final = frozenset({"08", "53", "57", "58", "XX"})
 _SQLITE_UNAVAILABLE: Final = ("database is locked", "disk I/O error", "database disk image", "unable to open")
 
 
+class Cancellation:
+    """Stops queries from any thread: those that run, at once, and those that would begin."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_set = False
+        self._running: set[psycopg.Connection[Any]] = set()
+
+    @property
+    def is_set(self) -> bool:
+        """Whether queries are to stop."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Stop them."""
+        with self._lock:
+            self._is_set = True
+            running = list(self._running)
+        for raw in running:  # SQLite looks by itself
+            with contextlib.suppress(psycopg.Error):  # it has ended, or its server has
+                raw.cancel_safe(timeout=5)
+
+    @contextlib.contextmanager
+    def of(self, raw: psycopg.Connection[Any]) -> Iterator[None]:
+        """While a connection runs statements. Raises QueryFailed where they were to stop before."""
+        with self._lock:
+            if self._is_set:
+                raise QueryFailed("cancelled", "it was cancelled")
+            self._running.add(raw)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(raw)
+
+
 @dataclass(frozen=True)
 class QueryLimits:
-    """What one query may cost; `cancelled` stops it at once, from any thread."""
+    """What one query may cost, and who may stop it."""
 
     seconds: float = 10.0
     rows: int = 1_000
-    cancelled: threading.Event | None = None
+    cancellation: Cancellation = field(default_factory=Cancellation)
 
 
 @dataclass(frozen=True)
@@ -88,7 +124,7 @@ def execute_query(database: BusinessDatabase, query: Query, limits: QueryLimits)
 @contextlib.contextmanager
 def limited_connection(database: BusinessDatabase, limits: QueryLimits) -> Iterator[Connection]:
     """A connection whose statements end in time. What goes wrong in it is a QueryFailed."""
-    if limits.cancelled is not None and limits.cancelled.is_set():
+    if limits.cancellation.is_set:
         raise QueryFailed("cancelled", "it was cancelled")
     guard = _guarded_sqlite if database.dialect_name == "sqlite" else _guarded_postgresql
     with database.connect() as connection:
@@ -97,7 +133,7 @@ def limited_connection(database: BusinessDatabase, limits: QueryLimits) -> Itera
                 # A percent sign in a query is no placeholder.
                 yield connection.execution_options(no_parameters=True)
         except SQLAlchemyError as error:
-            if limits.cancelled is not None and limits.cancelled.is_set():
+            if limits.cancellation.is_set:
                 raise QueryFailed("cancelled", "it was cancelled") from None
             if _is_unavailable(error):
                 raise DatabaseUnavailable(f"{database.label} does not answer: {reason_of(error)}.") from None
@@ -114,10 +150,10 @@ def _guarded_sqlite(connection: Connection, limits: QueryLimits) -> Iterator[Non
     raw = connection.connection.driver_connection
     assert isinstance(raw, sqlite3.Connection)
     deadline = time.monotonic() + limits.seconds
-    cancelled = limits.cancelled
+    cancellation = limits.cancellation
 
     def is_over() -> bool:
-        return time.monotonic() > deadline or (cancelled is not None and cancelled.is_set())
+        return time.monotonic() > deadline or cancellation.is_set
 
     raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_LIMIT_BYTES)
     raw.set_progress_handler(is_over, STEPS_BETWEEN_LOOKS)
@@ -131,25 +167,14 @@ def _guarded_sqlite(connection: Connection, limits: QueryLimits) -> Iterator[Non
 def _guarded_postgresql(connection: Connection, limits: QueryLimits) -> Iterator[None]:
     raw = connection.connection.driver_connection
     assert isinstance(raw, psycopg.Connection)
-    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, int(limits.seconds * 1000))}")
-    if limits.cancelled is None:
+    with limits.cancellation.of(raw):
+        # Cursors are planned for their first rows, unless told that all of them are wanted.
+        milliseconds = max(1, int(limits.seconds * 1000))
+        connection.exec_driver_sql(
+            f"SELECT set_config('statement_timeout', '{milliseconds}', true), "  # noqa: S608 - a number of ours
+            "set_config('cursor_tuple_fraction', '1', true)"
+        )
         yield
-        return
-    has_ended = threading.Event()
-    watcher = threading.Thread(target=_cancel_when_asked, args=(raw, limits.cancelled, has_ended), daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        has_ended.set()
-        watcher.join()
-
-
-def _cancel_when_asked(raw: psycopg.Connection[Any], cancelled: threading.Event, has_ended: threading.Event) -> None:
-    while not has_ended.wait(0.05):
-        if cancelled.is_set():
-            raw.cancel_safe(timeout=5)
-            return
 
 
 def _is_unavailable(error: SQLAlchemyError) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from data_pipeline.database.connection import BusinessDatabase, open_database
-from data_pipeline.database.execution import QueryLimits
+from data_pipeline.database.execution import Cancellation, QueryLimits
 from data_pipeline.database.finding import resolve_tables
 from data_pipeline.database.profile import TableProfile, profile_table
 from data_pipeline.database.reflection import read_prelude, read_tables
@@ -145,20 +144,20 @@ async def _profile(
     if not context.parameters.profile_tables:
         return None, None
     in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
-    cancelled = threading.Event()
+    limits = replace(PROFILE_LIMITS, cancellation=Cancellation())
     try:
         profile = await in_thread(
             profile_table,
             database,
             table,
-            replace(PROFILE_LIMITS, cancelled=cancelled),
+            limits,
             masks_personal_data=context.parameters.mask_personal_data,
         )
     except QueryFailed as error:
         context.log.warning("%s was not profiled: %s", table.name, error)
         return None, str(error)
     except asyncio.CancelledError:
-        cancelled.set()
+        limits.cancellation.set()
         raise
     return profile, None
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from data_pipeline.database.connection import BusinessDatabase, open_database
-from data_pipeline.database.execution import QueryLimits, QueryRows, execute_query
+from data_pipeline.database.execution import Cancellation, QueryLimits, execute_query
 from data_pipeline.database.finding import resolve_tables
-from data_pipeline.database.query_gate import Dialect, check_query
+from data_pipeline.database.query_gate import Dialect, Query, check_query
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.database.schema import Table
 from data_pipeline.errors import DatabaseUnavailable, InvalidInput, ModelFailed, QueryFailed, QueryRefused
@@ -98,7 +97,7 @@ class SqlValidation:
         done = 0
 
         async def batch(part: Sequence[Pair]) -> Json:
-            return {"outcomes": [asdict(await judge.outcome_of(pair)) for pair in part]}
+            return {"outcomes": [asdict(outcome) for outcome in await judge.outcomes_of(part)]}
 
         def finished(result: Json) -> None:
             nonlocal done
@@ -111,7 +110,7 @@ class SqlValidation:
         try:
             results = await context.runner.run_all(works, concurrency=BATCHES_AT_ONCE, finished=finished)
         finally:
-            judge.cancelled.set()
+            judge.cancel()
         return [PairOutcome(**outcome) for result in results for outcome in result["outcomes"]]
 
 
@@ -119,15 +118,21 @@ class _Judge:
     """Passes texts through the gates, and tries repairs."""
 
     def __init__(self, context: StepContext, database: BusinessDatabase) -> None:
-        self.cancelled = threading.Event()
         self._context = context
         self._database = database
         self._dialect: Dialect = "sqlite" if database.dialect_name == "sqlite" else "postgresql"
-        self._limits = replace(LIMITS, cancelled=self.cancelled)
+        self._limits = replace(LIMITS, cancellation=Cancellation())
         self._reading: asyncio.Task[list[Table]] | None = None
 
-    async def outcome_of(self, pair: Pair) -> PairOutcome:
-        first = await self._judge(pair.sql)
+    def cancel(self) -> None:
+        """Stop what runs: whoever waited for it has gone."""
+        self._limits.cancellation.set()
+
+    async def outcomes_of(self, pairs: Sequence[Pair]) -> list[PairOutcome]:
+        verdicts = await self._judge([pair.sql for pair in pairs])
+        return [await self._outcome(pair, verdict) for pair, verdict in zip(pairs, verdicts, strict=True)]
+
+    async def _outcome(self, pair: Pair, first: _Verdict) -> PairOutcome:
         plain = PairOutcome(
             pair.id,
             pair.question,
@@ -156,7 +161,7 @@ class _Judge:
             ahead = None
             for repair in await in_step_thread(repairs_of, sql, fault or "", self._dialect, tables):
                 was_tried = True
-                verdict = await self._judge(repair.sql)
+                (verdict,) = await self._judge([repair.sql])
                 if verdict.fault is None:
                     return _repaired(broken, repair.sql, verdict, by="rules", what="; ".join([*done, repair.done]))
                 if ahead is None and verdict.error != broken.error:
@@ -174,29 +179,37 @@ class _Judge:
             sql = await repaired_query(model, self._dialect, broken.question, broken.sql, broken.error or "", tables)
         except ModelFailed as error:
             return replace(broken, repair_error=error.reason)
-        verdict = await self._judge(sql)
+        (verdict,) = await self._judge([sql])
         if verdict.fault is not None:
             return replace(broken, repair_error=f"what the model wrote fails, too: {verdict.error}")
         return _repaired(broken, sql, verdict, by="model", what="written anew")
 
-    async def _judge(self, sql: str) -> _Verdict:
-        retries = -1
+    async def _judge(self, sqls: Sequence[str]) -> list[_Verdict]:
+        """Through the gates, in the order of the texts: first all are read, where one thread computes; then run."""
+        checked = await in_step_thread(lambda: [self._check(sql) for sql in sqls])
+        return await in_waiting_thread(
+            lambda: [one if isinstance(one, _Verdict) else self._execute(one) for one in checked]
+        )
+
+    def _check(self, sql: str) -> Query | _Verdict:
         try:
-            query = await in_step_thread(check_query, sql, self._dialect)
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(DatabaseUnavailable),
-                stop=stop_after_attempt(ATTEMPTS),
-                wait=wait_fixed(RETRY_SECONDS),
-                reraise=True,
-            ):
-                with attempt:
-                    retries += 1
-                    found: QueryRows = await in_waiting_thread(execute_query, self._database, query, self._limits)
-        except (QueryRefused, QueryFailed) as error:
-            return _Verdict(0.0, fault=error.kind, error=error.reason, retries=max(retries, 0))
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
+            return check_query(sql, self._dialect)
+        except QueryRefused as error:
+            return _Verdict(0.0, fault=error.kind, error=error.reason)
+
+    def _execute(self, query: Query) -> _Verdict:
+        for attempt in Retrying(
+            retry=retry_if_exception_type(DatabaseUnavailable),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_fixed(RETRY_SECONDS),
+            reraise=True,
+        ):
+            with attempt:
+                retries = attempt.retry_state.attempt_number - 1
+                try:
+                    found = execute_query(self._database, query, self._limits)
+                except QueryFailed as error:
+                    return _Verdict(0.0, fault=error.kind, error=error.reason, retries=retries)
         return _Verdict(round(found.seconds, 6), is_empty=not found.rows, retries=retries)
 
     async def _tables(self) -> list[Table]:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.database.connection import BusinessDatabase, open_database
-from data_pipeline.database.execution import QueryLimits, execute_query, explain_query
+from data_pipeline.database.execution import Cancellation, QueryLimits, execute_query, explain_query
 from data_pipeline.database.query_gate import Dialect, check_query
 from data_pipeline.errors import QueryFailed, QueryRefused
 from data_pipeline.table_list import TableName
@@ -211,13 +211,13 @@ def test_query_that_takes_too_long_is_stopped_and_so_is_a_cancelled_one(tmp_path
                 run(database, ENDLESS, QueryLimits(seconds=0.3))
             assert (failed.value.kind, time.monotonic() - began < 10) == ("timeout", True)
 
-            cancelled = threading.Event()
-            threading.Timer(0.3, cancelled.set).start()
+            cancellation = Cancellation()
+            threading.Timer(0.3, cancellation.set).start()
             with pytest.raises(QueryFailed) as failed:
-                run(database, ENDLESS, QueryLimits(seconds=60, cancelled=cancelled))
+                run(database, ENDLESS, QueryLimits(seconds=60, cancellation=cancellation))
             assert failed.value.kind == "cancelled"
             with pytest.raises(QueryFailed, match="cancelled"):
-                run(database, "SELECT 1", QueryLimits(cancelled=cancelled))
+                run(database, "SELECT 1", QueryLimits(cancellation=cancellation))
 
 
 def test_rows_are_cut_at_the_limit_and_it_is_said(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def test_task_is_made_executed_twice_and_its_backup_shown_and_restored(client: T
     assert (second["status"], second["backup"]["moved_count"]) == ("completed", 9)
 
     status = data(client.get(f"{API}/tasks/{task_id}"))
-    assert (status["status"], status["step_status"]) == ("completed", {"ddl_generation": "completed"})
+    assert status["status"] == "completed"
+    assert status["step_status"] == {"ddl_generation": "completed", "sql_validation": "completed"}
     assert status["execution"]["backup"]["statistics"]["files"] == 9
     assert status["parameters"]["db_connection"] == "shop"
     (backup,) = data(client.get(f"{API}/tasks/{task_id}/backups"))["backups"]
