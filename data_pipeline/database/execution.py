@@ -171,7 +171,7 @@ def _guarded_postgresql(connection: Connection, limits: QueryLimits) -> Iterator
         # Cursors are planned for their first rows, unless told that all of them are wanted.
         milliseconds = max(1, int(limits.seconds * 1000))
         connection.exec_driver_sql(
-            f"SELECT set_config('statement_timeout', '{milliseconds}', true), "  # noqa: S608 - a number of ours
+            f"SELECT set_config('statement_timeout', '{milliseconds}', true), "
             "set_config('cursor_tuple_fraction', '1', true)"
         )
         yield
