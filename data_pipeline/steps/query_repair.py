@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 import sqlglot
 from sqlglot import exp
@@ -48,9 +49,24 @@ class Repair:
 
 @dataclass(frozen=True)
 class _Names:
-    """What queries may name: columns by table, both as the database spells them."""
+    """What queries may name: columns by table, both as the database spells them; schemas that must be said."""
 
     tables: Mapping[str, Sequence[str]]
+    schemas: Mapping[str, str]
+
+    @classmethod
+    def of(cls, tables: Sequence[Table]) -> Self:
+        """Of two tables that share a name in different schemas neither is guessed."""
+        uses = Counter(table.name.name for table in tables)
+        clear = [table for table in tables if uses[table.name.name] == 1]
+        return cls(
+            {table.name.name: [column.name for column in table.columns] for table in clear},
+            {
+                table.name.name: table.name.schema
+                for table in clear
+                if table.name.schema not in (None, "public", "main")
+            },
+        )
 
     def table(self, name: str) -> str | None:
         return _nearest(name, self.tables)
@@ -69,7 +85,7 @@ class _Scope:
 
 def repairs_of(sql: str, fault: str, dialect: Dialect, tables: Sequence[Table]) -> list[Repair]:
     """Texts to try in the place of one that failed with this kind of fault, the most likely first."""
-    names = _Names({table.name.name: [column.name for column in table.columns] for table in tables})
+    names = _Names.of(tables)
     tree = _parsed(sql, dialect)
     tried = {sql} if tree is None else {sql, _written(tree, dialect)}
     found = []
@@ -123,9 +139,12 @@ def _renamed(sql: str, dialect: Dialect, names: _Names) -> Repair | None:
         if found is None:
             continue
         spelled = _identifier(found, dialect)
-        if found == table.name and table.this.quoted >= spelled.quoted:
+        schema = names.schemas.get(found) if not table.db else None
+        if found == table.name and table.this.quoted >= spelled.quoted and schema is None:
             continue
         done.append(f"{table.name} -> {found}")
+        if schema is not None:
+            table.set("db", _identifier(schema, dialect))
         for column in tree.find_all(exp.Column):
             if column.table.lower() == table.name.lower() and not table.alias:
                 column.set("table", spelled.copy())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from data_pipeline.database.query_gate import Dialect
@@ -110,6 +112,17 @@ def test_query_of_another_dialect_is_written_anew() -> None:
 def test_what_no_rule_knows_stays_as_it_is(sql: str, fault: str) -> None:
     """No guess that could change what a query means."""
     assert repairs_of(sql, fault, "sqlite", SHOP) == []
+
+
+def test_schema_is_added_where_it_must_be_said() -> None:
+    """And not guessed where two schemas have a table of this name."""
+    sales = replace(SHOP[1], name=TableName("sales", "purchase"))
+    archive = replace(SHOP[1], name=TableName("archive", "purchase"))
+    sql = "SELECT purchase.total FROM purchase"
+
+    (repair,) = repairs_of(sql, "unknown_table", "postgresql", [SHOP[0], sales])
+    assert repair.sql == "SELECT purchase.total FROM sales.purchase;"
+    assert repairs_of(sql, "unknown_table", "postgresql", [sales, archive]) == []
 
 
 def test_name_near_to_two_is_not_guessed() -> None:
