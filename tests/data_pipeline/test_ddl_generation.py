@@ -17,7 +17,7 @@ from data_pipeline.database.connection import open_database
 from data_pipeline.database.finding import list_tables, resolve_tables
 from data_pipeline.database.reflection import read_table
 from data_pipeline.database.schema import Table
-from data_pipeline.demo.database import build_database
+from data_pipeline.demo.database import SCHEMA, build_database
 from data_pipeline.errors import DatabaseUnavailable, InvalidInput, PipelineError, StepFailed
 from data_pipeline.progress import Event
 from data_pipeline.steps import RunParameters, StepContext, StepOutput
@@ -278,6 +278,26 @@ def test_nasty_postgresql_schema_survives_the_round_trip(nasty_postgresql: str) 
 
         assert without_comments(reflected(copy)) == without_comments(reflected(nasty_postgresql))
         assert independently_reflected(copy) == independently_reflected(nasty_postgresql)
+
+
+def test_demo_survives_the_round_trip_in_both_databases(tmp_path: Path) -> None:
+    """Its own file, and the same schema in PostgreSQL."""
+    build_database(str(tmp_path / "demo.sqlite"))
+    url, copy = (f"sqlite:///{tmp_path / name}" for name in ("demo.sqlite", "copy.sqlite"))
+    staging, _ = generate(url, *all_tables(url))
+    load(copy, staging)
+    assert len(reflected(url)) == 12
+    assert reflected(copy) == reflected(url)
+    assert independently_reflected(copy) == independently_reflected(url)
+
+    with fresh_database() as server, fresh_database() as other:
+        with psycopg.connect(server, autocommit=True) as session:
+            session.execute(SCHEMA.replace("BOOLEAN NOT NULL DEFAULT 0", "BOOLEAN NOT NULL DEFAULT false"))
+        staging, _ = generate(server, *all_tables(server))
+        load(other, staging)
+        assert len(reflected(server)) == 12
+        assert reflected(other) == reflected(server)
+        assert independently_reflected(other) == independently_reflected(server)
 
 
 @REAL
