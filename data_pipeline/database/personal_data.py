@@ -18,6 +18,17 @@ MASK: Final = "***"
 VALUE_SHARE: Final = 0.3
 """How many of the values must look so: columns of free text hold a few telephone numbers, too."""
 
+TELLING_KINDS: Final[frozenset[PersonalKind]] = frozenset(
+    {"name", "email", "phone", "id_number", "card", "account", "plate"}
+)
+"""What tells who somebody is wherever it stands; a birthday or a street is that of many."""
+
+NEIGHBOUR_SHARE: Final = 0.1
+"""In how many of its rows a column must repeat a personal value beside it."""
+
+TELLING_CHARACTERS: Final = 4
+"""How long a value must be to be found inside another: every text holds an `Al`."""
+
 _PERSON: Final = frozenset(
     {
         "person", "people", "customer", "client", "user", "member", "employee", "staff", "worker", "patient",
@@ -53,7 +64,7 @@ _BY_WORDS: Final[tuple[tuple[PersonalKind, frozenset[tuple[str, ...]]], ...]] = 
     ("secret", frozenset({("password",), ("passwd",), ("pwd",), ("secret",), ("token",), ("api", "key"), ("pin",)})),
     ("name", frozenset({("first", "name"), ("last", "name"), ("family", "name"), ("given", "name"), ("full", "name"),
                         ("surname",), ("maiden", "name"), ("nickname",), ("firstname",), ("lastname",),
-                        ("fullname",)})),
+                        ("fullname",), ("salesperson",), ("contact", "person"), ("recipient",), ("addressee",)})),
 )  # fmt: skip
 
 _BY_SIGNS: Final[tuple[tuple[PersonalKind, str], ...]] = (
@@ -118,6 +129,36 @@ def personal_by_values(values: Iterable[object]) -> Personal | None:
     if sum(_is_card(text) for text in texts) >= len(texts) * VALUE_SHARE:
         return Personal("card", "values")
     return None
+
+
+def personal_by_neighbours(values: Sequence[object], neighbours: Sequence[tuple[object, ...]]) -> Personal | None:
+    """Whether a column repeats, row by row, what personal columns beside it hold: notes, paths, signatures.
+
+    `neighbours` are those columns' values, a tuple a row. A few rows are chance: a company may bear its owner's name.
+    """
+    told = sum(_repeats(value, beside) for value, beside in zip(values, neighbours, strict=True))
+    filled = sum(isinstance(value, str) and bool(value.strip()) for value in values)
+    return Personal("name", "values") if told >= 2 and told >= filled * NEIGHBOUR_SHARE else None
+
+
+def repeats_any(text: str, personal_values: Iterable[object]) -> bool:
+    """Whether a text holds one of these values, whatever their case; values too short to tell anything do not count."""
+    return _repeats(text, personal_values)
+
+
+def _repeats(value: object, beside: Iterable[object]) -> bool:
+    if not isinstance(value, str):
+        return False
+    folded = value.casefold()
+    words = set(re.findall(r"[^\W_]+", folded))
+    for other in beside:
+        sought = other.casefold().strip() if isinstance(other, str) else ""
+        if not sought.isascii():  # Chinese has no spaces, and names of two characters
+            if len(sought) >= 2 and sought in folded:
+                return True
+        elif len(sought) >= TELLING_CHARACTERS and (sought in words or (not sought.isalnum() and sought in folded)):
+            return True
+    return False
 
 
 def _is_of_a_thing(words: Sequence[str], kind: PersonalKind) -> bool:

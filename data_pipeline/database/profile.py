@@ -7,7 +7,7 @@ sampled, from places all over it where the database can seek, and the profile sa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,15 @@ from sqlalchemy.sql.compiler import IdentifierPreparer
 
 from data_pipeline.database.connection import BusinessDatabase
 from data_pipeline.database.execution import QueryLimits, limited_connection
-from data_pipeline.database.personal_data import MASK, Personal, personal_by_name, personal_by_values
+from data_pipeline.database.personal_data import (
+    MASK,
+    TELLING_KINDS,
+    Personal,
+    personal_by_name,
+    personal_by_neighbours,
+    personal_by_values,
+    repeats_any,
+)
 from data_pipeline.database.schema import Column, Table
 from data_pipeline.table_list import TableName
 
@@ -26,6 +34,9 @@ LOOKED_AT_ROWS: Final = 200
 
 PLACES: Final = 20
 """From how many places of a large SQLite table rows are taken."""
+
+TELLING_LIMIT: Final = 100
+"""Longer texts of personal columns are no names."""
 
 SAMPLES: Final = 5
 ENUM_LIMIT: Final = 20
@@ -78,30 +89,55 @@ def profile_table(
         counts = connection.exec_driver_sql(source.aggregates(rows)).one()
         looked_at = int(counts[0])
         fetched = connection.exec_driver_sql(f"{rows} LIMIT {LOOKED_AT_ROWS}").fetchall() if looked_at else []
+        personal = _personal_columns(table, fetched)
+        told = _telling(personal, fetched) if masks_personal_data else frozenset()
         columns = []
         for number, column in enumerate(table.columns):
             values = [row[number] for row in fetched if row[number] is not None]
-            personal = personal_by_name(column.name, table.name.name, column.comment) or personal_by_values(values)
             non_null, distinct, least, most = counts[1 + 4 * number : 5 + 4 * number]
-            is_masked = personal is not None and masks_personal_data
+            is_masked = personal[number] is not None and masks_personal_data
             enum_values: Sequence[str] = ()
             if not is_masked and _has_few(column, int(non_null), int(distinct)):
                 found = connection.exec_driver_sql(source.distinct_values(rows, column.name))
                 enum_values = [_shown(value) for (value,) in found]
+            ends = [None if end is None else MASK if is_masked else _unless_told(end, told) for end in (least, most)]
+            samples = (_shown(value) for value in values if not repeats_any(str(value), told))
             columns.append(
                 ColumnProfile(
                     column.name,
                     looked_at - int(non_null),
                     int(distinct),
-                    None if least is None else MASK if is_masked else _shown(least),
-                    None if most is None else MASK if is_masked else _shown(most),
-                    (MASK,) if is_masked and values else tuple(_first_distinct(values)),
+                    ends[0],
+                    ends[1],
+                    (MASK,) if is_masked and values else tuple(dict.fromkeys(samples))[:SAMPLES],
                     tuple(enum_values),
-                    personal,
+                    personal[number],
                     is_masked,
                 )
             )
     return TableProfile(row_count, looked_at, is_sampled, tuple(columns))
+
+
+def _personal_columns(table: Table, rows: Sequence[Any]) -> list[Personal | None]:
+    """Which columns are personal: by themselves, or because they repeat what those hold."""
+    found = []
+    for number, column in enumerate(table.columns):
+        values = [row[number] for row in rows if row[number] is not None]
+        found.append(personal_by_name(column.name, table.name.name, column.comment) or personal_by_values(values))
+    telling = [number for number, one in enumerate(found) if one is not None and one.kind in TELLING_KINDS]
+    if telling:
+        beside = [tuple(row[number] for number in telling) for row in rows]
+        for number, one in enumerate(found):
+            if one is None:
+                found[number] = personal_by_neighbours([row[number] for row in rows], beside)
+    return found
+
+
+def _telling(personal: Sequence[Personal | None], rows: Sequence[Any]) -> frozenset[str]:
+    """Values by which people can be known: nothing that is shown may hold one."""
+    numbers = [number for number, one in enumerate(personal) if one is not None and one.kind in TELLING_KINDS]
+    found = {row[number] for row in rows for number in numbers if isinstance(row[number], str)}
+    return frozenset(value for value in found if len(value) <= TELLING_LIMIT)
 
 
 class _Source:
@@ -189,8 +225,8 @@ def _has_few(column: Column, non_null: int, distinct: int) -> bool:
     return _OF_WORDS.fullmatch(column.type_sql) is not None and 0 < distinct <= ENUM_LIMIT and non_null >= 5 * distinct
 
 
-def _first_distinct(values: Iterable[Any]) -> list[str]:
-    return list(dict.fromkeys(map(_shown, values)))[:SAMPLES]
+def _unless_told(value: Any, told: Collection[str]) -> str:
+    return MASK if repeats_any(str(value), told) else _shown(value)
 
 
 def _shown(value: Any) -> str:

@@ -153,7 +153,7 @@ def _renamed(sql: str, dialect: Dialect, names: _Names) -> Repair | None:
         change = _column_change(column, dialect, names, tree)
         if change is not None:
             done.append(change)
-    return Repair(_written(tree, dialect), ", ".join(done)) if done else None
+    return Repair(_written(tree, dialect), ", ".join(dict.fromkeys(done))) if done else None
 
 
 def _column_change(column: exp.Column, dialect: Dialect, names: _Names, tree: exp.Expr) -> str | None:
@@ -205,7 +205,7 @@ def _qualified(sql: str, dialect: Dialect, names: _Names) -> Repair | None:
         if len(holders) > 1 and _are_joined(column, holders):
             column.set("table", _identifier(holders[0], dialect))
             done.append(f"{column.name} is of {scope.tables[holders[0]]}")
-    return Repair(_written(tree, dialect), ", ".join(done)) if done else None
+    return Repair(_written(tree, dialect), ", ".join(dict.fromkeys(done))) if done else None
 
 
 def _are_joined(column: exp.Column, holders: Sequence[str]) -> bool:
@@ -242,8 +242,10 @@ def _scope_of(column: exp.Column, names: _Names) -> _Scope:
 
 
 def _identifier(name: str, dialect: Dialect) -> exp.Identifier:
-    """A name as its database asks for it: quoted only where it must be."""
-    return exp.Identifier(this=name, quoted=DIALECTS[dialect].identifier_preparer.quote(name) != name)
+    """A name as its database asks for it: quoted only where it must be; SQLite takes capital letters as they are."""
+    preparer = DIALECTS[dialect].identifier_preparer
+    asked = name.lower() if dialect == "sqlite" else name
+    return exp.Identifier(this=name, quoted=preparer.quote(asked) != asked)
 
 
 def _has(columns: Sequence[str], name: str, column: exp.Column, dialect: Dialect) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.database.personal_data import personal_by_name, personal_by_values
+from data_pipeline.database.personal_data import personal_by_name, personal_by_neighbours, personal_by_values
 from data_pipeline.database.sqlite_text import read_table_text
 from data_pipeline.demo.database import SCHEMA, build_database
 
@@ -118,3 +118,26 @@ def test_personal_columns_of_chinook_are_found() -> None:
     assert found == {f"{table}.{column}" for table in ("Customer", "Employee") for column in people} | {
         "Employee.BirthDate", "Invoice.BillingAddress", "Invoice.BillingPostalCode",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "beside", "expected"),
+    [
+        (["Davolio is good", "Fuller, too", "n/a"], [("Davolio",), ("Fuller",), ("King",)], True),
+        (["http://x/davolio.bmp", "http://x/fuller.bmp"], [("Davolio",), ("Fuller",)], True),
+        (["王伟的备注", "李娜的备注"], [("王伟",), ("李娜",)], True),
+        (["mail ann@x.example now", "bo@x.example"], [("ann@x.example",), ("bo@x.example",)], True),
+        # a word inside another, a name too short, other people's rows, one row of many, nothing at all
+        (["is working", "is taking"], [("King",), ("King",)], False),
+        (["Al came", "Al left"], [("Al",), ("Al",)], False),
+        (["about Fuller", "about Davolio"], [("Davolio",), ("Fuller",)], False),
+        (["Antonio Moreno Taquería", *["x"] * 40], [("Antonio Moreno",), *[("Somebody",)] * 40], False),
+        ([None, 7], [("Davolio",), (None,)], False),
+        ([], [], False),
+    ],
+)
+def test_column_that_repeats_its_neighbours_is_personal(
+    values: list[object], beside: list[tuple[object, ...]], expected: bool
+) -> None:
+    """Notes and paths of files hold names, too."""
+    assert (personal_by_neighbours(values, beside) is not None) == expected
