@@ -7,7 +7,7 @@ sampled, from places all over it where the database can seek, and the profile sa
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -101,7 +101,6 @@ def profile_table(
                 found = connection.exec_driver_sql(source.distinct_values(rows, column.name))
                 enum_values = [_shown(value) for (value,) in found]
             ends = [None if end is None else MASK if is_masked else _unless_told(end, told) for end in (least, most)]
-            samples = (_shown(value) for value in values if not repeats_any(str(value), told))
             columns.append(
                 ColumnProfile(
                     column.name,
@@ -109,7 +108,7 @@ def profile_table(
                     int(distinct),
                     ends[0],
                     ends[1],
-                    (MASK,) if is_masked and values else tuple(dict.fromkeys(samples))[:SAMPLES],
+                    (MASK,) if is_masked and values else tuple(_first_distinct(values, told)),
                     tuple(enum_values),
                     personal[number],
                     is_masked,
@@ -223,6 +222,18 @@ class _Source:
 def _has_few(column: Column, non_null: int, distinct: int) -> bool:
     """Whether a column of words repeats a few of them: then they are all it can be."""
     return _OF_WORDS.fullmatch(column.type_sql) is not None and 0 < distinct <= ENUM_LIMIT and non_null >= 5 * distinct
+
+
+def _first_distinct(values: Iterable[Any], told: Collection[str]) -> Iterable[str]:
+    """A few examples; none that holds what tells a person."""
+    found: dict[str, None] = {}
+    for value in values:
+        shown = _shown(value)
+        if shown not in found and not repeats_any(str(value), told):
+            found[shown] = None
+            if len(found) == SAMPLES:
+                break
+    return found
 
 
 def _unless_told(value: Any, told: Collection[str]) -> str:
