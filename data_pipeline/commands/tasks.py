@@ -34,7 +34,7 @@ from data_pipeline.commands.output import (
     print_lines,
     print_table,
 )
-from data_pipeline.commands.running import BusinessContext, TaskLanguage, TaskName
+from data_pipeline.commands.running import BusinessContext, NoProfile, ShowPersonalData, TaskLanguage, TaskName
 from data_pipeline.errors import InvalidInput, NotFound, PipelineError, RunActive, TaskBusy
 from data_pipeline.foreground import NewTask, create_task
 from data_pipeline.log_reading import Level, LogEntry
@@ -160,12 +160,22 @@ def create(
     business_context: BusinessContext = None,
     language: TaskLanguage = None,
     task_name: TaskName = None,
+    no_profile: NoProfile = False,
+    show_personal_data: ShowPersonalData = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a task without running it, and print its id; every table is looked up first."""
     settings = load_settings()
     content = content_of(table_list, "--table-list")
-    new = NewTask(db_connection, content, business_context or "", language or "en", task_name)
+    new = NewTask(
+        db_connection,
+        content,
+        business_context or "",
+        language or "en",
+        task_name,
+        profile_tables=not no_profile,
+        mask_personal_data=not show_personal_data,
+    )
     with Store.open(settings.store_url) as store:
         task = asyncio.run(create_task(settings, store, new))
     if as_json:
