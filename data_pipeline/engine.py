@@ -1,7 +1,8 @@
 """Durable runs in the background, on DBOS; the only module that knows it.
 
 The engine owns the queue, the claim of one run a task, the records of durable calls, cancel and resume. What a run
-does is a function that it is handed. Arguments and results lie in its database in clear: ids only.
+does is a function that it is handed. Arguments and results lie in its database in clear: ids, names of files with their
+SHA-256, and the SQL of pairs; no secret, no row.
 
 Traps of DBOS 3.4, each with a test in tests/data_pipeline/test_engine.py:
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from data_pipeline.steps.ddl_writing import ddl_of, prelude_of, surroundings_of
 from data_pipeline.steps.detail_writing import detail_of
 from data_pipeline.steps.file_names import PRELUDE, file_stems
 from data_pipeline.steps.model_answers import suggest_comments, used
-from data_pipeline.steps.threads import in_step_thread, in_waiting_thread
+from data_pipeline.steps.threads import in_step_thread, in_waiting_thread, stopped_by
 from data_pipeline.steps.wording import Suggestion
 from data_pipeline.table_list import TableName
 from data_pipeline.workspace import StagedFile
@@ -145,21 +144,12 @@ async def _profile(
         return None, None
     in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
     limits = replace(PROFILE_LIMITS, cancellation=Cancellation())
+    work = in_thread(profile_table, database, table, limits, masks_personal_data=context.parameters.mask_personal_data)
     try:
-        profile = await in_thread(
-            profile_table,
-            database,
-            table,
-            limits,
-            masks_personal_data=context.parameters.mask_personal_data,
-        )
+        return await stopped_by(limits.cancellation.set, work), None
     except QueryFailed as error:
         context.log.warning("%s was not profiled: %s", table.name, error)
         return None, str(error)
-    except asyncio.CancelledError:
-        limits.cancellation.set()
-        raise
-    return profile, None
 
 
 async def _suggestion(

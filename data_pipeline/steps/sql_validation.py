@@ -24,7 +24,7 @@ from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepO
 from data_pipeline.steps.model_answers import repaired_query, used
 from data_pipeline.steps.pair_file import BACKUP, SUFFIX, NotAPair, Pair, format_pairs, parse_pairs
 from data_pipeline.steps.query_repair import ROUNDS, repairs_of
-from data_pipeline.steps.threads import in_step_thread, in_waiting_thread
+from data_pipeline.steps.threads import in_step_thread, in_waiting_thread, stopped_by
 from data_pipeline.steps.validation_report import PairOutcome, report_of, statistics_of, summary_log
 from data_pipeline.table_list import TableName
 
@@ -107,10 +107,7 @@ class SqlValidation:
         parts = [pairs[start : start + BATCH] for start in range(0, len(pairs), BATCH)]
         # Named by what they hold: a resumed run that finds another file does not take old results for it.
         works = [(f"{self.name}:{_digest(part)}", lambda part=part: batch(part)) for part in parts]
-        try:
-            results = await context.runner.run_all(works, concurrency=BATCHES_AT_ONCE, finished=finished)
-        finally:
-            judge.cancel()
+        results = await context.runner.run_all(works, concurrency=BATCHES_AT_ONCE, finished=finished)
         return [PairOutcome(**outcome) for result in results for outcome in result["outcomes"]]
 
 
@@ -122,11 +119,8 @@ class _Judge:
         self._database = database
         self._dialect: Dialect = "sqlite" if database.dialect_name == "sqlite" else "postgresql"
         self._limits = replace(LIMITS, cancellation=Cancellation())
-        self._reading: asyncio.Task[list[Table]] | None = None
-
-    def cancel(self) -> None:
-        """Stop what runs: whoever waited for it has gone."""
-        self._limits.cancellation.set()
+        self._known: list[Table] | None = None
+        self._reading = asyncio.Lock()
 
     async def outcomes_of(self, pairs: Sequence[Pair]) -> list[PairOutcome]:
         verdicts = await self._judge([pair.sql for pair in pairs])
@@ -187,9 +181,10 @@ class _Judge:
     async def _judge(self, sqls: Sequence[str]) -> list[_Verdict]:
         """Through the gates, in the order of the texts: first all are read, where one thread computes; then run."""
         checked = await in_step_thread(lambda: [self._check(sql) for sql in sqls])
-        return await in_waiting_thread(
+        running = in_waiting_thread(
             lambda: [one if isinstance(one, _Verdict) else self._execute(one) for one in checked]
         )
+        return await stopped_by(self._limits.cancellation.set, running)
 
     def _check(self, sql: str) -> Query | _Verdict:
         try:
@@ -214,9 +209,10 @@ class _Judge:
 
     async def _tables(self) -> list[Table]:
         """The listed tables, read when the first query fails."""
-        if self._reading is None:
-            self._reading = asyncio.ensure_future(in_waiting_thread(self._read))
-        return await asyncio.shield(self._reading)
+        async with self._reading:
+            if self._known is None:
+                self._known = await in_waiting_thread(self._read)
+        return self._known
 
     def _read(self) -> list[Table]:
         found, _ = resolve_tables(self._database, self._context.tables)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
@@ -23,11 +23,36 @@ async def in_step_thread(
     work: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
 ) -> Result:
     """Call work that computes, or that reads and writes files, when the thread for it is free."""
-    return await asyncio.get_running_loop().run_in_executor(_COMPUTING, functools.partial(work, *arguments, **named))
+    return await _called(_COMPUTING, functools.partial(work, *arguments, **named))
 
 
 async def in_waiting_thread(
     work: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
 ) -> Result:
     """Call work that mostly waits for somebody else, when one of the threads for it is free."""
-    return await asyncio.get_running_loop().run_in_executor(_WAITING, functools.partial(work, *arguments, **named))
+    return await _called(_WAITING, functools.partial(work, *arguments, **named))
+
+
+async def stopped_by(stop: Callable[[], None], calling: Awaitable[Result]) -> Result:
+    """Await a call of the above; a caller that is cancelled first tells its work to `stop`."""
+    task = asyncio.ensure_future(calling)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.to_thread(stop)
+        task.cancel()
+        await asyncio.wait([task])
+        raise
+
+
+async def _called(pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
+    """A cancelled caller waits for the end of what has begun: it may close what the work is using."""
+    call = pool.submit(work)
+    ended = asyncio.wrap_future(call)
+    try:
+        return await asyncio.shield(ended)
+    except asyncio.CancelledError:
+        if not call.cancel():
+            await asyncio.wait([ended])
+            ended.exception()  # whatever it was, nobody waits for it any more
+        raise

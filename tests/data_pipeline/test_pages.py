@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
 from data_pipeline.demo.database import build_database
+from tests.support.postgres import fresh_database
 from tests.support.server import API, data
 from tests.support.service import execute, serving, settings_of
 
@@ -96,6 +98,18 @@ def test_database_page_over_http_is_masked_as_well(demo: Path, tmp_path: Path) -
 
     assert "- email: personal data (email); its values are masked\n" in page
     assert not [value for value in personal_values(demo) if value in page]
+
+
+def test_database_ddl_over_http_loads_alone(tmp_path: Path) -> None:
+    """With the types that the table needs, into an empty database."""
+    with fresh_database() as url, fresh_database() as copy:
+        with psycopg.connect(url, autocommit=True) as session:
+            session.execute("CREATE SCHEMA s; CREATE TYPE s.mood AS ENUM ('good'); CREATE TABLE s.t (m s.mood[])")
+        with serving(settings_of(tmp_path, databases={"odd": url})) as client:
+            answer = data(client.post("/api/v0/database/table/ddl", json={"table": "s.t"}))
+        with psycopg.connect(copy, autocommit=True) as session:
+            session.execute(answer["ddl"])
+            session.execute("INSERT INTO s.t VALUES ('{good}')")
 
 
 def page_over_http(client: TestClient, table: str) -> str:

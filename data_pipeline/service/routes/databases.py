@@ -11,14 +11,14 @@ from fastapi import APIRouter, Request, Response
 from data_pipeline.database.connection import database_name, open_database
 from data_pipeline.database.finding import list_tables, resolve_tables
 from data_pipeline.database.profile import profile_table
-from data_pipeline.database.reflection import read_table
+from data_pipeline.database.reflection import read_prelude, read_table
 from data_pipeline.database.schema import Table
 from data_pipeline.errors import InvalidInput, NotFound
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import DdlRequest, TablesRequest
 from data_pipeline.service.routes.tasks import RunsDep, database_of
 from data_pipeline.steps.ddl_generation import PROFILE_LIMITS
-from data_pipeline.steps.ddl_writing import ddl_of, surroundings_of
+from data_pipeline.steps.ddl_writing import ddl_of, prelude_of, surroundings_of
 from data_pipeline.steps.detail_writing import detail_of
 from data_pipeline.table_list import parse_table_name
 
@@ -62,13 +62,15 @@ def table_ddl(request: Request, body: DdlRequest, runs: RunsDep) -> Response:
             raise NotFound("table", body.table)
         table = read_table(database, names[0])
         profile = profile_table(database, table, PROFILE_LIMITS) if body.type != "ddl" else None
+        shared = read_prelude(database, [table])
         dialect = database.dialect_name
+    prelude = prelude_of(shared, body.language) if shared else ""
     around = surroundings_of([table])[table.name]
     return success(
         request,
         f"The table {table.name}.",
         {
-            "ddl": ddl_of(table, around, dialect, body.language) if body.type != "md" else None,
+            "ddl": prelude + ddl_of(table, around, dialect, body.language) if body.type != "md" else None,
             "md": detail_of(table, around, body.language, profile=profile) if body.type != "ddl" else None,
             "table_info": {
                 "table_name": table.name.name,
