@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
-from sqlalchemy import Inspector, inspect
+from sqlalchemy import Connection, Inspector, inspect
 from sqlalchemy.engine.reflection import ObjectKind, ObjectScope
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
@@ -63,6 +63,7 @@ def read_prelude(database: BusinessDatabase, tables: Sequence[Table]) -> list[Sh
         return []
     try:
         with database.connect() as connection:
+            _spell_alike(connection)
             return read_shared_objects(connection, tables)
     except SQLAlchemyError as error:
         raise DatabaseUnavailable(f"{database.label}: its types cannot be read: {reason_of(error)}.") from None
@@ -71,6 +72,7 @@ def read_prelude(database: BusinessDatabase, tables: Sequence[Table]) -> list[Sh
 def _read(database: BusinessDatabase, names: Sequence[TableName]) -> dict[TableName, Table]:
     """Tables of one schema. Raises KeyError where one is missing, SQLAlchemyError."""
     with database.connect() as connection:
+        _spell_alike(connection)
         inspector = inspect(connection)
         tables = [name.name for name in names]
         asked: dict[str, Any] = {
@@ -91,7 +93,6 @@ def _read(database: BusinessDatabase, names: Sequence[TableName]) -> dict[TableN
         entries = read_postgresql_catalog(connection, names[0].schema or "public", tables)
         return {
             name: _postgresql_table(
-                inspector,
                 name,
                 entries[name.name],
                 columns[name.name],
@@ -100,6 +101,12 @@ def _read(database: BusinessDatabase, names: Sequence[TableName]) -> dict[TableN
             )
             for name in names
         }
+
+
+def _spell_alike(connection: Connection) -> None:
+    """PostgreSQL leaves out schemas that a user's own search path makes needless; files must load for everybody."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL search_path = public")
 
 
 def _sqlite_table(
@@ -120,7 +127,7 @@ def _sqlite_table(
         entry.text.comment,
         described,
         Key(key.get("name"), tuple(key["constrained_columns"])),
-        foreign_keys=tuple(_foreign_keys(inspector, keys, entry.actions)),
+        foreign_keys=tuple(_foreign_keys("main", keys, entry.actions)),
         unique_keys=tuple(
             Key(_own_name(item), tuple(item["column_names"]))
             for item in inspector.get_unique_constraints(name.name, name.schema)
@@ -135,7 +142,6 @@ def _sqlite_table(
 
 
 def _postgresql_table(
-    inspector: Inspector,
     name: TableName,
     entry: PostgresTable,
     columns: Sequence[Any],
@@ -148,7 +154,7 @@ def _postgresql_table(
         comment,
         tuple(_columns(columns, entry.types, {}, entry.labels)),
         entry.primary_key,
-        foreign_keys=tuple(_foreign_keys(inspector, keys, {})),
+        foreign_keys=tuple(_foreign_keys("public", keys, {})),
         unique_keys=tuple(entry.unique_keys),
         indexes=tuple(entry.indexes),
         checks=tuple(entry.checks),
@@ -181,7 +187,7 @@ def _columns(
 
 
 def _foreign_keys(
-    inspector: Inspector, found: Sequence[Any], actions: Mapping[tuple[tuple[str, ...], str], Mapping[str, str]]
+    schema: str, found: Sequence[Any], actions: Mapping[tuple[tuple[str, ...], str], Mapping[str, str]]
 ) -> Iterable[ForeignKey]:
     for item in found:
         columns = tuple(item["constrained_columns"])
@@ -189,7 +195,7 @@ def _foreign_keys(
         yield ForeignKey(
             _own_name(item),
             columns,
-            TableName(item["referred_schema"] or inspector.default_schema_name, item["referred_table"]),
+            TableName(item["referred_schema"] or schema, item["referred_table"]),
             tuple(item["referred_columns"]),
             tuple(sorted((option, str(value)) for option, value in options.items() if value)),
         )

@@ -280,6 +280,26 @@ def test_nasty_postgresql_schema_survives_the_round_trip(nasty_postgresql: str) 
         assert independently_reflected(copy) == independently_reflected(nasty_postgresql)
 
 
+def test_files_do_not_depend_on_the_search_path_of_who_reads(postgres_url: str) -> None:  # noqa: F811 - the fixture
+    """A role that finds its own schema without its name still writes the name; keys lead where they led."""
+    with psycopg.connect(postgres_url, autocommit=True) as session:
+        name = session.info.dbname
+        session.execute(
+            "CREATE SCHEMA sales; CREATE TYPE sales.state AS ENUM ('new');"
+            "CREATE TABLE area (id int PRIMARY KEY); CREATE TABLE sales.area (id int PRIMARY KEY);"
+            "CREATE TABLE sales.purchase (id serial PRIMARY KEY, state sales.state DEFAULT 'new',"
+            " area int REFERENCES sales.area (id), other int REFERENCES public.area (id));"
+            "CREATE VIEW sales.open AS SELECT id FROM sales.purchase WHERE state = 'new';"
+            f"ALTER DATABASE {name} SET search_path = sales"
+        )
+    staging, _ = generate(postgres_url, *all_tables(postgres_url))
+    with fresh_database() as copy:
+        load(copy, staging)
+
+        assert without_comments(reflected(copy)) == without_comments(reflected(postgres_url))
+        assert len(reflected(copy)) == 4
+
+
 def test_demo_survives_the_round_trip_in_both_databases(tmp_path: Path) -> None:
     """Its own file, and the same schema in PostgreSQL."""
     build_database(str(tmp_path / "demo.sqlite"))
