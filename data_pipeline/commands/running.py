@@ -118,6 +118,25 @@ def _lines(result: Json, path: str) -> list[str]:
         lines.append(f"Backup failed, every file stayed in its place: {backup['error']}")
     lines += [f"Kept, as it was not ours to replace: {kept}" for kept in result["kept_files"]]
     lines += [f"Warning: {warning}" for warning in result["warnings"]]
+    lines += _step_lines(result["artifacts"])
     published = result["workflow_state"]["statistics"]["files_published"]
     lines.append(f"{published} files published in {printable(path)}")
+    return lines
+
+
+def _step_lines(artifacts: Json) -> list[str]:
+    """What a step found that its files alone would not tell at a glance."""
+    lines = []
+    described = artifacts.get("ddl_generation", {})
+    for table, reason in {**described.get("not_profiled", {}), **described.get("not_suggested", {})}.items():
+        lines.append(f"  {table}: {reason}")
+    validated = artifacts.get("sql_validation", {})
+    if validated.get("status") == "skipped":
+        lines.append(f"sql_validation was left out: {validated['reason']}")
+    elif validated:
+        changes = validated["file_modification_stats"]
+        lines.append(
+            f"Pairs: {validated['valid_sql_count']} of {validated['original_sql_count']} are valid, "
+            f"{validated['repair_stats']['successful']} of them repaired; {changes['deleted']} left the file"
+        )
     return lines

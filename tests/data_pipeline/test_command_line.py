@@ -420,6 +420,19 @@ def test_interrupted_run_is_exit_code_130_and_the_next_one_is_whole(shop: Shop) 
     assert shop.call(CLI, "run", task.name).returncode == 0
 
 
+def test_validation_says_what_became_of_the_pairs(shop: Shop) -> None:
+    """In a line of its own, and in the exit code nothing: a broken pair is no failed run."""
+    task = shop.new_task()
+    file = task / "qs_shop_20260121_094400_pair.json"
+    good, bad = {"question": "a", "sql": "SELECT 1"}, {"question": "b", "sql": "SELECT x FROM nowhere"}
+    file.write_text(json.dumps([good, bad]))
+    found = shop.call(CLI, "run", task.name, "--step", "sql_validation")
+
+    assert found.returncode == 0, found.stderr
+    assert "Pairs: 1 of 2 are valid, 0 of them repaired; 1 left the file" in found.stdout
+    assert json.loads(file.read_text()) == [good]
+
+
 def test_postgresql_serves_as_task_store_and_as_business_database(shop: Shop) -> None:
     """By changing two URLs; neither's password is printed or written into a task file."""
     with fresh_database() as store, fresh_database() as business:
