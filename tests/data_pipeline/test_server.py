@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import random
 import sqlite3
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -211,6 +213,51 @@ def test_server_killed_at_random_times_goes_on_and_loses_nothing(shared: Shop) -
 
 
 # ---- SIGTERM --------------------------------------------------------------------------------------------------------
+
+
+def test_validation_of_a_killed_server_goes_on_where_it_was(shop: Shop) -> None:
+    """Batches that had ended are not run again; until all are, the pair file is what somebody uploaded."""
+    slow = (
+        "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 300000) SELECT count(*), {} FROM n"
+    )
+    pairs = [{"question": f"q {number}", "sql": slow.format(number)} for number in range(160)]
+    raw = json.dumps([*pairs, {"question": "broken", "sql": "SELECT x FROM nowhere"}])
+    with running_server(shop) as server:
+        task_id = server.new_task("customer")
+        upload = {"file": ("qs_shop_pair.json", raw)}
+        data(server.client.post(f"{API}/tasks/{task_id}/files", files=upload))
+        server.execute(task_id, execution_mode="step", step_name="sql_validation")
+        wait_until(lambda: validated(shop, task_id) > 0)
+        server.kill()
+    file = shop.home / "training_data" / task_id / "qs_shop_pair.json"
+    assert file.read_text() == raw
+    before = validated(shop, task_id)
+    with running_server(shop) as server:
+        status = server.wait_until_ended(task_id)
+
+    assert 0 < before < 9
+    assert status["execution"]["status"] == "completed"
+    assert status["result"]["artifacts"]["sql_validation"]["valid_sql_count"] == 160
+    assert json.loads(file.read_text()) == pairs
+    assert file.with_name("qs_shop_pair.json.backup").read_text() == raw
+    assert validated(shop, task_id) == 9
+
+
+def validated(shop: Shop, task_id: str) -> int:
+    """How many batches the engine has recorded."""
+    with contextlib.closing(sqlite3.connect(shop.home / "engine.sqlite")) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM operation_outputs WHERE workflow_uuid LIKE ? AND function_name LIKE 'sql_validation:%'",
+            (f"{task_id}:%",),
+        )
+        return int(found.fetchone()[0])
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_stopped_server_gives_its_runs_to_the_next_start(shop: Shop) -> None:
