@@ -100,7 +100,8 @@ def profile_table(
             if not is_masked and _has_few(column, int(non_null), int(distinct)):
                 found = connection.exec_driver_sql(source.distinct_values(rows, column.name))
                 enum_values = [_shown(value) for (value,) in found]
-            ends = [None if end is None else MASK if is_masked else _unless_told(end, told) for end in (least, most)]
+            is_hidden = is_masked or (bool(told) and not enum_values and (_is_told(least) or _is_told(most)))
+            ends = [None if end is None else MASK if is_hidden else _shown(end) for end in (least, most)]
             columns.append(
                 ColumnProfile(
                     column.name,
@@ -236,8 +237,9 @@ def _first_distinct(values: Iterable[Any], told: Collection[str]) -> Iterable[st
     return found
 
 
-def _unless_told(value: Any, told: Collection[str]) -> str:
-    return MASK if repeats_any(str(value), told) else _shown(value)
+def _is_told(end: Any) -> bool:
+    """Whether an end is words: it comes from a row that nobody may have looked at, and could name somebody."""
+    return isinstance(end, str) and any(sign.isalpha() for sign in end)
 
 
 def _shown(value: Any) -> str:

@@ -167,9 +167,12 @@ def test_no_personal_value_of_the_demo_is_in_any_profile(tmp_path: Path) -> None
 def test_what_tells_a_person_is_shown_in_no_other_column(tmp_path: Path) -> None:
     """Notes are masked where they name people row by row; a company that bears one owner's name loses that example."""
     connection = sqlite3.connect(tmp_path / "people.sqlite")
-    connection.execute("CREATE TABLE people (last_name TEXT, notes TEXT, company TEXT)")
-    rows = [(f"Surname{n}", f"Surname{n} studied", "Surname0 & Sons" if n == 0 else f"Company {n}") for n in range(30)]
-    connection.executemany("INSERT INTO people VALUES (?, ?, ?)", rows)
+    connection.execute("CREATE TABLE people (last_name TEXT, notes TEXT, company TEXT, hired DATE, state TEXT)")
+    rows = [
+        (f"Surname{n}", f"Surname{n} studied", "Surname0 & Sons" if n == 0 else f"Company {n}", "2020-01-01", "left")
+        for n in range(30)
+    ]
+    connection.executemany("INSERT INTO people VALUES (?, ?, ?, ?, ?)", rows)
     connection.commit()
     connection.close()
     with open_database(f"sqlite:///{tmp_path / 'people.sqlite'}") as database:
@@ -180,5 +183,6 @@ def test_what_tells_a_person_is_shown_in_no_other_column(tmp_path: Path) -> None
 
     assert column(found, "notes").samples == ("***",)
     assert column(found, "company").samples[0] == "Company 1"
-    assert (column(found, "company").minimum, column(found, "company").maximum) == ("Company 1", "***")
+    assert (column(found, "company").minimum, column(found, "company").maximum) == ("***", "***")
+    assert (column(found, "hired").minimum, column(found, "state").maximum) == ("2020-01-01", "left")
     assert column(shown, "notes").samples[0] == "Surname0 studied"
