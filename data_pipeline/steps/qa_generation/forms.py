@@ -1,0 +1,513 @@
+"""What two queries or two questions have in common. Trees and texts in, texts out; opens nothing.
+
+    normal form   says the same, however it is written:  b.y = a.x AND (z > 1)  ->  and(eq(#0.0.x, #0.1.y), lt(1, z))
+    skeleton      the normal form, every value as `?`
+    shape         the skeleton, every name as `_`
+
+A form is a text to compare and to count by, not SQL to run. Two queries with one normal form give the same rows on
+every database on which both run, as long as the columns of one comparison share a collation; two that say the same in
+less simple ways may have two forms.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any, Final, Literal
+
+from sqlglot import exp
+
+_BARE: Final = re.compile(r"[^\W\d][\w$]*")
+_UPPER: Final = re.compile("[A-Z]")
+_LOWERED: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+"""Only ASCII is folded: databases do not fold more of an identifier."""
+
+_DERIVED: Final = frozenset({"big_int", "_type"})
+"""What the parser notes beside a node and what no text says."""
+
+_WORDS: Final = frozenset({"side", "kind", "method", "start", "start_side", "end", "end_side", "exclude", "over"})
+"""Arguments that are keywords, kept as somebody typed them."""
+
+_TURNED: Final[dict[type[exp.Expr], str]] = {exp.GT: "lt", exp.GTE: "lte"}
+_COMMUTATIVE: Final = frozenset({exp.EQ, exp.NEQ, exp.NullSafeEQ, exp.NullSafeNEQ})
+_FORMATS: Final[dict[type[exp.Expr], str]] = {exp.TimeToStr: "format", exp.StrToDate: "format", exp.DateTrunc: "unit"}
+_DATE_FUNCTIONS: Final = frozenset({"strftime", "date_part"})
+
+
+def normal_form(expression: exp.Expr) -> str:
+    """One text for queries that say the same.
+
+    It does not tell apart: keywords and unquoted names in either case, redundant parentheses, aliases of tables, the
+    only table before its columns, the order of what AND, OR, IN and `=` join, `a > b` and `b < a`, INNER and OUTER
+    where they add nothing. A query nested too deeply is its own form.
+    """
+    return _form(expression, hides_values=False, hides_names=False)
+
+
+def skeleton_of(expression: exp.Expr) -> str:
+    """The normal form with every value as `?`, a list of values as one.
+
+    The places of ORDER BY 2 and the formats and parts of dates are no values: they say what is asked.
+    """
+    return _form(expression, hides_values=True, hides_names=False)
+
+
+def shape_of(expression: exp.Expr) -> str:
+    """The skeleton with every name as `_`: queries of one shape differ in names and values only."""
+    return _form(expression, hides_values=True, hides_names=True)
+
+
+def _form(expression: exp.Expr, *, hides_values: bool, hides_names: bool) -> str:
+    try:
+        writer = _Writer(hides_values=hides_values, hides_names=hides_names, keeps_aliases=False)
+        text = writer.write(expression)
+        if writer.is_doubtful:
+            text = _Writer(hides_values=hides_values, hides_names=hides_names, keeps_aliases=True).write(expression)
+        return text
+    except RecursionError:
+        return expression.sql(comments=False)
+
+
+@dataclass
+class _Scope:
+    """What a SELECT reads from, by lower-case name: the name as written, and its place."""
+
+    sources: dict[str, tuple[str, int]]
+    is_single: bool
+    outputs: frozenset[str]
+    has_unnamed_outputs: bool
+    is_ordering: bool = False
+
+
+class _Writer:
+    """Writes one form of one query.
+
+    `is_doubtful` says that what a name refers to depends on the database; then aliases must be kept.
+    """
+
+    def __init__(self, *, hides_values: bool, hides_names: bool, keeps_aliases: bool) -> None:
+        self.is_doubtful = False
+        self._hides_values = hides_values
+        self._hides_names = hides_names
+        self._keeps_aliases = keeps_aliases
+        self._scopes: list[_Scope] = []
+
+    def write(self, node: exp.Expr) -> str:
+        special = _SPECIAL.get(type(node))
+        return self._plain(node) if special is None else special(self, node)
+
+    def _plain(self, node: exp.Expr, **written: str) -> str:
+        """Every argument that is set, by name; `written` are those that are written already."""
+        parts = []
+        for name, value in sorted(node.args.items()):
+            if value is None or value is False or value == [] or name in _DERIVED:
+                continue
+            text = written[name] if name in written else self._value(name, value)
+            if text:
+                parts.append(text if name == "this" else f"{name}={text}")
+        return f"{node.key}({', '.join(parts)})"
+
+    def _value(self, name: str, value: Any) -> str:
+        if isinstance(value, exp.Expr):
+            return self.write(value)
+        if isinstance(value, list):
+            return f"[{', '.join([self._value(name, item) for item in value])}]"
+        if isinstance(value, str) and name in _WORDS:
+            return value.lower()
+        return _quoted(value) if isinstance(value, str) else str(value)
+
+    def paren(self, node: exp.Expr) -> str:
+        return self.write(node.this)
+
+    def literal(self, node: exp.Expr) -> str:
+        if self._hides_values:
+            return "?"
+        return _quoted(node.this) if node.args.get("is_string") else str(node.this)
+
+    def _shown(self, node: exp.Expr) -> str:
+        """A literal that is no value: it stays."""
+        if not isinstance(node, exp.Literal):
+            return self.write(node)
+        return _quoted(node.this) if node.is_string else str(node.this)
+
+    def boolean(self, node: exp.Expr) -> str:
+        return "?" if self._hides_values else str(node.this).lower()
+
+    def negative(self, node: exp.Expr) -> str:
+        is_value = self._hides_values and isinstance(node.this, exp.Literal)
+        return "?" if is_value else self._plain(node)
+
+    def var(self, node: exp.Expr) -> str:
+        return str(node.this).lower()
+
+    def identifier(self, node: exp.Expr) -> str:
+        return "_" if self._hides_names else _folded(node)
+
+    def connected(self, node: exp.Expr) -> str:
+        """AND or OR over all that it joins, in one order."""
+        class_, found, waiting = type(node), [], [node]
+        while waiting:
+            one = waiting.pop()
+            while type(one) is exp.Paren:
+                one = one.this
+            if type(one) is class_:
+                waiting += [one.args["this"], one.args["expression"]]
+            else:
+                found.append(self.write(one))
+        return f"{node.key}({', '.join(sorted(found))})"
+
+    def compared(self, node: exp.Expr) -> str:
+        left, right = self.write(node.args["this"]), self.write(node.args["expression"])
+        if "collate(" in left or "collate(" in right:  # the left one decides
+            return f"{node.key}({left}, {right})"
+        if type(node) in _COMMUTATIVE and right < left:
+            left, right = right, left
+        turned = _TURNED.get(type(node))
+        return f"{turned}({right}, {left})" if turned else f"{node.key}({left}, {right})"
+
+    def in_list(self, node: exp.Expr) -> str:
+        items = sorted(self.write(item) for item in node.args.get("expressions") or ())
+        if self._hides_values:
+            items = sorted(set(items))
+        return self._plain(node, expressions=f"[{', '.join(items)}]")
+
+    def ordered(self, node: exp.Expr) -> str:
+        return self._plain(node, this=self._shown(node.this))
+
+    def group(self, node: exp.Expr) -> str:
+        return self._plain(node, expressions=f"[{', '.join([self._shown(item) for item in node.expressions])}]")
+
+    def dated(self, node: exp.Expr) -> str:
+        name = _FORMATS[type(node)]
+        value = node.args.get(name)
+        return self._plain(node, **({name: self._shown(value)} if isinstance(value, exp.Expr) else {}))
+
+    def named_function(self, node: exp.Expr) -> str:
+        name = str(node.name).lower()
+        items = list(node.expressions)
+        shown = [self._shown(item) for item in items[:1]] if name in _DATE_FUNCTIONS else []
+        rest = [self.write(item) for item in items[len(shown) :]]
+        return f"{node.key}({name}, [{', '.join([*shown, *rest])}])"
+
+    def alias(self, node: exp.Expr) -> str:
+        return self.write(node.this) if self._hides_names else self._plain(node)
+
+    def column(self, node: exp.Expr) -> str:
+        args = node.args
+        is_star = type(args["this"]) is exp.Star
+        if self._hides_names:
+            return "star()" if is_star else "_"
+        name, table = self.write(args["this"]), args.get("table")
+        if table is None:
+            # A row as a whole is written like a column: its alias cannot go.
+            if len(self._scopes) > 1 and any(_key(args["this"]) in scope.sources for scope in self._scopes):
+                self.is_doubtful = True
+            return name
+        if args.get("db") is not None:
+            return ".".join(_folded(args[part]) for part in ("catalog", "db", "table") if args.get(part)) + f".{name}"
+        place = None if self._keeps_aliases else self._place(table)
+        if place is None:
+            return f"{_folded(table)}.{name}"
+        innermost = self._scopes[-1]
+        is_plain = place[0] == len(self._scopes) - 1 and innermost.is_single and name not in innermost.outputs
+        if is_plain and is_star:
+            is_plain = isinstance(node.parent, exp.Select)
+        if is_plain and not (innermost.is_ordering and innermost.has_unnamed_outputs):
+            return name
+        return f"#{place[0]}.{place[1]}.{name}"
+
+    def _place(self, qualifier: exp.Expr) -> tuple[int, int] | None:
+        """Which source of which scope a name before a dot means."""
+        for depth in range(len(self._scopes) - 1, -1, -1):
+            found = self._scopes[depth].sources.get(_key(qualifier))
+            if found is not None:
+                if found[0] != _folded(qualifier):
+                    self.is_doubtful = True
+                return depth, found[1]
+        return None
+
+    def select(self, node: exp.Expr) -> str:
+        args = node.args
+        written = {}
+        if args.get("with_") is not None:
+            written["with_"] = self.write(args["with_"])
+        from_, joins = args.get("from_"), args.get("joins") or []
+        # What stands in FROM does not see the other sources, unless it says so.
+        sources = [one.this for one in ([from_] if from_ is not None else []) + joins]
+        texts = [None if type(source) is exp.Lateral else self._source(source) for source in sources]
+        self._scopes.append(self._scope(node, sources))
+        texts = [self._source(source) if text is None else text for source, text in zip(sources, texts, strict=True)]
+        if from_ is not None:
+            written["from_"] = self._plain(from_, this=str(texts[0]))
+        if joins:
+            own = texts[len(sources) - len(joins) :]
+            written["joins"] = (
+                f"[{', '.join([self._join(one, str(text)) for one, text in zip(joins, own, strict=True)])}]"
+            )
+        order = args.get("order")
+        if order is not None:
+            self._scopes[-1].is_ordering = True
+            written["order"] = self.write(order)
+            self._scopes[-1].is_ordering = False
+        text = self._plain(node, **written)
+        self._scopes.pop()
+        return text
+
+    def _scope(self, select: exp.Expr, sources: Sequence[exp.Expr]) -> _Scope:
+        found: dict[str, tuple[str, int]] = {}
+        for place, source in enumerate(sources):
+            if type(source) not in _SOURCES or source.args.get("joins") or type(source.this) is exp.Table:
+                self.is_doubtful = True
+                continue
+            alias = source.args.get("alias")
+            identifier = alias.this if alias is not None else source.this if type(source) is exp.Table else None
+            if isinstance(identifier, exp.Identifier):
+                key = _key(identifier)
+                self.is_doubtful |= key in found
+                found[key] = (_folded(identifier), place)
+        outputs, has_unnamed = set(), False
+        for output in select.args.get("expressions") or ():
+            if type(output) is exp.Alias:
+                outputs.add(_folded(output.args["alias"]))
+            else:
+                # PostgreSQL names such an output after its function, and ORDER BY can mean it.
+                has_unnamed |= type(output) not in (exp.Column, exp.Star)
+        return _Scope(found, len(sources) == 1, frozenset(outputs), has_unnamed)
+
+    def _source(self, node: exp.Expr) -> str:
+        alias = node.args.get("alias")
+        if alias is None or (self._keeps_aliases and not self._hides_names):
+            return self._plain(node)
+        columns = alias.args.get("columns")
+        return self._plain(node, alias=self._value("columns", columns) if columns else "")
+
+    def _join(self, node: exp.Expr, source: str) -> str:
+        side, kind = (str(node.args.get(name) or "").lower() for name in ("side", "kind"))
+        says_nothing = kind == ("outer" if side else "inner")
+        return self._plain(node, this=source, **({"kind": ""} if says_nothing else {}))
+
+
+_SOURCES: Final = frozenset({exp.Table, exp.Subquery, exp.Lateral, exp.Values})
+_SPECIAL: Final[dict[type[exp.Expr], Callable[[_Writer, Any], str]]] = {
+    exp.Paren: _Writer.paren,
+    exp.Literal: _Writer.literal,
+    exp.Boolean: _Writer.boolean,
+    exp.Neg: _Writer.negative,
+    exp.Var: _Writer.var,
+    exp.Identifier: _Writer.identifier,
+    exp.And: _Writer.connected,
+    exp.Or: _Writer.connected,
+    exp.In: _Writer.in_list,
+    exp.Ordered: _Writer.ordered,
+    exp.Group: _Writer.group,
+    exp.Anonymous: _Writer.named_function,
+    exp.Alias: _Writer.alias,
+    exp.Column: _Writer.column,
+    exp.Select: _Writer.select,
+    **dict.fromkeys((*_COMMUTATIVE, exp.GT, exp.GTE, exp.LT, exp.LTE), _Writer.compared),
+    **dict.fromkeys(_FORMATS, _Writer.dated),
+}
+
+
+def _folded(node: exp.Expr) -> str:
+    """An identifier as every database takes it: in quotes where that makes a difference."""
+    name = str(node.this)
+    if not node.args.get("quoted"):
+        name = name.lower() if name.isascii() else name.translate(_LOWERED)
+    elif _UPPER.search(name):
+        return '"' + name.replace('"', '""') + '"'
+    return name if _BARE.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+
+
+def _key(node: exp.Expr) -> str:
+    """An identifier as a database would find it that does not mind case."""
+    return str(node.this).lower()
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+CLAUSES: Final = (
+    "where", "group by", "having", "order by", "limit", "offset", "distinct", "join", "left join", "right join",
+    "full join", "like", "in", "between", "is null", "or", "not", "exists", "subquery", "union", "intersect", "except",
+    "case", "window", "with", "count", "sum", "avg", "min", "max", "count distinct", "date part", "arithmetic", "cast",
+    "coalesce",
+)  # fmt: skip
+"""All that `clauses_of` can find."""
+
+_CLAUSE_OF: Final[dict[type[exp.Expr], str]] = {
+    exp.Where: "where", exp.Group: "group by", exp.Having: "having", exp.Order: "order by", exp.Limit: "limit",
+    exp.Fetch: "limit", exp.Offset: "offset", exp.Join: "join", exp.Like: "like", exp.ILike: "like",
+    exp.SimilarTo: "like", exp.Glob: "like", exp.In: "in", exp.Between: "between", exp.Or: "or", exp.Not: "not",
+    exp.Exists: "exists", exp.Union: "union", exp.Intersect: "intersect", exp.Except: "except", exp.Case: "case",
+    exp.Window: "window", exp.With: "with", exp.Count: "count", exp.Sum: "sum", exp.Avg: "avg", exp.Min: "min",
+    exp.Max: "max", exp.Extract: "date part", exp.TimeToStr: "date part", exp.DateTrunc: "date part",
+    exp.TimestampTrunc: "date part", exp.Year: "date part", exp.Month: "date part", exp.Day: "date part",
+    exp.Add: "arithmetic", exp.Sub: "arithmetic", exp.Mul: "arithmetic", exp.Div: "arithmetic",
+    exp.IntDiv: "arithmetic", exp.Mod: "arithmetic", exp.Cast: "cast", exp.Coalesce: "coalesce",
+}  # fmt: skip
+
+_OF_QUERIES: Final = frozenset({exp.Where, exp.Order})
+"""What windows and aggregates have as well: there it is no clause of the query."""
+
+
+def clauses_of(expression: exp.Expr) -> frozenset[str]:
+    """The clauses that a query uses, anywhere in it; IS NOT NULL is `is null` and `not`."""
+    return frozenset(_clauses(expression))
+
+
+def _clauses(expression: exp.Expr) -> Iterator[str]:
+    for node in expression.walk():
+        class_ = type(node)
+        if class_ in _CLAUSE_OF and (class_ not in _OF_QUERIES or isinstance(node.parent, exp.Query)):
+            yield _CLAUSE_OF[class_]
+        if class_ is exp.Join and node.args.get("side"):
+            yield f"{node.args['side'].lower()} join"
+        elif class_ is exp.Is and isinstance(node.args["expression"], exp.Null):
+            yield "is null"
+            if node.args.get("negate"):
+                yield "not"
+        elif class_ is exp.Distinct and isinstance(node.parent, exp.Select | exp.Count):
+            yield "distinct" if isinstance(node.parent, exp.Select) else "count distinct"
+        elif class_ is exp.Anonymous and str(node.name).lower() in _DATE_FUNCTIONS:
+            yield "date part"
+        elif isinstance(node, exp.Select | exp.SetOperation) and _is_nested(node):
+            yield "subquery"
+
+
+def _is_nested(query: exp.Expr) -> bool:
+    """Whether a query stands inside another one's clause; halves of a UNION and what WITH names do not."""
+    parent = query.parent
+    while isinstance(parent, exp.Subquery) and not isinstance(parent.parent, exp.From | exp.Join):
+        if parent.parent is None:
+            return False
+        parent = parent.parent
+    return parent is not None and not isinstance(parent, (exp.SetOperation, exp.CTE))
+
+
+class _Folding(dict[int, "str | None"]):
+    """What becomes of a character of a question, found out once: punctuation and separators part words."""
+
+    def __missing__(self, code: int) -> str | None:
+        sign = chr(code)
+        category = unicodedata.category(sign)
+        kept: str | None = sign
+        if category == "Cf":  # it joins or parts what is around it, and is not seen
+            kept = None
+        elif category[0] in "PZC" and sign not in "%.-":
+            kept = " "
+        self[code] = kept
+        return kept
+
+
+_FOLDING: Final = _Folding()
+_MARK: Final = re.compile(r"(?<!\d)\.|\.(?!\d)|(?<=\w)-|-(?!\d)")
+"""Points and dashes that no number needs."""
+
+_CJK: Final = (
+    "\u3005\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # han and kana
+)
+_WORD: Final = re.compile(rf"[{_CJK}]|[^\s{_CJK}]+")
+
+
+def normal_question(text: str) -> str:
+    """A question without what its meaning does not hang on: case, width, punctuation, spaces.
+
+    Signs that compare or measure stay (`<`, `%`, `$`), and so do the point and the minus of a number.
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", text).casefold())
+    folded = unicodedata.normalize("NFKC", text.casefold()).translate(_FOLDING)
+    if not text.isascii():
+        folded = unicodedata.normalize("NFKC", folded)  # what stood apart may have come together
+    return " ".join(_MARK.sub(" ", folded).split())
+
+
+def question_words(text: str) -> list[str]:
+    """The words of a question; in Chinese and Japanese every character is one."""
+    return _WORD.findall(normal_question(text))
+
+
+def distinct_share(questions: Iterable[str], n: int) -> float:
+    """How many runs of `n` words differ, from 0 to 1, among all runs within a question; 0 where there is none."""
+    count, found = 0, set()
+    for question in questions:
+        words = question_words(question)
+        runs = [tuple(words[start : start + n]) for start in range(len(words) - n + 1)]
+        count += len(runs)
+        found.update(runs)
+    return len(found) / count if count else 0.0
+
+
+LIKENESS: Final = 0.8
+"""From which Jaccard index of their word trigrams on two questions count as one.
+
+Another last word leaves (n - 1) / (n + 1) of n trigrams, another one in the middle (n - 3) / (n + 3): at 0.8 a question
+of eleven words may differ in its last, one of twenty-nine in any. What is below that asks for something else.
+"""
+
+_LIKENESS_PERCENT: Final = round(100 * LIKENESS)
+
+
+@dataclass
+class Duplicates:
+    """The pairs that were accepted, to hold others against.
+
+    Two sets that are alike share one of their first few members in any fixed order: only questions that do are
+    compared, and only where their lengths allow it.
+    """
+
+    _forms: set[str] = field(default_factory=set)
+    _questions: set[str] = field(default_factory=set)
+    _skeletons: set[str] = field(default_factory=set)
+    _trigrams: dict[str, dict[int, list[frozenset[str]]]] = field(default_factory=lambda: defaultdict(dict))
+
+    def add(self, question: str, expression: exp.Expr) -> None:
+        """Remember a pair."""
+        self._forms.add(normal_form(expression))
+        self._questions.add(normal_question(question))
+        self._skeletons.add(skeleton_of(expression))
+        trigrams = _trigrams_of(question)
+        for trigram in _first_of(trigrams):
+            self._trigrams[trigram].setdefault(len(trigrams), []).append(trigrams)
+
+    def why_duplicate(self, question: str, expression: exp.Expr) -> Literal["duplicate", "near_duplicate"] | None:
+        """`duplicate`: a query or a question that says the same; `near_duplicate`: other values, or nearly the words.
+
+        None where it is new.
+        """
+        if normal_question(question) in self._questions or normal_form(expression) in self._forms:
+            return "duplicate"
+        if skeleton_of(expression) in self._skeletons or self._is_alike(_trigrams_of(question)):
+            return "near_duplicate"
+        return None
+
+    def _is_alike(self, trigrams: frozenset[str]) -> bool:
+        size = len(trigrams)
+        for trigram in _first_of(trigrams):
+            for other_size, others in self._trigrams.get(trigram, {}).items():
+                # Of two sets the union is at least the larger one.
+                least, most = sorted((size, other_size))
+                if 100 * least < _LIKENESS_PERCENT * most:
+                    continue
+                needed = ceil(_LIKENESS_PERCENT * (size + other_size) / (100 + _LIKENESS_PERCENT))
+                if any(len(trigrams & other) >= needed for other in others):
+                    return True
+        return False
+
+
+def _trigrams_of(question: str) -> frozenset[str]:
+    """Every run of three words; all words of a shorter question as one."""
+    words = question_words(question)
+    return frozenset(" ".join(words[start : start + 3]) for start in range(max(1, len(words) - 2)))
+
+
+def _first_of(trigrams: frozenset[str]) -> list[str]:
+    """As many of a set, in a fixed order, as one that is alike cannot miss all of."""
+    count = len(trigrams) - ceil(_LIKENESS_PERCENT * len(trigrams) / 100) + 1
+    return sorted(trigrams, key=hash)[:count]
