@@ -60,6 +60,7 @@ PIPELINE_PURE = {
     "database/schema",
     "database/sqlite_text",
     "steps/file_names",
+    "steps/qa_generation/difficulty",
     "steps/qa_generation/forms",
     "steps/ddl_writing",
     "steps/wording",
