@@ -62,6 +62,7 @@ PIPELINE_PURE = {
     "steps/file_names",
     "steps/qa_generation/difficulty",
     "steps/qa_generation/forms",
+    "steps/qa_generation/glossary",
     "steps/ddl_writing",
     "steps/wording",
 }
