@@ -141,6 +141,24 @@ def personal_by_neighbours(values: Sequence[object], neighbours: Sequence[tuple[
     return Personal("name", "values") if told >= 2 and told >= filled * NEIGHBOUR_SHARE else None
 
 
+class TellingValues:
+    """Values by which people can be known, ready to be looked for in many texts; short ones do not count."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        folded = {value.casefold().strip() for value in values}
+        plain = {value for value in folded if value.isascii() and len(value) >= TELLING_CHARACTERS}
+        self._words = {value for value in plain if value.isalnum()}
+        # Chinese has no spaces, and names of two characters.
+        self._pieces = [*(plain - self._words), *(value for value in folded if not value.isascii() and len(value) >= 2)]
+
+    def are_in(self, text: str) -> bool:
+        """Whether a text holds one of them, whatever its case."""
+        folded = text.casefold()
+        return not self._words.isdisjoint(re.findall(r"[^\W_]+", folded)) or any(
+            piece in folded for piece in self._pieces
+        )
+
+
 def repeats_any(text: str, personal_values: Iterable[object]) -> bool:
     """Whether a text holds one of these values, whatever their case; values too short to tell anything do not count."""
     return _repeats(text, personal_values)

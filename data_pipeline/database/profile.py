@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -76,6 +76,30 @@ class TableProfile:
     looked_at: int
     is_sampled: bool
     columns: tuple[ColumnProfile, ...]
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """Rows of a table as they are, the same ones each time, with what is personal about each column.
+
+    `row_count` as in a profile. `told` are values by which people can be known: nothing that is shown may hold one.
+    """
+
+    row_count: int
+    rows: Sequence[tuple[Any, ...]] = field(repr=False)
+    personal: Sequence[Personal | None]
+    told: frozenset[str] = field(repr=False)
+
+
+def look_at_rows(database: BusinessDatabase, table: Table, limits: QueryLimits) -> TableRows:
+    """At most `limits.rows` rows of a table or view. Raises QueryFailed where that takes too long, DatabaseUnavailable."""
+    with limited_connection(database, limits) as connection:
+        source = _Source(connection, table)
+        row_count, is_sampled = source.size()
+        rows = source.sampled(row_count) if is_sampled else source.all_rows() + source.in_order()
+        fetched = [tuple(row) for row in connection.exec_driver_sql(f"{rows} LIMIT {limits.rows}")]
+    personal = _personal_columns(table, fetched[:LOOKED_AT_ROWS])
+    return TableRows(row_count, fetched, personal, _telling(personal, fetched))
 
 
 def profile_table(
@@ -161,6 +185,14 @@ class _Source:
 
     def all_rows(self) -> str:
         return f"SELECT {self._columns} FROM {self._name}"
+
+    def in_order(self) -> str:
+        """By the key; without one by all columns as text, so that the same rows come first each time."""
+        key = self._table.primary_key.columns
+        by = [self._quote(name) for name in key] or [
+            f"CAST({self._quote(column.name)} AS TEXT)" for column in self._table.columns
+        ]
+        return f" ORDER BY {', '.join(by)}"
 
     def sampled(self, row_count: int) -> str:
         """About as many rows as a sample has, from all over the table where it can be sought."""

@@ -1,1 +1,1 @@
-"""Questions with the SQL that answers them: what the step `qa_generation` is made of."""
+"""The step qa_generation: question-SQL pairs, both from one plan."""

@@ -1,0 +1,305 @@
+"""Questions in Chinese: conditions stand before the noun. Opens nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from data_pipeline.steps.qa_generation.facts import ColumnFacts
+from data_pipeline.steps.qa_generation.nouns import source_of
+from data_pipeline.steps.qa_generation.phrasing import Voice, compared_value, first_at, moment_of, snake, unit_of
+from data_pipeline.steps.qa_generation.plan import (
+    At,
+    AtExtreme,
+    BesideAverage,
+    Between,
+    Bucket,
+    Change,
+    Compared,
+    Condition,
+    During,
+    Flag,
+    Having,
+    Key,
+    Like,
+    Measure,
+    Missing,
+    OneOf,
+    Output,
+    Plan,
+    Related,
+    Running,
+    Selection,
+    Share,
+    Value,
+)
+from data_pipeline.table_list import TableName
+
+SHOW: Final = ("列出", "查询", "显示", "请列出", "给出", "找出", "查找")
+_CJK: Final = r"[\u3400-\u9fff]"
+
+
+class Chinese(Voice):
+    """Says plans in Chinese."""
+
+    def places(self, plan: Plan) -> Mapping[str, Callable[[], str]]:
+        query = plan.query
+        other = plan.other
+        return {
+            "show": lambda: self.chance.choice(SHOW),
+            "things": lambda: self.things(query),
+            "all": lambda: self.thing(query.root.table),
+            "thing": lambda: self.thing(query.root.table),
+            "with": lambda: self.conditions(query),
+            "do": lambda: self.predicates(query),
+            "outputs": lambda: self.outputs(query),
+            "measure": lambda: self.measure(self.first_measure(plan), query),
+            "measures": lambda: _listed(
+                [self.measure(one, query) for one in query.outputs if isinstance(one, Measure)]
+            ),
+            "counted": lambda: self.counted(self.first_measure(plan), query),
+            "key": lambda: self.key(self.first_key(plan), query),
+            "each": lambda: _listed([self.key(key, query) for key in query.outputs if isinstance(key, (At, Bucket))]),
+            "column": lambda: self.column(first_at(query), query),
+            "n": lambda: str(query.limit or (plan.best.count if plan.best else 1)),
+            "best": lambda: self.superlative(plan),
+            "order": lambda: self.output(self.first_order(plan).by, query),
+            "moment": lambda: self.column(moment_of(plan), query),
+            "having": lambda: self.having(query.having, query) if query.having else "",
+            "partition": lambda: self.key(plan.best.partition[-1], query) if plan.best else "",
+            "other_things": lambda: self.things(other) if other else "",
+            "other_column": lambda: self.column(first_at(other), other) if other else "",
+            "other_all": lambda: self.thing(other.root.table) if other else "",
+            "joined": lambda: self.joined(query),
+            "newest": lambda: "最新" if self.first_order(plan).is_descending else "最早",
+            "end": lambda: self.thing(query.sources[-1].table),
+            "value": lambda: self.value(compared_value(query)),
+            "unit": lambda: "每月" if unit_of(plan) == "month" else "每年",
+            "period": lambda: "月份" if unit_of(plan) == "month" else "年份",
+        }
+
+    def finished(self, sentence: str) -> str:
+        text = re.sub(r"\s+", " ", sentence).strip()
+        text = re.sub(rf"({_CJK})([A-Za-z0-9])", r"\1 \2", text)
+        return re.sub(rf"([A-Za-z0-9])({_CJK})", r"\1 \2", text)
+
+    # Nouns.
+
+    def thing(self, table: TableName) -> str:
+        """Rows of a table, one or many."""
+        title = self.nouns.title(table)
+        return " ".join(self.nouns.thing(table, self.chance)) if title is None else f"{title}中的记录"
+
+    def things(self, selection: Selection) -> str:
+        """The rows that a selection is about, with its conditions before them."""
+        conditions = self.conditions(selection)
+        thing = self.thing(selection.root.table)
+        return f"{conditions}的{thing}" if conditions else thing
+
+    def joined(self, selection: Selection) -> str:
+        """What the second source is to the first."""
+        source = selection.sources[1]
+        link = self.facts.by_link[str(source.link)]
+        return " ".join(self.nouns.role(link, self.chance)) if source.is_up else self.thing(source.table)
+
+    def role_of(self, at: At, selection: Selection) -> str:
+        """What the source of a column is called; nothing for the first."""
+        source = source_of(at, selection)
+        if source.link is None:
+            return ""
+        link = self.facts.by_link[source.link]
+        return " ".join(self.nouns.role(link, self.chance)) if source.is_up else self.thing(source.table)
+
+    def column(self, at: At, selection: Selection) -> str:
+        """A column as a noun; the label of a joined table as that table's noun."""
+        role = self.role_of(at, selection)
+        facts = self.column_at(at, selection)
+        if role and self.is_label(at, selection) and facts.role == "label":
+            return role
+        return self._of(role, self.nouns.column(facts, self.chance))
+
+    def _of(self, role: str, own: str) -> str:
+        if not role or own.startswith(role):
+            return own
+        return f"{role}的{own}"
+
+    def output(self, output: Output, selection: Selection) -> str:
+        """One column of the result."""
+        match output:
+            case At():
+                own = self.nouns.column(self.column_at(output, selection), self.chance)
+                return self._of(self.role_of(output, selection), own)
+            case Bucket():
+                return "月份" if output.unit == "month" else "年份"
+            case Measure():
+                return self.measure(output, selection)
+            case Share():
+                return f"{self.measure(output.measure, selection)}占比"
+            case Running():
+                return f"{self.measure(output.measure, selection)}累计值"
+            case Change():
+                return f"{self.measure(output.measure, selection)}变化"
+
+    def outputs(self, selection: Selection) -> str:
+        """The columns of the result that are shown as they are."""
+        return _listed([self.output(one, selection) for one in selection.outputs if isinstance(one, At)])
+
+    def key(self, key: Key, selection: Selection) -> str:
+        """What is grouped by."""
+        return self.output(key, selection) if isinstance(key, Bucket) else self.column(key, selection)
+
+    # Measures.
+
+    def measure(self, measure: Measure, selection: Selection) -> str:
+        if measure.term is not None:
+            return measure.term
+        if measure.at is None:
+            return f"{self.counted(measure, selection)}"
+        facts = self.column_at(measure.at, selection)
+        noun = self._of(self.role_of(measure.at, selection), self.nouns.column(facts, self.chance))
+        is_moment = facts.role == "moment"
+        match measure.function:
+            case "count_distinct":
+                return f"不同{noun}的数量"
+            case "count":
+                return f"{noun}的数量"
+            case "sum":
+                return f"{noun}总和"
+            case "avg":
+                return f"平均{noun}"
+            case "min":
+                return f"最早的{noun}" if is_moment else f"最小{noun}"
+            case "max":
+                return f"最晚的{noun}" if is_moment else f"最大{noun}"
+
+    def counted(self, measure: Measure, selection: Selection) -> str:
+        """What a count counts, as a number."""
+        if measure.at is not None:
+            return self.measure(measure, selection)
+        source = next((one for one in selection.sources if one.alias == measure.of), selection.root)
+        return f"{self.thing(source.table)}数量"
+
+    def superlative(self, plan: Plan) -> str:
+        """The superlative of what a plan sorts by."""
+        order = self.first_order(plan)
+        by = order.by
+        if isinstance(by, Measure) and by.function.startswith("count"):
+            return "最多" if order.is_descending else "最少"
+        if isinstance(by, At) and self.column_at(by, plan.query).role == "moment":
+            return "最晚" if order.is_descending else "最早"
+        return "最高" if order.is_descending else "最低"
+
+    def having(self, having: Having, selection: Selection) -> str:
+        """A condition on groups."""
+        if having.value is None:
+            return ""
+        if having.measure.function.startswith("count"):
+            word = {">": "超过", ">=": "不少于", "<": "少于", "<=": "不超过", "=": "恰好有"}[having.operator]
+            source = next((one for one in selection.sources if one.alias == having.measure.of), selection.root)
+            return f"拥有的{self.thing(source.table)}{word}{having.value.text}个"
+        word = {">": "高于", ">=": "不低于", "<": "低于", "<=": "不高于", "=": "等于"}[having.operator]
+        return f"{self.measure(having.measure, selection)}{word}{having.value.text}"
+
+    # Conditions.
+
+    def conditions(self, selection: Selection) -> str:
+        """All conditions, before the noun that they narrow."""
+        told = [self.condition(condition, selection) for condition in selection.where]
+        return ("或" if selection.is_either else "且").join(told)
+
+    def predicates(self, selection: Selection) -> str:
+        """All conditions, after the noun."""
+        conditions = self.conditions(selection)
+        return conditions if conditions.startswith(("有", "没有", "至少", "担任", "未")) else f"的{conditions}"
+
+    def condition(self, condition: Condition, selection: Selection) -> str:
+        if isinstance(condition, Related):
+            return self._related(condition, selection)
+        noun = self._possessed(condition.at, selection)
+        facts = self.column_at(condition.at, selection)
+        match condition:
+            case Compared():
+                return self._compared(condition, facts, noun)
+            case Between():
+                low, high = self.value(condition.low), self.value(condition.high)
+                return self.chance.choice((f"{noun}在{low}到{high}之间", f"{noun}介于{low}和{high}之间"))
+            case OneOf():
+                return f"{noun}为{_listed([self.value(value) for value in condition.values], '或')}"
+            case Like():
+                text = f"“{condition.text}”"
+                return f"{noun}以{text}开头" if condition.place == "start" else f"{noun}包含{text}"
+            case Missing():
+                if facts.role == "reference":
+                    link = next(one for one in self.facts.up(facts.table) if facts.name in one.child_columns)
+                    noun = " ".join(self.nouns.role(link, self.chance))
+                return f"没有{noun}" if condition.is_missing else f"有{noun}"
+            case Flag():
+                return f"{noun}为{'是' if condition.is_set else '否'}"
+            case During():
+                month = f"{condition.month}月" if condition.month is not None else ""
+                return f"{noun}在{condition.year}年{month}"
+            case BesideAverage():
+                return f"{noun}{'高于' if condition.is_above else '低于'}平均值"
+            case AtExtreme():
+                is_moment = facts.role in ("moment", "year")
+                last, first = ("最晚", "最早") if is_moment else ("最大", "最小")
+                return f"{noun}{last if condition.is_greatest else first}"
+
+    def _compared(self, condition: Compared, facts: ColumnFacts, noun: str) -> str:
+        value = self.value(condition.value)
+        if facts.role == "moment":
+            word = {">=": "在{}当天或之后", "<": "早于{}", ">": "晚于{}", "<=": "不晚于{}", "=": "为{}", "<>": "不是{}"}
+            return noun + word[condition.operator].format(value)
+        word = {"=": "为", "<>": "不是", ">": "大于", ">=": "不小于", "<": "小于", "<=": "不大于"}
+        return f"{noun}{word[condition.operator]}{value}"
+
+    def _possessed(self, at: At, selection: Selection) -> str:
+        role = self.role_of(at, selection)
+        facts = self.column_at(at, selection)
+        if role and self.is_label(at, selection) and facts.role == "label":
+            return role
+        return self._of(role, self.nouns.column(facts, self.chance))
+
+    def _related(self, related: Related, selection: Selection) -> str:
+        link = self.facts.by_link[related.link]
+        root = selection.root.model_copy(update={"alias": related.source, "table": link.child})
+        inner = Selection(sources=(root,), outputs=(), where=related.where)
+        conditions = self.conditions(inner)
+        thing = f"{conditions}的{self.thing(link.child)}" if conditions else self.thing(link.child)
+        role = self.nouns.role(link, self.chance)
+        if role != self.nouns.thing(link.parent, self.chance):
+            known = " ".join(role)
+            return f"担任至少一个{thing}的{known}" if related.has else f"未担任任何{thing}的{known}"
+        return f"至少有一个{thing}" if related.has else f"没有任何{thing}"
+
+    # Values and labels.
+
+    def value(self, value: Value) -> str:
+        """A literal, as people write it."""
+        if value.kind in ("date", "timestamp"):
+            day = dt.date.fromisoformat(value.text[:10])
+            return f"{day.year}年{day.month}月{day.day}日"
+        if value.kind != "text":
+            return value.text
+        return value.text if re.fullmatch(r"[\w\u3400-\u9fff&/-]+", value.text) else f"“{value.text}”"
+
+    def label(self, output: Output, selection: Selection) -> str | None:
+        match output:
+            case At():
+                facts = self.column_at(output, selection)
+                own = self.nouns.column(facts, self.chance)
+                if self.nouns.is_named_by_people(facts.table, facts.name):
+                    return snake(self._of(self.role_of(output, selection), own).replace("的", ""))
+                return self.told_apart(output, selection, self.role_of(output, selection))
+            case Bucket():
+                return "月份" if output.unit == "month" else "年份"
+            case Measure() | Share() | Running() | Change():
+                return snake(self.output(output, selection).replace("的", ""))
+
+
+def _listed(words: Sequence[str], last: str = "和") -> str:
+    if len(words) < 2:
+        return "".join(words)
+    return f"{'、'.join(words[:-1])}{last}{words[-1]}"

@@ -1,0 +1,205 @@
+"""Questions about time: years and months, what is new and old, how numbers develop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from data_pipeline.steps.qa_generation.facts import Facts, TableFacts
+from data_pipeline.steps.qa_generation.families.family import Draw, Family, at, buckets_of, rows_of, select
+from data_pipeline.steps.qa_generation.plan import (
+    Bucket,
+    Change,
+    Measure,
+    Order,
+    Output,
+    Plan,
+    Running,
+    Selection,
+    Unit,
+)
+
+UNITS: Final[tuple[Unit, ...]] = ("year", "month")
+
+
+class PerPeriod(Family):
+    """How many rows, or how much, in each year or month."""
+
+    name = "trend"
+    english = {
+        "plain": (
+            "How many {all} are there per {unit} of the {moment}?", "Count the {all} for each {unit}, by {moment}.",
+            "How did the number of {all} develop by {unit} of their {moment}?",
+            "{show} the number of {all} for every {unit}, based on the {moment}, in order of time.",
+        ),
+        "measured": (
+            "How did {measure} of {all} develop by {unit} of the {moment}?", "What is {measure} of the {all} for each {unit}, by {moment}?",
+            "{show} {measure} of the {all} per {unit} of their {moment}, oldest first.",
+        ),
+        "filtered": (
+            "How did the number of {things} develop by {unit} of the {moment}?",
+            "For {things}, count them for each {unit} of the {moment}, in order of time.",
+        ),
+    }  # fmt: skip
+    chinese = {
+        "plain": ("按{moment}统计{unit}的{all}数量。", "{all}的数量按{moment}{unit}如何变化？"),
+        "measured": ("按{moment}统计{unit}的{all}的{measure}。", "{all}的{measure}按{moment}{unit}如何变化？"),
+        "filtered": ("按{moment}统计{unit}的{things}的数量。", "{things}的数量按{moment}{unit}如何变化？"),
+    }
+
+    def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
+        for unit in UNITS:
+            for bucket in buckets_of(table, unit):
+                order = [Order(by=bucket)]
+                query = select(table, [bucket, rows_of(table)], groups=[bucket], order=order)
+                yield Plan(family=self.name, query=query)
+                for column in draw.some(table.of_role("measure"), draw.rounds):
+                    measure = draw.mean_or_sum(column, table.name.name)
+                    query = select(table, [bucket, measure], groups=[bucket], order=order)
+                    yield Plan(family=self.name, variant="measured", query=query)
+                condition = draw.condition(table, avoid=[bucket.at.column])
+                if condition is not None:
+                    query = select(
+                        table, [bucket, rows_of(table)], where=[condition], groups=[bucket], order=order
+                    )  # fmt: skip
+                    yield Plan(family=self.name, variant="filtered", query=query)
+
+
+class BestPeriod(Family):
+    """The year or month with most rows, or with the highest number."""
+
+    name = "best_period"
+    english = {
+        "plain": (
+            "In which {unit} of the {moment} are there the {best} {all}?", "Which {unit} has the {best} {all} by {moment}?",
+            "Looking at the {moment}, which {unit} has the {best} {all}?",
+        ),
+        "measured": (
+            "In which {unit} of the {moment} is {measure} of the {all} {best}?",
+            "Which {unit} of the {moment} has the {best} value for {measure} of the {all}?",
+        ),
+    }  # fmt: skip
+    chinese = {
+        "plain": ("按{moment}看，哪个{period}的{all}数量{best}？",),
+        "measured": ("按{moment}看，哪个{period}的{all}的{measure}{best}？",),
+    }
+
+    def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
+        for unit in UNITS:
+            for bucket in buckets_of(table, unit):
+                order = [Order(by=rows_of(table), is_descending=draw.chance.random() < 0.8)]
+                yield Plan(family=self.name, query=select(table, [bucket], groups=[bucket], order=order, limit=1))
+                for column in draw.some(table.of_role("measure"), draw.rounds):
+                    order = [
+                        Order(by=draw.mean_or_sum(column, table.name.name), is_descending=draw.chance.random() < 0.7)
+                    ]
+                    query = select(table, [bucket], groups=[bucket], order=order, limit=1)
+                    yield Plan(family=self.name, variant="measured", query=query)
+
+
+class Latest(Family):
+    """The newest or the oldest rows."""
+
+    name = "latest"
+    english = {
+        "one": (
+            "What is the {thing} with the {best} {order}?", "Which {thing} is the {newest} one by {order}?",
+            "{show} the {outputs} of the {newest} {thing} by {order}.",
+        ),
+        "many": (
+            "{show} the {outputs} of the {n} {newest} {all} by {order}.",
+            "What are the {outputs} of the {n} {newest} {all}, judged by their {order}?",
+        ),
+    }  # fmt: skip
+    chinese = {
+        "one": ("{show}按{order}{newest}的{thing}的{outputs}。", "按{order}来看，{newest}的{thing}的{outputs}是什么？"),
+        "many": ("{show}按{order}{newest}的{n}个{thing}的{outputs}。",),
+    }
+
+    def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
+        if table.shown is None:
+            return
+        for column in [one for one in table.of_role("moment") if len(one.ordered) > 2]:
+            order = [Order(by=at(table, column.name), is_descending=draw.chance.random() < 0.6)]
+            query = select(table, [at(table, table.shown)], order=order, limit=1)
+            yield Plan(family=self.name, variant="one", query=query)
+            outputs = draw.shown(table, 3, avoid=[column.name])
+            count = draw.chance.choice((3, 5, 10))
+            query = select(table, [*outputs, at(table, column.name)], order=order, limit=count)
+            yield Plan(family=self.name, variant="many", query=query)
+
+
+class RunningTotal(Family):
+    """What has come together up to each year or month."""
+
+    name = "running_total"
+    english = {
+        "plain": (
+            "{show} the running total of the number of {all} by {unit} of the {moment}.",
+            "How many {all} had accumulated by the end of each {unit} of the {moment}?",
+        ),
+        "measured": (
+            "{show} the running total of {measure} of {all} by {unit} of the {moment}.",
+            "What is the cumulative value of {measure} of the {all} at the end of each {unit}, by {moment}?",
+        ),
+    }  # fmt: skip
+    chinese = {
+        "plain": ("按{moment}计算{unit}的{all}累计数量。", "截至每个{period}，{all}按{moment}累计有多少？"),
+        "measured": (
+            "按{moment}计算{unit}的{all}的{measure}的累计值。",
+            "截至每个{period}，{all}的{measure}按{moment}累计是多少？",
+        ),
+    }
+
+    def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
+        for unit in UNITS:
+            for bucket in buckets_of(table, unit):
+                query = _per(table, bucket, [bucket, Running(measure=rows_of(table), by=bucket)])
+                yield Plan(family=self.name, query=query)
+                for column in draw.some([one for one in table.of_role("measure") if one.is_additive], draw.rounds):
+                    measure = Measure(function="sum", at=at(table, column.name))
+                    query = _per(table, bucket, [bucket, Running(measure=measure, by=bucket)])
+                    yield Plan(family=self.name, variant="measured", query=query)
+
+
+class ChangePerPeriod(Family):
+    """How a number differs from that of the year or month before."""
+
+    name = "change"
+    english = {
+        "plain": (
+            "By how much did the number of {all} change from each {unit} to the next, by {moment}?",
+            "{show} the number of {all} per {unit} of the {moment}, and its change from the previous {unit} that has any.",
+        ),
+        "measured": (
+            "By how much did {measure} of {all} change from each {unit} to the next, by {moment}?",
+            "{show} {measure} of {all} per {unit} of the {moment}, and its change from the {unit} before.",
+        ),
+    }  # fmt: skip
+    chinese = {
+        "plain": (
+            "按{moment}统计{unit}的{all}数量，以及与上一{period}相比的变化。",
+            "{all}的数量按{moment}{unit}环比变化是多少？",
+        ),
+        "measured": ("按{moment}统计{unit}的{all}的{measure}，以及与上一{period}相比的变化。",),
+    }
+
+    def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
+        for unit in UNITS:
+            for bucket in buckets_of(table, unit):
+                counted = rows_of(table)
+                yield Plan(
+                    family=self.name,
+                    query=_per(table, bucket, [bucket, counted, Change(measure=counted, by=bucket)]),
+                )
+                for column in draw.some([one for one in table.of_role("measure") if one.is_additive], 1):
+                    measure = Measure(function="sum", at=at(table, column.name))
+                    query = _per(table, bucket, [bucket, measure, Change(measure=measure, by=bucket)])
+                    yield Plan(family=self.name, variant="measured", query=query)
+
+
+def _per(table: TableFacts, bucket: Bucket, outputs: Sequence[Output]) -> Selection:
+    return select(table, outputs, groups=[bucket], order=[Order(by=bucket)])
+
+
+MOMENTS: Final = (PerPeriod(), BestPeriod(), Latest(), RunningTotal(), ChangePerPeriod())

@@ -1,0 +1,167 @@
+"""Sentences from plans: what both languages share. `english.py` and `chinese.py` know the words."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+
+from data_pipeline.steps.qa_generation.facts import ColumnFacts
+from data_pipeline.steps.qa_generation.names import split_words
+from data_pipeline.steps.qa_generation.nouns import Nouns, source_of
+from data_pipeline.steps.qa_generation.plan import (
+    At,
+    Bucket,
+    Change,
+    Compared,
+    Condition,
+    Key,
+    Measure,
+    Order,
+    Output,
+    Plan,
+    Running,
+    Selection,
+    Share,
+    Unit,
+    Value,
+)
+
+Phrasings = Mapping[str, Sequence[str]]
+"""By variant the sentences of a family in one language, with places that `Slots` fills."""
+
+
+class Slots:
+    """The places of a sentence: what stands between braces, made when it is asked for."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], str]]) -> None:
+        self._makers = makers
+
+    def __getitem__(self, name: str) -> str:
+        return self._makers[name]()
+
+
+class Voice(ABC):
+    """Says what plans ask, in one language; the same plan and turn always in the same words."""
+
+    def __init__(self, nouns: Nouns, seed: int) -> None:
+        self.nouns = nouns
+        self.facts = nouns.facts
+        self.chance = Random(0)
+        self._seed = seed
+
+    def question(self, plan: Plan, phrasings: Phrasings, turn: int) -> str:
+        """The question of a plan: the sentence whose turn it is, its places filled from the plan."""
+        sentences = phrasings[plan.variant]
+        self.begin(plan, turn)
+        return self.finished(sentences[turn % len(sentences)].format_map(Slots(self.places(plan))))
+
+    def begin(self, plan: Plan, turn: int) -> None:
+        """Make what is left to chance follow from the plan alone."""
+        text = f"{self._seed}:{turn}:{plan.model_dump_json()}"
+        self.chance = Random(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
+
+    @abstractmethod
+    def places(self, plan: Plan) -> Mapping[str, Callable[[], str]]:
+        """What each place of a sentence becomes."""
+
+    @abstractmethod
+    def finished(self, sentence: str) -> str:
+        """A sentence as it is written."""
+
+    @abstractmethod
+    def condition(self, condition: Condition, selection: Selection) -> str:
+        """A condition, as it stands beside the noun."""
+
+    @abstractmethod
+    def measure(self, measure: Measure, selection: Selection) -> str:
+        """An aggregate, as a noun."""
+
+    @abstractmethod
+    def label(self, output: Output, selection: Selection) -> str | None:
+        """How a column of the result is called; None where its own name will do."""
+
+    # What both languages ask of a plan.
+
+    def column_at(self, at: At, selection: Selection) -> ColumnFacts:
+        """The facts of a column."""
+        return self.facts.by_name[source_of(at, selection).table].by_name[at.column]
+
+    def first_measure(self, plan: Plan) -> Measure:
+        """What is computed: in the outputs, else in HAVING, else in the order."""
+        query = plan.query
+        found: list[Output] = list(query.outputs)
+        if query.having is not None:
+            found.append(query.having.measure)
+        found += [order.by for order in query.order]
+        for output in found:
+            match output:
+                case Measure():
+                    return output
+                case Share() | Running() | Change():
+                    return output.measure
+        raise LookupError(f"the family {plan.family} speaks of a measure, and its plan has none")
+
+    def first_key(self, plan: Plan) -> Key:
+        """What is grouped by, or shown of each."""
+        query = plan.query
+        for key in (*query.outputs, *query.groups):
+            if isinstance(key, (At, Bucket)):
+                return key
+        raise LookupError(f"the family {plan.family} speaks of a key, and its plan has none")
+
+    def first_order(self, plan: Plan) -> Order:
+        """What is sorted by."""
+        return plan.best.order if plan.best is not None else plan.query.order[0]
+
+    def is_label(self, at: At, selection: Selection) -> bool:
+        """Whether a column stands for the whole row of its table."""
+        table = self.facts.by_name[source_of(at, selection).table]
+        return table.shown == at.column
+
+    def told_apart(self, at: At, selection: Selection, role: str) -> str | None:
+        """Two columns of one name are told apart by what their tables are; None where there is one."""
+        same = [one for one in selection.outputs if isinstance(one, At) and one.column == at.column]
+        source = source_of(at, selection)
+        if source.link is None or (len(same) < 2 and source.table != selection.root.table):
+            return None
+        return snake(" ".join((role, *split_words(at.column))))
+
+
+def first_at(selection: Selection) -> At:
+    """The first column of the result; what its first number is of, where it has none."""
+    for one in selection.outputs:
+        if isinstance(one, At):
+            return one
+        if isinstance(one, Measure) and one.at is not None:
+            return one.at
+    raise LookupError("the question speaks of a column, and its result has none")
+
+
+def compared_value(selection: Selection) -> Value:
+    """The value that a selection looks for."""
+    return next(condition.value for condition in selection.where if isinstance(condition, Compared))
+
+
+def moment_of(plan: Plan) -> At:
+    """The moment that a plan is about: what it sorts or groups by."""
+    for part in (*(order.by for order in plan.query.order), *plan.query.outputs, *plan.query.groups):
+        if isinstance(part, Bucket):
+            return part.at
+        if isinstance(part, (Running, Change)):
+            return part.by.at
+    by = plan.query.order[0].by
+    assert isinstance(by, At)
+    return by
+
+
+def unit_of(plan: Plan) -> Unit:
+    """By what a plan divides time."""
+    return next((key.unit for key in plan.query.groups if isinstance(key, Bucket)), "year")
+
+
+def snake(text: str) -> str:
+    """Words as the name of a result's column."""
+    return re.sub(r"\W+", "_", text.lower()).strip("_")
