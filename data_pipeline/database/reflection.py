@@ -121,6 +121,10 @@ def _sqlite_table(
         sources = tuple(TableName(name.schema, source) for source in entry.sources)
         return Table(name, "view", None, described, Key(None, ()), view_sql=entry.created_sql, sources=sources)
     key = inspector.get_pk_constraint(name.name, name.schema)
+    own_names = {
+        tuple(item["column_names"]): _own_name(item)
+        for item in inspector.get_unique_constraints(name.name, name.schema)
+    }
     return Table(
         name,
         "table",
@@ -128,10 +132,7 @@ def _sqlite_table(
         described,
         Key(key.get("name"), tuple(key["constrained_columns"])),
         foreign_keys=tuple(_foreign_keys("main", keys, entry.actions)),
-        unique_keys=tuple(
-            Key(_own_name(item), tuple(item["column_names"]))
-            for item in inspector.get_unique_constraints(name.name, name.schema)
-        ),
+        unique_keys=tuple(Key(own_names.get(columns), columns) for columns in entry.unique_keys),
         indexes=tuple(entry.indexes),
         checks=tuple(
             Check(_own_name(item), f"check ({item['sqltext']})")

@@ -163,6 +163,21 @@ def load(url: str, staging: Memory) -> None:
                 session.execute(script)
 
 
+def reloaded(statements: str, tmp_path: Path) -> sqlite3.Connection:
+    """A database in memory, made by the files of one that these statements made."""
+    connection = sqlite3.connect(tmp_path / "first.sqlite")
+    connection.executescript(statements)
+    connection.close()
+    url = f"sqlite:///{tmp_path / 'first.sqlite'}"
+    staging, _ = generate(url, *all_tables(url))
+    mapping = [
+        line.partition(" -> ")[2].split(", ")[0] for line in staging.files["filename_mapping.txt"].splitlines()[2:]
+    ]
+    again = sqlite3.connect(":memory:")
+    again.executescript("".join(staging.files[name] for name in mapping))
+    return again
+
+
 def reflected(url: str) -> dict[str, Any]:
     """Everything that a round trip must keep."""
     with open_database(url) as database:
@@ -268,6 +283,19 @@ def test_nasty_sqlite_schema_survives_the_round_trip(nasty_sqlite: str, tmp_path
     assert len(reflected(copy)) == 9
     assert reflected(copy) == reflected(nasty_sqlite)
     assert independently_reflected(copy) == independently_reflected(nasty_sqlite)
+
+
+def test_sqlite_unique_columns_survive_the_round_trip_whatever_their_type(tmp_path: Path) -> None:
+    """The database's own list of them counts, not the look of the text."""
+    again = reloaded(
+        'CREATE TABLE t (a VARCHAR(10) UNIQUE NOT NULL, b TEXT COLLATE "NOCASE" UNIQUE, c INT, UNIQUE (c, a))', tmp_path
+    )
+
+    keys = again.execute(
+        "SELECT group_concat(part.name) FROM pragma_index_list('t') AS own, pragma_index_info(own.name) AS part"
+        " WHERE own.origin = 'u' GROUP BY own.name ORDER BY own.name"
+    )
+    assert keys.fetchall() == [("a",), ("b",), ("c,a",)]
 
 
 def test_nasty_postgresql_schema_survives_the_round_trip(nasty_postgresql: str) -> None:
