@@ -285,6 +285,24 @@ def test_nasty_sqlite_schema_survives_the_round_trip(nasty_sqlite: str, tmp_path
     assert independently_reflected(copy) == independently_reflected(nasty_sqlite)
 
 
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ("a INT, b INT AS (a * 2)", [("a", 0), ("b", 2)]),
+        ("a INT, b INT AS (a * 2) STORED, c INT GENERATED ALWAYS AS (a + 1)", [("a", 0), ("b", 3), ("c", 2)]),
+        ("a INT, b TEXT AS ('), (' || a -- why (\n) NOT NULL", [("a", 0), ("b", 2)]),
+    ],
+)
+def test_sqlite_columns_that_follow_from_others_survive_the_round_trip(
+    columns: str, expected: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    """In every spelling that SQLite has, several on a line, brackets in texts."""
+    again = reloaded(f"CREATE TABLE t ({columns})", tmp_path)
+
+    assert again.execute("SELECT name, hidden FROM pragma_table_xinfo('t')").fetchall() == expected
+    again.execute("INSERT INTO t (a) VALUES (3)")
+
+
 def test_sqlite_unique_columns_survive_the_round_trip_whatever_their_type(tmp_path: Path) -> None:
     """The database's own list of them counts, not the look of the text."""
     again = reloaded(
@@ -296,6 +314,19 @@ def test_sqlite_unique_columns_survive_the_round_trip_whatever_their_type(tmp_pa
         " WHERE own.origin = 'u' GROUP BY own.name ORDER BY own.name"
     )
     assert keys.fetchall() == [("a",), ("b",), ("c,a",)]
+
+
+def test_sqlite_checks_in_comments_and_texts_are_none(tmp_path: Path) -> None:
+    """A condition that somebody took out must not come back."""
+    again = reloaded(
+        "CREATE TABLE t (a INT, -- CHECK (a > 9)\n b TEXT DEFAULT 'check (1 = 2)',"
+        " CONSTRAINT small CHECK (a < 8 -- not CHECK (a < 5)\n))",
+        tmp_path,
+    )
+
+    again.execute("INSERT INTO t (a) VALUES (7)")
+    with pytest.raises(sqlite3.IntegrityError, match="small"):
+        again.execute("INSERT INTO t (a) VALUES (8)")
 
 
 def test_nasty_postgresql_schema_survives_the_round_trip(nasty_postgresql: str) -> None:
