@@ -329,6 +329,17 @@ def test_sqlite_checks_in_comments_and_texts_are_none(tmp_path: Path) -> None:
         again.execute("INSERT INTO t (a) VALUES (8)")
 
 
+def test_sqlite_statement_that_ends_in_a_comment_still_ends(tmp_path: Path) -> None:
+    """SQLite keeps such comments; the files also load as one text."""
+    again = reloaded(
+        "CREATE TABLE t (a INT); CREATE INDEX i ON t (a) -- fast\n; CREATE VIEW u AS SELECT a FROM t -- all\n;"
+        " CREATE VIEW v AS SELECT a FROM t",
+        tmp_path,
+    )
+
+    assert [name for (name,) in again.execute("SELECT name FROM sqlite_master ORDER BY name")] == ["i", "t", "u", "v"]
+
+
 def test_nasty_postgresql_schema_survives_the_round_trip(nasty_postgresql: str) -> None:
     """The same, with schemas, serials, identities, arrays, and comments that try to break out."""
     staging, _ = generate(nasty_postgresql, *all_tables(nasty_postgresql))
