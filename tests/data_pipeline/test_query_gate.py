@@ -199,6 +199,16 @@ def test_what_the_database_refuses_has_a_word_and_a_reason(tmp_path: Path) -> No
             assert len(run(database, "SELECT 1 FROM customer")) == 2  # the connection is as good as before
 
 
+def test_reason_quotes_no_value_of_a_row(tmp_path: Path) -> None:
+    """PostgreSQL names what it could not convert; what stands in the query itself is no secret."""
+    with databases(tmp_path) as opened:
+        database = opened[1]
+        with pytest.raises(QueryFailed, match=r'integer: "\*\*\*"'):
+            run(database, "SELECT id FROM customer WHERE CAST(name AS integer) = 1")
+        with pytest.raises(QueryFailed, match=r'integer: "twelve"'):
+            run(database, "SELECT id FROM customer WHERE id = CAST('twelve' AS integer)")
+
+
 ENDLESS = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i > 0) SELECT COUNT(*) FROM n"
 
 
