@@ -44,7 +44,8 @@ NODES: Final = frozenset(
     {
         # the shape of a query
         exp.Select, exp.Union, exp.Intersect, exp.Except, exp.Subquery, exp.With, exp.CTE, exp.From, exp.Join,
-        exp.Where, exp.Group, exp.Having, exp.Order, exp.Ordered, exp.Limit, exp.Offset, exp.Fetch, exp.Distinct,
+        exp.Where, exp.Group, exp.Having, exp.Order, exp.Ordered, exp.Limit, exp.Offset, exp.Fetch, exp.LimitOptions,
+        exp.Distinct,
         exp.Table, exp.TableAlias, exp.Alias, exp.Column, exp.Identifier, exp.Star, exp.Values, exp.Tuple, exp.Lateral,
         exp.Rollup, exp.Cube, exp.GroupingSets,
         # windows
@@ -70,16 +71,16 @@ NODES: Final = frozenset(
         exp.Concat, exp.Initcap, exp.SplitPart,
         exp.CurrentDate, exp.CurrentTimestamp, exp.CurrentTime, exp.Extract, exp.DateTrunc, exp.TimestampTrunc,
         exp.TimeToStr, exp.TsOrDsToTimestamp, exp.TsOrDsToDate, exp.Date, exp.Year, exp.Month, exp.Day, exp.StrToDate,
-        exp.Typeof, exp.JSONBExtract, exp.JSONBExtractScalar,
+        exp.Typeof, exp.JSONBExtract, exp.JSONBExtractScalar, exp.Unicode, exp.Median, exp.JustifyDays,
+        exp.RegrSlope, exp.RegrCount, exp.WidthBucket,
     }
 )  # fmt: skip
 """Exact classes; a subclass may do more."""
 
 NAMED_FUNCTIONS: Final = {
     "sqlite": frozenset({"date", "time", "datetime", "julianday", "unixepoch", "strftime", "total", "ifnull", "instr",
-                         "median", "quote", "unicode"}),
-    "postgresql": frozenset({"age", "date_part", "make_date", "char_length", "bool_and", "bool_or", "every",
-                             "justify_days", "regr_slope", "regr_count", "width_bucket"}),
+                         "quote"}),
+    "postgresql": frozenset({"age", "date_part", "make_date", "char_length", "bool_and", "bool_or", "every"}),
 }  # fmt: skip
 """Functions that the parser has no class for."""
 

@@ -128,6 +128,20 @@ def test_what_is_not_one_query_that_only_reads_is_refused(dialect: Dialect, text
     assert refused.value.kind == kind, refused.value
 
 
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        ("sqlite", "SELECT UNICODE(name), MEDIAN(id) FROM customer"),
+        ("postgresql", "SELECT JUSTIFY_DAYS(at - at), WIDTH_BUCKET(price, 0, 10, 5) FROM purchase"),
+        ("postgresql", "SELECT REGR_SLOPE(price, id), REGR_COUNT(price, id) FROM purchase"),
+        ("postgresql", "SELECT name FROM customer ORDER BY name OFFSET 1 ROWS FETCH FIRST 2 ROWS ONLY"),
+    ],
+)
+def test_functions_and_limits_that_only_read_pass(dialect: Dialect, text: str) -> None:
+    """Those that the parser has a class for, too."""
+    assert check_query(text, dialect).sql
+
+
 def test_comments_are_not_in_what_is_run_and_tables_are_named_once() -> None:
     """What a WITH gives is no table."""
     query = check_query(
