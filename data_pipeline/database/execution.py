@@ -191,13 +191,16 @@ def _is_unavailable(error: SQLAlchemyError) -> bool:
 def _reason(error: SQLAlchemyError) -> str:
     """The database's own words, without a value of a row: it could be anybody's name."""
     original = getattr(error, "orig", None)
-    if not isinstance(original, psycopg.DataError):
+    if isinstance(original, psycopg.DataError):
+        said = original.diag.message_primary or type(original).__name__
+    elif isinstance(original, sqlite3.Error):
+        said = str(original)
+    else:
         return reason_of(error)
-    said = original.diag.message_primary or type(original).__name__
-    quoted = re.search(r'"(.*)"', said, re.DOTALL)
-    if quoted is not None and quoted[1] not in (getattr(error, "statement", None) or ""):
-        said = said.replace(quoted[0], f'"{MASK}"')
-    return said.splitlines()[0]
+    quoted = re.search(r"""(["'])(.*)\1""", said, re.DOTALL)
+    if quoted is not None and quoted[2] not in (getattr(error, "statement", None) or ""):
+        said = said.replace(quoted[0], quoted[1] + MASK + quoted[1])
+    return next(iter(said.splitlines()), type(original).__name__)
 
 
 def _kind(error: SQLAlchemyError) -> str:

@@ -214,8 +214,10 @@ def test_what_the_database_refuses_has_a_word_and_a_reason(tmp_path: Path) -> No
 
 
 def test_reason_quotes_no_value_of_a_row(tmp_path: Path) -> None:
-    """PostgreSQL names what it could not convert; what stands in the query itself is no secret."""
+    """Both databases name what they could not convert; what stands in the query itself is no secret."""
     with databases(tmp_path) as opened:
+        with pytest.raises(QueryFailed, match=r"'\*\*\*'"):
+            run(opened[0], "SELECT JSON_EXTRACT('{}', name) FROM customer")
         database = opened[1]
         with pytest.raises(QueryFailed, match=r'integer: "\*\*\*"'):
             run(database, "SELECT id FROM customer WHERE CAST(name AS integer) = 1")
