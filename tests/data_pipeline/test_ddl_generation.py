@@ -479,6 +479,20 @@ def test_every_table_is_an_event(nasty_sqlite: str) -> None:
     ]
 
 
+def test_table_that_is_missing_is_an_event_and_a_line_of_the_log(
+    nasty_sqlite: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run that goes on past it says so where people look."""
+    events: list[Event] = []
+    generate(nasty_sqlite, TableName(None, "child"), TableName(None, "gone"), events=events, continue_on_error=True)
+
+    assert events == [
+        Event("table", "failed", "gone", "there is no such table", 1, 2),
+        Event("table", "completed", "main.child", "", 2, 2),
+    ]
+    assert "gone: there is no such table" in caplog.text
+
+
 # ---- what goes wrong ------------------------------------------------------------------------------------------------
 
 
