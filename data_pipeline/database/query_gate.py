@@ -112,6 +112,8 @@ def _check(text: str, dialect: Dialect) -> Query:
         raise QueryRefused("too_long", f"it is longer than {LENGTH_LIMIT} characters")
     if "\0" in text:
         raise QueryRefused("syntax", "it holds a NUL")
+    if any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise QueryRefused("syntax", "it holds half a character")
     read = _READS[dialect]
     try:
         parsed = [item for item in sqlglot.parse(text, read=read) if not isinstance(item, exp.Semicolon | None)]

@@ -43,6 +43,7 @@ QUERIES = [
 REFUSED_EVERYWHERE = {
     "SELECT 1; SELECT 2": "statements",
     "SELECT 1 /* all is well */; -- here\nDELETE FROM customer": "statements",
+    "SELECT '\ud800'": "syntax",
     "": "statements",
     ";": "statements",
     "-- nothing": "statements",
