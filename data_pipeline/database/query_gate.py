@@ -44,8 +44,7 @@ NODES: Final = frozenset(
     {
         # the shape of a query
         exp.Select, exp.Union, exp.Intersect, exp.Except, exp.Subquery, exp.With, exp.CTE, exp.From, exp.Join,
-        exp.Where, exp.Group, exp.Having, exp.Order, exp.Ordered, exp.Limit, exp.Offset, exp.Fetch, exp.LimitOptions,
-        exp.Distinct,
+        exp.Where, exp.Group, exp.Having, exp.Order, exp.Ordered, exp.Limit, exp.Offset, exp.Fetch, exp.Distinct,
         exp.Table, exp.TableAlias, exp.Alias, exp.Column, exp.Identifier, exp.Star, exp.Values, exp.Tuple, exp.Lateral,
         exp.Rollup, exp.Cube, exp.GroupingSets,
         # windows
@@ -141,7 +140,7 @@ def _check_node(node: exp.Expr, dialect: Dialect) -> None:
             raise QueryRefused("function", f"the function {name[:60]} is not on the list of those that only compute")
     elif isinstance(node, exp.Dot):
         raise QueryRefused("function", "functions of a schema and parts of composite values cannot be used")
-    elif type(node) not in NODES:
+    elif type(node) not in NODES and not (dialect == "postgresql" and type(node) is exp.LimitOptions):
         kind = "function" if isinstance(node, exp.Func) else "not_allowed"
         raise QueryRefused(kind, f"{node.key.upper()} is not on the list of what only reads")
     if isinstance(node, exp.Table):

@@ -143,6 +143,12 @@ def test_functions_and_limits_that_only_read_pass(dialect: Dialect, text: str) -
     assert check_query(text, dialect).sql
 
 
+def test_sqlite_has_no_fetch_first() -> None:
+    """Written anew it would run, and the text that stays in the pair file would not: it is for the repair."""
+    with pytest.raises(QueryRefused, match="LIMITOPTIONS"):
+        check_query("SELECT name FROM customer FETCH FIRST 2 ROWS ONLY", "sqlite")
+
+
 def test_comments_are_not_in_what_is_run_and_tables_are_named_once() -> None:
     """What a WITH gives is no table."""
     query = check_query(
