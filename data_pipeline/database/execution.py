@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 import threading
 import time
@@ -15,6 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from data_pipeline.database.connection import BusinessDatabase, reason_of
+from data_pipeline.database.personal_data import MASK
 from data_pipeline.database.query_gate import Query
 from data_pipeline.errors import DatabaseUnavailable, QueryFailed
 
@@ -138,7 +140,7 @@ def limited_connection(database: BusinessDatabase, limits: QueryLimits) -> Itera
             if _is_unavailable(error):
                 raise DatabaseUnavailable(f"{database.label} does not answer: {reason_of(error)}.") from None
             kind = _kind(error)
-            reason = f"it took longer than {limits.seconds:g} s" if kind == "timeout" else reason_of(error)
+            reason = f"it took longer than {limits.seconds:g} s" if kind == "timeout" else _reason(error)
             raise QueryFailed(kind, reason) from None
         finally:
             with contextlib.suppress(SQLAlchemyError):  # it broke: the pool makes another one
@@ -184,6 +186,21 @@ def _is_unavailable(error: SQLAlchemyError) -> bool:
         state = original.sqlstate or "08"  # none came: the connection is gone
         return state[:2] in _UNAVAILABLE and not isinstance(original, psycopg.errors.QueryCanceled)
     return isinstance(error, DBAPIError) and str(original).startswith(_SQLITE_UNAVAILABLE)
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    """The database's own words, without a value of a row: it could be anybody's name."""
+    original = getattr(error, "orig", None)
+    if isinstance(original, psycopg.DataError):
+        said = original.diag.message_primary or type(original).__name__
+    elif isinstance(original, sqlite3.Error):
+        said = str(original)
+    else:
+        return reason_of(error)
+    quoted = re.search(r"""(["'])(.*)\1""", said, re.DOTALL)
+    if quoted is not None and quoted[2] not in (getattr(error, "statement", None) or ""):
+        said = said.replace(quoted[0], quoted[1] + MASK + quoted[1])
+    return next(iter(said.splitlines()), type(original).__name__)
 
 
 def _kind(error: SQLAlchemyError) -> str:

@@ -118,7 +118,8 @@ def profile_table(
         columns = []
         for number, column in enumerate(table.columns):
             values = [row[number] for row in fetched if row[number] is not None]
-            non_null, distinct, least, most = counts[1 + 4 * number : 5 + 4 * number]
+            non_null, distinct, *ends_found = counts[1 + 4 * number : 5 + 4 * number]
+            least, most = (None if isinstance(end, bytes) else end for end in ends_found)
             is_masked = personal[number] is not None and masks_personal_data
             enum_values: Sequence[str] = ()
             if not is_masked and _has_few(column, int(non_null), int(distinct)):

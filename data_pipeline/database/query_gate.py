@@ -70,16 +70,16 @@ NODES: Final = frozenset(
         exp.Concat, exp.Initcap, exp.SplitPart,
         exp.CurrentDate, exp.CurrentTimestamp, exp.CurrentTime, exp.Extract, exp.DateTrunc, exp.TimestampTrunc,
         exp.TimeToStr, exp.TsOrDsToTimestamp, exp.TsOrDsToDate, exp.Date, exp.Year, exp.Month, exp.Day, exp.StrToDate,
-        exp.Typeof, exp.JSONBExtract, exp.JSONBExtractScalar,
+        exp.Typeof, exp.JSONBExtract, exp.JSONBExtractScalar, exp.Unicode, exp.Median, exp.JustifyDays,
+        exp.RegrSlope, exp.RegrCount, exp.WidthBucket,
     }
 )  # fmt: skip
 """Exact classes; a subclass may do more."""
 
 NAMED_FUNCTIONS: Final = {
     "sqlite": frozenset({"date", "time", "datetime", "julianday", "unixepoch", "strftime", "total", "ifnull", "instr",
-                         "median", "quote", "unicode"}),
-    "postgresql": frozenset({"age", "date_part", "make_date", "char_length", "bool_and", "bool_or", "every",
-                             "justify_days", "regr_slope", "regr_count", "width_bucket"}),
+                         "quote"}),
+    "postgresql": frozenset({"age", "date_part", "make_date", "char_length", "bool_and", "bool_or", "every"}),
 }  # fmt: skip
 """Functions that the parser has no class for."""
 
@@ -117,6 +117,8 @@ def _check(text: str, dialect: Dialect) -> Query:
         raise QueryRefused("too_long", f"it is longer than {LENGTH_LIMIT} characters")
     if "\0" in text:
         raise QueryRefused("syntax", "it holds a NUL")
+    if any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise QueryRefused("syntax", "it holds half a character")
     read = _READS[dialect]
     try:
         parsed = [item for item in sqlglot.parse(text, read=read) if not isinstance(item, exp.Semicolon | None)]
@@ -144,7 +146,7 @@ def _check_node(node: exp.Expr, dialect: Dialect) -> None:
             raise QueryRefused("function", f"the function {name[:60]} is not on the list of those that only compute")
     elif isinstance(node, exp.Dot):
         raise QueryRefused("function", "functions of a schema and parts of composite values cannot be used")
-    elif type(node) not in NODES:
+    elif type(node) not in NODES and not (dialect == "postgresql" and type(node) is exp.LimitOptions):
         kind = "function" if isinstance(node, exp.Func) else "not_allowed"
         raise QueryRefused(kind, f"{node.key.upper()} is not on the list of what only reads")
     if isinstance(node, exp.Table):

@@ -116,11 +116,15 @@ def _sqlite_table(
         column: type_sql + (f" collate {entry.text.collations[column]}" if column in entry.text.collations else "")
         for column, type_sql in entry.types.items()
     }
-    described = tuple(_columns(columns, types, entry.text.comments, {}))
+    described = tuple(_columns(columns, types, entry.text.comments, {}, entry.text.generated))
     if entry.kind == "view":
         sources = tuple(TableName(name.schema, source) for source in entry.sources)
         return Table(name, "view", None, described, Key(None, ()), view_sql=entry.created_sql, sources=sources)
     key = inspector.get_pk_constraint(name.name, name.schema)
+    own_names = {
+        tuple(item["column_names"]): _own_name(item)
+        for item in inspector.get_unique_constraints(name.name, name.schema)
+    }
     return Table(
         name,
         "table",
@@ -128,15 +132,9 @@ def _sqlite_table(
         described,
         Key(key.get("name"), tuple(key["constrained_columns"])),
         foreign_keys=tuple(_foreign_keys("main", keys, entry.actions)),
-        unique_keys=tuple(
-            Key(_own_name(item), tuple(item["column_names"]))
-            for item in inspector.get_unique_constraints(name.name, name.schema)
-        ),
+        unique_keys=tuple(Key(own_names.get(columns), columns) for columns in entry.unique_keys),
         indexes=tuple(entry.indexes),
-        checks=tuple(
-            Check(_own_name(item), f"check ({item['sqltext']})")
-            for item in inspector.get_check_constraints(name.name, name.schema)
-        ),
+        checks=tuple(Check(own, f"check ({sql})") for own, sql in entry.text.checks),
         options=frozenset(entry.text.options),
     )
 
@@ -152,7 +150,7 @@ def _postgresql_table(
         name,
         cast(Literal["table", "view", "materialized view"], entry.kind),
         comment,
-        tuple(_columns(columns, entry.types, {}, entry.labels)),
+        tuple(_columns(columns, entry.types, {}, entry.labels, {})),
         entry.primary_key,
         foreign_keys=tuple(_foreign_keys("public", keys, {})),
         unique_keys=tuple(entry.unique_keys),
@@ -169,6 +167,7 @@ def _columns(
     types: Mapping[str, str],
     written: Mapping[str, str],
     labels: Mapping[str, tuple[str, ...]],
+    expressions: Mapping[str, str],
 ) -> Iterable[Column]:
     for item in found:
         identity = item.get("identity")
@@ -180,7 +179,7 @@ def _columns(
             None if computed or identity else item["default"],
             item.get("comment") or written.get(item["name"]),
             None if identity is None else "always" if identity.get("always") else "by default",
-            computed["sqltext"] if computed else None,
+            expressions.get(item["name"], computed["sqltext"]) if computed else None,
             bool(computed and computed.get("persisted")),
             labels.get(item["name"], ()),
         )

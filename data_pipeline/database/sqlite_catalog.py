@@ -20,13 +20,17 @@ _NAMED: Final = "(SELECT value FROM json_each(?))"
 
 @dataclass
 class SqliteTable:
-    """One table or view: its kind, its text, its indexes, its columns' types as declared, its keys' actions."""
+    """One table or view: its kind, its text, its indexes, its columns' types as declared, its keys' actions.
+
+    `unique_keys` are columns, in the order in which the keys were made.
+    """
 
     kind: str
     created_sql: str
     text: TableText
     types: dict[str, str] = field(default_factory=dict)
     indexes: list[Index] = field(default_factory=list)
+    unique_keys: list[tuple[str, ...]] = field(default_factory=list)
     actions: dict[tuple[tuple[str, ...], str], dict[str, str]] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
 
@@ -58,6 +62,15 @@ def read_sqlite_catalog(connection: Connection, names: Sequence[str]) -> dict[st
         " WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN NAMED ORDER BY tbl_name, name"
     ):
         found[name].indexes.append(Index(index, sql))
+    # SQLAlchemy looks for UNIQUE in the text, and not behind every type.
+    unique: dict[tuple[str, str], list[str]] = {}
+    for name, index, column in rows(
+        "SELECT asked.value, own.name, part.name FROM NAMED AS asked, pragma_index_list(asked.value) AS own,"
+        " pragma_index_info(own.name) AS part WHERE own.origin = 'u' ORDER BY asked.value, own.seq DESC, part.seqno"
+    ):
+        unique.setdefault((name, index), []).append(column)
+    for (name, _), parts_of_key in unique.items():
+        found[name].unique_keys.append(tuple(parts_of_key))
     keys: dict[tuple[str, int], list[Any]] = {}
     for row in rows(
         'SELECT asked.value, key.id, key.seq, key."table", key."from", key.on_delete, key.on_update'

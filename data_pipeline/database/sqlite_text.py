@@ -1,10 +1,12 @@
-"""What only SQLite's own text of a table says: comments, collations, and the options after its bracket. Opens nothing.
+"""What only SQLite's own text of a table says: comments, collations, expressions, options. Opens nothing.
 
 CREATE TABLE orders ( -- one order                     a comment of the table
   id INTEGER PRIMARY KEY, -- its number                of the column before it on this line
   -- in euros
   total NUMERIC,                                       of the column after it, where it stands on a line of its own
-  code TEXT COLLATE NOCASE                             a collation
+  code TEXT COLLATE NOCASE,                            a collation
+  half NUMERIC AS (total / 2),                         what a column follows from
+  CHECK (total > 0)                                    a condition
 ) STRICT                                               an option
 """
 
@@ -28,22 +30,33 @@ _OPTIONS: Final = {"ROWID": 0, "STRICT": 0, "AUTOINCREMENT": 1}
 
 @dataclass
 class TableText:
-    """One table's comment, its columns' comments and collations by name; `options` are words of `_OPTIONS`."""
+    """One table's comment, its columns' comments, collations and expressions by name.
+
+    `checks` are conditions, each with its name where it has one; `options` are words of `_OPTIONS`.
+    """
 
     comment: str | None = None
     comments: dict[str, str] = field(default_factory=dict)
     collations: dict[str, str] = field(default_factory=dict)
+    generated: dict[str, str] = field(default_factory=dict)
+    checks: list[tuple[str | None, str]] = field(default_factory=list)
     options: set[str] = field(default_factory=set)
 
 
-def read_table_text(created_sql: str) -> TableText:  # noqa: PLR0912 - a small machine, one branch a token
+def read_table_text(created_sql: str) -> TableText:  # noqa: PLR0912, PLR0915 - a small machine, one branch a token
     """What a CREATE TABLE statement says, as SQLite keeps it."""
     found = TableText()
     own: list[str] = []
     waiting: list[str] = []  # comments of lines of their own
     column: str | None = None  # the definition that a comment on this line belongs to
-    is_new, is_line_empty, depth, before = True, False, 0, ""
+    is_new, is_line_empty, depth, before, opened_by = True, False, 0, "", ""
+    name: str | None = None  # of the constraint that begins
+    bracket: list[str] | None = None  # what stands in the one after AS or CHECK, without its comments
     for kind, text in _tokens(created_sql):
+        if bracket is not None:
+            bracket.append(" " if kind == "comment" else text)
+        if kind == "space":
+            continue
         if kind == "comment":
             if depth == 0 or (depth == 1 and column is None and not is_line_empty and not found.comments):
                 own.append(text)
@@ -58,8 +71,13 @@ def read_table_text(created_sql: str) -> TableText:  # noqa: PLR0912 - a small m
         is_line_empty = False
         if text == "(":
             depth += 1
+            if depth == 2 and before in ("AS", "CHECK"):
+                opened_by, bracket = before, []
         elif text == ")":
             depth -= 1
+            if depth == 1 and bracket is not None:
+                _keep(found, opened_by, column, name, "".join(bracket[:-1]).strip())
+                bracket = None
         elif text == "," and depth == 1:
             is_new = True
         elif is_new and depth == 1:
@@ -73,10 +91,19 @@ def read_table_text(created_sql: str) -> TableText:  # noqa: PLR0912 - a small m
             found.collations[column] = _unquoted(text)
         elif kind == "word" and found.comments and _OPTIONS.get(text.upper()) == depth:
             found.options.add(text.upper())
+        if bracket is None and text.upper() != "CHECK":
+            name = _unquoted(text) if before == "CONSTRAINT" else None
         before = text.upper()
     found.comment = " ".join(own) or None
     found.comments = {name: comment for name, comment in found.comments.items() if comment}
     return found
+
+
+def _keep(found: TableText, opened_by: str, column: str | None, name: str | None, sql: str) -> None:
+    if opened_by == "CHECK":
+        found.checks.append((name, sql))
+    elif column is not None:
+        found.generated[column] = sql
 
 
 def _tokens(sql: str) -> Iterator[tuple[str, str]]:
@@ -85,7 +112,7 @@ def _tokens(sql: str) -> Iterator[tuple[str, str]]:
         assert kind is not None
         if kind in ("line", "block"):
             yield "comment", " ".join(match[kind].split())
-        elif kind != "space":
+        else:
             yield kind, match[kind]
 
 

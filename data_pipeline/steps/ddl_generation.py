@@ -94,6 +94,10 @@ class DdlGeneration:
         surroundings = surroundings_of(schema.tables)
         total, done = len(schema.tables) + len(schema.failures), 0
         language = context.parameters.language
+        for name, reason in schema.failures.items():
+            done += 1
+            context.emit(Event("table", "failed", name, reason, done=done, total=total))
+            context.log.warning("%s: %s", name, reason)
 
         async def write(table: Table) -> Json:
             stem, around = stems[table.name], surroundings[table.name]

@@ -57,7 +57,7 @@ def ddl_of(
     lines = [f"-- {title}: {one_line(meaning.text)}", f"-- {purpose}: {one_line(meaning.marked(language))}"]
     if table.kind == "table":
         lines += writer.table(table, around)
-        lines += [f"{index.definition};" for index in table.indexes]
+        lines += [_ended(index.definition) for index in table.indexes]
         lines += writer.late_keys(around)
     else:
         lines += writer.view(table, around)
@@ -69,6 +69,12 @@ def prelude_of(objects: Sequence[SharedObject], language: str) -> str:
     purpose = "各表共用的类型、函数与序列，最先执行" if language == "zh" else "Shared by the tables: it loads first"
     statements = [line for one in objects for line in (f"-- {one.kind}: {one_line(one.name)}", f"{one.statement};")]
     return "\n".join([f"-- {purpose}", *statements]) + "\n"
+
+
+def _ended(statement: str) -> str:
+    """A statement with its semicolon, which a comment at its end must not swallow."""
+    statement = statement.rstrip()
+    return f"{statement}\n;" if "--" in statement.rpartition("\n")[2] else f"{statement};"
 
 
 class _Writer:
@@ -94,7 +100,7 @@ class _Writer:
         sql = (table.view_sql or "").strip().rstrip(";")
         # SQLite keeps the whole statement, PostgreSQL the query alone.
         statement = sql if self._is_sqlite else f"create {table.kind} {self.place(table.name)} as\n{sql}"
-        lines = [f"{statement};", *(f"{index.definition};" for index in table.indexes)]
+        lines = [_ended(statement), *(_ended(index.definition) for index in table.indexes)]
         unlisted = [name for name in table.sources if name not in around.places]
         if unlisted:
             names = ", ".join(one_line(self.place(name)) for name in unlisted)

@@ -163,6 +163,21 @@ def load(url: str, staging: Memory) -> None:
                 session.execute(script)
 
 
+def reloaded(statements: str, tmp_path: Path) -> sqlite3.Connection:
+    """A database in memory, made by the files of one that these statements made."""
+    connection = sqlite3.connect(tmp_path / "first.sqlite")
+    connection.executescript(statements)
+    connection.close()
+    url = f"sqlite:///{tmp_path / 'first.sqlite'}"
+    staging, _ = generate(url, *all_tables(url))
+    mapping = [
+        line.partition(" -> ")[2].split(", ")[0] for line in staging.files["filename_mapping.txt"].splitlines()[2:]
+    ]
+    again = sqlite3.connect(":memory:")
+    again.executescript("".join(staging.files[name] for name in mapping))
+    return again
+
+
 def reflected(url: str) -> dict[str, Any]:
     """Everything that a round trip must keep."""
     with open_database(url) as database:
@@ -268,6 +283,61 @@ def test_nasty_sqlite_schema_survives_the_round_trip(nasty_sqlite: str, tmp_path
     assert len(reflected(copy)) == 9
     assert reflected(copy) == reflected(nasty_sqlite)
     assert independently_reflected(copy) == independently_reflected(nasty_sqlite)
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ("a INT, b INT AS (a * 2)", [("a", 0), ("b", 2)]),
+        ("a INT, b INT AS (a * 2) STORED, c INT GENERATED ALWAYS AS (a + 1)", [("a", 0), ("b", 3), ("c", 2)]),
+        ("a INT, b TEXT AS ('), (' || a -- why (\n) NOT NULL", [("a", 0), ("b", 2)]),
+    ],
+)
+def test_sqlite_columns_that_follow_from_others_survive_the_round_trip(
+    columns: str, expected: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    """In every spelling that SQLite has, several on a line, brackets in texts."""
+    again = reloaded(f"CREATE TABLE t ({columns})", tmp_path)
+
+    assert again.execute("SELECT name, hidden FROM pragma_table_xinfo('t')").fetchall() == expected
+    again.execute("INSERT INTO t (a) VALUES (3)")
+
+
+def test_sqlite_unique_columns_survive_the_round_trip_whatever_their_type(tmp_path: Path) -> None:
+    """The database's own list of them counts, not the look of the text."""
+    again = reloaded(
+        'CREATE TABLE t (a VARCHAR(10) UNIQUE NOT NULL, b TEXT COLLATE "NOCASE" UNIQUE, c INT, UNIQUE (c, a))', tmp_path
+    )
+
+    keys = again.execute(
+        "SELECT group_concat(part.name) FROM pragma_index_list('t') AS own, pragma_index_info(own.name) AS part"
+        " WHERE own.origin = 'u' GROUP BY own.name ORDER BY own.name"
+    )
+    assert keys.fetchall() == [("a",), ("b",), ("c,a",)]
+
+
+def test_sqlite_checks_in_comments_and_texts_are_none(tmp_path: Path) -> None:
+    """A condition that somebody took out must not come back."""
+    again = reloaded(
+        "CREATE TABLE t (a INT, -- CHECK (a > 9)\n b TEXT DEFAULT 'check (1 = 2)',"
+        " CONSTRAINT small CHECK (a < 8 -- not CHECK (a < 5)\n))",
+        tmp_path,
+    )
+
+    again.execute("INSERT INTO t (a) VALUES (7)")
+    with pytest.raises(sqlite3.IntegrityError, match="small"):
+        again.execute("INSERT INTO t (a) VALUES (8)")
+
+
+def test_sqlite_statement_that_ends_in_a_comment_still_ends(tmp_path: Path) -> None:
+    """SQLite keeps such comments; the files also load as one text."""
+    again = reloaded(
+        "CREATE TABLE t (a INT); CREATE INDEX i ON t (a) -- fast\n; CREATE VIEW u AS SELECT a FROM t -- all\n;"
+        " CREATE VIEW v AS SELECT a FROM t",
+        tmp_path,
+    )
+
+    assert [name for (name,) in again.execute("SELECT name FROM sqlite_master ORDER BY name")] == ["i", "t", "u", "v"]
 
 
 def test_nasty_postgresql_schema_survives_the_round_trip(nasty_postgresql: str) -> None:
@@ -407,6 +477,20 @@ def test_every_table_is_an_event(nasty_sqlite: str) -> None:
     assert [(event.phase, event.state, event.done, event.total) for event in events] == [
         ("table", "completed", number, 9) for number in range(1, 10)
     ]
+
+
+def test_table_that_is_missing_is_an_event_and_a_line_of_the_log(
+    nasty_sqlite: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run that goes on past it says so where people look."""
+    events: list[Event] = []
+    generate(nasty_sqlite, TableName(None, "child"), TableName(None, "gone"), events=events, continue_on_error=True)
+
+    assert events == [
+        Event("table", "failed", "gone", "there is no such table", 1, 2),
+        Event("table", "completed", "main.child", "", 2, 2),
+    ]
+    assert "gone: there is no such table" in caplog.text
 
 
 # ---- what goes wrong ------------------------------------------------------------------------------------------------

@@ -74,6 +74,18 @@ def test_profile_of_a_small_table_is_exact(tmp_path: Path) -> None:
             assert {len(sample) for sample in column(found, "note").samples} == {60}
 
 
+def test_bytes_have_no_least_and_no_greatest(tmp_path: Path) -> None:
+    """Their numbers would be read as a range, and are none."""
+    connection = sqlite3.connect(tmp_path / "shop.sqlite")
+    connection.executescript("CREATE TABLE t (picture BLOB); INSERT INTO t VALUES (x'ffff'), (x'00'), (x'01020304')")
+    connection.close()
+    with open_database(f"sqlite:///{tmp_path / 'shop.sqlite'}") as database:
+        picture = column(profiled(database, "t"), "picture")
+
+    assert (picture.minimum, picture.maximum, picture.distinct_count) == (None, None, 3)
+    assert picture.samples == ("(2 bytes)", "(1 bytes)", "(4 bytes)")
+
+
 def test_personal_values_are_masked_unless_the_task_says_otherwise(tmp_path: Path) -> None:
     """Counts stay, values go: samples, ends and enumerations."""
     with databases(tmp_path) as opened:

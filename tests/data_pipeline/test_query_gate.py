@@ -43,6 +43,7 @@ QUERIES = [
 REFUSED_EVERYWHERE = {
     "SELECT 1; SELECT 2": "statements",
     "SELECT 1 /* all is well */; -- here\nDELETE FROM customer": "statements",
+    "SELECT '\ud800'": "syntax",
     "": "statements",
     ";": "statements",
     "-- nothing": "statements",
@@ -128,6 +129,26 @@ def test_what_is_not_one_query_that_only_reads_is_refused(dialect: Dialect, text
     assert refused.value.kind == kind, refused.value
 
 
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        ("sqlite", "SELECT UNICODE(name), MEDIAN(id) FROM customer"),
+        ("postgresql", "SELECT JUSTIFY_DAYS(at - at), WIDTH_BUCKET(price, 0, 10, 5) FROM purchase"),
+        ("postgresql", "SELECT REGR_SLOPE(price, id), REGR_COUNT(price, id) FROM purchase"),
+        ("postgresql", "SELECT name FROM customer ORDER BY name OFFSET 1 ROWS FETCH FIRST 2 ROWS ONLY"),
+    ],
+)
+def test_functions_and_limits_that_only_read_pass(dialect: Dialect, text: str) -> None:
+    """Those that the parser has a class for, too."""
+    assert check_query(text, dialect).sql
+
+
+def test_sqlite_has_no_fetch_first() -> None:
+    """Written anew it would run, and the text that stays in the pair file would not: it is for the repair."""
+    with pytest.raises(QueryRefused, match="LIMITOPTIONS"):
+        check_query("SELECT name FROM customer FETCH FIRST 2 ROWS ONLY", "sqlite")
+
+
 def test_comments_are_not_in_what_is_run_and_tables_are_named_once() -> None:
     """What a WITH gives is no table."""
     query = check_query(
@@ -197,6 +218,18 @@ def test_what_the_database_refuses_has_a_word_and_a_reason(tmp_path: Path) -> No
                         act(database, check_query(text, "postgresql"), QueryLimits())
                     assert failed.value.kind == kind, failed.value
             assert len(run(database, "SELECT 1 FROM customer")) == 2  # the connection is as good as before
+
+
+def test_reason_quotes_no_value_of_a_row(tmp_path: Path) -> None:
+    """Both databases name what they could not convert; what stands in the query itself is no secret."""
+    with databases(tmp_path) as opened:
+        with pytest.raises(QueryFailed, match=r"'\*\*\*'"):
+            run(opened[0], "SELECT JSON_EXTRACT('{}', name) FROM customer")
+        database = opened[1]
+        with pytest.raises(QueryFailed, match=r'integer: "\*\*\*"'):
+            run(database, "SELECT id FROM customer WHERE CAST(name AS integer) = 1")
+        with pytest.raises(QueryFailed, match=r'integer: "twelve"'):
+            run(database, "SELECT id FROM customer WHERE id = CAST('twelve' AS integer)")
 
 
 ENDLESS = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i > 0) SELECT COUNT(*) FROM n"
