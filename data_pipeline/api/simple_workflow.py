@@ -131,6 +131,14 @@ class _TaskFiles:
     def read(self, name: str) -> bytes | None:
         return self._workspace.read(task_directory.check_file_name(name))
 
+    def read_given(self, name: str) -> bytes | None:
+        checked = task_directory.check_file_name(name)
+        backup = self._course.backup
+        in_place = self._workspace.read(checked)
+        if in_place is not None or backup is None or backup.directory is None:
+            return in_place
+        return self._workspace.read(os.path.join(backup.directory, checked))
+
     def names(self) -> list[str]:
         return self._workspace.names()
 

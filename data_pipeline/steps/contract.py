@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # it takes a third of a second to import, and most runs have 
 
 Json = dict[str, Any]
 Language = Literal["en", "zh"]
+Difficulty = Literal["easy", "medium", "hard", "extra", "beyond"]
 Work = Callable[[], Awaitable[Json]]
 IsUsable = Callable[[Json], Awaitable[bool]]
 Finished = Callable[[Json], None]
@@ -70,7 +71,10 @@ class StepRunner(Protocol):
 
 
 class RunParameters(BaseModel):
-    """What a task was created with; `db_connection` is a secret and reaches no file, log or answer."""
+    """What a task was created with; `db_connection` is a secret and reaches no file, log or answer.
+
+    What is None is as the settings say, where there are any, else as the step does by itself.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -85,6 +89,11 @@ class RunParameters(BaseModel):
     enable_llm_repair: bool = True
     modify_original_file: bool = True
     enable_training_data_load: bool = True
+    pairs_per_table: int | None = None
+    max_pairs: int | None = None
+    difficulty_mix: dict[Difficulty, float] | None = None
+    infer_joins: bool = True
+    seed: int | None = None
 
 
 class TaskFiles(Protocol):
@@ -92,6 +101,9 @@ class TaskFiles(Protocol):
 
     def read(self, name: str) -> bytes | None:
         """A file, None when there is none. Raises DirectoryUnusable."""
+
+    def read_given(self, name: str) -> bytes | None:
+        """A file that a person gave before the run: the backup may have taken it. Raises DirectoryUnusable."""
 
     def names(self) -> list[str]:
         """The names of all files. Raises DirectoryUnusable."""

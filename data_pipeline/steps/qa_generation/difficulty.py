@@ -33,7 +33,6 @@ from typing import Final, Literal
 
 from sqlglot import exp
 
-Difficulty = Literal["easy", "medium", "hard", "extra", "beyond"]
 DIFFICULTIES: Final[tuple[Difficulty, ...]] = ("easy", "medium", "hard", "extra", "beyond")
 
 _AGGREGATES: Final = (exp.Max, exp.Min, exp.Count, exp.Sum, exp.Avg)

@@ -38,7 +38,10 @@ from data_pipeline.steps.qa_generation.plan import (
 )
 from data_pipeline.table_list import TableName
 
-SHOW: Final = ("List", "Show", "Give me", "Find", "Display", "Show me", "Return", "I need", "Please list", "Get")
+SHOW: Final = (
+    "List", "Show", "Give me", "Find", "Display", "Show me", "Return", "I need", "Please list", "Get", "Could you list",
+    "Tell me", "I want to see", "Look up", "Provide", "Can you show", "Output", "Retrieve", "Let me see", "Pull up",
+)  # fmt: skip
 _PLACES: Final = frozenset({"city", "country", "state", "region", "province", "continent", "district", "county"})
 _PEOPLE: Final = frozenset(
     {"customer", "employee", "member", "user", "client", "student", "teacher", "patient", "doctor", "driver", "player",
@@ -92,6 +95,7 @@ class English(Voice):
             "do": lambda: self.predicates(query),
             "outputs": lambda: self.outputs(query),
             "measure": lambda: self.measure(self.first_measure(plan), query),
+            "running": lambda: self.running(self.first_measure(plan), query),
             "measures": lambda: self.measures(query),
             "are": lambda: "is" if sum(isinstance(one, Measure) for one in query.outputs) == 1 else "are",
             "counted": lambda: self.counted(self.first_measure(plan), query),
@@ -127,6 +131,8 @@ class English(Voice):
     def finished(self, sentence: str) -> str:
         text = re.sub(r"\s+", " ", sentence).strip()
         text = re.sub(r"\s+([?.,;])", r"\1", text)
+        if text.startswith(("Could you", "Can you")):
+            text = text.rstrip(".") + "?"
         return text[0].upper() + text[1:]
 
     # Nouns.
@@ -208,7 +214,7 @@ class English(Voice):
             case Share():
                 return f"the share of {self.measure(output.measure, selection)} in percent"
             case Running():
-                return f"the running total of {self.measure(output.measure, selection)}"
+                return self.running(output.measure, selection)
             case Change():
                 return f"the change of {self.measure(output.measure, selection)}"
 
@@ -249,6 +255,12 @@ class English(Voice):
                 return f"the mean {noun}" if "average" in words else f"the average {noun}"
             case "min" | "max":
                 return f"the {self.extreme(facts, is_greatest=measure.function == 'max')} {noun}"
+
+    def running(self, measure: Measure, selection: Selection) -> str:
+        """What is added up from the first bucket to each."""
+        if measure.at is None:
+            return f"the running total of {self.counted(measure, selection)}"
+        return f"the running total of the {_plural_phrase(self.column(measure.at, selection))}"
 
     def measures(self, selection: Selection) -> str:
         """Several aggregates of one column: `the lowest, average and highest price`."""
@@ -357,27 +369,38 @@ class English(Voice):
                 return self._any_of(
                     f"whose {noun} is between {low} and {high}", f"with {a_noun} between {low} and {high}",
                     f"with {a_noun} from {low} to {high}",
+                    f"with {a_noun} ranging from {low} to {high}", f"whose {noun} lies between {low} and {high}",
                 )  # fmt: skip
             case OneOf():
                 values = _listed([self.value(value) for value in condition.values], "or")
                 return self._any_of(
-                    f"whose {noun} is {values}", f"whose {noun} is either {values}", f"with the {noun} {values}"
+                    f"whose {noun} is {values}",
+                    f"whose {noun} is either {values}",
+                    f"with the {noun} {values}",
+                    f"with either {values} as {noun}",
                 )
             case Like():
                 if condition.place == "start":
                     return self._any_of(
                         f'whose {noun} starts with "{condition.text}"',
                         f'whose {noun} begins with "{condition.text}"',
+                        f'with {a_noun} starting with "{condition.text}"',
+                        f'with {a_noun} beginning in "{condition.text}"',
                         f'with {a_noun} that starts with "{condition.text}"',
                     )
                 return self._any_of(
-                    f'whose {noun} contains "{condition.text}"', f'with "{condition.text}" in the {noun}'
+                    f'whose {noun} contains "{condition.text}"',
+                    f'with "{condition.text}" in the {noun}',
+                    f'whose {noun} mentions "{condition.text}"',
+                    f'whose {noun} includes the text "{condition.text}"',
+                    f'with {a_noun} containing "{condition.text}"',
                 )
             case BesideAverage():
                 side = "above" if condition.is_above else "below"
                 return self._any_of(
                     f"with {a_noun} {side} the average", f"whose {noun} is {side} average",
                     f"whose {noun} is {'higher' if condition.is_above else 'lower'} than the average {noun}",
+                    f"whose {noun} {'exceeds' if condition.is_above else 'falls short of'} the mean",
                 )  # fmt: skip
             case AtExtreme():
                 extreme = self.extreme(facts, is_greatest=condition.is_greatest)
@@ -398,12 +421,16 @@ class English(Voice):
         if condition.operator == "<>":
             return self._any_of(f"whose {noun} is not {value}", f"with {a_noun} other than {value}")
         words: Mapping[str, tuple[str, ...]] = {
-            ">": ("above", "over", "greater than", "higher than"), "<": ("below", "under", "less than", "lower than"),
-            ">=": ("at least",), "<=": ("at most",),
-        }  # fmt: skip
+            ">": ("above", "over", "greater than", "higher than", "exceeding", "beyond"),
+            "<": ("below", "under", "less than", "lower than", "smaller than"),
+            ">=": ("at least", "no less than"),
+            "<=": ("at most", "no more than", "up to"),
+        }
         compared = self.chance.choice(words[condition.operator])
-        if compared.startswith("at "):
+        if condition.operator in (">=", "<="):
             return self._any_of(f"whose {noun} is {compared} {value}", f"with {a_noun} of {compared} {value}")
+        if compared == "exceeding":
+            return self._any_of(f"whose {noun} exceeds {value}", f"with {a_noun} exceeding {value}")
         return self._any_of(f"whose {noun} is {compared} {value}", f"with {a_noun} {compared} {value}")
 
     def _possessed(self, at: At, selection: Selection) -> str:
@@ -433,7 +460,11 @@ class English(Voice):
             return f"{self.that(source_of(at, selection).table)} {_ACTS[stem]} {when}"
         participle = _DONE.get(stem) or (stem if words[-1:] and (words[-1].endswith("ed") or words[-1] in _PARTICIPLES)
                                          else None)  # fmt: skip
-        if not role and participle is not None:
+        if role and stem in _ACTS:
+            return f"whose {role} {_ACTS[stem]} {when}"
+        if role and participle is not None:
+            return f"whose {role} was {participle} {when}"
+        if participle is not None:
             return self._any_of(f"{participle} {when}", f"that were {participle} {when}")
         noun = self._possessed(at, selection)
         return self._any_of(f"whose {noun} is {when}", f"with {_a(noun)} {when}")
@@ -458,8 +489,14 @@ class English(Voice):
             noun = " ".join(self.nouns.role(link, self.chance))
         a_noun = _a(noun)
         if condition.is_missing:
-            return self._any_of(f"without {a_noun}", f"{that} have no {noun}", f"with no {noun} recorded")
-        return self._any_of(f"{that} have {a_noun}", f"with {_a(f'known {noun}')}", f"whose {noun} is recorded")
+            return self._any_of(
+                f"without {a_noun}", f"{that} have no {noun}", f"with no {noun} recorded", f"lacking {a_noun}",
+                f"whose {noun} is missing", f"whose {noun} is unknown",
+            )  # fmt: skip
+        return self._any_of(
+            f"{that} have {a_noun}", f"with {_a(f'known {noun}')}", f"whose {noun} is recorded",
+            f"whose {noun} is filled in", f"whose {noun} is given",
+        )  # fmt: skip
 
     def _flag(self, condition: Flag, selection: Selection) -> str:
         facts = self.column_at(condition.at, selection)
@@ -550,7 +587,7 @@ def _as_predicate(clause: str) -> str:
     """A clause after a noun as a predicate of it."""
     for begin, instead in (
         ("that ", ""), ("who ", ""), ("without a ", "have no "), ("without any ", "have no "), ("with no ", "have no "),
-        ("with ", "have "), ("whose ", "have their "),
+        ("with ", "have "), ("lacking ", "lack "), ("whose ", "have their "),
     ):  # fmt: skip
         if clause.startswith(begin):
             return instead + clause[len(begin) :]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from data_pipeline.steps.qa_generation.plan import Value
+from data_pipeline.steps.qa_generation.plan import Measure, Value
 from data_pipeline.table_list import TableName
 
 Role = Literal[
@@ -59,7 +59,10 @@ class ColumnFacts:
 
 @dataclass(frozen=True)
 class TableFacts:
-    """A table or view; `label` names its rows to people, `key` tells them apart, `row_count` may be an estimate."""
+    """A table or view; `label` names its rows to people, `key` tells them apart, `row_count` may be an estimate.
+
+    `terms` are numbers over its rows that a glossary defines.
+    """
 
     name: TableName
     row_count: int
@@ -68,6 +71,7 @@ class TableFacts:
     label: str | None = None
     is_view: bool = False
     comment: str | None = None
+    terms: tuple[Measure, ...] = ()
 
     @cached_property
     def by_name(self) -> dict[str, ColumnFacts]:
@@ -80,6 +84,13 @@ class TableFacts:
         if self.label is not None:
             return self.label
         return self.key[0] if len(self.key) == 1 and self.by_name[self.key[0]].is_usable else None
+
+    def told(self) -> list[ColumnFacts]:
+        """The columns that people want to see: keys and references only tell rows apart, but in views they are data."""
+        return [
+            column for column in self.columns
+            if column.is_usable and (self.is_view or column.role not in ("key", "reference"))
+        ]  # fmt: skip
 
     def of_role(self, *roles: Role) -> list[ColumnFacts]:
         """Its columns of these roles."""

@@ -1,4 +1,6 @@
-"""What a pair must pass before it is published, in this order:
+"""What a pair must pass before it is published.
+
+In this order:
 
     reads only      one query of nodes and functions that only compute (database/query_gate.py)
     resolves        the database knows its names: EXPLAIN
@@ -14,6 +16,7 @@ Results are compared, not plans: a condition may be true of every row without lo
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -79,10 +82,13 @@ class Gates:
         self._run: Callable[[Query], QueryRows] = lru_cache(REMEMBERED_RESULTS)(self._execute)
         self.accepted = Duplicates()
 
-    def judge(self, question: str, sql: str, *, may_count_nothing: bool = False) -> Accepted | Rejected:
+    def judge(
+        self, question: str, sql: str, *, may_count_nothing: bool = False, most_per_group: int | None = None
+    ) -> Accepted | Rejected:
         """Whether a pair may be published; it is not remembered. Raises DatabaseUnavailable.
 
-        `may_count_nothing`: a table without rows is what the question is about.
+        `may_count_nothing`: a table without rows is what the question is about. `most_per_group`: how many rows the
+        question wants of each group, which all columns but the last name.
         """
         try:
             query = check_query(sql, self._dialect)
@@ -91,13 +97,14 @@ class Gates:
         duplicate = self.accepted.why_duplicate(question, query.expression)
         if duplicate is not None:  # cheap, and so before the database is asked
             return Rejected(duplicate)
-        if self._is_personal(question, query):
+        if self._is_personal(query):
             return Rejected("personal_data")
         try:
             explain_query(self._database, query, self._limits)
             found = self._execute(query)
             problem = _why_empty(found, may_count_nothing=may_count_nothing)
             problem = problem or self._why_trivial(query, found) or self._why_undecided(query)
+            problem = problem or _why_too_many(found, most_per_group)
         except QueryFailed as error:
             return Rejected(error.kind, error.reason)
         return problem or Accepted(question, sql, query, len(found.rows))
@@ -111,7 +118,7 @@ class Gates:
 
     # No personal data.
 
-    def _is_personal(self, question: str, query: Query) -> bool:
+    def _is_personal(self, query: Query) -> bool:
         for name in query.tables:
             hidden = self._personal.get((name.schema or self._default_schema, name.name.lower()), frozenset())
             if hidden and any(_uses(query.expression, column) for column in hidden):
@@ -128,6 +135,10 @@ class Gates:
             if _same(found, self._run(variant)):
                 return Rejected("trivial", f"{detail} changes nothing")
         select = _outer_select(query.expression)
+        if select is not None and not select.args.get("group") and found.rows == ((1,),):
+            counted = select.expressions[0].unalias() if len(select.expressions) == 1 else None
+            if isinstance(counted, exp.Count) and isinstance(counted.this, exp.Distinct):
+                return Rejected("trivial", "there is one value only")
         if select is not None and select.args.get("group"):
             if len(found.rows) == 1 and not select.args.get("limit") and not select.args.get("having"):
                 return Rejected("trivial", "there is one group only")
@@ -143,18 +154,16 @@ class Gates:
             if select.parent_select is not None and not isinstance(select.parent, exp.CTE | exp.SetOperation):
                 continue
             where = select.args.get("where")
-            conjuncts = list(where.this.flatten()) if where and isinstance(where.this, exp.And) else (
-                [where.this] if where else [])  # fmt: skip
-            told = [one for one in range(len(conjuncts)) if not _is_not_null(conjuncts[one])]
-            for number in told or range(len(conjuncts)):
-                others = [one for other, one in enumerate(conjuncts) if other != number]
-                kept = exp.Where(this=exp.and_(*(one.copy() for one in others))) if others else None
-                yield f"the condition {conjuncts[number].sql()[:80]}", self._changed(query, place, "where", kept)
-            if isinstance(where and where.this, exp.Or):
-                for number, one in enumerate(where.this.flatten()):
-                    others = [other for place_, other in enumerate(where.this.flatten()) if place_ != number]
-                    kept = exp.Where(this=exp.or_(*(other.copy() for other in others)))
-                    yield f"the alternative {one.sql()[:80]}", self._changed(query, place, "where", kept)
+            narrowing = where.this if where is not None else None
+            joined = isinstance(narrowing, exp.Connector)
+            parts = list(narrowing.flatten()) if joined else [narrowing] if narrowing is not None else []
+            together = exp.or_ if isinstance(narrowing, exp.Or) else exp.and_
+            # What is only there so that nothing without a name is shown need not change anything.
+            told = [number for number, part in enumerate(parts) if not _is_not_null(part)]
+            for number in told or range(len(parts)):
+                others = [part.copy() for other, part in enumerate(parts) if other != number]
+                kept = exp.Where(this=together(*others)) if others else None
+                yield f"the condition {parts[number].sql()[:80]}", self._changed(query, place, "where", kept)
             for part in ("having", "limit", "distinct"):
                 if select.args.get(part):
                     yield part.upper(), self._changed(query, place, part, None)
@@ -196,7 +205,7 @@ class Gates:
         if limit is not None and len(rows) > limit and rows[limit - 1][width] == rows[limit][width]:
             return Rejected("tie", f"row {limit} and row {limit + 1} are equal in what is sorted by")
         shown = rows if limit is None else rows[:limit]
-        for row, following in zip(shown, shown[1:], strict=False):
+        for row, following in itertools.pairwise(shown):
             if row[width:] == following[width:] and row[:width] != following[:width]:
                 return Rejected("tie", "rows are equal in what is sorted by")
         return None
@@ -207,6 +216,15 @@ def _why_empty(found: QueryRows, *, may_count_nothing: bool) -> Rejected | None:
         return Rejected("empty", "it gives no row, or only nulls")
     if len(found.rows) == 1 and set(found.rows[0]) <= {0, None} and not may_count_nothing:
         return Rejected("empty", "it counts nothing")
+    return None
+
+
+def _why_too_many(found: QueryRows, most_per_group: int | None) -> Rejected | None:
+    if most_per_group is None:
+        return None
+    groups = Counter(row[:-1] for row in found.rows)
+    if max(groups.values()) > most_per_group:
+        return Rejected("tie", "rows of one group are equal in what is sorted by")
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from data_pipeline.database.connection import BusinessDatabase
@@ -34,10 +34,11 @@ ORDERED_KEPT: Final = 41
 
 @dataclass(frozen=True)
 class Observed:
-    """A table, and why its rows could not be looked at where that is so."""
+    """A table, and why its rows could not be looked at where that is so; `told` are values that tell people."""
 
     table: TableFacts
     problem: str | None = None
+    told: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 def observe(database: BusinessDatabase, table: Table, limits: QueryLimits, *, masks_personal_data: bool) -> Observed:
@@ -67,7 +68,9 @@ def observe(database: BusinessDatabase, table: Table, limits: QueryLimits, *, ma
         except TypeError:  # lists and dictionaries are no members of sets
             role = "odd"
         columns.append(_column(table.name, column, role, seen, told, is_unique=column.name in unique))
-    return Observed(_facts_of(table, found.row_count, columns))
+    return Observed(
+        _facts_of(table, found.row_count, columns), told=found.told if masks_personal_data else frozenset()
+    )
 
 
 def _column(

@@ -241,13 +241,16 @@ class _Build:
                     safe=self._is_sqlite,
                 )
             case Running():
-                by = exp.Order(expressions=[exp.Ordered(this=self._key(output.by, names))])
+                by = self._in_time(output.by, names)
                 return exp.Window(this=exp.Sum(this=self._measure(output.measure, names)), order=by)
             case Change():
-                by = exp.Order(expressions=[exp.Ordered(this=self._key(output.by, names))])
+                by = self._in_time(output.by, names)
                 measure = self._measure(output.measure, names)
                 before = exp.Window(this=exp.Lag(this=measure.copy()), order=by)
                 return exp.Sub(this=measure, expression=before)
+
+    def _in_time(self, bucket: Bucket, names: _Names) -> exp.Order:
+        return exp.Order(expressions=[exp.Ordered(this=self._key(bucket, names), nulls_first=self._is_sqlite)])
 
     def _key(self, key: Key, names: _Names) -> exp.Expr:
         if isinstance(key, At):
@@ -262,7 +265,7 @@ class _Build:
 
     def _measure(self, measure: Measure, names: _Names) -> exp.Expr:
         if measure.expression is not None:
-            return sqlglot.parse_one(measure.expression, read=SQLGLOT_NAMES[self._facts.dialect])
+            return self._expression(measure, names)
         if measure.at is None:
             is_every_row = measure.of in (None, names.selection.root.alias)
             return exp.Count(this=exp.Star() if is_every_row else self._of_source(str(measure.of), names))
@@ -280,6 +283,17 @@ class _Build:
                 return exp.Min(this=column)
             case "max":
                 return exp.Max(this=column)
+
+    def _expression(self, measure: Measure, names: _Names) -> exp.Expr:
+        """A glossary's aggregate, its columns spelled and qualified as this query does."""
+        assert measure.expression is not None
+        source = next((one for one in names.selection.sources if one.alias == measure.of), names.selection.root)
+        spelled = {column.name.lower(): column.name for column in self._facts.by_name[source.table].columns}
+        tree = sqlglot.parse_one(measure.expression, read=SQLGLOT_NAMES[self._facts.dialect])
+        for column in list(tree.find_all(exp.Column)):
+            at = At(source=source.alias, column=spelled.get(column.name.lower(), column.name))
+            column.replace(self._column(at, names))
+        return tree
 
     def _of_source(self, alias: str, names: _Names) -> exp.Column:
         """A column of a source that is never null in its rows: where the row is missing, nothing is counted."""

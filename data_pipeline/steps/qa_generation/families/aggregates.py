@@ -21,7 +21,8 @@ class Aggregate(Family):
         ),
         "filtered": (
             "What is {measure} of {things}?", "Determine {measure} of the {things}.", "For {things}, what is {measure}?",
-            "Find {measure} among {things}.", "Tell me {measure} of the {things}.",
+            "Find {measure} among {things}.", "Tell me {measure} of the {things}.", "Considering only {things}, what is {measure}?",
+            "How high is {measure} for {things}?",
         ),
         "several": (
             "What are {measures} of all {all}?", "{show} {measures} of the {all}.", "Tell me {measures} over all {all}.",
@@ -40,6 +41,13 @@ class Aggregate(Family):
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
         source = table.name.name
+        for term in table.terms:
+            yield Plan(family=self.name, query=select(table, [term]))
+            for _ in range(draw.rounds):
+                condition = draw.condition(table)
+                if condition is not None:
+                    query = select(table, [term], where=[condition])
+                    yield Plan(family=self.name, variant="filtered", query=query)
         for column in table.of_role("measure"):
             yield Plan(family=self.name, query=select(table, [draw.measure(column, source)]))
             for _ in range(draw.rounds):
@@ -65,6 +73,7 @@ class GroupCount(Family):
         "plain": (
             "How many {all} are there for each {key}?", "Count the {all} per {key}.", "What is the number of {all} for every {key}?",
             "{show} how many {all} each {key} has.", "Break the number of {all} down by {key}.",
+            "How are the {all} spread across the {keys}?", "Give the {key} breakdown of the {all}.",
         ),
         "filtered": (
             "How many {things} are there for each {key}?", "For every {key}, count the {things}.",
@@ -113,14 +122,14 @@ class GroupAggregate(Family):
         "plain": (
             "What is {measure} of {all} for each {key}?", "{show} {measure} of the {all} per {key}.",
             "For every {key}, what is {measure} of its {all}?", "Compute {measure} of the {all} by {key}.",
-            "Compare the {keys} by {measure} of their {all}.",
+            "Compare the {keys} by {measure} of their {all}.", "How does {measure} of {all} vary by {key}?",
         ),
         "filtered": (
             "For {things}, what is {measure} for each {key}?", "{show} {measure} of {things}, grouped by {key}.",
             "What is {measure} per {key} among the {things}?",
         ),
         "ordered": (
-            "{show} {measure} of {all} per {key}, the highest first.", "Rank the {keys} by {measure} of their {all}, in descending order.",
+            "{show} {measure} of {all} per {key}, in descending order.", "Rank the {keys} by {measure} of their {all}, in descending order.",
         ),
     }  # fmt: skip
     chinese = {
@@ -134,13 +143,12 @@ class GroupAggregate(Family):
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
-        measures = table.of_role("measure")
         keys = keys_of(table)
-        for column in draw.some(measures, 4):
+        for measure in draw.measures(table, 4):
+            measured = measure.at.column if measure.at is not None else ""
             for key, grouped in draw.some(keys, 1 + draw.rounds):
-                measure = draw.measure(column, table.name.name)
                 yield Plan(family=self.name, query=select(table, [key, measure], groups=[key]))
-                condition = draw.condition(table, avoid=[grouped.name, column.name])
+                condition = draw.condition(table, avoid=[grouped.name, measured])
                 if condition is not None:
                     query = select(table, [key, measure], where=[condition], groups=[key])
                     yield Plan(family=self.name, variant="filtered", query=query)

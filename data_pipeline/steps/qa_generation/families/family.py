@@ -53,6 +53,9 @@ class Family(ABC):
     """
 
     name: ClassVar[str]
+    weight: ClassVar[int] = 1
+    """How many times as often as others it is asked, once everything is covered."""
+
     english: ClassVar[Phrasings]
     chinese: ClassVar[Phrasings]
 
@@ -84,11 +87,7 @@ class Draw:
         """Columns for people: what names a row first, then others; none that only tells rows apart."""
         avoided = set(avoid)
         first = [table.shown] if table.shown is not None and table.shown not in avoided else []
-        others = [
-            column.name
-            for column in table.columns
-            if column.is_usable and column.role not in ("key", "reference") and column.name not in (*first, *avoided)
-        ]
+        others = [column.name for column in table.told() if column.name not in (*first, *avoided)]
         names = first + self.some(others, self.chance.randint(0 if first else 1, max(1, most - len(first))))
         return tuple(at(table, name) for name in names)
 
@@ -201,6 +200,12 @@ class Draw:
         if column.is_additive:
             functions += ["sum", "sum"]
         return Measure(function=self.chance.choice(functions), at=At(source=source, column=column.name))
+
+    def measures(self, table: TableFacts, most: int, *, are_compared: bool = False) -> list[Measure]:
+        """A few numbers over its rows: what a glossary defines, aggregates of columns; totals and means to compare."""
+        of_column = self.mean_or_sum if are_compared else self.measure
+        drawn = [of_column(column, table.name.name) for column in self.some(table.of_role("measure"), most)]
+        return [*table.terms, *drawn]
 
     def mean_or_sum(self, column: ColumnFacts, source: str) -> Measure:
         """A total or an average: what groups are compared by."""

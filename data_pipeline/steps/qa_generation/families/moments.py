@@ -53,8 +53,7 @@ class PerPeriod(Family):
                 order = [Order(by=bucket)]
                 query = select(table, [bucket, rows_of(table)], groups=[bucket], order=order)
                 yield Plan(family=self.name, query=query)
-                for column in draw.some(table.of_role("measure"), draw.rounds):
-                    measure = draw.mean_or_sum(column, table.name.name)
+                for measure in draw.measures(table, draw.rounds, are_compared=True):
                     query = select(table, [bucket, measure], groups=[bucket], order=order)
                     yield Plan(family=self.name, variant="measured", query=query)
                 condition = draw.condition(table, avoid=[bucket.at.column])
@@ -103,7 +102,7 @@ class Latest(Family):
     name = "latest"
     english = {
         "one": (
-            "What is the {thing} with the {best} {order}?", "Which {thing} is the {newest} one by {order}?",
+            "Which {thing} has the {best} {order}?", "Which {thing} is the {newest} one by {order}?",
             "{show} the {outputs} of the {newest} {thing} by {order}.",
         ),
         "many": (
@@ -135,12 +134,12 @@ class RunningTotal(Family):
     name = "running_total"
     english = {
         "plain": (
-            "{show} the running total of the number of {all} by {unit} of the {moment}.",
+            "{show} {running} by {unit} of the {moment}.",
             "How many {all} had accumulated by the end of each {unit} of the {moment}?",
         ),
         "measured": (
-            "{show} the running total of {measure} of {all} by {unit} of the {moment}.",
-            "What is the cumulative value of {measure} of the {all} at the end of each {unit}, by {moment}?",
+            "{show} {running} of {all} by {unit} of the {moment}.",
+            "What is {running} of the {all} at the end of each {unit}, by {moment}?",
         ),
     }  # fmt: skip
     chinese = {

@@ -24,6 +24,7 @@ from data_pipeline.steps.qa_generation.plan import (
     Having,
     Key,
     Measure,
+    Missing,
     Order,
     Plan,
     Related,
@@ -117,7 +118,6 @@ class WithParent(Family):
             if parent is None or not parent.joins:
                 continue
             for variant in ("left" if link.has_orphans else "plain", *["filtered"] * draw.rounds):
-                outputs = [*draw.shown(table, 2), parent.key]
                 joins = parent.joins
                 condition = None
                 if variant == "left":
@@ -126,6 +126,8 @@ class WithParent(Family):
                     condition = draw.condition(table)
                     if condition is None:
                         continue
+                avoid = [condition.at.column] if isinstance(condition, (Compared, Missing)) else []
+                outputs = [*draw.shown(table, 2, avoid=avoid), parent.key]
                 query = select(table, outputs, joins=joins, where=[condition])
                 yield Plan(family=self.name, variant=variant, query=query)
 
@@ -134,10 +136,28 @@ class ByParent(Family):
     """Rows whose parent, or its parent, is as asked."""
 
     name = "join_filter"
+    weight = 3
     english = {
-        "which": ("Which {all} {do}?", "{show} the {things}.", "{show} all {things}.", "What are the {things}?"),
-        "columns": ("{show} the {outputs} of {things}.", "What are the {outputs} of the {things}?"),
-        "count": ("How many {things} are there?", "Count the {things}.", "What is the number of {things}?"),
+        "which": (
+            "Which {all} {do}?",
+            "{show} the {things}.",
+            "{show} all {things}.",
+            "What are the {things}?",
+            "Which of the {all} {do}?",
+            "Find out which {all} {do}.",
+        ),
+        "columns": (
+            "{show} the {outputs} of {things}.",
+            "What are the {outputs} of the {things}?",
+            "For all {things}, give the {outputs}.",
+        ),
+        "count": (
+            "How many {things} are there?",
+            "Count the {things}.",
+            "What is the number of {things}?",
+            "How many {all} {do}?",
+            "How many of the {all} {do}?",
+        ),
     }
     chinese = {
         "which": ("哪些{all}{do}？", "{show}{things}。", "有哪些{things}？"),
@@ -196,7 +216,7 @@ class PerParent(Family):
             "How many {things} are there for each {key}?",
         ),
         "ordered": (
-            "{show} {measure} of {all} per {key}, the highest first.", "Rank the {keys} by {measure} of their {all}, in descending order.",
+            "{show} {measure} of {all} per {key}, in descending order.", "Rank the {keys} by {measure} of their {all}, in descending order.",
         ),
     }  # fmt: skip
     chinese = {
@@ -225,8 +245,7 @@ class PerParent(Family):
         if condition is not None:
             query = select(table, [key, counted], joins=parent.joins, groups=groups, where=[condition])
             yield Plan(family=self.name, variant="filtered", query=query)
-        for column in draw.some(table.of_role("measure"), draw.rounds):
-            measure = draw.measure(column, table.name.name)
+        for measure in draw.measures(table, draw.rounds):
             query = select(table, [key, measure], joins=parent.joins, groups=groups)
             yield Plan(family=self.name, variant="measured", query=query)
             order = [Order(by=measure, is_descending=True), Order(by=key)]
@@ -276,9 +295,8 @@ class TopParents(Family):
                     variant="one" if count == 1 else "many" if falls else "many few",
                     query=self._query(table, parent, rows_of(table), count, falls=falls),
                 )
-                for column in draw.some(table.of_role("measure"), 1):
+                for measure in draw.measures(table, 1, are_compared=True):
                     count = draw.chance.choice((1, 3, 5))
-                    measure = draw.mean_or_sum(column, table.name.name)
                     yield Plan(
                         family=self.name,
                         variant="measured" if count == 1 else "measured many",
@@ -430,6 +448,7 @@ class WithSomeChild(Family):
     """Rows that something refers to, as asked."""
 
     name = "exists"
+    weight = 2
     english = {
         "which": ("Which {all} {do}?", "{show} the {things}.", "{show} all {things}.", "What are the {things}?"),
         "count": ("How many {things} are there?", "Count the {things}.", "What is the number of {things}?"),
@@ -514,6 +533,7 @@ class Bridge(Family):
     """Many to many: rows by what they are connected with over a table between."""
 
     name = "bridge"
+    weight = 2
     english = {
         "which": (
             "Which {all} have the {end} {value}?", "{show} all {all} with the {end} {value}.", "Find the {all} that include the {end} {value}.",

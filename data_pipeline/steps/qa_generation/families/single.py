@@ -38,10 +38,14 @@ class CountFiltered(Family):
     """How many rows meet a condition."""
 
     name = "count_filter"
+    weight = 2
     english = {
         "plain": (
             "How many {things} are there?", "Count the {things}.", "What is the number of {things}?",
             "How many {things} do we have?", "Tell me how many {things} there are.", "I want the count of {things}.",
+            "How often do we see {things}?", "Give the total of {things}.", "How large is the number of {things}?",
+            "What's the count of {things}?", "Are there many {things}? Say how many.", "How many {all} {do}?",
+            "How many of the {all} {do}?",
         ),
     }  # fmt: skip
     chinese = {
@@ -75,7 +79,8 @@ class Projection(Family):
         "plain": (
             "{show} the {outputs} of all {all}.", "{show} the {outputs} of every {thing}.",
             "What are the {outputs} of each {thing}?", "{show} all {all} with their {outputs}.",
-            "For every {thing}, {outputs} please.",
+            "For every {thing}, {outputs} please.", "Give an overview of the {all}: {outputs}.",
+            "Write down the {outputs} of all {all}.",
         ),
         "one": (
             "{show} the {columns} of all {all}.", "{show} the {outputs} of every {thing}.",
@@ -103,7 +108,7 @@ class Projection(Family):
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
-        usable = [column for column in table.columns if column.is_usable and column.role not in ("key", "reference")]
+        usable = table.told()
         waiting = draw.some(usable, len(usable))
         size = 3 if len(waiting) > 2 else max(1, len(waiting))
         for start in range(0, len(waiting), size):
@@ -132,7 +137,8 @@ class DistinctValues(Family):
         "plain": (
             "What are the different {columns} of {all}?", "{show} the distinct {columns} of all {all}.",
             "Which {columns} occur among the {all}?", "{show} every {column} that {all} have, each once.",
-            "What {columns} are there among the {all}?",
+            "What {columns} are there among the {all}?", "{show} the {columns} of the {all} without repetition.",
+            "Between which {columns} do the {all} differ?",
         ),
         "filtered": (
             "What are the different {columns} of {things}?", "{show} the distinct {columns} of {things}.",
@@ -164,14 +170,17 @@ class Filtered(Family):
     """Which rows meet a condition, or two."""
 
     name = "filter"
+    weight = 3
     english = {
         "which": (
-            "Which {all} {do}?", "{show} the {things}.", "Which {all} {do}?", "{show} all {things}.",
-            "What are the {things}?",
+            "Which {all} {do}?", "{show} the {things}.", "Which of the {all} {do}?", "{show} all {things}.",
+            "What are the {things}?", "Are there any {things}? List them.", "Name the {things}.",
+            "I'm looking for {things}.", "Identify all {things}.",
         ),
         "columns": (
             "{show} the {outputs} of {things}.", "What are the {outputs} of the {things}?",
             "{show} {outputs} for all {things}.", "For {things}, show the {outputs}.",
+            "I'm interested in the {outputs} of {things}.", "Let me know the {outputs} of all {things}.",
         ),
         "one": (
             "{show} the {columns} of {things}.", "What are the {columns} of the {things}?",
@@ -221,6 +230,7 @@ class Lookup(Family):
     """What one row says: found by what names it."""
 
     name = "lookup"
+    weight = 2
     english = {
         "columns": (
             "What are the {outputs} of the {thing} {with}?", "{show} the {outputs} of the {thing} {with}.",

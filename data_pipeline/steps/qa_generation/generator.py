@@ -1,0 +1,166 @@
+"""Pairs from plans: families draw, the choice orders, the voice speaks, the gates judge. Knows neither files nor runs.
+
+Everything follows from the seed and the rows: the same pairs in the same order each time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from data_pipeline.database.query_gate import Dialect
+from data_pipeline.steps.contract import Language
+from data_pipeline.steps.qa_generation.chinese import Chinese
+from data_pipeline.steps.qa_generation.difficulty import Difficulty, difficulty_of
+from data_pipeline.steps.qa_generation.english import English
+from data_pipeline.steps.qa_generation.facts import Facts
+from data_pipeline.steps.qa_generation.families import FAMILIES, Family
+from data_pipeline.steps.qa_generation.families.family import Draw
+from data_pipeline.steps.qa_generation.forms import clauses_of, question_words, shape_of
+from data_pipeline.steps.qa_generation.gates import Gates, Rejected
+from data_pipeline.steps.qa_generation.nouns import Nouns
+from data_pipeline.steps.qa_generation.phrasing import Phrasings, Voice
+from data_pipeline.steps.qa_generation.plan import Plan
+from data_pipeline.steps.qa_generation.queries import query_of, sql_of
+from data_pipeline.steps.qa_generation.selection import Candidate, Choice, Coverage, Feature, features_of, literals_of
+
+DRAWS_AT_MOST: Final = 4
+"""How often families draw again when the gates left too few pairs: then the schema has no more to ask."""
+
+FIRST_ROUNDS: Final = 2
+WAYS_TO_ASK: Final = 4
+"""How many phrasings of one plan are held against each other."""
+
+MIX: Final[Mapping[Difficulty, float]] = {"easy": 0.2, "medium": 0.35, "hard": 0.2, "extra": 0.1, "beyond": 0.15}
+VOICES: Final[Mapping[Language, type[Voice]]] = {"en": English, "zh": Chinese}
+
+
+@dataclass(frozen=True)
+class GeneratedPair:
+    """A pair that passed every gate, and what it was made of."""
+
+    question: str
+    sql: str
+    plan: Plan
+    difficulty: Difficulty
+    row_count: int
+    features: frozenset[Feature]
+
+
+class Generator:
+    """Makes pairs of one schema. `wanted` is how many there shall be; `rejections` counts what the gates refused."""
+
+    def __init__(
+        self,
+        facts: Facts,
+        nouns: Nouns,
+        gates: Gates,
+        *,
+        seed: int,
+        wanted: int,
+        mix: Mapping[Difficulty, float] = MIX,
+        families: Sequence[Family] = FAMILIES,
+    ) -> None:
+        self.coverage = Coverage()
+        self.rejections: Counter[str] = Counter()
+        self._facts = facts
+        self._gates = gates
+        self._voice = VOICES[nouns.language](nouns, seed)
+        self._seed = seed
+        self._wanted = wanted
+        self._mix = mix
+        self._families = families
+        self._weights = {family.name: family.weight for family in families}
+        self._seen: set[Plan] = set()
+        self._words: Counter[tuple[str, ...]] = Counter()
+        self._turns: Counter[tuple[str, str]] = Counter()
+        self._phrasings: dict[str, Phrasings] = {
+            family.name: family.english if nouns.language == "en" else family.chinese for family in families
+        }
+
+    @property
+    def family_names(self) -> list[str]:
+        """All families, also those that had nothing to ask."""
+        return [family.name for family in self._families]
+
+    def pairs(self) -> Iterator[GeneratedPair | None]:
+        """The pairs, one after the other; None where a candidate was refused, so that a caller can stop in between.
+
+        Raises DatabaseUnavailable.
+        """
+        done = 0
+        for draw in range(DRAWS_AT_MOST):
+            candidates = list(self._candidates(draw))
+            if not candidates:
+                return
+            for candidate in Choice(candidates, self.coverage, self._mix, self._weights):
+                if done >= self._wanted:
+                    return
+                pair = self._judged(candidate)
+                done += pair is not None
+                yield pair
+
+    def _candidates(self, draw: int) -> Iterator[Candidate]:
+        for table in self._facts.tables:
+            for family in self._families:
+                rounds = FIRST_ROUNDS * (1 if draw == 0 else 2)
+                for plan in family.plans(table, self._facts, Draw(self._seed + draw, table, family.name, rounds)):
+                    if plan not in self._seen:
+                        self._seen.add(plan)
+                        yield self._candidate(plan)
+
+    def _candidate(self, plan: Plan) -> Candidate:
+        self._voice.begin(plan, 0)
+        tree = query_of(plan, self._facts, self._voice.label)
+        features = features_of(plan, self._facts, clauses_of(tree))
+        return Candidate(plan, difficulty_of(tree), shape_of(tree), features, literals_of(plan))
+
+    def _judged(self, candidate: Candidate) -> GeneratedPair | None:
+        plan = candidate.plan
+        question = self._question(plan)
+        sql = sql_of(query_of(plan, self._facts, self._voice.label), self._dialect) + ";"
+        verdict = self._gates.judge(
+            question,
+            sql,
+            may_count_nothing=self._is_about_nothing(plan),
+            most_per_group=plan.best.count if plan.best else None,
+        )
+        if isinstance(verdict, Rejected):
+            self.rejections[verdict.reason] += 1
+            return None
+        self._gates.add(verdict)
+        self._turns[plan.family, plan.variant] += 1
+        self._words.update(_word_pairs(question))
+        self.coverage.add(candidate)
+        return GeneratedPair(question, sql, plan, candidate.difficulty, verdict.row_count, candidate.features)
+
+    def _question(self, plan: Plan) -> str:
+        """Of a few ways to ask, the one whose words were used least so far."""
+        turn = self._turns[plan.family, plan.variant]
+        asked = [
+            self._voice.question(plan, self._phrasings[plan.family], other) for other in range(turn, turn + WAYS_TO_ASK)
+        ]
+        return min(asked, key=lambda one: (self._staleness(one), asked.index(one)))
+
+    def _staleness(self, question: str) -> float:
+        pairs = _word_pairs(question)
+        return sum(self._words[pair] > 0 for pair in pairs) / len(pairs)
+
+    @property
+    def _dialect(self) -> Dialect:
+        return self._facts.dialect
+
+    def _is_about_nothing(self, plan: Plan) -> bool:
+        return any(
+            not self._facts.by_name[source.table].row_count
+            for selection in plan.selections
+            for source in selection.sources
+        )
+
+
+def _word_pairs(question: str) -> list[tuple[str, ...]]:
+    words = question_words(question)
+    return [*((word,) for word in words), *itertools.pairwise(words)]

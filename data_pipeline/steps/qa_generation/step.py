@@ -1,0 +1,321 @@
+"""The step qa_generation: looks at the schema and its rows, makes pairs, and describes what the database is about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from data_pipeline.database.connection import BusinessDatabase, database_name, open_database
+from data_pipeline.database.execution import Cancellation, QueryLimits
+from data_pipeline.database.finding import DEFAULT_SCHEMA, resolve_tables
+from data_pipeline.database.personal_data import TellingValues
+from data_pipeline.database.reflection import read_tables
+from data_pipeline.database.schema import Table
+from data_pipeline.errors import InvalidInput, StepFailed
+from data_pipeline.progress import Event
+from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepOutput
+from data_pipeline.steps.pair_file import SUFFIX, format_pairs, pair_id
+from data_pipeline.steps.qa_generation.facts import Facts, Link, TableFacts
+from data_pipeline.steps.qa_generation.gates import Gates
+from data_pipeline.steps.qa_generation.generator import MIX, GeneratedPair, Generator
+from data_pipeline.steps.qa_generation.glossary import Glossary, parse_glossary
+from data_pipeline.steps.qa_generation.joins import InferredJoin, infer_joins
+from data_pipeline.steps.qa_generation.metadata_writing import (
+    decision_prompt,
+    metadata_detail,
+    metadata_sql,
+    themes_of,
+)
+from data_pipeline.steps.qa_generation.metrics import metrics_of
+from data_pipeline.steps.qa_generation.nouns import Nouns
+from data_pipeline.steps.qa_generation.observing import (
+    Observed,
+    declared_links,
+    link_id,
+    observe,
+    with_links,
+)
+from data_pipeline.steps.qa_generation.plan import Measure
+from data_pipeline.steps.threads import in_step_thread, in_waiting_thread, stopped_by
+from data_pipeline.steps.wording import Suggestion
+from data_pipeline.table_list import TableName
+from data_pipeline.workspace import StagedFile
+
+META_SUFFIX: Final = "_pair.meta.jsonl"
+GLOSSARY: Final = "glossary.csv"
+PAIRS_PER_TABLE: Final = 20
+PAIRS_AT_MOST: Final = 5_000
+SEED: Final = 7
+SLICE: Final = 20
+"""Candidates between two looks at whether the run was cancelled, and between two events."""
+
+QUERY_LIMITS: Final = QueryLimits(seconds=10.0)
+LOOK_LIMITS: Final = QueryLimits(seconds=30.0)
+
+
+@dataclass(frozen=True)
+class _Schema:
+    """What was read of the database."""
+
+    tables: Sequence[Table]
+    observed: Sequence[Observed]
+    inferred: Sequence[InferredJoin]
+    facts: Facts
+    glossary: Glossary
+    raw_glossary: bytes | None
+    problems: Mapping[str, str]
+
+
+class QaGeneration:
+    """One durable call for all pairs: the seed makes them again where that call did not end."""
+
+    name = "qa_generation"
+
+    def why_skipped(self, parameters: RunParameters, steps_before: Sequence[str]) -> str | None:  # noqa: ARG002
+        return None
+
+    async def check(self, parameters: RunParameters, tables: Sequence[TableName]) -> None:  # noqa: ARG002
+        with await in_waiting_thread(open_database, parameters.db_connection):
+            pass
+
+    async def run(self, context: StepContext) -> StepOutput:
+        started = datetime.now(UTC).astimezone()
+        with await in_waiting_thread(open_database, context.parameters.db_connection) as database:
+            made = await context.runner.run(
+                self.name, lambda: _make(context, database, started), is_usable=lambda result: _are_staged(context, result)
+            )
+        result: Json = made["result"]
+        duration = round((datetime.now(UTC) - started).total_seconds(), 3)
+        return StepOutput(tuple(StagedFile(*file) for file in made["files"]), {**result, "duration": duration})
+
+
+async def _are_staged(context: StepContext, result: Json) -> bool:
+    files = [StagedFile(*file) for file in result["files"]]
+    return await in_step_thread(lambda: all(map(context.staging.has, files)))
+
+
+async def _make(context: StepContext, database: BusinessDatabase, started: datetime) -> Json:
+    """Everything, with the thread given back between slices: another run's step, or a cancellation, may come first."""
+    in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
+    schema = await _look(context, database, in_thread)
+    for place, problem in schema.problems.items():
+        context.log.warning("%s: %s", place, problem)
+    limits = replace(QUERY_LIMITS, cancellation=Cancellation())
+    generator = _generator(context, database, schema, limits)
+    wanted = wanted_pairs(context.parameters, len(schema.facts.tables))
+    making = generator.pairs()
+    pairs: list[GeneratedPair] = []
+    while True:
+        part = await stopped_by(limits.cancellation.set, in_thread(_slice_of, making))
+        pairs += [pair for pair in part if pair is not None]
+        context.emit(Event("pairs", "advanced", "qa_generation", done=len(pairs), total=wanted))
+        if len(part) < SLICE:
+            break
+    if not pairs:
+        raise StepFailed("qa_generation", {"pairs": "no question passed the gates: do the listed tables have rows?"})
+    return await in_step_thread(_write, context, schema, generator, pairs, started)
+
+
+def wanted_pairs(parameters: RunParameters, table_count: int) -> int:
+    """How many pairs a task asks for."""
+    per_table = PAIRS_PER_TABLE if parameters.pairs_per_table is None else parameters.pairs_per_table
+    at_most = PAIRS_AT_MOST if parameters.max_pairs is None else parameters.max_pairs
+    return min(at_most, per_table * table_count)
+
+
+def _slice_of(making: Iterator[GeneratedPair | None]) -> list[GeneratedPair | None]:
+    part = []
+    for pair in making:
+        part.append(pair)
+        if len(part) == SLICE:
+            break
+    return part
+
+
+async def _look(context: StepContext, database: BusinessDatabase, in_thread: Any) -> _Schema:
+    """Read the tables, then look at the rows of one after the other."""
+    found, missing = await in_thread(resolve_tables, database, context.tables)
+    tables, unread = await in_thread(read_tables, database, found)
+    problems = {**missing, **unread}
+    if problems and not context.parameters.continue_on_error:
+        raise StepFailed("qa_generation", problems)
+    raw = await in_waiting_thread(context.files.read_given, GLOSSARY)
+    glossary = parse_glossary(raw, GLOSSARY) if raw is not None else Glossary()
+    problems |= {f"{GLOSSARY}, {target}": "no listed table has it" for target in glossary.unmatched(tables)}
+    limits = replace(LOOK_LIMITS, cancellation=Cancellation())
+    observed: list[Observed] = []
+    for table in tables:
+        masks = context.parameters.mask_personal_data
+        looking = in_thread(observe, database, table, limits, masks_personal_data=masks)
+        one = await stopped_by(limits.cancellation.set, looking)
+        observed.append(one)
+        if one.problem is not None:
+            problems[str(table.name)] = one.problem
+        context.emit(Event("table", "completed", str(table.name), done=len(observed), total=len(tables)))
+    inferred: Sequence[InferredJoin] = ()
+    if context.parameters.infer_joins:
+        inferred = await stopped_by(limits.cancellation.set, in_thread(infer_joins, database, tables, limits))
+    facts = facts_of(database.dialect_name, tables, observed, inferred, glossary)
+    return _Schema(tables, observed, inferred, facts, glossary, raw, problems)
+
+
+def facts_of(
+    dialect_name: str,
+    tables: Sequence[Table],
+    observed: Sequence[Observed],
+    inferred: Sequence[InferredJoin],
+    glossary: Glossary,
+) -> Facts:
+    """What the generator knows, of what was read and seen."""
+    by_name = {one.table.name: one.table for one in observed}
+    links = declared_links(tables, by_name)
+    for join in inferred:
+        one = join.candidate
+        child = by_name[one.child].by_name[one.child_column]
+        links.append(
+            Link(
+                link_id(one.child, (one.child_column,), one.parent),
+                one.child,
+                (one.child_column,),
+                one.parent,
+                (one.parent_column,),
+                has_orphans=bool(child.null_count) or join.contained_share < 1,
+                confidence=min(join.confidence, 0.99),
+            )
+        )
+    marked = with_links([one.table for one in observed], links)
+    return Facts(
+        "sqlite" if dialect_name == "sqlite" else "postgresql",
+        tuple(replace(table, terms=_terms_of(table, glossary)) for table in marked),
+        tuple(links),
+        DEFAULT_SCHEMA[dialect_name],
+    )
+
+
+def _terms_of(table: TableFacts, glossary: Glossary) -> tuple[Measure, ...]:
+    """The numbers that a glossary defines over a table, unless they are made of what may not be shown."""
+    usable = {column.name.lower() for column in table.columns if column.is_usable}
+    return tuple(
+        Measure(function="sum", of=table.name.name, term=term.term.text, expression=term.expression_sql)
+        for term in glossary.measures
+        if _is(term.table, table.name) and {column.lower() for column in term.columns} <= usable
+    )
+
+
+def _is(named: TableName, table: TableName) -> bool:
+    schemas = (None, table.schema) if table.schema not in ("main", "public") else (None, "main", "public")
+    return named.name.lower() == table.name.lower() and named.schema in schemas
+
+
+class _GlossaryTerms:
+    """A glossary's words as the nouns want them."""
+
+    def __init__(self, glossary: Glossary) -> None:
+        self._glossary = glossary
+
+    def of_table(self, table: TableName) -> Sequence[str]:
+        term = self._glossary.of_table(table)
+        return (term.text, *term.synonyms) if term is not None else ()
+
+    def of_column(self, table: TableName, column: str) -> Sequence[str]:
+        term = self._glossary.of_column(table, column)
+        return (term.text, *term.synonyms) if term is not None else ()
+
+
+def _generator(context: StepContext, database: BusinessDatabase, schema: _Schema, limits: QueryLimits) -> Generator:
+    parameters = context.parameters
+    told = frozenset().union(*(one.told for one in schema.observed))
+    gates = Gates(
+        database,
+        limits,
+        personal={
+            table.name: frozenset(column.name.lower() for column in table.columns if column.role == "personal")
+            for table in schema.facts.tables
+        },
+        told=TellingValues(told),
+        default_schema=schema.facts.default_schema,
+    )
+    nouns = Nouns(schema.facts, parameters.language, _GlossaryTerms(schema.glossary))
+    return Generator(
+        schema.facts,
+        nouns,
+        gates,
+        seed=_seed(parameters),
+        wanted=wanted_pairs(parameters, len(schema.facts.tables)),
+        mix=parameters.difficulty_mix or MIX,
+    )
+
+
+def _seed(parameters: RunParameters) -> int:
+    return SEED if parameters.seed is None else parameters.seed
+
+
+def _write(
+    context: StepContext, schema: _Schema, generator: Generator, pairs: Sequence[GeneratedPair], started: datetime
+) -> Json:
+    name = database_name(context.parameters.db_connection)
+    stem = f"qs_{_plain(name)}_{started:%Y%m%d_%H%M%S}"
+    language = context.parameters.language
+    themes = themes_of(schema.tables)
+    row_counts = {table.name: table.row_count for table in schema.facts.tables}
+    about = (themes, schema.tables, row_counts, context.parameters.business_context, name, language)
+    write = context.staging.write
+    files = [
+        write(f"{stem}{SUFFIX}", format_pairs((pair.question, pair.sql) for pair in pairs)),
+        write(f"{stem}{META_SUFFIX}", "".join(_meta_line(pair, schema.facts) for pair in pairs)),
+        write("metadata.txt", metadata_sql(*about, at=started)),
+        write("metadata_detail.md", metadata_detail(*about, at=started)),
+        write("db_query_decision_prompt.txt", decision_prompt(*about)),
+    ]
+    if schema.raw_glossary is not None:  # the backup took it: the next run shall find it
+        files.append(write(GLOSSARY, schema.raw_glossary))
+    result = {
+        "output_file": f"{stem}{SUFFIX}",
+        "total_questions": len(pairs),
+        "requested": wanted_pairs(context.parameters, len(schema.facts.tables)),
+        "total_themes": len(themes),
+        "successful_themes": len(themes),
+        "failed_themes": [],
+        "seed": _seed(context.parameters),
+        "language": language,
+        **metrics_of(pairs, generator, schema.facts),
+        "inferred_joins": [
+            {"from": f"{one.candidate.child}.{one.candidate.child_column}",
+             "to": f"{one.candidate.parent}.{one.candidate.parent_column}", "confidence": round(one.confidence, 3)}
+            for one in schema.inferred
+        ],
+        "problems": dict(schema.problems),
+    }  # fmt: skip
+    return {"files": [list(file) for file in files], "result": result}
+
+
+def _meta_line(pair: GeneratedPair, facts: Facts) -> str:
+    features = pair.features
+    inferred = [facts.by_link[str(name)] for kind, name in features if kind == "link"]
+    line = {
+        "id": pair_id(pair.question, pair.sql),
+        "family": pair.plan.family,
+        "variant": pair.plan.variant,
+        "difficulty": pair.difficulty,
+        "tables": sorted(str(name) for kind, name in features if kind == "table"),
+        "columns": sorted(f"{name[0]}.{name[1]}" for kind, name in features if kind == "column"),  # type: ignore[index]
+        "inferred_joins": sorted(link.id for link in inferred if link.is_inferred),
+        "provenance": "template",
+        "rows": pair.row_count,
+    }
+    return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _plain(name: str) -> str:
+    """A database's name as part of a file's."""
+    return "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:80] or "database"
+
+
+def check_parameters(parameters: RunParameters) -> None:
+    """What only this step can say of a task's parameters. Raises InvalidInput."""
+    mix = parameters.difficulty_mix
+    if mix is not None and sum(mix.values()) <= 0:
+        raise InvalidInput("difficulty_mix", "at least one difficulty needs a share above 0")
