@@ -63,6 +63,7 @@ PIPELINE_PURE = {
     "steps/qa_generation/difficulty",
     "steps/qa_generation/forms",
     "steps/qa_generation/glossary",
+    "steps/qa_generation/metadata_writing",
     "steps/ddl_writing",
     "steps/wording",
 }
