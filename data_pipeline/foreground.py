@@ -15,6 +15,8 @@ from data_pipeline.errors import DirectoryUnusable, InvalidInput
 from data_pipeline.progress import Emit
 from data_pipeline.settings import Settings
 from data_pipeline.steps import STEPS, Json, Language, RunParameters
+from data_pipeline.steps.qa_generation.glossary import parse_glossary
+from data_pipeline.steps.qa_generation.step import GLOSSARY
 from data_pipeline.store import Store, Task
 from data_pipeline.table_list import decode_table_list, parse_table_list
 from data_pipeline.workspace import Door, RetryLimits, make_directories, open_workspace, printable
@@ -34,6 +36,9 @@ class NewTask:
     task_name: str | None = None
     profile_tables: bool = True
     mask_personal_data: bool = True
+    pairs_per_table: int | None = None
+    max_pairs: int | None = None
+    seed: int | None = None
 
 
 async def create_task(settings: Settings, store: Store, new: NewTask) -> Task:
@@ -48,6 +53,9 @@ async def create_task(settings: Settings, store: Store, new: NewTask) -> Task:
         language=new.language,
         profile_tables=new.profile_tables,
         mask_personal_data=new.mask_personal_data,
+        pairs_per_table=new.pairs_per_table,
+        max_pairs=new.max_pairs,
+        seed=new.seed,
     )
     kept = new.db_connection if settings.has_database(new.db_connection) else url
     tables = parse_table_list(decode_table_list(new.table_list))
@@ -88,6 +96,20 @@ def put_table_list(
             label="table list",
             run_id=new_run_id(_local_now()).replace("run", "put"),
         )
+
+
+def check_glossary(content: bytes) -> None:
+    """See that a file is a glossary. Raises InvalidInput with every bad line."""
+    parse_glossary(content, GLOSSARY)
+
+
+def put_glossary(settings: Settings, task_id: str, content: bytes) -> None:
+    """Give a task its glossary; another one is kept. Raises InvalidInput, TaskBusy, DirectoryUnusable."""
+    check_glossary(content)
+    path = task_directory.path_of(settings.training_data_path, task_id)
+    seconds = settings.lock_timeout_seconds
+    with open_workspace(path, task_id, label="glossary", timeout_seconds=seconds, door=door(settings)) as workspace:
+        workspace.put(GLOSSARY, content, label="glossary", run_id=new_run_id(_local_now()).replace("run", "put"))
 
 
 async def run_task(
@@ -132,7 +154,18 @@ def run_parameters(settings: Settings, task: Task) -> RunParameters:
             f"task {task.task_id} uses the database {kept!a}, which is not configured here: set {setting}",
         )
     url = settings.database_named(kept)
-    return RunParameters.model_validate({**task.parameters, "db_connection": url})
+    own = {name: value for name, value in task.parameters.items() if value is not None}
+    return RunParameters.model_validate({**wishes(settings), **own, "db_connection": url})
+
+
+def wishes(settings: Settings) -> Json:
+    """What a task gets where it does not say otherwise."""
+    return {
+        "pairs_per_table": settings.qa_pairs_per_table,
+        "max_pairs": settings.qa_max_pairs,
+        "difficulty_mix": settings.qa_difficulty_mix,
+        "seed": settings.qa_seed,
+    }
 
 
 def door(settings: Settings) -> Door:

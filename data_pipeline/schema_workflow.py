@@ -19,7 +19,7 @@ from rich.console import Console
 
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor
 from data_pipeline.errors import InvalidInput, PipelineError, TaskBusy
-from data_pipeline.foreground import door, language_model
+from data_pipeline.foreground import door, language_model, wishes
 from data_pipeline.settings import load_settings
 from data_pipeline.steps import Json, RunParameters
 from data_pipeline.table_list import decode_table_list, parse_table_list
@@ -83,6 +83,7 @@ def _run(options: argparse.Namespace) -> Json:
         enable_llm_repair=not options.disable_llm_repair,
         modify_original_file=not options.no_modify_file,
         enable_training_data_load=not options.skip_training,
+        **wishes(settings),
     )
     timeout = settings.lock_timeout_seconds if options.lock_timeout is None else options.lock_timeout
     with watching(Console(stderr=True), is_quiet=options.json) as emit:

@@ -100,6 +100,19 @@ class Settings(BaseSettings):
     retry_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(
         default=10.0, description="how long busy files are tried again in one backup, all together"
     )
+    qa_pairs_per_table: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        default=20, description="how many question-SQL pairs a task gets for each of its tables"
+    )
+    qa_max_pairs: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=5_000, description="how many pairs a task gets at most"
+    )
+    qa_difficulty_mix: dict[Literal["easy", "medium", "hard", "extra", "beyond"], float] | None = Field(
+        default=None,
+        description='shares of the pairs by difficulty, as JSON: `{"easy": 0.3, "medium": 0.4, "hard": 0.3}`',
+    )
+    qa_seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
+        default=7, description="what chance follows from: the same seed on the same rows makes the same pairs"
+    )
     llm_base_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^\s@]+$",

@@ -13,7 +13,7 @@ from data_pipeline import task_directory
 from data_pipeline.commands.arguments import FAILED, AsJson, complete_task, content_of
 from data_pipeline.commands.output import print_json, print_lines
 from data_pipeline.errors import InvalidInput
-from data_pipeline.foreground import NewTask, create_task, put_table_list, run_task
+from data_pipeline.foreground import NewTask, check_glossary, create_task, put_glossary, put_table_list, run_task
 from data_pipeline.settings import load_settings
 from data_pipeline.steps import STEPS, Json
 from data_pipeline.store import Store
@@ -38,6 +38,13 @@ NoProfile = Annotated[bool, typer.Option("--no-profile", help="For a new task: d
 ShowPersonalData = Annotated[
     bool, typer.Option("--show-personal-data", help="For a new task: values of columns about people as they are.")
 ]
+PairsPerTable = Annotated[
+    int | None, typer.Option(help="For a new task: question-SQL pairs for each table; default 20.", min=1, max=1_000)
+]
+MaxPairs = Annotated[int | None, typer.Option(help="For a new task: pairs at most; default 5000.", min=1, max=100_000)]
+Seed = Annotated[
+    int | None, typer.Option(help="For a new task: the same seed on the same rows makes the same pairs.", min=0)
+]
 TaskName = Annotated[str | None, typer.Option(help="For a new task: a name for people.")]
 
 
@@ -57,6 +64,12 @@ def run(
     task_name: TaskName = None,
     no_profile: NoProfile = False,
     show_personal_data: ShowPersonalData = False,
+    pairs_per_table: PairsPerTable = None,
+    max_pairs: MaxPairs = None,
+    seed: Seed = None,
+    glossary: Annotated[
+        Path | None, typer.Option(help="A CSV file of business terms (term,target,synonyms); of a new or a known task.")
+    ] = None,
     step: Annotated[
         str | None, typer.Option(help="Run this step alone, without a backup.", autocompletion=_complete_step)
     ] = None,
@@ -71,12 +84,18 @@ def run(
         "--task-name": task_name,
         "--no-profile": no_profile or None,
         "--show-personal-data": show_personal_data or None,
+        "--pairs-per-table": pairs_per_table,
+        "--max-pairs": max_pairs,
+        "--seed": seed,
     }
     given = [option for option, value in for_new_tasks.items() if value is not None]
     if task is not None and given:
         raise InvalidInput("run", f"{', '.join(given)}: these are for a new task, and {task!a} is one that there is")
     settings = load_settings()
     content = None if table_list is None else content_of(table_list, "--table-list")
+    terms = None if glossary is None else content_of(glossary, "--glossary")
+    if terms is not None:
+        check_glossary(terms)
     with Store.open(settings.store_url) as store, watching(Console(stderr=True), is_quiet=as_json) as emit:
         if task is None:
             if db_connection is None or content is None:
@@ -89,12 +108,17 @@ def run(
                 task_name,
                 profile_tables=not no_profile,
                 mask_personal_data=not show_personal_data,
+                pairs_per_table=pairs_per_table,
+                max_pairs=max_pairs,
+                seed=seed,
             )
             found = asyncio.run(create_task(settings, store, new))
         else:
             found = store.task(task_directory.check_task_id(task))
             if content is not None:
                 put_table_list(settings, task, content)
+        if terms is not None:
+            put_glossary(settings, found.task_id, terms)
         result = asyncio.run(run_task(settings, store, found, step=step, emit=emit, lock_timeout_seconds=lock_timeout))
     path = task_directory.path_of(settings.training_data_path, found.task_id)
     if as_json:
@@ -130,6 +154,15 @@ def _step_lines(artifacts: Json) -> list[str]:
     described = artifacts.get("ddl_generation", {})
     for table, reason in {**described.get("not_profiled", {}), **described.get("not_suggested", {})}.items():
         lines.append(f"  {table}: {reason}")
+    made = artifacts.get("qa_generation", {})
+    if made:
+        coverage = made["coverage"]
+        shares = ", ".join(
+            f"{100 * coverage[key]['share']:.0f} % of the {key.replace('_', ' ')}"
+            for key in ("tables", "columns", "foreign_keys")
+        )
+        lines.append(f"Questions: {made['total_questions']} in {made['sql_shapes']} shapes of SQL, about {shares}")
+        lines += [f"  {place}: {problem}" for place, problem in made["problems"].items()]
     validated = artifacts.get("sql_validation", {})
     if validated.get("status") == "skipped":
         lines.append(f"sql_validation was left out: {validated['reason']}")

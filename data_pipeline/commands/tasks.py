@@ -34,7 +34,16 @@ from data_pipeline.commands.output import (
     print_lines,
     print_table,
 )
-from data_pipeline.commands.running import BusinessContext, NoProfile, ShowPersonalData, TaskLanguage, TaskName
+from data_pipeline.commands.running import (
+    BusinessContext,
+    MaxPairs,
+    NoProfile,
+    PairsPerTable,
+    Seed,
+    ShowPersonalData,
+    TaskLanguage,
+    TaskName,
+)
 from data_pipeline.errors import InvalidInput, NotFound, PipelineError, RunActive, TaskBusy
 from data_pipeline.foreground import NewTask, create_task
 from data_pipeline.log_reading import Level, LogEntry
@@ -162,6 +171,9 @@ def create(
     task_name: TaskName = None,
     no_profile: NoProfile = False,
     show_personal_data: ShowPersonalData = False,
+    pairs_per_table: PairsPerTable = None,
+    max_pairs: MaxPairs = None,
+    seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a task without running it, and print its id; every table is looked up first."""
@@ -175,6 +187,9 @@ def create(
         task_name,
         profile_tables=not no_profile,
         mask_personal_data=not show_personal_data,
+        pairs_per_table=pairs_per_table,
+        max_pairs=max_pairs,
+        seed=seed,
     )
     with Store.open(settings.store_url) as store:
         task = asyncio.run(create_task(settings, store, new))

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Dis
 from data_pipeline.log_reading import Level, LogColumn
 from data_pipeline.service.runs import STEP_NAMES
 from data_pipeline.steps import Language
+from data_pipeline.steps.contract import DifficultyMix
 from data_pipeline.store import RunStatus, SortColumn
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
@@ -77,6 +78,21 @@ class NewTaskRequest(BaseModel):
     enable_llm_repair: StrictBool = True
     modify_original_file: StrictBool = True
     enable_training_data_load: StrictBool = True
+    pairs_per_table: Annotated[Number, Field(ge=1, le=1_000)] | None = Field(
+        default=None, description="question-SQL pairs for each table; none: as the server is set"
+    )
+    max_pairs: Annotated[Number, Field(ge=1, le=100_000)] | None = Field(
+        default=None, description="pairs at most; none: as the server is set"
+    )
+    difficulty_mix: DifficultyMix | None = Field(
+        default=None, description="shares of easy, medium, hard, extra and beyond (windows, WITH); none: a mix of all"
+    )
+    infer_joins: StrictBool = Field(
+        default=True, description="take columns for foreign keys whose names, types and values say so"
+    )
+    seed: Annotated[Number, Field(ge=0, le=2**31 - 1)] | None = Field(
+        default=None, description="the same seed on the same rows makes the same pairs"
+    )
     table_list_file: Annotated[None, BeforeValidator(_no_path)] = Field(
         default=None, description="files of the server are not read: upload the list"
     )

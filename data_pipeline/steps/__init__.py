@@ -12,6 +12,7 @@ from data_pipeline.steps.contract import (
     Work,
 )
 from data_pipeline.steps.ddl_generation import DdlGeneration
+from data_pipeline.steps.qa_generation import QaGeneration
 from data_pipeline.steps.sql_validation import SqlValidation
 from data_pipeline.workspace import StagedFile
 
@@ -29,5 +30,5 @@ __all__ = [
     "Work",
 ]
 
-STEPS: tuple[Step, ...] = (DdlGeneration(), SqlValidation())
+STEPS: tuple[Step, ...] = (DdlGeneration(), QaGeneration(), SqlValidation())
 """Every step that is built, in the order of a complete run."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from logging import Logger
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from data_pipeline.progress import Emit
 from data_pipeline.table_list import TableName
@@ -23,6 +23,17 @@ if TYPE_CHECKING:  # it takes a third of a second to import, and most runs have 
 Json = dict[str, Any]
 Language = Literal["en", "zh"]
 Difficulty = Literal["easy", "medium", "hard", "extra", "beyond"]
+
+
+def _has_a_share(mix: dict[Difficulty, float]) -> dict[Difficulty, float]:
+    if sum(mix.values()) <= 0:
+        raise ValueError("at least one difficulty needs a share above 0")
+    return mix
+
+
+DifficultyMix = Annotated[dict[Difficulty, Annotated[float, Field(ge=0, le=1)]], AfterValidator(_has_a_share)]
+"""Shares of all pairs; what is not named has none."""
+
 Work = Callable[[], Awaitable[Json]]
 IsUsable = Callable[[Json], Awaitable[bool]]
 Finished = Callable[[Json], None]
@@ -89,11 +100,11 @@ class RunParameters(BaseModel):
     enable_llm_repair: bool = True
     modify_original_file: bool = True
     enable_training_data_load: bool = True
-    pairs_per_table: int | None = None
-    max_pairs: int | None = None
-    difficulty_mix: dict[Difficulty, float] | None = None
+    pairs_per_table: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    max_pairs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    difficulty_mix: DifficultyMix | None = None
     infer_joins: bool = True
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
 
 
 class TaskFiles(Protocol):

@@ -33,6 +33,8 @@ from typing import Final, Literal
 
 from sqlglot import exp
 
+from data_pipeline.steps.contract import Difficulty
+
 DIFFICULTIES: Final[tuple[Difficulty, ...]] = ("easy", "medium", "hard", "extra", "beyond")
 
 _AGGREGATES: Final = (exp.Max, exp.Min, exp.Count, exp.Sum, exp.Avg)

@@ -281,7 +281,7 @@ class English(Voice):
     def extreme(self, facts: ColumnFacts, *, is_greatest: bool) -> str:
         """The superlative that goes with a column."""
         words = set(self.nouns.column(facts, self.chance).split())
-        if facts.role == "moment" or facts.role == "year":
+        if facts.role in ("moment", "year"):
             return "latest" if is_greatest else "earliest"
         if words & _LONG:
             return "longest" if is_greatest else "shortest"

@@ -154,9 +154,10 @@ class Gates:
             if select.parent_select is not None and not isinstance(select.parent, exp.CTE | exp.SetOperation):
                 continue
             where = select.args.get("where")
-            narrowing = where.this if where is not None else None
-            joined = isinstance(narrowing, exp.Connector)
-            parts = list(narrowing.flatten()) if joined else [narrowing] if narrowing is not None else []
+            narrowing: exp.Expr | None = where.this if where is not None else None
+            parts = (
+                list(narrowing.flatten()) if isinstance(narrowing, exp.Connector) else [narrowing] if narrowing else []
+            )
             together = exp.or_ if isinstance(narrowing, exp.Or) else exp.and_
             # What is only there so that nothing without a name is shown need not change anything.
             told = [number for number, part in enumerate(parts) if not _is_not_null(part)]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from data_pipeline.database.query_gate import Dialect
-from data_pipeline.steps.contract import Language
+from data_pipeline.steps.contract import Difficulty, Language
 from data_pipeline.steps.qa_generation.chinese import Chinese
-from data_pipeline.steps.qa_generation.difficulty import Difficulty, difficulty_of
+from data_pipeline.steps.qa_generation.difficulty import difficulty_of
 from data_pipeline.steps.qa_generation.english import English
 from data_pipeline.steps.qa_generation.facts import Facts
 from data_pipeline.steps.qa_generation.families import FAMILIES, Family

@@ -20,7 +20,7 @@ def metrics_of(pairs: Sequence[GeneratedPair], generator: Generator, facts: Fact
     questions = [pair.question for pair in pairs]
     usable = {(table.name, column.name) for table in facts.tables for column in table.columns if column.is_usable}
     covered = coverage.of("column") & usable
-    families = {family: 0 for family in generator.family_names} | dict(coverage.families)
+    families = dict.fromkeys(generator.family_names, 0) | dict(coverage.families)
     total = len(pairs)
     return {
         "execution_success": 1.0 if total else 0.0,

@@ -68,9 +68,7 @@ def observe(database: BusinessDatabase, table: Table, limits: QueryLimits, *, ma
         except TypeError:  # lists and dictionaries are no members of sets
             role = "odd"
         columns.append(_column(table.name, column, role, seen, told, is_unique=column.name in unique))
-    return Observed(
-        _facts_of(table, found.row_count, columns), told=found.told if masks_personal_data else frozenset()
-    )
+    return Observed(_facts_of(table, found.row_count, columns), told=found.told if masks_personal_data else frozenset())
 
 
 def _column(

@@ -10,7 +10,7 @@ import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import sqlglot
 from sqlalchemy.dialects import postgresql, sqlite
@@ -60,7 +60,7 @@ class _NotIn:
     def not_sql(self, expression: exp.Not) -> str:
         inner = expression.this
         if not isinstance(inner, exp.In):
-            return super().not_sql(expression)  # type: ignore[misc,no-any-return]
+            return str(super().not_sql(expression))  # type: ignore[misc]
         column = self.sql(inner, "this")  # type: ignore[attr-defined]
         return f"{column} NOT{self.in_sql(inner)[len(column) :]}"  # type: ignore[attr-defined]
 
@@ -75,10 +75,10 @@ class _Postgresql(Postgres):  # type: ignore[misc]
         pass
 
 
-_WRITES: Final = {"sqlite": _Sqlite, "postgresql": _Postgresql}
+_WRITES: Final[Mapping[Dialect, type[Any]]] = {"sqlite": _Sqlite, "postgresql": _Postgresql}
 _RESERVED: Final = {
-    "sqlite": sqlite.dialect().identifier_preparer.reserved_words,
-    "postgresql": postgresql.dialect().identifier_preparer.reserved_words,
+    "sqlite": sqlite.base.SQLiteIdentifierPreparer.reserved_words,
+    "postgresql": postgresql.base.RESERVED_WORDS,
 }
 _PLAIN: Final = {"sqlite": re.compile(r"[A-Za-z_]\w*", re.ASCII), "postgresql": re.compile(r"[a-z_]\w*", re.ASCII)}
 _COMPARISONS: Final = {"=": exp.EQ, "<>": exp.NEQ, ">": exp.GT, ">=": exp.GTE, "<": exp.LT, "<=": exp.LTE}

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from data_pipeline.steps.qa_generation.difficulty import Difficulty
+from data_pipeline.steps.contract import Difficulty
 from data_pipeline.steps.qa_generation.facts import Facts
 from data_pipeline.steps.qa_generation.plan import (
     At,

@@ -14,7 +14,7 @@ from data_pipeline.database.finding import DEFAULT_SCHEMA, resolve_tables
 from data_pipeline.database.personal_data import TellingValues
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.database.schema import Table
-from data_pipeline.errors import InvalidInput, StepFailed
+from data_pipeline.errors import StepFailed
 from data_pipeline.progress import Event
 from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepOutput
 from data_pipeline.steps.pair_file import SUFFIX, format_pairs, pair_id
@@ -24,6 +24,7 @@ from data_pipeline.steps.qa_generation.generator import MIX, GeneratedPair, Gene
 from data_pipeline.steps.qa_generation.glossary import Glossary, parse_glossary
 from data_pipeline.steps.qa_generation.joins import InferredJoin, infer_joins
 from data_pipeline.steps.qa_generation.metadata_writing import (
+    About,
     decision_prompt,
     metadata_detail,
     metadata_sql,
@@ -40,7 +41,6 @@ from data_pipeline.steps.qa_generation.observing import (
 )
 from data_pipeline.steps.qa_generation.plan import Measure
 from data_pipeline.steps.threads import in_step_thread, in_waiting_thread, stopped_by
-from data_pipeline.steps.wording import Suggestion
 from data_pipeline.table_list import TableName
 from data_pipeline.workspace import StagedFile
 
@@ -85,7 +85,9 @@ class QaGeneration:
         started = datetime.now(UTC).astimezone()
         with await in_waiting_thread(open_database, context.parameters.db_connection) as database:
             made = await context.runner.run(
-                self.name, lambda: _make(context, database, started), is_usable=lambda result: _are_staged(context, result)
+                self.name,
+                lambda: _make(context, database, started),
+                is_usable=lambda result: _are_staged(context, result),
             )
         result: Json = made["result"]
         duration = round((datetime.now(UTC) - started).total_seconds(), 3)
@@ -259,16 +261,17 @@ def _write(
     name = database_name(context.parameters.db_connection)
     stem = f"qs_{_plain(name)}_{started:%Y%m%d_%H%M%S}"
     language = context.parameters.language
-    themes = themes_of(schema.tables)
+    about = About(name, context.parameters.business_context, language, started)
+    joined = [(one.candidate.child, one.candidate.parent) for one in schema.inferred]
+    themes = themes_of(schema.tables, language, joined=joined)
     row_counts = {table.name: table.row_count for table in schema.facts.tables}
-    about = (themes, schema.tables, row_counts, context.parameters.business_context, name, language)
     write = context.staging.write
     files = [
         write(f"{stem}{SUFFIX}", format_pairs((pair.question, pair.sql) for pair in pairs)),
         write(f"{stem}{META_SUFFIX}", "".join(_meta_line(pair, schema.facts) for pair in pairs)),
-        write("metadata.txt", metadata_sql(*about, at=started)),
-        write("metadata_detail.md", metadata_detail(*about, at=started)),
-        write("db_query_decision_prompt.txt", decision_prompt(*about)),
+        write("metadata.txt", metadata_sql(themes, about)),
+        write("metadata_detail.md", metadata_detail(themes, about, schema.tables, row_counts)),
+        write("db_query_decision_prompt.txt", decision_prompt(themes, about)),
     ]
     if schema.raw_glossary is not None:  # the backup took it: the next run shall find it
         files.append(write(GLOSSARY, schema.raw_glossary))
@@ -312,10 +315,3 @@ def _meta_line(pair: GeneratedPair, facts: Facts) -> str:
 def _plain(name: str) -> str:
     """A database's name as part of a file's."""
     return "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:80] or "database"
-
-
-def check_parameters(parameters: RunParameters) -> None:
-    """What only this step can say of a task's parameters. Raises InvalidInput."""
-    mix = parameters.difficulty_mix
-    if mix is not None and sum(mix.values()) <= 0:
-        raise InvalidInput("difficulty_mix", "at least one difficulty needs a share above 0")

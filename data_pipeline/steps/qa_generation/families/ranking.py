@@ -201,7 +201,7 @@ class BestPerGroup(Family):
         if table.shown is None:
             return
         columns = [one for one in table.of_role("measure", "moment") if len(one.ordered) > 4]
-        for key, column in keys_of(table):
+        for key, _ in keys_of(table):
             for sorted_by in draw.some(columns, 1 + draw.rounds):
                 count = draw.chance.choice((1, 1, 2, 3))
                 is_descending = count > 1 or draw.chance.random() < 0.7
