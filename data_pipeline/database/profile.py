@@ -92,7 +92,7 @@ class TableRows:
 
 
 def look_at_rows(database: BusinessDatabase, table: Table, limits: QueryLimits) -> TableRows:
-    """At most `limits.rows` rows of a table or view. Raises QueryFailed where it takes too long, DatabaseUnavailable."""
+    """At most `limits.rows` rows of a table or view. Raises QueryFailed where it takes long, DatabaseUnavailable."""
     with limited_connection(database, limits) as connection:
         source = _Source(connection, table)
         row_count, is_sampled = source.size()
