@@ -74,6 +74,8 @@ class SqlValidation:
             return "the task does not want it (enable_sql_validation)"
         if MADE_BY not in steps_before:
             return f"{MADE_BY} is no step of this run, so there are no pairs to validate"
+        if not parameters.profile_tables:
+            return f"{MADE_BY} is left out, so there are no pairs to validate"
         return None
 
     async def check(self, parameters: RunParameters, tables: Sequence[TableName]) -> None:  # noqa: ARG002

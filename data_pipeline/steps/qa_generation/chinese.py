@@ -286,17 +286,17 @@ class Chinese(Voice):
         return value.text if re.fullmatch(r"[\w\u3400-\u9fff&/-]+", value.text) else f"“{value.text}”"
 
     def label(self, output: Output, selection: Selection) -> str | None:
-        match output:
-            case At():
-                facts = self.column_at(output, selection)
-                own = self.nouns.column(facts, self.chance)
-                if self.nouns.is_named_by_people(facts.table, facts.name):
-                    return snake(self._of(self.role_of(output, selection), own).replace("的", ""))
+        if isinstance(output, At):
+            facts = self.column_at(output, selection)
+            if not self.nouns.is_named_by_people(facts.table, facts.name):
                 return self.told_apart(output, selection, self.role_of(output, selection))
-            case Bucket():
-                return "月份" if output.unit == "month" else "年份"
-            case Measure() | Share() | Running() | Change():
-                return snake(self.output(output, selection).replace("的", ""))
+            own = self.nouns.column(facts, self.chance)
+            return snake(self._of(self.role_of(output, selection), own).replace("的", ""))
+        if isinstance(output, Bucket):
+            return "月份" if output.unit == "month" else "年份"
+        said = self.output(output, selection).replace("的", "")
+        # Half a label in each language is worse than one in English.
+        return snake(said) if not re.search(r"[A-Za-z]", said) else self.plain_label(output, selection)
 
 
 def _listed(words: Sequence[str], last: str = "和") -> str:

@@ -10,7 +10,7 @@ from typing import Final
 from data_pipeline.steps.qa_generation.facts import ColumnFacts
 from data_pipeline.steps.qa_generation.names import plural, split_words
 from data_pipeline.steps.qa_generation.nouns import source_of
-from data_pipeline.steps.qa_generation.phrasing import Voice, compared_value, first_at, moment_of, snake, unit_of
+from data_pipeline.steps.qa_generation.phrasing import Voice, compared_value, first_at, moment_of, unit_of
 from data_pipeline.steps.qa_generation.plan import (
     At,
     AtExtreme,
@@ -40,7 +40,7 @@ from data_pipeline.table_list import TableName
 
 SHOW: Final = (
     "List", "Show", "Give me", "Find", "Display", "Show me", "Return", "I need", "Please list", "Get", "Could you list",
-    "Tell me", "I want to see", "Look up", "Provide", "Can you show", "Output", "Retrieve", "Let me see", "Pull up",
+    "Tell me", "I want to see", "Look up", "Provide", "Can you show", "Retrieve", "Let me see",
 )  # fmt: skip
 _PLACES: Final = frozenset({"city", "country", "state", "region", "province", "continent", "district", "county"})
 _PEOPLE: Final = frozenset(
@@ -70,8 +70,10 @@ _PARTICIPLES: Final = frozenset(
     {"sold", "paid", "built", "sent", "bought", "made", "given", "taken", "held", "found", "seen", "written"}
 )
 _LONG: Final = frozenset({"length", "duration", "runtime", "milliseconds", "seconds", "minutes", "hours", "distance"})
-_BIG: Final = frozenset({"size", "bytes", "population", "area", "quantity", "number", "count", "amount", "stock", "floor",
-                         "capacity", "volume", "weight", "spaces"})  # fmt: skip
+_BIG: Final = frozenset(
+    {"size", "bytes", "population", "area", "quantity", "number", "count", "amount", "stock", "floor", "capacity",
+     "volume", "weight", "spaces"}
+)  # fmt: skip
 _ADJECTIVE: Final = re.compile(r".*(ed|able|ible|ive|al|ent|ant|ous|ful|en|ing|ic)|open|closed|new|paid|free")
 _HAPPENED: Final = re.compile(r"(?!dated|called|named)\w+( \w+)? (in|on|before|after|between) ")
 _MARKS: Final = (" in ", " of ", " at ", " per ", " on ", " for ", " by ")
@@ -460,6 +462,8 @@ class English(Voice):
             return f"{self.that(source_of(at, selection).table)} {_ACTS[stem]} {when}"
         participle = _DONE.get(stem) or (stem if words[-1:] and (words[-1].endswith("ed") or words[-1] in _PARTICIPLES)
                                          else None)  # fmt: skip
+        if role and self._avoids_whose:
+            return f"with {_a(self._possessed(at, selection))} {when}"
         if role and stem in _ACTS:
             return f"whose {role} {_ACTS[stem]} {when}"
         if role and participle is not None:
@@ -554,33 +558,7 @@ class English(Voice):
         return value.text if is_plain else f'"{value.text}"'
 
     def label(self, output: Output, selection: Selection) -> str | None:
-        match output:
-            case At():
-                facts = self.column_at(output, selection)
-                if not self.nouns.is_named_by_people(facts.table, facts.name):
-                    return self.told_apart(output, selection, self.role_of(output, selection))
-                return snake(self.nouns.column(facts, self.chance))
-            case Bucket():
-                return output.unit
-            case Measure():
-                return self._measure_label(output, selection)
-            case Share():
-                return "percentage"
-            case Running():
-                return "running_total"
-            case Change():
-                return "change_from_previous"
-
-    def _measure_label(self, measure: Measure, selection: Selection) -> str:
-        if measure.term is not None:
-            return snake(measure.term)
-        if measure.at is None:
-            source = next((one for one in selection.sources if one.alias == measure.of), selection.root)
-            return snake(f"{self.singular(source.table)} count")
-        column = " ".join(split_words(measure.at.column))
-        word = {"count": "{} count", "count_distinct": "{} count", "sum": "total {}", "avg": "average {}",
-                "min": "minimum {}", "max": "maximum {}"}[measure.function]  # fmt: skip
-        return snake(word.format(column).replace("total total", "total"))
+        return self.plain_label(output, selection)
 
 
 def _as_predicate(clause: str) -> str:

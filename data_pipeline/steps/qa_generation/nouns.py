@@ -23,7 +23,7 @@ _TAIL: Final = re.compile(r"(信息表|数据表|记录表|明细表|表)$")
 _NO_NOUN_BEGINS: Final = frozenset(
     {"as", "for", "in", "with", "by", "to", "from", "on", "at", "if", "when", "empty", "no", "not", "who", "what",
      "where", "one", "whether", "this", "all", "each", "of", "which", "how", "is", "are", "see", "contains", "stores",
-     "personal", "used", "true", "null"}
+     "personal", "used", "true", "null", "a", "an"}
 )  # fmt: skip
 _NO_NOUN_HOLDS: Final = frozenset(
     {"who", "which", "that", "while", "when", "if", "is", "are", "was", "has", "have", "it", "they", "without", "with",
@@ -43,6 +43,20 @@ _UNIT_ENDS: Final = frozenset(
     {"km", "kg", "cm", "mm", "ms", "usd", "eur", "cny", "gb", "mb", "kb", "minutes", "hours", "seconds", "days"}
 )
 _ID_ENDS: Final = frozenset({"id", "key", "code", "no", "number", "uuid", "fk", "ref"})
+_NOT_COUNTED: Final = frozenset(
+    {"sales", "costs", "earnings", "expenses", "fees", "wages", "taxes", "savings", "gross", "metres", "meters", "miles",
+     "litres", "liters", "tons", "tonnes", "degrees", "grams", "kilograms", "dollars", "euros", "percents", "ms", "details", "status", "gps", "means"}
+)  # fmt: skip
+_HAPPENINGS: Final = {
+    "hired": "hire", "left": "leaving", "opened": "opening", "closed": "closing", "joined": "joining", "sold": "sale",
+    "founded": "founding", "created": "creation", "updated": "update", "modified": "modification", "paid": "payment",
+    "discontinued": "discontinuation", "born": "birth", "bought": "purchase", "shipped": "shipping",
+    "delivered": "delivery", "published": "publication", "released": "release", "registered": "registration",
+    "rented": "rental", "started": "start", "ended": "end", "issued": "issue", "deleted": "deletion",
+    "cancelled": "cancellation", "approved": "approval", "submitted": "submission", "returned": "return",
+    "booked": "booking", "built": "construction", "sent": "sending", "received": "receipt", "visited": "visit",
+    "measured": "measurement", "recorded": "recording", "ordered": "order", "counted": "counting",
+}  # fmt: skip
 _ROLES: Final = {("reports", "to"): ("manager",), ("parent",): (), ("ship", "via"): ()}
 
 
@@ -170,6 +184,10 @@ class Nouns:
         is_label = column.name == self.facts.by_name[column.table].label
         if is_label and len(words) > len(own) and singular(words[: len(own)]) == own:
             words = words[len(own) :]
+        if column.role == "moment" and len(words) > 1 and words[-1] in ("on", "at", "since", "from", "until"):
+            return _noun_of_moment(words)
+        if column.role == "measure" and _is_plural(words):
+            return f"number of {spelled(words)}"
         if len(words) == 1 and words[0] in _UNITS:
             return _UNITS[words[0]]
         if len(words) > 1 and words[-1] in _UNIT_ENDS:
@@ -186,6 +204,25 @@ class Nouns:
         return _noun_in(comment, self.language, most_words=4)
 
 
+def _noun_of_moment(words: Sequence[str]) -> str:
+    """`hired_on` -> hire date, `sold_at` -> sale time, `rented_since` -> start of being rented."""
+    *before, last = words
+    stem = " ".join(before)
+    kind = "time" if last == "at" else "date"
+    known = _HAPPENINGS.get(before[-1]) if len(before) == 1 else None
+    if last in ("since", "from"):
+        return f"{known or stem} start"
+    if last == "until":
+        return f"{known or stem} end"
+    return f"{known or spelled(before)} {kind}"
+
+
+def _is_plural(words: Sequence[str]) -> bool:
+    """Whether a number's name is that of what was counted: `vehicles`, `units_in_stock`."""
+    head = words[0] if len(words) > 1 and words[1] in ("in", "on", "per", "of", "at") else words[-1]
+    return head not in _NOT_COUNTED and singular((head,)) != (head,) and head not in _UNITS and head not in _UNIT_ENDS
+
+
 def source_of(at: At, selection: Selection) -> Source:
     """The source of a column."""
     return next(source for source in selection.sources if source.alias == at.source)
@@ -196,7 +233,7 @@ def _noun_in(comment: str, language: Language, *, most_words: int) -> str | None
     if language == "zh":
         return head if _CJK.search(head) and 1 < len(head) <= 12 else None
     words = head.split()
-    if words and words[0].lower() in ("the", "a", "an"):
+    if words and words[0].lower() == "the":
         words = words[1:]
     lower = [word.lower() for word in words]
     is_noun = (

@@ -7,6 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from typing import Final
 
 from data_pipeline.steps.qa_generation.facts import ColumnFacts
 from data_pipeline.steps.qa_generation.names import split_words
@@ -17,6 +18,7 @@ from data_pipeline.steps.qa_generation.plan import (
     Change,
     Compared,
     Condition,
+    Function,
     Key,
     Measure,
     Order,
@@ -28,6 +30,11 @@ from data_pipeline.steps.qa_generation.plan import (
     Unit,
     Value,
 )
+
+_LABEL_WORDS: Final[Mapping[Function, str]] = {
+    "count": "{} count", "count_distinct": "{} count", "sum": "total {}", "avg": "average {}", "min": "minimum {}",
+    "max": "maximum {}",
+}  # fmt: skip
 
 Phrasings = Mapping[str, Sequence[str]]
 """By variant the sentences of a family in one language, with places that `Slots` fills."""
@@ -80,6 +87,10 @@ class Voice(ABC):
         """An aggregate, as a noun."""
 
     @abstractmethod
+    def role_of(self, at: At, selection: Selection) -> str:
+        """What the source of a column is called; nothing for the first."""
+
+    @abstractmethod
     def label(self, output: Output, selection: Selection) -> str | None:
         """How a column of the result is called; None where its own name will do."""
 
@@ -120,6 +131,36 @@ class Voice(ABC):
         """Whether a column stands for the whole row of its table."""
         table = self.facts.by_name[source_of(at, selection).table]
         return table.shown == at.column
+
+    def plain_label(self, output: Output, selection: Selection) -> str | None:
+        """How a column of the result is called in English words; None where its own name will do."""
+        match output:
+            case At():
+                facts = self.column_at(output, selection)
+                if not self.nouns.is_named_by_people(facts.table, facts.name):
+                    return self.told_apart(output, selection, self.role_of(output, selection))
+                return snake(self.nouns.column(facts, self.chance))
+            case Bucket():
+                return output.unit
+            case Measure():
+                return self._measure_label(output, selection)
+            case Share():
+                return "percentage"
+            case Running():
+                return "running_total"
+            case Change():
+                return "change_from_previous"
+
+    def _measure_label(self, measure: Measure, selection: Selection) -> str:
+        if measure.term is not None:
+            return snake(measure.term)
+        if measure.at is None:
+            source = next((one for one in selection.sources if one.alias == measure.of), selection.root)
+            title = self.nouns.title(source.table)
+            thing = " ".join(self.nouns.thing(source.table, self.chance)) if title is None else "row"
+            return snake(f"{thing} count")
+        word = _LABEL_WORDS[measure.function]
+        return snake(word.format(" ".join(split_words(measure.at.column))).replace("total total", "total"))
 
     def told_apart(self, at: At, selection: Selection, role: str) -> str | None:
         """Two columns of one name are told apart by what their tables are; None where there is one."""

@@ -75,6 +75,8 @@ class QaGeneration:
     name = "qa_generation"
 
     def why_skipped(self, parameters: RunParameters, steps_before: Sequence[str]) -> str | None:  # noqa: ARG002
+        if not parameters.profile_tables:
+            return "the task looks at no row (profile_tables), and questions ask for values of rows"
         return None
 
     async def check(self, parameters: RunParameters, tables: Sequence[TableName]) -> None:  # noqa: ARG002

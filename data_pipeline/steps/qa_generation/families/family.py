@@ -238,8 +238,8 @@ def rows_of(table: TableFacts) -> Measure:
 
 
 def keys_of(table: TableFacts) -> list[tuple[Key, ColumnFacts]]:
-    """What its rows can be grouped by: categories, flags, years."""
-    return [(at(table, column.name), column) for column in table.of_role("category", "flag", "year")
+    """What its rows can be grouped by: categories and years; nobody asks `per is_active`."""
+    return [(at(table, column.name), column) for column in table.of_role("category", "year")
             if len(column.values) > 1]  # fmt: skip
 
 

@@ -70,12 +70,12 @@ class BestPeriod(Family):
     name = "best_period"
     english = {
         "plain": (
-            "In which {unit} of the {moment} are there the {best} {all}?", "Which {unit} has the {best} {all} by {moment}?",
+            "In which {unit} are there the {best} {all}, by {moment}?", "Which {unit} has the {best} {all} by {moment}?",
             "Looking at the {moment}, which {unit} has the {best} {all}?",
         ),
         "measured": (
-            "In which {unit} of the {moment} is {measure} of the {all} {best}?",
-            "Which {unit} of the {moment} has the {best} value for {measure} of the {all}?",
+            "In which {unit} is {measure} of the {all} {best}, going by the {moment}?",
+            "By {moment}, which {unit} has the {best} value for {measure} of the {all}?",
         ),
     }  # fmt: skip
     chinese = {

@@ -232,7 +232,7 @@ class PerParent(Family):
             if parent is None:
                 continue
             yield from self._of(table, parent, parent.key, parent.groups, draw)
-            for column in draw.some(parent.facts.of_role("category", "flag", "year"), 1) if parent.joins else ():
+            for column in draw.some(parent.facts.of_role("category", "year"), 1) if parent.joins else ():
                 if len(column.values) > 1:
                     key = At(source=parent.joins[-1].alias, column=column.name)
                     yield from self._of(table, parent, key, (key,), draw)
@@ -355,7 +355,7 @@ class BestPerParent(Family):
             "{show} the {thing} with the {best} {order} for each {partition}.",
         ),
         "many": ("For each {partition}, show the {n} {all} with the {best} {order}.",
-                 "Which {n} {all} have the {best} {order} within each {partition}?"),
+                 "Which {n} {all} have the {best} {order} for each {partition}?"),
     }  # fmt: skip
     chinese = {
         "one": ("每个{partition}中{order}{best}的{thing}是哪个？", "{show}每个{partition}里{order}{best}的{thing}。"),
@@ -437,7 +437,8 @@ class Childless(Family):
                 yield Plan(family=self.name, variant="which", query=query)
             yield Plan(family=self.name, variant="count", query=select(table, [rows_of(table)], where=[related]))
             for _ in range(draw.rounds):
-                condition = draw.condition(facts.by_name[link.child], _inner(link))
+                child = facts.by_name[link.child]
+                condition = draw.condition(child, _inner(link), avoid=link.child_columns)
                 if condition is not None and table.shown is not None:
                     narrowed = related.model_copy(update={"where": (condition,)})
                     query = select(table, [at(table, table.shown)], where=[narrowed])
@@ -464,7 +465,7 @@ class WithSomeChild(Family):
         for link in draw.some(facts.down(table.name), CHILDREN_AT_MOST):
             child = facts.by_name[link.child]
             for _ in range(draw.rounds):
-                condition = draw.condition(child, _inner(link))
+                condition = draw.condition(child, _inner(link), avoid=link.child_columns)
                 where = () if condition is None else (condition,)
                 spelling = draw.chance.choice(SPELLINGS)
                 related = Related(source=_inner(link), link=link.id, has=True, spelling=spelling, where=where)

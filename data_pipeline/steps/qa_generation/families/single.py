@@ -43,8 +43,8 @@ class CountFiltered(Family):
         "plain": (
             "How many {things} are there?", "Count the {things}.", "What is the number of {things}?",
             "How many {things} do we have?", "Tell me how many {things} there are.", "I want the count of {things}.",
-            "How often do we see {things}?", "Give the total of {things}.", "How large is the number of {things}?",
-            "What's the count of {things}?", "Are there many {things}? Say how many.", "How many {all} {do}?",
+ "Give the total of {things}.", "How large is the number of {things}?",
+            "What's the count of {things}?", "How many {all} {do}?",
             "How many of the {all} {do}?",
         ),
     }  # fmt: skip
@@ -138,7 +138,6 @@ class DistinctValues(Family):
             "What are the different {columns} of {all}?", "{show} the distinct {columns} of all {all}.",
             "Which {columns} occur among the {all}?", "{show} every {column} that {all} have, each once.",
             "What {columns} are there among the {all}?", "{show} the {columns} of the {all} without repetition.",
-            "Between which {columns} do the {all} differ?",
         ),
         "filtered": (
             "What are the different {columns} of {things}?", "{show} the distinct {columns} of {things}.",
@@ -237,7 +236,7 @@ class Lookup(Family):
         ),
         "one": (
             "What is the {outputs} of the {thing} {with}?", "{show} the {outputs} of the {thing} {with}.",
-            "Which {outputs} does the {thing} {with} have?",
+            "Tell me the {outputs} of the {thing} {with}.",
         ),
     }  # fmt: skip
     chinese = {
