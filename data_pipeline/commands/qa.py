@@ -84,13 +84,15 @@ def _totals(found: QaReport) -> list[tuple[str, str]]:
     result, coverage = found.result, found.result.get("coverage", {})
     fields = [("task", found.task_id), ("file", found.pair_file or "-")]
     fields.append(("pairs", _pairs(found)))
-    if result:
-        fields.append(("made with", f"seed {result['seed']}, language {result['language']}"))
-        for name in ("tables", "columns", "foreign_keys"):
-            counts = coverage[name]
+    if "seed" in result:
+        fields.append(("made with", f"seed {result['seed']}, language {result.get('language', '-')}"))
+    for name in ("tables", "columns", "foreign_keys"):
+        if counts := coverage.get(name):
             share = f"{100 * counts['share']:.0f} %"
             fields.append((name.replace("_", " "), f"{counts['covered']} of {counts['total']} ({share})"))
-        fields.append(("clauses", f"{len(coverage['clauses'])}: {', '.join(coverage['clauses'])}"))
+    if clauses := coverage.get("clauses"):
+        fields.append(("clauses", f"{len(clauses)}: {', '.join(clauses)}"))
+    if "sql_shapes" in result:
         fields.append(("shapes", f"{result['sql_shapes']} of SQL"))
     if distinct := found.distinct():
         fields.append(("distinct", ", ".join(f"{n}: {share:.2f}" for n, share in distinct.items())))
@@ -104,9 +106,9 @@ def _totals(found: QaReport) -> list[tuple[str, str]]:
 
 def _pairs(found: QaReport) -> str:
     result = found.result
-    if not result:
+    if "total_questions" not in result:
         return f"{len(found.pairs)} now"
-    made = f"{result['total_questions']} of {result['requested']} asked for"
+    made = f"{result['total_questions']} of {result.get('requested', '?')} asked for"
     if len(found.pairs) == result["total_questions"] and not found.not_as_made:
         return made
     return f"{made}; now {len(found.pairs)}, {found.not_as_made} of them changed or added since"
