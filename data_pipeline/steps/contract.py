@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from logging import Logger
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from data_pipeline.progress import Emit
 from data_pipeline.table_list import TableName
@@ -24,15 +24,8 @@ Json = dict[str, Any]
 Language = Literal["en", "zh"]
 Difficulty = Literal["easy", "medium", "hard", "extra", "beyond"]
 
-
-def _has_a_share(mix: dict[Difficulty, float]) -> dict[Difficulty, float]:
-    if sum(mix.values()) <= 0:
-        raise ValueError("at least one difficulty needs a share above 0")
-    return mix
-
-
-DifficultyMix = Annotated[dict[Difficulty, Annotated[float, Field(ge=0, le=1)]], AfterValidator(_has_a_share)]
-"""Shares of all pairs; what is not named has none."""
+DifficultyMix = dict[Difficulty, Annotated[float, Field(ge=0, le=1)]]
+"""Shares of all pairs; what is not named has none, and where nothing has any the step mixes by itself."""
 
 Work = Callable[[], Awaitable[Json]]
 IsUsable = Callable[[Json], Awaitable[bool]]

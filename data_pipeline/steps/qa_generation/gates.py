@@ -57,7 +57,8 @@ class Rejected:
 
 
 class Gates:
-    """The gates of one run. `personal` are the masked columns of every table, in lower case; `told` their values.
+    """The gates of one run. `personal` are the masked columns of every table, in lower case; `hidden` are their
+    values, `told` those of them by which people can be known inside of other texts.
 
     Blocking; callable from one thread at a time.
     """
@@ -69,6 +70,7 @@ class Gates:
         *,
         personal: Mapping[TableName, frozenset[str]],
         told: TellingValues | None = None,
+        hidden: frozenset[str] = frozenset(),
         default_schema: str | None = None,
     ) -> None:
         self._database = database
@@ -78,6 +80,7 @@ class Gates:
             (name.schema or default_schema or "", name.name.lower()): columns for name, columns in personal.items()
         }
         self._default_schema = default_schema or ""
+        self._hidden = hidden
         self._told = told or TellingValues(())
         self._run: Callable[[Query], QueryRows] = lru_cache(REMEMBERED_RESULTS)(self._execute)
         self.accepted = Duplicates()
@@ -126,7 +129,9 @@ class Gates:
             if hidden and any(_is_of_all_columns(star) for star in query.expression.find_all(exp.Star)):
                 return True
         texts = [literal.name for literal in query.expression.find_all(exp.Literal) if literal.is_string]
-        return any(self._told.are_in(text) or personal_by_values([text]) is not None for text in texts)
+        return any(
+            text in self._hidden or self._told.are_in(text) or personal_by_values([text]) is not None for text in texts
+        )
 
     # Not trivial.
 

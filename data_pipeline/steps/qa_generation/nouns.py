@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from data_pipeline.steps.contract import Language
 from data_pipeline.steps.qa_generation.facts import ColumnFacts, Facts, Link, TableFacts
-from data_pipeline.steps.qa_generation.names import common_prefix, singular, spelled, split_words, table_words
+from data_pipeline.steps.qa_generation.names import common_prefix, is_thing, singular, spelled, split_words, table_words
 from data_pipeline.steps.qa_generation.plan import At, Selection, Source
 from data_pipeline.table_list import TableName
 
@@ -29,11 +29,6 @@ _NO_NOUN_HOLDS: Final = frozenset(
     {"who", "which", "that", "while", "when", "if", "is", "are", "was", "has", "have", "it", "they", "without", "with",
      "at", "on", "as", "by", "from", "for", "to", "and", "or", "per"}
 )  # fmt: skip
-_NO_THINGS: Final = frozenset(
-    {"by", "of", "for", "to", "from", "with", "and", "or", "above", "below", "in", "on", "at", "per", "list", "qry",
-     "query", "view", "summary", "totals", "subtotals", "extended", "report", "quarterly", "monthly", "daily", "yearly",
-     "statistics", "stats", "revenue"}
-)  # fmt: skip
 _UNITS: Final = {
     "milliseconds": "length in milliseconds", "ms": "length in milliseconds", "seconds": "duration in seconds",
     "minutes": "duration in minutes", "hours": "duration in hours", "bytes": "size in bytes", "kb": "size in kB",
@@ -44,8 +39,9 @@ _UNIT_ENDS: Final = frozenset(
 )
 _ID_ENDS: Final = frozenset({"id", "key", "code", "no", "number", "uuid", "fk", "ref"})
 _NOT_COUNTED: Final = frozenset(
-    {"sales", "costs", "earnings", "expenses", "fees", "wages", "taxes", "savings", "gross", "metres", "meters", "miles",
-     "litres", "liters", "tons", "tonnes", "degrees", "grams", "kilograms", "dollars", "euros", "percents", "ms", "details", "status", "gps", "means"}
+    {"sales", "costs", "earnings", "expenses", "fees", "wages", "taxes", "savings", "gross", "metres", "meters", "means",
+     "miles", "litres", "liters", "tons", "tonnes", "degrees", "grams", "kilograms", "dollars", "euros", "percents",
+     "ms", "details", "status", "gps"}
 )  # fmt: skip
 _HAPPENINGS: Final = {
     "hired": "hire", "left": "leaving", "opened": "opening", "closed": "closing", "joined": "joining", "sold": "sale",
@@ -115,9 +111,7 @@ class Nouns:
         """A table whose name is no noun for one row, as a title: `"Sales by Category"`; None for all others."""
         if self._terms.of_table(table):
             return None
-        words = split_words(table.name)
-        is_noun = not set(words[1:]) & _NO_THINGS and words[0] not in _NO_THINGS and not words[-1].isdigit()
-        return None if is_noun else '"' + re.sub(r"[_\s]+", " ", table.name) + '"'
+        return None if is_thing(table.name) else '"' + re.sub(r"[_\s]+", " ", table.name) + '"'
 
     def column(self, column: ColumnFacts, chance: Random) -> str:
         """The words for a column, where it is clear which table is meant."""

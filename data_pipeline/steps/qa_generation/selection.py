@@ -37,7 +37,7 @@ from data_pipeline.table_list import TableName
 WEIGHTS: Final[Mapping[str, int]] = {"table": 8, "link": 6, "family": 4, "column": 3, "clause": 2}
 """What a first time is worth, by what it is of."""
 
-LOOKED_AT: Final = 12
+LOOKED_AT: Final = 40
 """Among how many candidates of one family and table the one with the newest words is taken."""
 
 Feature = tuple[str, object]
@@ -159,7 +159,7 @@ class Choice:
 
 
 def literals_of(plan: Plan) -> frozenset[str]:
-    """The values that a plan asks for."""
+    """The words of the values that a plan asks for."""
     found: set[str] = set()
     for selection in plan.selections:
         for condition in selection.where:
@@ -176,7 +176,7 @@ def literals_of(plan: Plan) -> frozenset[str]:
                         found.update(value.text for value in one.values)
                     case Like():
                         found.add(one.text)
-    return frozenset(found)
+    return frozenset(word for text in found for word in text.casefold().split())
 
 
 def features_of(plan: Plan, facts: Facts, clauses: Iterable[str]) -> frozenset[Feature]:

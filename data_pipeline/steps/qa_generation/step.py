@@ -240,6 +240,7 @@ def _generator(context: StepContext, database: BusinessDatabase, schema: _Schema
             for table in schema.facts.tables
         },
         told=TellingValues(told),
+        hidden=frozenset().union(*(one.hidden for one in schema.observed)),
         default_schema=schema.facts.default_schema,
     )
     nouns = Nouns(schema.facts, parameters.language, _GlossaryTerms(schema.glossary))
@@ -249,7 +250,7 @@ def _generator(context: StepContext, database: BusinessDatabase, schema: _Schema
         gates,
         seed=_seed(parameters),
         wanted=wanted_pairs(parameters, len(schema.facts.tables)),
-        mix=parameters.difficulty_mix or MIX,
+        mix=parameters.difficulty_mix if parameters.difficulty_mix and any(parameters.difficulty_mix.values()) else MIX,
     )
 
 

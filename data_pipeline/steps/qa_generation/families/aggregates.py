@@ -18,6 +18,7 @@ class Aggregate(Family):
         "plain": (
             "What is {measure} of all {all}?", "Determine {measure} over all {all}.", "What is {measure} across the {all}?",
             "Tell me {measure} of the {all}.", "I would like to know {measure} of all {all}.",
+            "Taking all {all} together, what is {measure}?", "Work out {measure} across every {thing}.", "Calculate {measure} for the {all}.",
         ),
         "filtered": (
             "What is {measure} of {things}?", "Determine {measure} of the {things}.", "For {things}, what is {measure}?",
@@ -74,6 +75,7 @@ class GroupCount(Family):
             "How many {all} are there for each {key}?", "Count the {all} per {key}.", "What is the number of {all} for every {key}?",
             "{show} how many {all} each {key} has.", "Break the number of {all} down by {key}.",
             "How are the {all} spread across the {keys}?", "Give the {key} breakdown of the {all}.",
+            "Group the {all} by {key} and count them.", "Tally the {all} by {key}.", "Summarize the number of {all} by {key}.",
         ),
         "filtered": (
             "How many {things} are there for each {key}?", "For every {key}, count the {things}.",

@@ -40,7 +40,7 @@ class TopRows(Family):
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
-        if table.shown is None or table.row_count < 3:
+        if not table.is_asked_for or table.row_count < 3:
             return
         columns = [one for one in table.of_role("measure", "moment") if len(one.ordered) > 2]
         for column in columns:
@@ -105,11 +105,11 @@ class Extreme(Family):
     chinese = {"plain": ("哪些{all}{do}？", "{show}所有{things}。")}
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
-        if table.shown is None:
+        if not table.is_asked_for:
             return
         for column in [one for one in table.of_role("measure", "moment", "year") if len(one.ordered) > 2]:
             condition = AtExtreme(at=at(table, column.name), is_greatest=draw.chance.random() < 0.6)
-            yield Plan(family=self.name, query=select(table, [at(table, table.shown)], where=[condition]))
+            yield Plan(family=self.name, query=select(table, [at(table, str(table.shown))], where=[condition]))
 
 
 class AboveAverage(Family):
@@ -128,8 +128,8 @@ class AboveAverage(Family):
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
         for column in [one for one in table.of_role("measure") if len(one.ordered) > 2]:
             condition = BesideAverage(at=at(table, column.name), is_above=draw.chance.random() < 0.6)
-            if table.shown is not None:
-                yield Plan(family=self.name, query=select(table, [at(table, table.shown)], where=[condition]))
+            if table.is_asked_for:
+                yield Plan(family=self.name, query=select(table, [at(table, str(table.shown))], where=[condition]))
             condition = BesideAverage(at=at(table, column.name), is_above=draw.chance.random() < 0.6)
             yield Plan(family=self.name, variant="count", query=select(table, [rows_of(table)], where=[condition]))
 
@@ -198,7 +198,7 @@ class BestPerGroup(Family):
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
-        if table.shown is None:
+        if not table.is_asked_for:
             return
         columns = [one for one in table.of_role("measure", "moment") if len(one.ordered) > 4]
         for key, _ in keys_of(table):
@@ -210,7 +210,7 @@ class BestPerGroup(Family):
                     order=Order(by=at(table, sorted_by.name), is_descending=is_descending),
                     count=count,
                 )
-                query = select(table, [key, at(table, table.shown)], known=[key])
+                query = select(table, [key, at(table, str(table.shown))], known=[key])
                 yield Plan(family=self.name, variant="one" if count == 1 else "many", query=query, best=best)
 
 

@@ -17,7 +17,8 @@ class CountAll(Family):
     english = {
         "plain": (
             "How many {all} are there?", "What is the total number of {all}?", "Count the {all}.",
-            "How many {all} do we have in total?", "How many {all} does the database hold?",
+            "How many {all} do we have in total?", "How many {all} does the database hold?", "Altogether, how many {all} exist?",
+            "How big is the list of {all}?", "Size of the {thing} list?",
         ),
     }  # fmt: skip
     chinese = {
@@ -38,7 +39,7 @@ class CountFiltered(Family):
     """How many rows meet a condition."""
 
     name = "count_filter"
-    weight = 2
+    weight = 4
     english = {
         "plain": (
             "How many {things} are there?", "Count the {things}.", "What is the number of {things}?",
@@ -169,17 +170,19 @@ class Filtered(Family):
     """Which rows meet a condition, or two."""
 
     name = "filter"
-    weight = 3
+    weight = 5
     english = {
         "which": (
             "Which {all} {do}?", "{show} the {things}.", "Which of the {all} {do}?", "{show} all {things}.",
             "What are the {things}?", "Are there any {things}? List them.", "Name the {things}.",
-            "I'm looking for {things}.", "Identify all {things}.",
+            "I'm looking for {things}.", "Identify all {things}.", "Pick out the {things}.",
+            "Filter the {all} down to the {things}.", "Point out {things}.",
         ),
         "columns": (
             "{show} the {outputs} of {things}.", "What are the {outputs} of the {things}?",
             "{show} {outputs} for all {things}.", "For {things}, show the {outputs}.",
             "I'm interested in the {outputs} of {things}.", "Let me know the {outputs} of all {things}.",
+            "Looking only at {things}: {outputs}?", "Details on {things}, please: {outputs}.",
         ),
         "one": (
             "{show} the {columns} of {things}.", "What are the {columns} of the {things}?",
@@ -205,7 +208,11 @@ class Filtered(Family):
                 return
             second = draw.condition(table, avoid=[first.at.column])
             if second is not None:
-                yield from self._plan(table, draw, [first, second], is_either=draw.chance.random() < 0.3)
+                yield from self._plan(table, draw, [first, second])
+        for column in draw.some(usable, draw.rounds):
+            either = draw.apart(column, table.name.name)
+            if either is not None:
+                yield from self._plan(table, draw, list(either), is_either=True)
 
     def _plan(
         self, table: TableFacts, draw: Draw, where: list[Condition], *, is_either: bool = False
@@ -213,8 +220,8 @@ class Filtered(Family):
         avoid = {condition.at.column for condition in where if isinstance(condition, Compared) and
                  condition.operator == "="} | {condition.at.column for condition in where if
                                                isinstance(condition, Missing)}  # fmt: skip
-        if table.shown is not None and table.shown not in avoid and draw.chance.random() < 0.5:
-            query = select(table, [at(table, table.shown)], where=where, is_either=is_either)
+        if table.is_asked_for and table.shown not in avoid and draw.chance.random() < 0.5:
+            query = select(table, [at(table, str(table.shown))], where=where, is_either=is_either)
             yield Plan(family=self.name, variant="which", query=query)
             return
         outputs = draw.shown(table, 3, avoid=avoid)
@@ -229,7 +236,7 @@ class Lookup(Family):
     """What one row says: found by what names it."""
 
     name = "lookup"
-    weight = 2
+    weight = 5
     english = {
         "columns": (
             "What are the {outputs} of the {thing} {with}?", "{show} the {outputs} of the {thing} {with}.",
@@ -246,8 +253,10 @@ class Lookup(Family):
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
         unique = [column for column in table.columns if column.role in ("label", "key", "code") and column.is_unique]
-        for column in draw.some(unique, 3):
-            for value, count in draw.some([one for one in column.values if is_sayable(one[0])], draw.rounds):
+        for column in unique:
+            # People know names, and ids only where there is no name.
+            rounds = 3 * draw.rounds if column.role == "label" else draw.rounds
+            for value, count in draw.some([one for one in column.values if is_sayable(one[0])], rounds):
                 others = [other.name for other in table.columns
                           if other.is_usable and other.role not in ("key", "reference") and other.name != column.name]  # fmt: skip
                 outputs = [at(table, name) for name in draw.some(others, draw.chance.choice((1, 1, 2)))]
