@@ -39,9 +39,9 @@ _UNIT_ENDS: Final = frozenset(
 )
 _ID_ENDS: Final = frozenset({"id", "key", "code", "no", "number", "uuid", "fk", "ref"})
 _NOT_COUNTED: Final = frozenset(
-    {"sales", "costs", "earnings", "expenses", "fees", "wages", "taxes", "savings", "gross", "metres", "meters", "means",
-     "miles", "litres", "liters", "tons", "tonnes", "degrees", "grams", "kilograms", "dollars", "euros", "percents",
-     "ms", "details", "status", "gps"}
+    {"sales", "costs", "earnings", "expenses", "fees", "wages", "taxes", "savings", "gross", "metres", "meters",
+     "means", "miles", "litres", "liters", "tons", "tonnes", "degrees", "grams", "kilograms", "dollars", "euros",
+     "percents", "ms", "details", "status", "gps"}
 )  # fmt: skip
 _HAPPENINGS: Final = {
     "hired": "hire", "left": "leaving", "opened": "opening", "closed": "closing", "joined": "joining", "sold": "sale",
@@ -51,7 +51,8 @@ _HAPPENINGS: Final = {
     "rented": "rental", "started": "start", "ended": "end", "issued": "issue", "deleted": "deletion",
     "cancelled": "cancellation", "approved": "approval", "submitted": "submission", "returned": "return",
     "booked": "booking", "built": "construction", "sent": "sending", "received": "receipt", "visited": "visit",
-    "measured": "measurement", "recorded": "recording", "ordered": "order", "counted": "counting",
+    "measured": "measurement", "recorded": "recording", "ordered": "order", "counted": "counting", "lent": "lending",
+    "borrowed": "borrowing", "lost": "loss",
 }  # fmt: skip
 _ROLES: Final = {("reports", "to"): ("manager",), ("parent",): (), ("ship", "via"): ()}
 
