@@ -54,7 +54,10 @@ _HAPPENINGS: Final = {
     "measured": "measurement", "recorded": "recording", "ordered": "order", "counted": "counting", "lent": "lending",
     "borrowed": "borrowing", "lost": "loss",
 }  # fmt: skip
-_ROLES: Final = {("reports", "to"): ("manager",), ("parent",): (), ("ship", "via"): ()}
+_ROLES: Final = {
+    ("reports", "to"): ("manager",), ("created", "by"): ("creator",), ("supervised", "by"): ("supervisor",),
+    ("assigned", "to"): ("assignee",), ("updated", "by"): ("last", "editor"), ("sold", "by"): ("seller",),
+}  # fmt: skip
 
 
 class Terms(Protocol):
@@ -137,7 +140,7 @@ class Nouns:
         if self._terms.of_table(link.parent) and not link.is_to_itself:
             return thing
         words = split_words(link.child_columns[0]) if len(link.child_columns) == 1 else ()
-        known = _ROLES.get(words)
+        known = _ROLES.get(words[:-1] if words[-1:] == ("id",) else words)
         if known:
             return known
         if self.language == "zh" and _CJK.search("".join(thing)):
@@ -150,6 +153,10 @@ class Nouns:
             if words == own or (len(words) < len(own) and own[-len(words) :] == words):
                 return thing
             return tuple(spelled(words).split())
+        if len(words) == 2 and words[1] == "by" and words[0].endswith("ed"):
+            return (f"{words[0][:-1]}r",)  # invited by -> inviter
+        if words[-1:] in (("by",), ("to",), ("of",), ("via",)):
+            return ("related", *thing) if link.is_to_itself else thing
         siblings = [other for other in self.facts.up(link.child) if other.parent == link.parent]
         if len(siblings) > 1 or link.is_to_itself:
             return tuple(spelled(words).split()) if words else thing
