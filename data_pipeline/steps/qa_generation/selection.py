@@ -7,6 +7,7 @@ gain only falls while others are taken, so an old gain is an upper bound, and fe
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -39,6 +40,9 @@ WEIGHTS: Final[Mapping[str, int]] = {"table": 8, "link": 6, "family": 4, "column
 
 LOOKED_AT: Final = 40
 """Among how many candidates of one family and table the one with the newest words is taken."""
+
+REFUSED_IN_A_ROW: Final = 30
+"""After so many refusals one kind of question waits until nothing else is left: its next ones fare no better."""
 
 Feature = tuple[str, object]
 
@@ -104,21 +108,28 @@ class Choice:
         self._covering = [(-coverage.gain(one), -len(one.literals), place, one) for place, one in enumerate(candidates)]
         heapq.heapify(self._covering)
         self._waiting: dict[Difficulty, dict[str, dict[TableName, deque[Candidate]]]] = {}
+        self._refused: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Candidate]:
-        yield from self._that_cover()
-        yield from self._that_balance()
+        for candidate in itertools.chain(self._that_cover(), self._that_balance()):
+            family = candidate.plan.family
+            taken = self._coverage.families[family]
+            yield candidate
+            self._refused[family] = self._refused[family] + 1 if self._coverage.families[family] == taken else 0
 
     def _that_cover(self) -> Iterator[Candidate]:
         while self._covering:
             gain, literals, place, candidate = heapq.heappop(self._covering)
             now = self._coverage.gain(candidate)
-            if now == 0:
+            if now == 0 or self._is_refused(candidate.plan.family):
                 self._put(candidate)
             elif now < -gain:
                 heapq.heappush(self._covering, (-now, literals, place, candidate))
             else:
                 yield candidate
+
+    def _is_refused(self, family: str) -> bool:
+        return self._refused[family] >= REFUSED_IN_A_ROW
 
     def _put(self, candidate: Candidate) -> None:
         by_family = self._waiting.setdefault(candidate.difficulty, {})
@@ -137,7 +148,9 @@ class Choice:
                 self._waiting, key=lambda one: (self._mix.get(one, 0.0) * total - coverage.difficulties[one], one)
             )
             by_family = self._waiting[difficulty]
-            family = min(by_family, key=lambda one: (coverage.families[one] / self._weights[one], one))
+            family = min(
+                by_family, key=lambda one: (self._is_refused(one), coverage.families[one] / self._weights[one], one)
+            )
             by_table = by_family[family]
             table = min(by_table, key=lambda one: (coverage.tables[one], str(one)))
             candidate = self._freshest(by_table[table])
