@@ -54,7 +54,7 @@ _HAPPENINGS: Final = {
     "measured": "measurement", "recorded": "recording", "ordered": "order", "counted": "counting", "lent": "lending",
     "borrowed": "borrowing", "lost": "loss",
 }  # fmt: skip
-_ROLES: Final = {
+_ROLES: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     ("reports", "to"): ("manager",), ("created", "by"): ("creator",), ("supervised", "by"): ("supervisor",),
     ("assigned", "to"): ("assignee",), ("updated", "by"): ("last", "editor"), ("sold", "by"): ("seller",),
 }  # fmt: skip
