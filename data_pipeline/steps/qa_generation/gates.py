@@ -57,8 +57,10 @@ class Rejected:
 
 
 class Gates:
-    """The gates of one run. `personal` are the masked columns of every table, in lower case; `hidden` are their
-    values, `told` those of them by which people can be known inside of other texts.
+    """The gates of one run.
+
+    `personal` are the masked columns of every table, in lower case; `hidden` are their values, `told` those of them by
+    which people can be known inside of other texts.
 
     Blocking; callable from one thread at a time.
     """

@@ -39,9 +39,9 @@ _UNIT_ENDS: Final = frozenset(
 )
 _ID_ENDS: Final = frozenset({"id", "key", "code", "no", "number", "uuid", "fk", "ref"})
 _NOT_COUNTED: Final = frozenset(
-    {"sales", "costs", "earnings", "expenses", "fees", "wages", "taxes", "savings", "gross", "metres", "meters", "means",
-     "miles", "litres", "liters", "tons", "tonnes", "degrees", "grams", "kilograms", "dollars", "euros", "percents",
-     "ms", "details", "status", "gps"}
+    {"sales", "costs", "earnings", "expenses", "fees", "wages", "taxes", "savings", "gross", "metres", "meters",
+     "means", "miles", "litres", "liters", "tons", "tonnes", "degrees", "grams", "kilograms", "dollars", "euros",
+     "percents", "ms", "details", "status", "gps"}
 )  # fmt: skip
 _HAPPENINGS: Final = {
     "hired": "hire", "left": "leaving", "opened": "opening", "closed": "closing", "joined": "joining", "sold": "sale",
@@ -51,9 +51,13 @@ _HAPPENINGS: Final = {
     "rented": "rental", "started": "start", "ended": "end", "issued": "issue", "deleted": "deletion",
     "cancelled": "cancellation", "approved": "approval", "submitted": "submission", "returned": "return",
     "booked": "booking", "built": "construction", "sent": "sending", "received": "receipt", "visited": "visit",
-    "measured": "measurement", "recorded": "recording", "ordered": "order", "counted": "counting",
+    "measured": "measurement", "recorded": "recording", "ordered": "order", "counted": "counting", "lent": "lending",
+    "borrowed": "borrowing", "lost": "loss",
 }  # fmt: skip
-_ROLES: Final = {("reports", "to"): ("manager",), ("parent",): (), ("ship", "via"): ()}
+_ROLES: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
+    ("reports", "to"): ("manager",), ("created", "by"): ("creator",), ("supervised", "by"): ("supervisor",),
+    ("assigned", "to"): ("assignee",), ("updated", "by"): ("last", "editor"), ("sold", "by"): ("seller",),
+}  # fmt: skip
 
 
 class Terms(Protocol):
@@ -136,7 +140,7 @@ class Nouns:
         if self._terms.of_table(link.parent) and not link.is_to_itself:
             return thing
         words = split_words(link.child_columns[0]) if len(link.child_columns) == 1 else ()
-        known = _ROLES.get(words)
+        known = _ROLES.get(words[:-1] if words[-1:] == ("id",) else words)
         if known:
             return known
         if self.language == "zh" and _CJK.search("".join(thing)):
@@ -149,6 +153,10 @@ class Nouns:
             if words == own or (len(words) < len(own) and own[-len(words) :] == words):
                 return thing
             return tuple(spelled(words).split())
+        if len(words) == 2 and words[1] == "by" and words[0].endswith("ed"):
+            return (f"{words[0][:-1]}r",)  # invited by -> inviter
+        if words[-1:] in (("by",), ("to",), ("of",), ("via",)):
+            return ("related", *thing) if link.is_to_itself else thing
         siblings = [other for other in self.facts.up(link.child) if other.parent == link.parent]
         if len(siblings) > 1 or link.is_to_itself:
             return tuple(spelled(words).split()) if words else thing

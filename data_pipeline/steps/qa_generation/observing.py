@@ -34,8 +34,9 @@ ORDERED_KEPT: Final = 41
 
 @dataclass(frozen=True)
 class Observed:
-    """A table, and why its rows could not be looked at where that is so; `told` are values that tell people,
-    `hidden` all values of masked columns.
+    """A table, and why its rows could not be looked at where that is so.
+
+    `hidden` are all values of masked columns, `told` those that tell people.
     """
 
     table: TableFacts
