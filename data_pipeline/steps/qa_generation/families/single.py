@@ -239,9 +239,11 @@ class Lookup(Family):
     weight = 5
     english = {
         "columns": (
+            "Remind me of the {outputs} of the {thing} {with}.", "For the {thing} {with}, look up the {outputs}.",
             "What are the {outputs} of the {thing} {with}?", "{show} the {outputs} of the {thing} {with}.",
         ),
         "one": (
+            "Remind me of the {outputs} of the {thing} {with}.", "I forgot the {outputs} of the {thing} {with}. What is it?", "For the {thing} {with}, what is the {outputs}?",
             "What is the {outputs} of the {thing} {with}?", "{show} the {outputs} of the {thing} {with}.",
             "Tell me the {outputs} of the {thing} {with}.",
         ),
