@@ -420,6 +420,7 @@ class Childless(Family):
     name = "anti_join"
     english = {
         "which": (
+            "Track down the {things}.",
             "Which {all} {do}?",
             "{show} the {things}.",
             "{show} all {things}.",
@@ -458,7 +459,13 @@ class WithSomeChild(Family):
     name = "exists"
     weight = 4
     english = {
-        "which": ("Which {all} {do}?", "{show} the {things}.", "{show} all {things}.", "What are the {things}?"),
+        "which": (
+            "Single out the {things}.",
+            "Which {all} {do}?",
+            "{show} the {things}.",
+            "{show} all {things}.",
+            "What are the {things}?",
+        ),
         "count": ("How many {things} are there?", "Count the {things}.", "What is the number of {things}?"),
         "columns": ("{show} the {outputs} of {things}.", "What are the {outputs} of the {things}?"),
     }
