@@ -33,10 +33,11 @@ PIPELINE = ROOT / "data_pipeline"
 LAYERS = (
     {"errors"},
     {"database_urls"},
-    {"table_list", "log_reading", "model_endpoint", "progress", "sealed", "task_directory"},
-    {"settings", "language_model"},
+    {"table_list", "log_reading", "model_endpoint", "progress", "sealed", "task_directory", "vector_place"},
+    {"settings", "language_model", "embedding"},
     {"workspace"},
-    {"database", "store", "task_files", "task_log", "worker_slots"},
+    {"own_database"},
+    {"database", "store", "vector_store", "task_files", "task_log", "worker_slots"},
     {"backup", "task_json", "settings_report"},
     {"steps"},
     {"api", "engine"},
@@ -49,6 +50,8 @@ LAYERS = (
 """A part of `data_pipeline` imports from its own folder and from layers before its own; nothing sideways."""
 
 PIPELINE_PURE = {
+    "embedding/contract",
+    "embedding/hashed_words",
     "model_endpoint",
     "table_list",
     "log_reading",
@@ -56,6 +59,8 @@ PIPELINE_PURE = {
     "sealed",
     "database_urls",
     "task_directory",
+    "vector_place",
+    "vector_store/contract",
     "database/personal_data",
     "database/schema",
     "database/sqlite_text",
