@@ -38,10 +38,10 @@ LAYERS = (
     {"workspace"},
     {"own_database"},
     {"database", "store", "vector_store", "task_files", "task_log", "worker_slots"},
-    {"backup", "task_json", "settings_report"},
+    {"backup", "vector_backup", "task_json", "settings_report"},
     {"steps"},
     {"api", "engine"},
-    {"foreground", "terminal", "event_recorder"},
+    {"foreground", "terminal", "event_recorder", "training_search"},
     {"service", "doctor", "demo"},
     {"commands", "schema_workflow"},
     {"cli"},
@@ -66,7 +66,9 @@ PIPELINE_PURE = {
     "database/sqlite_text",
     "steps/file_names",
     "steps/ddl_writing",
+    "steps/training_items",
     "steps/wording",
+    "vector_backup/record",
 }
 OPENS = {"workspace": "rb", "settings": "rb", "schema_workflow": "rb", "task_log": "a", "demo/server": "ab"}
 """Who may open files, and how: logs are all that is written outside the door."""

@@ -61,3 +61,6 @@ class Embedder(Protocol):
 
     def embed_question(self, question: str, corpus: Corpus) -> Vector:
         """One vector: its product with a passage's is their score, at most one. Raises EmbeddingFailed."""
+
+    def close(self) -> None:
+        """Give connections back, where there are any."""

@@ -89,6 +89,9 @@ class HashedWords:
         found: Vector = _unit((weighted if weighted.any() else vector)[np.newaxis])[0]
         return found
 
+    def close(self) -> None:
+        pass
+
 
 def _passages(passages: Sequence[Passage]) -> Vector:
     vectors = _unit(_hashed([passage.text for passage in passages]))

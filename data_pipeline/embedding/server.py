@@ -53,6 +53,12 @@ class EmbeddingServer:
         vector: Vector = self._vectors([question[:CHARACTER_LIMIT]])[0]
         return vector
 
+    def close(self) -> None:
+        with self._making:
+            if self._made is not None:
+                self._made.close()
+                self._made = None
+
     def _vectors(self, texts: list[str]) -> Vector:
         try:
             for attempt in Retrying(

@@ -3,6 +3,7 @@
 from data_pipeline.steps.contract import (
     Json,
     Language,
+    RunOptions,
     RunParameters,
     Staging,
     Step,
@@ -13,12 +14,14 @@ from data_pipeline.steps.contract import (
 )
 from data_pipeline.steps.ddl_generation import DdlGeneration
 from data_pipeline.steps.sql_validation import SqlValidation
+from data_pipeline.steps.training_load import TrainingLoad
 from data_pipeline.workspace import StagedFile
 
 __all__ = [
     "STEPS",
     "Json",
     "Language",
+    "RunOptions",
     "RunParameters",
     "StagedFile",
     "Staging",
@@ -29,5 +32,5 @@ __all__ = [
     "Work",
 ]
 
-STEPS: tuple[Step, ...] = (DdlGeneration(), SqlValidation())
+STEPS: tuple[Step, ...] = (DdlGeneration(), SqlValidation(), TrainingLoad())
 """Every step that is built, in the order of a complete run."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 from dataclasses import dataclass
-from typing import Final
 from urllib.parse import quote
 
 from sqlalchemy import create_engine, inspect, select, text
@@ -14,20 +12,17 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from data_pipeline.database_urls import masked, parse_url
+from data_pipeline.database_urls import label_of, parse_url
 from data_pipeline.embedding.choosing import choose_embedder
 from data_pipeline.embedding.contract import EmbedderIdentity
 from data_pipeline.errors import EmbedderMismatch, InvalidInput, StoreUnavailable
 from data_pipeline.own_database import make_engine
 from data_pipeline.vector_place import VectorPlace
 from data_pipeline.vector_store.contract import VectorStore, check_identity
-from data_pipeline.vector_store.postgres import PostgresVectorStore, make_extension, send_vectors
+from data_pipeline.vector_store.postgres import MAKING_LOCK, PostgresVectorStore, make_extension, send_vectors
 from data_pipeline.vector_store.relational import identity_in, prepare_tables, unavailable
 from data_pipeline.vector_store.sqlite import SqliteVectorStore
 from data_pipeline.vector_store.tables import SCHEMA, Tables
-
-MAKING_LOCK: Final = int.from_bytes(hashlib.sha256(b"data_pipeline.vector_store tables").digest()[:7])
-"""The key of PostgreSQL's advisory lock under which one process makes the tables and the others wait."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ class VectorStoreLook:
 def open_vector_store(place: VectorPlace) -> VectorStore:
     """The store, made where there is none. Raises StoreUnavailable, EmbedderMismatch."""
     embedder = choose_embedder(place.endpoint)
-    label = masked(place.url)
+    label = label_of(place.url)
     url = _parsed(place.url)
     is_sqlite = url.get_backend_name() == "sqlite"
     if not is_sqlite:
@@ -69,7 +64,7 @@ def open_vector_store(place: VectorPlace) -> VectorStore:
 def look_at_vector_store(place: VectorPlace) -> VectorStoreLook | None:
     """How a store is, None where there is none yet; makes nothing. Raises StoreUnavailable, EmbedderMismatch."""
     identity = choose_embedder(place.endpoint).identity
-    label = masked(place.url)
+    label = label_of(place.url)
     url = _parsed(place.url)
     if url.get_backend_name() == "sqlite":
         path = os.path.abspath(str(url.database))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -29,6 +30,9 @@ SEARCHED: Final = 200
 
 OLDEST: Final = (0, 8)
 """The first version of pgvector whose index goes on looking where a filter lets too few through."""
+
+MAKING_LOCK: Final = int.from_bytes(hashlib.sha256(b"data_pipeline.vector_store").digest()[:7])
+"""The key of PostgreSQL's advisory lock under which one process makes the extension and the tables; others wait."""
 
 _INDEX: Final = "CREATE INDEX IF NOT EXISTS vector_items_nearest ON vector_items USING hnsw (vector vector_ip_ops)"
 
@@ -75,7 +79,8 @@ def make_extension(url: str, label: str) -> None:
         with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
             wanted = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
             row = connection.execute(wanted).fetchone()
-            if row is None:
+            if row is None:  # two who make it at once: the second waits, and finds it
+                connection.execute("SELECT pg_advisory_lock(%s)", (MAKING_LOCK,))
                 connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
                 row = connection.execute(wanted).fetchone()
     except psycopg.Error as error:

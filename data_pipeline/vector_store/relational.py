@@ -79,6 +79,7 @@ class RelationalVectorStore:
 
     def close(self) -> None:
         self._engine.dispose()
+        self._embedder.close()
 
     # ---- loading ------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from typing import Any
@@ -118,8 +119,7 @@ def server_at(url: str, **options: Any) -> EmbeddingServer:
 
 def test_server_is_asked_in_batches_and_answers_are_put_in_order() -> None:
     """By their index, whatever the order they come in; each has length one."""
-    with model_server(answering) as server:
-        embedder = server_at(server.url, texts_at_once=2)
+    with model_server(answering) as server, contextlib.closing(server_at(server.url, texts_at_once=2)) as embedder:
         vectors = embedder.embed([Passage("banana"), Passage("b", "SELECT a"), Passage("")])
         question = embedder.embed_question("banana", NOTHING)
 
@@ -143,8 +143,12 @@ def test_server_is_asked_in_batches_and_answers_are_put_in_order() -> None:
 )
 def test_what_a_server_cannot_do_is_told_without_the_key(reply: Reply, problem: str) -> None:
     """One sentence with what to mend."""
-    with model_server(lambda _: reply) as server, pytest.raises(EmbeddingFailed) as caught:
-        server_at(server.url).embed([Passage("secret question")])
+    with (
+        model_server(lambda _: reply) as server,
+        contextlib.closing(server_at(server.url)) as embedder,
+        pytest.raises(EmbeddingFailed) as caught,
+    ):
+        embedder.embed([Passage("secret question")])
 
     assert problem in str(caught.value)
     assert "sesame" not in str(caught.value)
@@ -154,8 +158,11 @@ def test_what_a_server_cannot_do_is_told_without_the_key(reply: Reply, problem: 
 def test_busy_server_is_asked_again() -> None:
     """Twice 429 and once 503 are no failure."""
     replies: list[Reply] = [429, 429, 503]
-    with model_server(lambda body: replies.pop(0) if replies else answering(body)) as server:
-        vectors = server_at(server.url).embed([Passage("x")])
+    with (
+        model_server(lambda body: replies.pop(0) if replies else answering(body)) as server,
+        contextlib.closing(server_at(server.url)) as embedder,
+    ):
+        vectors = embedder.embed([Passage("x")])
 
     assert vectors.shape == (1, 3)
     assert len(server.requests) == 4
@@ -164,7 +171,10 @@ def test_busy_server_is_asked_again() -> None:
 def test_server_that_is_not_there_is_told() -> None:
     """Soon: nobody waits for minutes."""
     started = time.monotonic()
-    with pytest.raises(EmbeddingFailed, match="cannot be reached"):
-        server_at("http://127.0.0.1:9/v1").embed([Passage("x")])
+    with (
+        contextlib.closing(server_at("http://127.0.0.1:9/v1")) as embedder,
+        pytest.raises(EmbeddingFailed, match="cannot be reached"),
+    ):
+        embedder.embed([Passage("x")])
 
     assert time.monotonic() - started < 10

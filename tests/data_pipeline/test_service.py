@@ -43,12 +43,12 @@ def test_task_is_made_executed_twice_and_its_backup_shown_and_restored(client: T
     assert (first.status_code, first.headers["Preference-Applied"]) == (200, "wait=30")
     assert data(first)["backup"]["state"] == "nothing_to_back_up"
     second = data(execute(client, task_id))
-    assert (second["status"], second["backup"]["moved_count"]) == ("completed", 9)
+    assert (second["status"], second["backup"]["moved_count"]) == ("completed", 11)
 
     status = data(client.get(f"{API}/tasks/{task_id}"))
     assert status["status"] == "completed"
     assert status["step_status"] == {"ddl_generation": "completed", "sql_validation": "completed"}
-    assert status["execution"]["backup"]["statistics"]["files"] == 9
+    assert status["execution"]["backup"]["statistics"]["files"] == 11
     assert status["parameters"]["db_connection"] == "shop"
     (backup,) = data(client.get(f"{API}/tasks/{task_id}/backups"))["backups"]
     details = data(client.get(f"{API}/tasks/{task_id}/backups/{backup['name']}"))
@@ -73,7 +73,7 @@ def test_status_carries_counts_and_never_the_names_of_files(client: TestClient) 
     status = client.get(f"{API}/tasks/{task_id}")
     result = data(status)["result"]
     assert result["artifacts"]["ddl_generation"]["file_count"] == 5
-    assert result["backup"]["statistics"]["files"] == 9
+    assert result["backup"]["statistics"]["files"] == 11
     assert "customer.ddl" not in status.text
     assert "customer.ddl" in client.get(f"{API}/tasks/{task_id}/files/task_result.json").text
 

@@ -244,7 +244,8 @@ def test_shell_completes_commands_tasks_backups_and_steps(shop: Shop) -> None:
     assert "backups" in completions(shop, "data-pipeline b")
     assert completions(shop, "data-pipeline tasks show task").strip() == task.name
     assert completions(shop, f"data-pipeline backups restore {task.name} ").strip() == backup
-    assert completions(shop, "data-pipeline run --step ").split() == ["ddl_generation", "sql_validation"]
+    steps = ["ddl_generation", "sql_validation", "training_load"]
+    assert completions(shop, "data-pipeline run --step ").split() == steps
     assert (
         subprocess.run(["bash", "-c", f"{shop.call(CLI, '--show-completion', 'bash').stdout}"], check=False).returncode
         == 0
