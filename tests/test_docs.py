@@ -29,6 +29,10 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")], key=str)
 
 
+NAMES = {"TASK": r"task_\d{8}_\d{6}", "BACKUP": r"file_bak_\d{8}_\d{6}", "VECTORS": r"(?<=vectors_)\d{8}_\d{6}"}
+"""What examples call what an earlier one answered."""
+
+
 def anchors_of(page: Path) -> set[str]:
     """What a link may name after `#`: headings in lower case, signs dropped, spaces as hyphens."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -145,7 +149,7 @@ def test_quick_start_of_the_readme_runs(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         said = done.stdout
-        for name, pattern in {"TASK": r"task_\d{8}_\d{6}", "BACKUP": r"file_bak_\d{8}_\d{6}"}.items():
+        for name, pattern in NAMES.items():
             if found := re.search(pattern, said):
                 names.setdefault(name, found[0])
 
@@ -212,7 +216,7 @@ def test_every_curl_line_of_the_api_guide_answers_as_it_says(tmp_path: Path) -> 
             assert (done.returncode, done.stdout.splitlines()[-1]) == (0, line.rpartition("  # ")[2]), (
                 line + done.stdout
             )
-            for name, pattern in {"TASK": r"task_\d{8}_\d{6}", "BACKUP": r"file_bak_\d{8}_\d{6}"}.items():
+            for name, pattern in NAMES.items():
                 if found := re.search(pattern, done.stdout):
                     names.setdefault(name, found[0])
             answered += 1
@@ -259,7 +263,7 @@ def test_every_example_of_the_command_line_runs(tmp_path: Path) -> None:
         command = line.replace("data-pipeline", f"{sys.executable} -m data_pipeline", 1)
         done = shop.call(["sh", "-c", command], **names)
         assert done.returncode == 0, f"{line}: {done.stderr}"
-        for name, pattern in {"TASK": r"task_\d{8}_\d{6}", "BACKUP": r"file_bak_\d{8}_\d{6}"}.items():
+        for name, pattern in NAMES.items():
             if found := re.search(pattern, done.stdout):
                 names.setdefault(name, found[0])
 

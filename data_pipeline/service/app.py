@@ -33,6 +33,9 @@ from data_pipeline.service.routes import (
     tasks,
     training_data,
 )
+from data_pipeline.service.routes import (
+    vectors as vector_routes,
+)
 from data_pipeline.service.runs import Runs
 from data_pipeline.service.security import Gate
 from data_pipeline.settings import Settings
@@ -132,7 +135,7 @@ def create_app(service: Service, *, is_stopping: Callable[[], bool] = lambda: Fa
     app.state.hidden_prefix = os.path.join(settings.training_data_path, "")
     app.include_router(health.router)
     if service.role != "worker":
-        for routes in (task_lists, tasks, executions, backups, files, logs, databases, training_data):
+        for routes in (task_lists, tasks, executions, backups, files, logs, databases, training_data, vector_routes):
             app.include_router(routes.router)
     add_error_answers(app)
     describe(app)

@@ -226,6 +226,62 @@ class SearchRequest(BaseModel):
     )
 
 
+def _only_store(value: object) -> object:
+    if value is not None:
+        raise ValueError("the vector store is set where the server is started: leave it out")
+    return value
+
+
+_ALL_TABLES: list[list[str] | None] = [
+    None,
+    ["vector_items"],
+    ["langchain_pg_collection", "langchain_pg_embedding"],
+    ["langchain_pg_embedding", "langchain_pg_collection"],
+]
+
+
+def _all_tables(value: list[str] | None) -> list[str] | None:
+    if value not in _ALL_TABLES:
+        raise ValueError("items, vectors and who holds them belong together: leave it out")
+    return value
+
+
+class VectorBackupRequest(BaseModel):
+    """Where a backup of the vector store goes; none: into the folder of no task."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"task_id": "task_20260121_094400"}})
+
+    task_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]{1,64}$")
+    backup_vector_tables: StrictBool = True
+    db_connection: Annotated[None, BeforeValidator(_only_store)] = Field(
+        default=None, description="the vector store is set where the server is started"
+    )
+
+
+class VectorRestoreRequest(BaseModel):
+    """Which backup of the vector store to bring back, as the list names it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"backup_path": "task_20260121_094400/vector_bak", "timestamp": "20260121_094400"}
+        }
+    )
+
+    backup_path: str = Field(pattern=r"^([A-Za-z0-9_]{1,64}/)?vector_bak/?$")
+    timestamp: str = Field(pattern=r"^[0-9]{8}_[0-9]{6}$")
+    tables: Annotated[list[str] | None, AfterValidator(_all_tables)] = Field(
+        default=None,
+        description="all of them, by the names of the older system, or none: the same",
+        json_schema_extra={"enum": _ALL_TABLES},  # type: ignore[dict-item]
+    )
+    db_connection: Annotated[None, BeforeValidator(_only_store)] = Field(
+        default=None, description="the vector store is set where the server is started"
+    )
+    truncate_before_restore: StrictBool = Field(
+        default=False, description="what was there is replaced in any case, in the restore's own transaction"
+    )
+
+
 class TablesRequest(BaseModel):
     """Which tables of which database."""
 
