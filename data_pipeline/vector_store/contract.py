@@ -109,7 +109,7 @@ class Found:
 
     item: Item
     score: float
-    holders: Sequence[tuple[str, Holding]]
+    holders: list[tuple[str, Holding]]
 
 
 @dataclass(frozen=True)

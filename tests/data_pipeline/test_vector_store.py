@@ -254,7 +254,8 @@ def test_counts_of_dimensions_are_those_of_the_vectors(store: VectorStore) -> No
     store.replace_with(iter(kept))
     load(store, "task_2", PAGES[0])
     vectors = np.stack([one.vector for one in store.dump()])
-    corpus = store._corpus()  # type: ignore[attr-defined]
+    with store._reading() as connection:  # type: ignore[attr-defined]
+        corpus = store._corpus(connection)  # type: ignore[attr-defined]
 
     assert corpus.size == len(vectors)
     assert (corpus.frequencies == np.count_nonzero(vectors, axis=0)).all()
