@@ -170,6 +170,9 @@ class VectorStore(Protocol):
     def holdings(self, task_id: str) -> list[Holding]:
         """What a task holds, in the order of the ids."""
 
+    def held_by(self, task_id: str) -> list[tuple[Item, Holding]]:
+        """The items that a task holds, in the order of their ids."""
+
     def search(self, question: Question) -> list[Found]:
         """The nearest items that somebody holds, best first. Raises EmbeddingFailed."""
 

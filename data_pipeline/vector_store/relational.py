@@ -228,6 +228,18 @@ class RelationalVectorStore:
         with self._reading() as connection:
             return [Holding(row.id, row.file, row.details) for row in connection.execute(mine)]
 
+    def held_by(self, task_id: str) -> list[tuple[Item, Holding]]:
+        items, holdings = self._tables.items, self._tables.holdings
+        mine = (
+            select(items.c.id, items.c.kind, items.c.database_name, items.c.content)
+            .add_columns(holdings.c.file, holdings.c.details)
+            .join(holdings, holdings.c.item_number == items.c.number)
+            .where(holdings.c.task_id == task_id)
+            .order_by(items.c.id)
+        )
+        with self._reading() as connection:
+            return [(_item(row), Holding(row.id, row.file, row.details)) for row in connection.execute(mine)]
+
     def search(self, question: Question) -> list[Found]:
         # A server is not waited for in a transaction; it needs to know nothing of the corpus.
         vector = self._embedder.embed_question(question.text, _NO_CORPUS) if self._embedder.waits else None

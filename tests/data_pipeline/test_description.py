@@ -48,7 +48,12 @@ def test_server_does_what_its_description_says_and_nothing_else(tmp_path: Path) 
 
 # ---- its examples ---------------------------------------------------------------------------------------------------
 
-STREAMS = {"/metrics", f"{API}/tasks/{{task_id}}/events", f"{API}/tasks/{{task_id}}/files/{{file_name}}"}
+STREAMS = {
+    f"{API}/tasks/{{task_id}}/export",
+    "/metrics",
+    f"{API}/tasks/{{task_id}}/events",
+    f"{API}/tasks/{{task_id}}/files/{{file_name}}",
+}
 """What answers no JSON."""
 
 

@@ -1,18 +1,44 @@
-"""The vector store: what is nearest to a question."""
+"""Training items: what is nearest to a question, and a task's own as files."""
 
 from __future__ import annotations
 
 import time
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import SearchRequest
-from data_pipeline.service.routes.tasks import PREFIX, RunsDep
+from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId
+from data_pipeline.training_export import ExportFormat, export
 from data_pipeline.training_search import found_summary
 from data_pipeline.vector_store.contract import Question
 
 router = APIRouter(prefix=PREFIX, tags=["training data"], responses=REFUSALS)
+
+
+@router.get(
+    "/tasks/{task_id}/export",
+    summary="A task's pairs as files to train with",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {}}, "description": "the file, as an attachment"}},
+)
+def exported(
+    task_id: TaskId,
+    runs: RunsDep,
+    format: Annotated[ExportFormat, Query(description="`spider` is a zip")] = "chat-jsonl",  # noqa: A002 - its name
+) -> Response:
+    """What the task holds in the vector store: the same items, the same bytes. Outside the envelope."""
+    runs.store.task(task_id)
+    made = export(task_id, runs.vectors.get().held_by(task_id), format)
+    return Response(
+        made.content,
+        media_type="application/octet-stream",
+        headers={
+            "Content-Disposition": f'attachment; filename="{made.file_name}"',
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
 
 
 @router.post("/training_data/search", summary="The training items nearest to a question")
