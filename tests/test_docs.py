@@ -22,7 +22,9 @@ from data_pipeline import cli
 from data_pipeline.service.app import create_app, open_service
 from data_pipeline.service.errors import ANSWERS
 from data_pipeline.settings import PREFIX, Settings, load_settings
+from data_pipeline.steps.pair_file import format_pairs
 from tests.support.server import new_shop, running_server
+from tests.support.shop import CLI, Shop
 from tests.test_house import LAYERS
 
 ROOT = Path(__file__).parents[1]
@@ -253,6 +255,14 @@ def documented_api() -> str:
             return json.dumps(create_app(service).openapi())
 
 
+def upload_pairs(shop: Shop, task_id: str) -> None:
+    """Give a task pairs, and load them: no step makes them yet."""
+    path = shop.home / "training_data" / task_id / "qs_shop_pair.json"
+    path.write_text(format_pairs([("How many customers are there?", "SELECT count(*) FROM customer")]))
+    for step in ("sql_validation", "training_load"):
+        assert shop.call(CLI, "run", task_id, "--step", step).returncode == 0
+
+
 def test_every_example_of_the_command_line_runs(tmp_path: Path) -> None:
     """In the order of docs/command-line.md, on a small shop; the demo and the server have tests of their own."""
     shop = new_shop(tmp_path / "shop")
@@ -260,6 +270,8 @@ def test_every_example_of_the_command_line_runs(tmp_path: Path) -> None:
     for line in blocks_of(ROOT / "docs" / "command-line.md"):
         if line in ("data-pipeline demo", "data-pipeline serve"):
             continue
+        if line.startswith("data-pipeline export"):
+            upload_pairs(shop, names["TASK"])
         command = line.replace("data-pipeline", f"{sys.executable} -m data_pipeline", 1)
         done = shop.call(["sh", "-c", command], **names)
         assert done.returncode == 0, f"{line}: {done.stderr}"
