@@ -429,9 +429,12 @@ class English(Voice):
                 return f"in {value}"
             if is_root and facts.role == "label" and noun in ("name", "title"):
                 return self._any_of(f"called {value}", f"named {value}", f"with the {noun} {value}")
-            return self._any_of(f"whose {noun} is {value}", f"with the {noun} {value}")
+            return self._any_of(f"whose {noun} is {value}", f"with the {noun} {value}", f"whose {noun} equals {value}")
         if condition.operator == "<>":
-            return self._any_of(f"whose {noun} is not {value}", f"with {a_noun} other than {value}")
+            return self._any_of(
+                f"whose {noun} is not {value}", f"with {a_noun} other than {value}", f"whose {noun} differs from {value}",
+                f"with any {noun} except {value}",
+            )  # fmt: skip
         words: Mapping[str, tuple[str, ...]] = {
             ">": ("above", "over", "greater than", "higher than", "exceeding", "beyond", "upwards of", "in excess of"),
             "<": ("below", "under", "less than", "lower than", "smaller than", "beneath"),

@@ -16,6 +16,7 @@ class Aggregate(Family):
     name = "aggregate"
     english = {
         "plain": (
+            "Over the whole set of {all}, what does {measure} come to?",
             "What is {measure} of all {all}?", "Determine {measure} over all {all}.", "What is {measure} across the {all}?",
             "Tell me {measure} of the {all}.", "I would like to know {measure} of all {all}.",
             "Taking all {all} together, what is {measure}?", "Work out {measure} across every {thing}.", "Calculate {measure} for the {all}.",
@@ -172,6 +173,7 @@ class GroupHaving(Family):
             "Which {keys} have {having} over their {all}?", "{show} the {keys} whose {all} have {having}.",
         ),
         "counted": (
+            "Name the {keys} with {having} and state the exact count.",
             "Which {keys} have {having}, and how many exactly?", "{show} each {key} that has {having}, with the count.",
         ),
     }  # fmt: skip
@@ -204,6 +206,7 @@ class Repeated(Family):
     name = "repeated"
     english = {
         "plain": (
+            "Are any {columns} duplicated among the {all}? Which ones?",
             "Which {columns} occur for more than one {thing}?", "{show} every {column} that more than one {thing} has.",
             "Are there {columns} shared by several {all}? List them.", "Find the {columns} that are used more than once among the {all}.",
         ),
@@ -232,6 +235,7 @@ class ShareOfTotal(Family):
     name = "share"
     english = {
         "plain": (
+            "What proportion of the {all} falls to each {key}, as a percentage?", "How big a slice of all {all} belongs to each {key}, in percent?",
             "What percentage of all {all} does each {key} account for?", "{show} the share of {all} per {key}, in percent.",
             "How are the {all} distributed over the {keys}, in percent?",
             "For each {key}, what is its percentage of the total number of {all}?",

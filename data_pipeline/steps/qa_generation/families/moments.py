@@ -28,11 +28,13 @@ class PerPeriod(Family):
     name = "trend"
     english = {
         "plain": (
+            "Over the {unit}s, how has the number of {all} evolved, by {moment}?",
             "How many {all} are there per {unit} of the {moment}?", "Count the {all} for each {unit}, by {moment}.",
             "How did the number of {all} develop by {unit} of their {moment}?",
             "{show} the number of {all} for every {unit}, based on the {moment}, in order of time.",
         ),
         "measured": (
+            "Over the {unit}s, how has {measure} of the {all} evolved, by {moment}?",
             "How did {measure} of {all} develop by {unit} of the {moment}?", "What is {measure} of the {all} for each {unit}, by {moment}?",
             "{show} {measure} of the {all} per {unit} of their {moment}, oldest first.",
         ),
@@ -140,6 +142,7 @@ class RunningTotal(Family):
     name = "running_total"
     english = {
         "plain": (
+            "Accumulated over time, how many {all} are there by the end of each {unit}, by {moment}?",
             "{show} {running} by {unit} of the {moment}.",
             "How many {all} were there in total up to the end of each {unit}, by {moment}?",
         ),
@@ -176,6 +179,7 @@ class ChangePerPeriod(Family):
     name = "change"
     english = {
         "plain": (
+            "Compare the number of {all} per {unit} of the {moment} with that of the {unit} before: count and difference.",
             "How many {all} are there per {unit} of the {moment}, and by how much does that differ from the {unit} before?",
             "{show} the number of {all} per {unit} of the {moment}, and its change from the previous {unit}.",
         ),

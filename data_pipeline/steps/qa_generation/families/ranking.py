@@ -18,6 +18,7 @@ class TopRows(Family):
     name = "top"
     english = {
         "one": (
+            "Which {thing} stands out with the {best} {order}?",
             "Which {thing} has the {best} {order}?", "{show} the {thing} with the {best} {order}.",
             "What is the {thing} with the {best} {order}?", "Find the {thing} that has the {best} {order}.",
         ),
@@ -181,6 +182,7 @@ class BestPerGroup(Family):
     name = "best_per_group"
     english = {
         "one": (
+            "Per {partition}, pick the {thing} with the {best} {order}.",
             "For each {partition}, which {thing} has the {best} {order}?", "{show} the {thing} with the {best} {order} for every {partition}.",
             "Within each {partition}, find the {thing} that has the {best} {order}.",
         ),

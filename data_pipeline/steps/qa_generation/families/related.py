@@ -95,6 +95,7 @@ class WithParent(Family):
     name = "join_list"
     english = {
         "plain": (
+            "Combine each {thing} with its {joined}: {outputs}.", "Pair every {thing} with its {joined} and show the {outputs}.",
             "{show} each {thing} with its {joined}: the {outputs}.", "{show} the {outputs} of every {thing}.",
             "What are the {outputs} of each {thing}?",
         ),
@@ -204,6 +205,7 @@ class PerParent(Family):
     name = "join_group"
     english = {
         "count": (
+            "Per {key}, how many {all} can be found?",
             "How many {all} are there for each {key}?", "Count the {all} per {key}.", "{show} the number of {all} for every {key}.",
             "For each {key}, how many {all} are there?",
         ),
@@ -352,6 +354,7 @@ class BestPerParent(Family):
     name = "join_best"
     english = {
         "one": (
+            "Per {partition}, pick the {thing} with the {best} {order}.",
             "For each {partition}, which {thing} has the {best} {order}?", "Within every {partition}, find the {thing} with the {best} {order}.",
             "{show} the {thing} with the {best} {order} for each {partition}.",
         ),
@@ -386,6 +389,7 @@ class WithChildren(Family):
     name = "children_count"
     english = {
         "plain": (
+            "Counting zeros as well, how many {joined_all} belong to each {thing}?",
             "How many {joined_all} does each {thing} have, including those with none?",
             "{show} every {thing} with its number of {joined_all}, zero where there are none.",
             "How many {joined_all} are there per {thing}? Include every {thing} with none.",
@@ -416,6 +420,7 @@ class Childless(Family):
     name = "anti_join"
     english = {
         "which": (
+            "Track down the {things}.",
             "Which {all} {do}?",
             "{show} the {things}.",
             "{show} all {things}.",
@@ -454,7 +459,13 @@ class WithSomeChild(Family):
     name = "exists"
     weight = 4
     english = {
-        "which": ("Which {all} {do}?", "{show} the {things}.", "{show} all {things}.", "What are the {things}?"),
+        "which": (
+            "Single out the {things}.",
+            "Which {all} {do}?",
+            "{show} the {things}.",
+            "{show} all {things}.",
+            "What are the {things}?",
+        ),
         "count": ("How many {things} are there?", "Count the {things}.", "What is the number of {things}?"),
         "columns": ("{show} the {outputs} of {things}.", "What are the {outputs} of the {things}?"),
     }

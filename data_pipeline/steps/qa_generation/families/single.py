@@ -16,6 +16,7 @@ class CountAll(Family):
     name = "count"
     english = {
         "plain": (
+            "I'd like a tally of the {all}.",
             "How many {all} are there?", "What is the total number of {all}?", "Count the {all}.",
             "How many {all} do we have in total?", "How many {all} does the database hold?", "Altogether, how many {all} exist?",
             "How big is the list of {all}?", "Size of the {thing} list?",
@@ -88,6 +89,7 @@ class Projection(Family):
             "What is the {outputs} of each {thing}?",
         ),
         "sorted": (
+            "Arrange the {all} by {order} and show their {outputs}.",
             "{show} the {outputs} of all {all}, sorted by {order}.", "{show} all {all} with their {outputs}, ordered by {order}.",
             "What are the {outputs} of all {all}, in order of {order}?",
         ),
@@ -136,6 +138,7 @@ class DistinctValues(Family):
     name = "distinct"
     english = {
         "plain": (
+            "Enumerate the distinct {columns} of the {all}.",
             "What are the different {columns} of {all}?", "{show} the distinct {columns} of all {all}.",
             "Which {columns} occur among the {all}?", "{show} every {column} that {all} have, each once.",
             "What {columns} are there among the {all}?", "{show} the {columns} of the {all} without repetition.",
@@ -239,9 +242,11 @@ class Lookup(Family):
     weight = 5
     english = {
         "columns": (
+            "Remind me of the {outputs} of the {thing} {with}.", "For the {thing} {with}, look up the {outputs}.",
             "What are the {outputs} of the {thing} {with}?", "{show} the {outputs} of the {thing} {with}.",
         ),
         "one": (
+            "Remind me of the {outputs} of the {thing} {with}.", "I forgot the {outputs} of the {thing} {with}. What is it?", "For the {thing} {with}, what is the {outputs}?",
             "What is the {outputs} of the {thing} {with}?", "{show} the {outputs} of the {thing} {with}.",
             "Tell me the {outputs} of the {thing} {with}.",
         ),
