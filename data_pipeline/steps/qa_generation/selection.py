@@ -47,20 +47,25 @@ REFUSED_IN_A_ROW: Final = 30
 Feature = tuple[str, object]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
-    """A plan that may be asked, and what it would cover."""
+    """A plan that may be asked, and what it would cover.
 
-    plan: Plan
+    A schema has hundreds a table, and few are asked: the plan waits as text, which takes an eighth of its room.
+    """
+
+    packed: str
+    family: str
+    table: TableName
     difficulty: Difficulty
     shape: str
     features: frozenset[Feature]
     literals: frozenset[str] = frozenset()
 
     @property
-    def table(self) -> TableName:
-        """What it is about."""
-        return self.plan.query.root.table
+    def plan(self) -> Plan:
+        """The plan, made again each time."""
+        return Plan.model_validate_json(self.packed)
 
 
 @dataclass
@@ -78,7 +83,7 @@ class Coverage:
         """Count a pair."""
         self.features.update(candidate.features)
         self.difficulties[candidate.difficulty] += 1
-        self.families[candidate.plan.family] += 1
+        self.families[candidate.family] += 1
         self.tables[candidate.table] += 1
         self.shapes[candidate.shape] += 1
         self.literals |= candidate.literals
@@ -112,7 +117,7 @@ class Choice:
 
     def __iter__(self) -> Iterator[Candidate]:
         for candidate in itertools.chain(self._that_cover(), self._that_balance()):
-            family = candidate.plan.family
+            family = candidate.family
             taken = self._coverage.families[family]
             yield candidate
             self._refused[family] = self._refused[family] + 1 if self._coverage.families[family] == taken else 0
@@ -121,7 +126,7 @@ class Choice:
         while self._covering:
             gain, literals, place, candidate = heapq.heappop(self._covering)
             now = self._coverage.gain(candidate)
-            if now == 0 or self._is_refused(candidate.plan.family):
+            if now == 0 or self._is_refused(candidate.family):
                 self._put(candidate)
             elif now < -gain:
                 heapq.heappush(self._covering, (-now, literals, place, candidate))
@@ -133,7 +138,7 @@ class Choice:
 
     def _put(self, candidate: Candidate) -> None:
         by_family = self._waiting.setdefault(candidate.difficulty, {})
-        by_table = by_family.setdefault(candidate.plan.family, defaultdict(deque))
+        by_table = by_family.setdefault(candidate.family, defaultdict(deque))
         waiting = by_table[candidate.table]
         if self._coverage.shapes[candidate.shape]:
             waiting.append(candidate)
