@@ -109,6 +109,24 @@ def explain_query(database: BusinessDatabase, query: Query, limits: QueryLimits)
         connection.exec_driver_sql(f"{verb} {query.sql}").fetchall()
 
 
+def compile_query(database: BusinessDatabase, text: str, limits: QueryLimits) -> None:
+    """See that the database takes a text as it is, without running it. Raises QueryFailed, DatabaseUnavailable.
+
+    The text is one that `is_same_query`: to SQLite it begins with SELECT or WITH, so that after EXPLAIN it is only
+    compiled (a PRAGMA would act); its module takes one statement. PostgreSQL prepares one statement by its protocol.
+    """
+    with limited_connection(database, limits) as connection:
+        if database.dialect_name == "sqlite":
+            connection.exec_driver_sql(f"EXPLAIN {text}").close()
+            return
+        raw = connection.connection.driver_connection
+        assert isinstance(raw, psycopg.Connection)
+        result = raw.pgconn.prepare(b"", text.encode(raw.info.encoding))
+        if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
+            failure = psycopg.errors.error_from_result(result, raw.info.encoding)
+            raise DBAPIError.instance(text, None, failure, psycopg.Error)
+
+
 def execute_query(database: BusinessDatabase, query: Query, limits: QueryLimits) -> QueryRows:
     """Run a query. Raises QueryFailed, DatabaseUnavailable."""
     began = time.monotonic()

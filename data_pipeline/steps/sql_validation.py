@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final, Literal
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from data_pipeline.database.connection import BusinessDatabase, open_database
-from data_pipeline.database.execution import Cancellation, QueryLimits, execute_query
+from data_pipeline.database.execution import Cancellation, QueryLimits, compile_query, execute_query
 from data_pipeline.database.finding import resolve_tables
 from data_pipeline.database.query_gate import Dialect, Query, check_query
+from data_pipeline.database.query_spelling import is_as_written, is_same_query
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.database.schema import Table
 from data_pipeline.errors import DatabaseUnavailable, InvalidInput, ModelFailed, QueryFailed, QueryRefused
@@ -41,17 +42,19 @@ ATTEMPTS: Final = 3
 """How often a query is tried when the database does not answer."""
 
 RETRY_SECONDS: Final = 0.5
+_DIALECTS: Final[dict[Dialect, str]] = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
 @dataclass(frozen=True)
 class _Verdict:
-    """What the gates say of one text."""
+    """What the gates say of one text; `written` is what ran, where that is not the text itself, and `error` why not."""
 
     seconds: float
     is_empty: bool = False
     fault: str | None = None
     error: str | None = None
     retries: int = 0
+    written: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,10 @@ class _Judge:
             first.error,
             first.retries,
         )
+        if first.written is not None:
+            foreign = replace(plain, fault="dialect", error=first.error)
+            what = f"written in the dialect of {_DIALECTS[self._dialect]}"
+            return _repaired(foreign, first.written, first, by="rules", what=what)
         if first.fault is None:
             return plain
         repaired = plain if first.fault == "timeout" else await self._repaired_by_rules(plain)
@@ -182,7 +189,10 @@ class _Judge:
         """Through the gates, in the order of the texts: first all are read, where one thread computes; then run."""
         checked = await in_step_thread(lambda: [self._check(sql) for sql in sqls])
         running = in_waiting_thread(
-            lambda: [one if isinstance(one, _Verdict) else self._execute(one) for one in checked]
+            lambda: [
+                one if isinstance(one, _Verdict) else self._execute(sql, one)
+                for sql, one in zip(sqls, checked, strict=True)
+            ]
         )
         return await stopped_by(self._limits.cancellation.set, running)
 
@@ -192,7 +202,7 @@ class _Judge:
         except QueryRefused as error:
             return _Verdict(0.0, fault=error.kind, error=error.reason)
 
-    def _execute(self, query: Query) -> _Verdict:
+    def _execute(self, sql: str, query: Query) -> _Verdict:
         for attempt in Retrying(
             retry=retry_if_exception_type(DatabaseUnavailable),
             stop=stop_after_attempt(ATTEMPTS),
@@ -205,7 +215,23 @@ class _Judge:
                     found = execute_query(self._database, query, self._limits)
                 except QueryFailed as error:
                     return _Verdict(0.0, fault=error.kind, error=error.reason, retries=retries)
-        return _Verdict(round(found.seconds, 6), is_empty=not found.rows, retries=retries)
+                why_not = self._why_not_as_it_is(sql, query)
+        verdict = _Verdict(round(found.seconds, 6), is_empty=not found.rows, retries=retries)
+        return verdict if why_not is None else replace(verdict, error=why_not, written=query.sql + ";")
+
+    def _why_not_as_it_is(self, sql: str, query: Query) -> str | None:
+        """Why a text must give way to the one that ran in its place; None where the database takes it, too."""
+        if is_as_written(sql, query):
+            return None
+        if not is_same_query(sql, query):
+            return "it may mean something else to the database than what was run"
+        try:
+            compile_query(self._database, sql, self._limits)
+        except QueryFailed as error:
+            if error.kind in ("cancelled", "timeout"):
+                raise
+            return error.reason
+        return None
 
     async def _tables(self) -> list[Table]:
         """The listed tables, read when the first query fails."""
@@ -227,7 +253,7 @@ def _repaired(
         status="repaired",
         execution_time=verdict.seconds,
         is_empty=verdict.is_empty,
-        final_sql=sql,
+        final_sql=verdict.written or sql,
         repaired_by=by,
         repair=what,
         repair_error=None,
