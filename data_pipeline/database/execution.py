@@ -41,6 +41,9 @@ _POSTGRESQL_FAULTS: Final = (
     (psycopg.errors.QueryCanceled, "timeout"),
 )
 
+_QUOTES: Final = (('"', '"'), ("'", "'"), ("«", "»"), ("»", "«"), ("„", "[“”]"), ("“", "”"), ("\u2018", "\u2019"))
+"""How PostgreSQL quotes values, in the languages that it speaks."""
+
 _UNAVAILABLE: Final = frozenset({"08", "53", "57", "58", "XX"})
 """PostgreSQL's classes of errors: connection, resources, operator intervention, system, internal."""
 
@@ -209,16 +212,19 @@ def _is_unavailable(error: SQLAlchemyError) -> bool:
 def _reason(error: SQLAlchemyError) -> str:
     """The database's own words, without a value of a row: it could be anybody's name."""
     original = getattr(error, "orig", None)
-    if isinstance(original, psycopg.DataError):
+    if isinstance(original, psycopg.Error):
+        if (original.sqlstate or "")[:2] == "P0":
+            return "a function of the database refused it"  # its words are its own, and may hold anything
         said = original.diag.message_primary or type(original).__name__
-    elif isinstance(original, sqlite3.Error):
-        said = str(original)
     else:
-        return reason_of(error)
-    quoted = re.search(r"""(["'])(.*)\1""", said, re.DOTALL)
-    if quoted is not None and quoted[2] not in (getattr(error, "statement", None) or ""):
-        said = said.replace(quoted[0], quoted[1] + MASK + quoted[1])
-    return next(iter(said.splitlines()), type(original).__name__)
+        said = str(original or type(error).__name__)
+    statement = getattr(error, "statement", None) or ""
+    if not isinstance(original, psycopg.ProgrammingError):  # that speaks of the query alone
+        for opened, closed in _QUOTES:
+            quoted = re.search(f"{opened}(.*){closed}", said, re.DOTALL)
+            if quoted is not None and quoted[1] not in statement:
+                said = f"{said[: quoted.start(1)]}{MASK}{said[quoted.end(1) :]}"
+    return next(iter(said.strip().splitlines()), type(original).__name__)
 
 
 def _kind(error: SQLAlchemyError) -> str:

@@ -13,7 +13,9 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import DBAPIError
 
+from data_pipeline.database import execution
 from data_pipeline.database.connection import BusinessDatabase, open_database
 from data_pipeline.database.execution import Cancellation, QueryLimits, execute_query, explain_query
 from data_pipeline.database.query_gate import Dialect, check_query
@@ -230,6 +232,24 @@ def test_reason_quotes_no_value_of_a_row(tmp_path: Path) -> None:
             run(database, "SELECT id FROM customer WHERE CAST(name AS integer) = 1")
         with pytest.raises(QueryFailed, match=r'integer: "twelve"'):
             run(database, "SELECT id FROM customer WHERE id = CAST('twelve' AS integer)")
+
+
+def test_reason_quotes_no_value_in_any_language_and_no_words_of_a_function(tmp_path: Path) -> None:
+    """A server may speak another language, and a function of the database may say anything of a row."""
+    with databases(tmp_path) as opened:
+        database = opened[1]
+        url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(url, autocommit=True) as server:
+            server.execute(
+                "CREATE FUNCTION lower(text, text) RETURNS text LANGUAGE plpgsql AS "
+                "$$ BEGIN RAISE EXCEPTION 'bad row %', $1; END $$;"
+                "CREATE VIEW shouting AS SELECT lower(name, name) AS name FROM customer"
+            )
+        with pytest.raises(QueryFailed, match="a function of the database refused it"):
+            run(database, "SELECT name FROM shouting")
+    for said in ("ungültig: »Ada«", "non valide : « Ada »", "неверно: «Ada»", 'odd: "Ada\nLovelace"'):
+        error = sqlite3.OperationalError(said)
+        assert "Ada" not in execution._reason(DBAPIError("SELECT 1", None, error))
 
 
 ENDLESS = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i > 0) SELECT COUNT(*) FROM n"
