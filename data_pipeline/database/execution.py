@@ -1,14 +1,19 @@
-"""Run a query that the gate let through: read-only, limited in time and rows, stopped when it is cancelled."""
+"""Run a query that the gate let through: read-only, limited in time, rows and bytes, stopped when it is cancelled.
+
+Rows are fetched a few at a time, as many as are likely to fit into what is left of the limit. One row is as long as
+its database makes it: SQLite's values are limited, PostgreSQL's are not, but for its own limit of 1 GB.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import re
 import sqlite3
+import sys
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import psycopg
@@ -23,8 +28,8 @@ from data_pipeline.errors import DatabaseUnavailable, QueryFailed
 STEPS_BETWEEN_LOOKS: Final = 10_000
 """How many steps of SQLite's machine go by between two looks at the clock: about a tenth of a millisecond."""
 
-VALUE_LIMIT_BYTES: Final = 10 * 1024 * 1024
-"""How long one value may become in SQLite; an aggregate of texts is the longest that is of use."""
+ROWS_AT_ONCE: Final = 64
+"""How many rows are fetched at once, at most."""
 
 _SQLITE_FAULTS: Final = (
     ("no such table", "unknown_table"),
@@ -32,6 +37,7 @@ _SQLITE_FAULTS: Final = (
     ("ambiguous column name", "ambiguous_column"),
     ("no such function", "unknown_function"),
     ("interrupted", "timeout"),
+    ("string or blob too big", "too_large"),
 )
 _POSTGRESQL_FAULTS: Final = (
     (psycopg.errors.UndefinedTable, "unknown_table"),
@@ -39,7 +45,11 @@ _POSTGRESQL_FAULTS: Final = (
     (psycopg.errors.AmbiguousColumn, "ambiguous_column"),
     (psycopg.errors.UndefinedFunction, "unknown_function"),
     (psycopg.errors.QueryCanceled, "timeout"),
+    (psycopg.errors.ProgramLimitExceeded, "too_large"),
 )
+_TOO_LONG_A_VALUE: Final = "invalid memory alloc request size"
+"""How PostgreSQL says, with the state of a defect of its own, that a value would be longer than 1 GB."""
+
 
 _QUOTES: Final = (('"', '"'), ("'", "'"), ("«", "»"), ("»", "«"), ("„", "[“”]"), ("“", "”"), ("\u2018", "\u2019"))
 """How PostgreSQL quotes values, in the languages that it speaks."""
@@ -88,10 +98,15 @@ class Cancellation:
 
 @dataclass(frozen=True)
 class QueryLimits:
-    """What one query may cost, and who may stop it."""
+    """What one query may cost, and who may stop it.
+
+    `result_bytes` is memory of this process, over all rows; `value_bytes` is how long a value may become in SQLite.
+    """
 
     seconds: float = 10.0
     rows: int = 1_000
+    result_bytes: int = 16 * 1024 * 1024
+    value_bytes: int = 1024 * 1024
     cancellation: Cancellation = field(default_factory=Cancellation)
 
 
@@ -134,14 +149,45 @@ def execute_query(database: BusinessDatabase, query: Query, limits: QueryLimits)
     """Run a query. Raises QueryFailed, DatabaseUnavailable."""
     began = time.monotonic()
     with limited_connection(database, limits) as connection:
-        # Without it PostgreSQL would send the whole table: a named cursor sends a block of rows at a time.
-        streaming = connection.execution_options(stream_results=True, max_row_buffer=limits.rows + 1)
-        result = streaming.exec_driver_sql(query.sql)
-        columns = tuple(result.keys())
-        found = [tuple(row) for row in result.fetchmany(limits.rows + 1)]
-        result.close()
+        columns, found, is_whole = rows_within(connection, query.sql, replace(limits, rows=limits.rows + 1))
+    if not is_whole:
+        megabytes = limits.result_bytes / 1024 / 1024
+        raise QueryFailed("too_large", f"its result is larger than {megabytes:g} MB")
     seconds = time.monotonic() - began
     return QueryRows(columns, tuple(found[: limits.rows]), is_cut=len(found) > limits.rows, seconds=seconds)
+
+
+def rows_within(
+    connection: Connection, sql: str, limits: QueryLimits
+) -> tuple[tuple[str, ...], list[tuple[Any, ...]], bool]:
+    """The columns and first rows of a query on a limited connection; False where the others take too many bytes."""
+    # Without it PostgreSQL would send the whole table: a named cursor sends a block of rows at a time.
+    result = connection.execution_options(stream_results=True, max_row_buffer=ROWS_AT_ONCE).exec_driver_sql(sql)
+    columns = tuple(result.keys())
+    found: list[tuple[Any, ...]] = []
+    size, wanted = 0, 1
+    while len(found) < limits.rows:
+        part = [tuple(row) for row in result.fetchmany(wanted)]
+        size += sum(map(_size_bytes, part))
+        if size > limits.result_bytes:
+            break
+        found += part
+        if len(part) < wanted:
+            break
+        likely = (limits.result_bytes - size) * len(found) // size  # as long as those before
+        wanted = max(1, min(ROWS_AT_ONCE, limits.rows - len(found), likely))
+    result.close()
+    return columns, found, size <= limits.result_bytes
+
+
+def _size_bytes(value: Any) -> int:
+    """How much memory a value takes, with what is in it."""
+    inner: Sequence[Any] = ()
+    if isinstance(value, (tuple, list)):
+        inner = value
+    elif isinstance(value, dict):
+        inner = [*value, *value.values()]
+    return sys.getsizeof(value) + sum(map(_size_bytes, inner))
 
 
 @contextlib.contextmanager
@@ -178,7 +224,7 @@ def _guarded_sqlite(connection: Connection, limits: QueryLimits) -> Iterator[Non
     def is_over() -> bool:
         return time.monotonic() > deadline or cancellation.is_set
 
-    raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_LIMIT_BYTES)
+    raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.value_bytes)
     raw.set_progress_handler(is_over, STEPS_BETWEEN_LOOKS)
     try:
         yield
@@ -205,8 +251,14 @@ def _is_unavailable(error: SQLAlchemyError) -> bool:
     original = getattr(error, "orig", None)
     if isinstance(original, psycopg.Error):
         state = original.sqlstate or "08"  # none came: the connection is gone
+        if _is_too_long(original):
+            return False
         return state[:2] in _UNAVAILABLE and not isinstance(original, psycopg.errors.QueryCanceled)
     return isinstance(error, DBAPIError) and str(original).startswith(_SQLITE_UNAVAILABLE)
+
+
+def _is_too_long(error: BaseException | None) -> bool:
+    return isinstance(error, psycopg.Error) and (error.diag.message_primary or "").startswith(_TOO_LONG_A_VALUE)
 
 
 def _reason(error: SQLAlchemyError) -> str:
@@ -232,5 +284,7 @@ def _kind(error: SQLAlchemyError) -> str:
     for class_, kind in _POSTGRESQL_FAULTS:
         if isinstance(original, class_):
             return kind
+    if _is_too_long(original):
+        return "too_large"
     text = str(original)
     return next((kind for fault, kind in _SQLITE_FAULTS if text.startswith(fault)), "failed")

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.sql.compiler import IdentifierPreparer
 
 from data_pipeline.database.connection import BusinessDatabase
-from data_pipeline.database.execution import QueryLimits, limited_connection
+from data_pipeline.database.execution import QueryLimits, limited_connection, rows_within
 from data_pipeline.database.personal_data import (
     LOOKED_AT_CHARACTERS,
     MASK,
@@ -105,7 +105,7 @@ class TableRows:
 
 
 def look_at_rows(database: BusinessDatabase, table: Table, limits: QueryLimits) -> TableRows:
-    """At most `limits.rows` rows of a table or view.
+    """At most `limits.rows` rows of a table or view, and no more than `limits.result_bytes` of them.
 
     Raises QueryFailed where that takes too long, DatabaseUnavailable.
     """
@@ -113,7 +113,7 @@ def look_at_rows(database: BusinessDatabase, table: Table, limits: QueryLimits) 
         source = _Source(connection, table)
         row_count, is_sampled = source.size()
         rows = source.sampled(row_count) if is_sampled else source.all_rows() + source.in_order()
-        fetched = [tuple(row) for row in connection.exec_driver_sql(f"{rows} LIMIT {limits.rows}")]
+        fetched = rows_within(connection, f"{rows} LIMIT {limits.rows}", limits)[1]
     personal = _personal_columns(table, fetched[:LOOKED_AT_ROWS])
     return TableRows(row_count, fetched, personal, _telling(personal, fetched))
 
@@ -142,7 +142,7 @@ def secrets_of(database: BusinessDatabase, table: Table, limits: QueryLimits) ->
             source = _Source(connection, replace(table, columns=tuple(table.columns[number] for number in numbers)))
             is_sampled = looked_at.row_count > SAMPLE_ROWS
             sql = source.sampled(looked_at.row_count) if is_sampled else source.all_rows()
-            rows = connection.exec_driver_sql(f"{sql} LIMIT {SAMPLE_ROWS}").fetchall()
+            rows = rows_within(connection, f"{sql} LIMIT {SAMPLE_ROWS}", replace(limits, rows=SAMPLE_ROWS))[1]
     telling, whole = set(), set()
     for row in rows:
         for number, text in zip(numbers, map(as_text, row), strict=True):
@@ -184,7 +184,8 @@ def profile_table(
         rows = source.sampled(row_count) if is_sampled else source.all_rows()
         counts = connection.exec_driver_sql(source.aggregates(rows)).one()
         looked_at = int(counts[0])
-        fetched = connection.exec_driver_sql(f"{rows} LIMIT {LOOKED_AT_ROWS}").fetchall() if looked_at else []
+        few = replace(limits, rows=LOOKED_AT_ROWS)
+        fetched = rows_within(connection, f"{rows} LIMIT {LOOKED_AT_ROWS}", few)[1] if looked_at else []
         known = known or TellingValues(())
         personal = [
             one or personal_elsewhere([row[number] for row in fetched], known)

@@ -29,7 +29,7 @@ from data_pipeline.workspace import StagedFile
 
 TABLES_AT_ONCE: Final = 4
 MAPPING: Final = "filename_mapping.txt"
-PROFILE_LIMITS: Final = QueryLimits(seconds=30.0)
+PROFILE_LIMITS: Final = QueryLimits(seconds=30.0, value_bytes=10 * 1024 * 1024)
 
 Result = TypeVar("Result")
 

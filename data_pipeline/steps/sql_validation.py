@@ -147,7 +147,7 @@ class _Judge:
             return _repaired(foreign, first.written, first, by="rules", what=what)
         if first.fault is None:
             return plain
-        repaired = plain if first.fault == "timeout" else await self._repaired_by_rules(plain)
+        repaired = plain if first.fault in ("timeout", "too_large") else await self._repaired_by_rules(plain)
         model = self._context.model
         if repaired.status == "repaired" or model is None or not self._context.parameters.enable_llm_repair:
             return repaired

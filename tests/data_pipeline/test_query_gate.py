@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from data_pipeline.database import execution
 from data_pipeline.database.connection import BusinessDatabase, open_database
-from data_pipeline.database.execution import Cancellation, QueryLimits, execute_query, explain_query
+from data_pipeline.database.execution import Cancellation, QueryLimits, execute_query, explain_query, limited_connection
 from data_pipeline.database.query_gate import Dialect, check_query
 from data_pipeline.errors import QueryFailed, QueryRefused
 from data_pipeline.table_list import TableName
@@ -282,6 +282,34 @@ def test_rows_are_cut_at_the_limit_and_it_is_said(tmp_path: Path) -> None:
             assert (found.columns, len(found.rows), found.is_cut) == (("i",), 10, True)
             found = execute_query(database, check_query("SELECT id FROM customer", "sqlite"), QueryLimits(rows=2))
             assert (len(found.rows), found.is_cut) == (2, False)
+
+
+def test_rows_that_take_too_many_bytes_are_not_fetched(tmp_path: Path) -> None:
+    """A few hundred thousand bytes a row: no more than a few rows are ever here, and the fault has a word."""
+    counted = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 60000) "
+    wide = counted + "SELECT c.id, (SELECT {0}(n.i || c.name, '') FROM n) FROM customer c, purchase p, purchase q"
+    with databases(tmp_path) as opened:
+        for database, name in zip(opened, ("group_concat", "string_agg"), strict=True):
+            dialect: Dialect = "sqlite" if database.dialect_name == "sqlite" else "postgresql"
+            query = check_query(wide.format(name), dialect)
+            with pytest.raises(QueryFailed, match=r"larger than 1 MB") as failed:
+                execute_query(database, query, QueryLimits(result_bytes=1024 * 1024))
+            assert failed.value.kind == "too_large"
+            assert len(execute_query(database, query, QueryLimits()).rows) == 18
+
+
+def test_value_that_its_database_cannot_hold_is_the_fault_of_the_query(tmp_path: Path) -> None:
+    """It is no reason to try again, or to fail the step."""
+    doubled = "".join(f", t{n} AS (SELECT x || x AS x FROM t{n - 1})" for n in range(1, 25))
+    long = (f"WITH t0 AS (SELECT 'x' AS x){doubled} SELECT length(x) FROM t24", "SELECT lpad('x', 2000000000)")
+    with databases(tmp_path) as opened:
+        for database, text in zip(opened, long, strict=True):
+            with (
+                pytest.raises(QueryFailed) as failed,
+                limited_connection(database, QueryLimits()) as connection,
+            ):
+                connection.exec_driver_sql(text).fetchall()
+            assert failed.value.kind == "too_large", failed.value
 
 
 def test_session_is_a_wall_of_its_own(tmp_path: Path) -> None:
