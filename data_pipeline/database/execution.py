@@ -36,6 +36,7 @@ _SQLITE_FAULTS: Final = (
     ("no such column", "unknown_column"),
     ("ambiguous column name", "ambiguous_column"),
     ("no such function", "unknown_function"),
+    ("near ", "syntax"),
     ("interrupted", "timeout"),
     ("string or blob too big", "too_large"),
 )
@@ -44,6 +45,7 @@ _POSTGRESQL_FAULTS: Final = (
     (psycopg.errors.UndefinedColumn, "unknown_column"),
     (psycopg.errors.AmbiguousColumn, "ambiguous_column"),
     (psycopg.errors.UndefinedFunction, "unknown_function"),
+    (psycopg.errors.SyntaxError, "syntax"),
     (psycopg.errors.QueryCanceled, "timeout"),
     (psycopg.errors.ProgramLimitExceeded, "too_large"),
 )

@@ -237,6 +237,18 @@ def test_text_whose_comments_sqlite_may_read_in_another_way_is_not_compiled(text
     assert not is_same_query(text, check_query("SELECT 1", "sqlite"))
 
 
+def test_division_by_zero_is_invalid_and_not_mended(tmp_path: Path) -> None:
+    """Another dialect's NULL in its place would answer another question."""
+    with fresh_database() as url:
+        with psycopg.connect(url, autocommit=True) as session:
+            session.execute(SCHEMA)
+        task = task_with(tmp_path, "SELECT 1 / (customer_id - customer_id) FROM customer")
+        result = validate(task, url)
+
+    assert (result["invalid_sql_count"], result["faults"]) == (1, {"failed": 1})
+    assert sqls_of(task) == []
+
+
 def test_second_validation_never_overwrites_the_first_backup(url: str, tmp_path: Path) -> None:
     """D14: each run's own file before it is kept; a run that changes nothing removes nothing."""
     task = task_with(tmp_path, "SELECT name FROM customer", "SELECT x FROM y")
