@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 
 LOCK_POLL_SECONDS: Final = 0.1
 
+FAILURES_TOLD: Final = 20
+"""How many failures of a step, past which the task goes on, are warnings of the run; all are in the step's result."""
+
 Mode = Literal["complete", "step"]
 Ended = Literal["completed", "failed", "cancelled"]
 Result = TypeVar("Result")
@@ -110,6 +113,7 @@ class _Course:
     backup: BackupReport | None = None
     completed: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
     current: str | None = None
     artifacts: dict[str, Json] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
@@ -390,6 +394,10 @@ class SimpleWorkflowExecutor:
             raise
         course.completed.append(step.name)
         course.artifacts[step.name] = artifact
+        failures = list(artifact["failures"].items())
+        course.warnings += [f"{step.name}: {item}: {reason}" for item, reason in failures[:FAILURES_TOLD]]
+        if len(failures) > FAILURES_TOLD:
+            course.warnings.append(f"{step.name}: and {len(failures) - FAILURES_TOLD} more")
         log.info("Step %s completed: %d files published", step.name, len(artifact["files"]))
         await _in_thread(lambda: self._records.step_ended(step.name, error=None, result=artifact))
         self._emit(Event("step", "completed", name=step.name))
@@ -400,10 +408,10 @@ class SimpleWorkflowExecutor:
         return step.why_skipped(self._parameters, names[: names.index(step.name)])
 
     async def _skip(self, course: _Course, step: Step, reason: str, log: TaskLog) -> None:
-        """A complete run leaves a step out: that is how it should be, and so it is completed."""
+        """A complete run leaves a step out; the store knows no such state: to it, it is completed with this result."""
         log.info("Step %s is left out: %s", step.name, reason)
         artifact: Json = {"step": step.name, "status": "skipped", "reason": reason, "files": []}
-        course.completed.append(step.name)
+        course.skipped.append(step.name)
         course.artifacts[step.name] = artifact
         await _in_thread(lambda: self._records.step_ended(step.name, error=None, result=artifact))
         self._emit(Event("step", "skipped", name=step.name, message=reason))
@@ -535,6 +543,7 @@ class SimpleWorkflowExecutor:
                 "current_step": course.current,
                 "completed_steps": course.completed,
                 "failed_steps": course.failed,
+                "skipped_steps": course.skipped,
                 "artifacts": course.artifacts,
                 "statistics": {
                     "steps_completed": len(course.completed),

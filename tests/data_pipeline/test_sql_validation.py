@@ -382,6 +382,8 @@ def test_complete_run_leaves_validation_out_where_nothing_makes_pairs(tmp_path: 
 
     assert result["artifacts"]["sql_validation"]["status"] == "skipped"
     assert "qa_generation" in result["artifacts"]["sql_validation"]["reason"]
+    assert result["workflow_state"]["skipped_steps"] == ["sql_validation"]
+    assert result["workflow_state"]["completed_steps"] == []
     assert [path.name for path in task.glob("file_bak_*/*_pair.json")] == [FILE]
 
 
