@@ -256,14 +256,18 @@ class SimpleWorkflowExecutor:
                 if mode == "complete":
                     course.backup = await self._backup_existing_files_if_needed(workspace)
                 with open_task_log(workspace.path, self.task_id) as log:
-                    await _in_thread(lambda: self._begin(course, workspace, log))
-                    result = await self._work(course, workspace, steps, tables, log)
+                    try:
+                        await _in_thread(lambda: self._begin(course, workspace, log))
+                        result = await self._work(course, workspace, steps, tables, log)
+                    except BaseException as error:
+                        self._tell_end(log, error)
+                        raise
         except BaseException as error:
             if not isinstance(error, Exception) and self._is_suspended():
                 self._emit(Event("run", "suspended", name=self.run_id))
                 raise
             status: Ended = "failed" if isinstance(error, Exception) else "cancelled"
-            message = str(error) or type(error).__name__
+            message = _said(error)
             await _in_thread(lambda: self._records.ended(status, error=message, result=None))
             self._emit(Event("run", status, name=self.run_id, message=message))
             raise
@@ -274,6 +278,13 @@ class SimpleWorkflowExecutor:
         await _in_thread(lambda: self._records.ended(ended, error=course.error, result=result))
         self._emit(Event("run", ended, name=self.run_id, message=course.error or ""))
         return result
+
+    def _tell_end(self, log: TaskLog, error: BaseException) -> None:
+        """The last line of a run that does not come to its result."""
+        if not isinstance(error, Exception) and self._is_suspended():
+            log.info("Run %s is interrupted; it goes on when its process is back", self.run_id)
+        else:
+            log.warning("Run %s ends: %s", self.run_id, _said(error))
 
     async def _lock(self) -> Workspace:
         """The directory, locked and recovered; asks again and again, so that a cancelled run stops waiting at once."""
@@ -552,6 +563,11 @@ class SimpleWorkflowExecutor:
             },
             "artifacts": course.artifacts,
         }
+
+
+def _said(error: BaseException) -> str:
+    """What ended a run, in a sentence for people."""
+    return str(error) or type(error).__name__ if isinstance(error, Exception) else "It was cancelled."
 
 
 def _is_success(course: _Course) -> bool:
