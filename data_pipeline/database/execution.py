@@ -19,6 +19,7 @@ from typing import Any, Final
 import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlglot import exp
 
 from data_pipeline.database.connection import BusinessDatabase, reason_of
 from data_pipeline.database.personal_data import MASK
@@ -55,6 +56,8 @@ _TOO_LONG_A_VALUE: Final = "invalid memory alloc request size"
 
 _QUOTES: Final = (('"', '"'), ("'", "'"), ("«", "»"), ("»", "«"), ("„", "[“”]"), ("“", "”"), ("\u2018", "\u2019"))
 """How PostgreSQL quotes values, in the languages that it speaks."""
+
+_MODULES: Final = "data_pipeline.modules"
 
 _UNAVAILABLE: Final = frozenset({"08", "53", "57", "58", "XX"})
 """PostgreSQL's classes of errors: connection, resources, operator intervention, system, internal."""
@@ -126,6 +129,7 @@ def explain_query(database: BusinessDatabase, query: Query, limits: QueryLimits)
     """See that all names of a query resolve, without running it. Raises QueryFailed, DatabaseUnavailable."""
     verb = "EXPLAIN QUERY PLAN" if database.dialect_name == "sqlite" else "EXPLAIN"
     with limited_connection(database, limits) as connection:
+        _check_tables(connection, query)
         connection.exec_driver_sql(f"{verb} {query.sql}").fetchall()
 
 
@@ -151,12 +155,28 @@ def execute_query(database: BusinessDatabase, query: Query, limits: QueryLimits)
     """Run a query. Raises QueryFailed, DatabaseUnavailable."""
     began = time.monotonic()
     with limited_connection(database, limits) as connection:
+        _check_tables(connection, query)
         columns, found, is_whole = rows_within(connection, query.sql, replace(limits, rows=limits.rows + 1))
     if not is_whole:
         megabytes = limits.result_bytes / 1024 / 1024
         raise QueryFailed("too_large", f"its result is larger than {megabytes:g} MB")
     seconds = time.monotonic() - began
     return QueryRows(columns, tuple(found[: limits.rows]), is_cut=len(found) > limits.rows, seconds=seconds)
+
+
+def _check_tables(connection: Connection, query: Query) -> None:
+    """Raises QueryFailed for a table that is none of the database's: SQLite reads some modules by their bare names."""
+    if query.dialect != "sqlite" or connection.dialect.name != "sqlite":
+        return
+    modules = connection.info.get(_MODULES)
+    if modules is None:
+        own = "SELECT lower(name) FROM sqlite_master"
+        statement = f"SELECT lower(name) FROM pragma_module_list WHERE lower(name) NOT IN ({own})"  # noqa: S608
+        modules = connection.info[_MODULES] = frozenset(connection.exec_driver_sql(statement).scalars())
+    # A name that a WITH gives counts as well: elsewhere in the query it may be the module.
+    for table in query.expression.find_all(exp.Table):
+        if table.name.lower() in modules:
+            raise QueryFailed("unknown_table", f"no such table: {table.name[:60]}")
 
 
 def rows_within(

@@ -341,6 +341,22 @@ def test_value_that_its_database_cannot_hold_is_the_fault_of_the_query(tmp_path:
             assert failed.value.kind == "too_large", failed.value
 
 
+def test_table_that_is_none_of_the_databases_is_not_read(tmp_path: Path) -> None:
+    """SQLite's modules can be read like tables; one that the database has a table of that name for is that table."""
+    hidden = "SELECT * FROM dbstat WHERE 1 IN (WITH dbstat AS (SELECT 1 AS one) SELECT one FROM dbstat)"
+    with databases(tmp_path) as opened:
+        for text in ("SELECT * FROM dbstat", "SELECT count(*) FROM main.DBSTAT", "SELECT * FROM json_each", hidden):
+            for act in (execute_query, explain_query):
+                with pytest.raises(QueryFailed, match="no such table") as failed:
+                    act(opened[0], check_query(text, "sqlite"), QueryLimits())
+                assert failed.value.kind == "unknown_table"
+    connection = sqlite3.connect(tmp_path / "own.sqlite")
+    connection.executescript("CREATE TABLE json_each (a INT); INSERT INTO json_each VALUES (1)")
+    connection.close()
+    with open_database(f"sqlite:///{tmp_path / 'own.sqlite'}") as database:
+        assert run(database, "SELECT a FROM json_each") == ((1,),)
+
+
 def test_session_is_a_wall_of_its_own(tmp_path: Path) -> None:
     """Even a text that never saw the gate changes nothing."""
     with databases(tmp_path) as opened:
