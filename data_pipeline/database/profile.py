@@ -53,6 +53,9 @@ VALUES_KEPT: Final = 200_000
 
 SAMPLES: Final = 5
 ENUM_LIMIT: Final = 20
+ENUM_ROWS: Final = 20
+"""Fewer rows than that show no enumeration: a few rows look alike by chance."""
+
 SHOWN_CHARACTERS: Final = 60
 
 _COMPARABLE: Final = re.compile(
@@ -67,7 +70,8 @@ _OF_WORDS: Final = re.compile(r"[^\[]*(CHAR|TEXT|BOOL)[^\[]*", re.IGNORECASE)
 class ColumnProfile:
     """A column's values in the rows that were looked at; of a personal column only counts, its values are masked.
 
-    `distinct_count` is exact for these rows. `enum_values` are all values of a column that has few and repeats them.
+    `distinct_count` is exact for these rows. `enum_values` are all values of a column that has few, two at least, and
+    repeats them in enough rows.
     """
 
     name: str
@@ -199,13 +203,14 @@ def profile_table(
             non_null, distinct, *ends_found = counts[1 + 4 * number : 5 + 4 * number]
             least, most = (None if isinstance(end, bytes) else end for end in ends_found)
             is_masked = personal[number] is not None and masks_personal_data
-            enum_values: Sequence[str] = ()
+            all_values: Sequence[Any] = ()
             if not is_masked and _has_few(column, int(non_null), int(distinct)):
-                found = connection.exec_driver_sql(source.distinct_values(rows, column.name))
-                all_values = [value for (value,) in found]
-                enum_values = [] if any(map(is_secret, all_values)) else [_shown(value) for value in all_values]
-            is_hidden = is_masked or (bool(told) and not enum_values and (_is_told(least) or _is_told(most)))
-            is_hidden = is_hidden or is_secret(least) or is_secret(most)
+                all_values = [
+                    value for (value,) in connection.exec_driver_sql(source.distinct_values(rows, column.name))
+                ]
+            is_enum = len(all_values) > 1 and int(non_null) >= ENUM_ROWS and not any(map(is_secret, all_values))
+            is_unseen = bool(told) and not all_values and (_is_told(least) or _is_told(most))
+            is_hidden = is_masked or is_unseen or is_secret(least) or is_secret(most)
             ends = [None if end is None else MASK if is_hidden else _shown(end) for end in (least, most)]
             columns.append(
                 ColumnProfile(
@@ -215,7 +220,7 @@ def profile_table(
                     ends[0],
                     ends[1],
                     (MASK,) if is_masked and values else tuple(_first_distinct(values, is_secret)),
-                    tuple(enum_values),
+                    tuple(map(_shown, all_values)) if is_enum else (),
                     personal[number],
                     is_masked,
                 )

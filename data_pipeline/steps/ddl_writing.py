@@ -53,8 +53,12 @@ def ddl_of(
     """The `.ddl` file: two comment lines, the table or view, its indexes, keys that had to wait for it."""
     writer = _Writer(dialect_name, language, suggestion or Suggestion())
     meaning = table_comment(table, suggestion or Suggestion())
-    title, purpose = ("中文名", "描述") if language == "zh" else ("Table", "Description")
-    lines = [f"-- {title}: {one_line(meaning.text)}", f"-- {purpose}: {one_line(meaning.marked(language))}"]
+    said = one_line(meaning.marked(language))
+    if language == "zh":  # the older system's words: a Chinese name is the comment
+        lines = [f"-- 中文名: {one_line(meaning.text)}", f"-- 描述: {said}"]
+    else:
+        name = table.name.name if dialect_name == "sqlite" else str(table.name)
+        lines = [f"-- Table: {one_line(name)}", f"-- Description: {said}"]
     if table.kind == "table":
         lines += writer.table(table, around)
         lines += [_ended(index.definition) for index in table.indexes]

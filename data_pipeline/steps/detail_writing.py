@@ -24,7 +24,7 @@ from data_pipeline.database.personal_data import PersonalKind
 from data_pipeline.database.profile import ColumnProfile, TableProfile
 from data_pipeline.database.schema import Table
 from data_pipeline.steps.ddl_writing import Surroundings
-from data_pipeline.steps.wording import Comment, Suggestion, column_comments, escaped, table_comment
+from data_pipeline.steps.wording import Comment, Suggestion, column_comments, escaped, listed_value, table_comment
 
 SHOWN_LABELS: Final = 50
 """How many values of an enumerated type a page lists."""
@@ -140,9 +140,13 @@ def _fields(
     for column in table.columns:
         found = profiled.get(column.name)
         samples = found.samples if found is not None and not found.is_masked else ()
-        examples = words.examples.format(values=", ".join(map(escaped, samples))) if samples else ""
+        examples = words.examples.format(values=", ".join(map(_listed, samples))) if samples else ""
         meaning = escaped(comments[column.name].marked(language))
         yield f"- {escaped(column.name)} ({escaped(column.type_sql or 'any')}) - {meaning}{examples}"
+
+
+def _listed(value: str) -> str:
+    return escaped(listed_value(value))
 
 
 def _keys(table: Table, around: Surroundings, words: _Words) -> Iterable[str]:
@@ -174,7 +178,7 @@ def _values(table: Table, profiled: Mapping[str, ColumnProfile], words: _Words, 
         values = column.labels[:SHOWN_LABELS] or (found.enum_values if found else ())
         if values:
             more = ("…",) if len(column.labels) > SHOWN_LABELS else ()
-            shown = words.separator.join([*map(escaped, values), *more])
+            shown = words.separator.join([*map(_listed, values), *more])
             yield words.enum.format(column=escaped(column.name), values=shown)
         if found is not None and found.personal is not None:
             kind = found.personal.kind
