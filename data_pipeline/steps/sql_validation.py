@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
@@ -42,6 +43,7 @@ ATTEMPTS: Final = 3
 """How often a query is tried when the database does not answer."""
 
 RETRY_SECONDS: Final = 0.5
+_REPORT: Final = re.compile(r"sql_validation_\d{8}_\d{6}(?:_\d+)?_(?:summary\.log|report\.json)")
 _DIALECTS: Final[dict[Dialect, str]] = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
@@ -299,13 +301,14 @@ def _output(
         "validated_at": now.isoformat(),
         "duration": duration,
     }
-    name = f"sql_validation_{now:%Y%m%d_%H%M%S}"
+    names = context.files.names()
+    name = _free_name(f"sql_validation_{now:%Y%m%d_%H%M%S}", {other[: other.rfind("_")] for other in names})
     report = report_of(outcomes, file.others, about, summary)
     staged = [
         context.staging.write(f"{name}_summary.log", summary_log(outcomes, file.others, about, summary, now)),
         context.staging.write(f"{name}_report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n"),
     ]
-    names = context.files.names()
+    reports = {other for other in names if _REPORT.fullmatch(other)}  # why pairs were removed, until all is backed up
     backups = {other for other in names if other.startswith(f"{file.name}{BACKUP}")}
     replaces = {}
     if is_modified:
@@ -314,10 +317,10 @@ def _output(
         if not any(context.files.read(backup) == file.raw for backup in backups):
             staged.append(context.staging.write(_free_name(f"{file.name}{BACKUP}", names), file.raw))
     result = {"input_file": file.name, **summary, "language_model": usage, "duration": duration}
-    return StepOutput(tuple(staged), result, replaces=replaces, keeps=frozenset({file.name, *backups}))
+    return StepOutput(tuple(staged), result, replaces=replaces, keeps=frozenset({file.name, *backups, *reports}))
 
 
-def _free_name(name: str, taken: Sequence[str]) -> str:
+def _free_name(name: str, taken: Collection[str]) -> str:
     """The first of name, name_2, name_3 ... that nothing has: the file before an earlier run stays what it is."""
     number, free = 1, name
     while free in taken:

@@ -79,7 +79,7 @@ def sqls_of(task: Path, name: str = FILE) -> list[str]:
 
 
 def report_of(task: Path) -> dict[str, Any]:
-    (path,) = task.glob("sql_validation_*_report.json")
+    path = max(task.glob("sql_validation_*_report.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
     report: dict[str, Any] = json.loads(path.read_text())
     return report
 
@@ -266,7 +266,10 @@ def test_second_validation_never_overwrites_the_first_backup(url: str, tmp_path:
     assert second["invalid_sql_count"], third["invalid_sql_count"] == (1, 0)
     names = {path.name for path in task.iterdir()}
     assert {FILE, f"{FILE}.backup", f"{FILE}.backup_2"} <= names
-    assert len([name for name in names if name.endswith("_report.json")]) == 1
+    reports = [json.loads((task / name).read_text()) for name in names if name.endswith("_report.json")]
+    assert len(reports) == len([name for name in names if name.endswith("_summary.log")]) == 3
+    removed = {one["sql"] for report in reports for one in report["detailed_results"] if one["status"] == "invalid"}
+    assert removed == {"SELECT x FROM y", "SELECT z FROM y"}
     assert not list((tmp_path / ".journal").glob("*/kept-*"))
 
 
