@@ -57,6 +57,7 @@ class _Words:
     head: str
     view: str
     materialized: str
+    virtual: str
 
 
 _WORDS: Final = {
@@ -79,6 +80,7 @@ _WORDS: Final = {
         head="| field | null | distinct | least | greatest |",
         view="it is a view",
         materialized="it is a materialized view",
+        virtual="it is a virtual table",
     ),
     "zh": _Words(
         title="## {name}（{meaning}）",
@@ -99,6 +101,7 @@ _WORDS: Final = {
         head="| 字段 | 空值 | 不同值 | 最小值 | 最大值 |",
         view="这是视图",
         materialized="这是物化视图",
+        virtual="这是虚拟表",
     ),
 }
 
@@ -154,7 +157,8 @@ def _keys(table: Table, around: Surroundings, words: _Words) -> Iterable[str]:
         return ", ".join(map(escaped, names))
 
     if table.kind != "table":
-        yield words.view if table.kind == "view" else words.materialized
+        kinds = {"view": words.view, "materialized view": words.materialized, "virtual table": words.virtual}
+        yield kinds[table.kind]
     if table.primary_key.columns:
         yield words.primary.format(columns=listed(table.primary_key.columns))
     for unique in table.unique_keys:
