@@ -432,7 +432,8 @@ class English(Voice):
             return self._any_of(f"whose {noun} is {value}", f"with the {noun} {value}", f"whose {noun} equals {value}")
         if condition.operator == "<>":
             return self._any_of(
-                f"whose {noun} is not {value}", f"with {a_noun} other than {value}", f"whose {noun} differs from {value}",
+                f"whose {noun} is not {value}", f"with {a_noun} other than {value}",
+                f"whose {noun} differs from {value}",
                 f"with any {noun} except {value}",
             )  # fmt: skip
         words: Mapping[str, tuple[str, ...]] = {

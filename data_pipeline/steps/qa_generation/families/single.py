@@ -179,7 +179,7 @@ class Filtered(Family):
             "Which {all} {do}?", "{show} the {things}.", "Which of the {all} {do}?", "{show} all {things}.",
             "What are the {things}?", "Are there any {things}? List them.", "Name the {things}.",
             "I'm looking for {things}.", "Identify all {things}.", "Pick out the {things}.",
-            "Filter the {all} down to the {things}.", "Point out {things}.",
+             "Point out {things}.",
         ),
         "columns": (
             "{show} the {outputs} of {things}.", "What are the {outputs} of the {things}?",
