@@ -255,8 +255,8 @@ def print_schemas(rows: list[dict[str, float]], rounds: int) -> None:
     for row in rows:
         milliseconds, kilobytes = per_table(row, base)
         print(
-            f"| {row['tables']} | {row['pairs']:.0f} | {row['seconds']:.1f} | {row['processor']:.1f} | {milliseconds:.0f} "
-            f"| {row['peak_mb']:.0f} | {kilobytes:.0f} |"
+            f"| {row['tables']} | {row['pairs']:.0f} | {row['seconds']:.1f} | {row['processor']:.1f} "
+            f"| {milliseconds:.0f} | {row['peak_mb']:.0f} | {kilobytes:.0f} |"
         )
     print(f"\nThe base: {base['peak_mb']:.0f} MB for {base['tables']} tables")
     if len(rows) > 1:

@@ -199,7 +199,7 @@ def test_curl_lines_of_the_readme_run(tmp_path: Path) -> None:
             task = task or (found[0] if found else "")
     assert [json.loads(answer)["success"] for number, answer in enumerate(said) if number != 3] == [True] * 5
     assert said[3].splitlines()[-3] == "event: run"
-    assert json.loads(said[4])["data"]["backup"]["moved_count"] == 11
+    assert json.loads(said[4])["data"]["backup"]["moved_count"] == 20
     assert json.loads(said[5])["data"]["total"] == 1
 
 
