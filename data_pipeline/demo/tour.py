@@ -175,6 +175,7 @@ class _Tour:
         commands = (
             (f"{program} tasks list", "tasks and their states; then show, files, logs"),
             (f"{program} run {task_id}", "a run without a server"),
+            (f"{program} qa report {task_id}", "what its questions are like"),
             (f"{program} backups list {task_id}", "what earlier runs made; then show, restore"),
             (f"{program} doctor", "is all well, and if not, what to do"),
             (f"{program} serve", "the API on 127.0.0.1:8084; docs/api.md has it by curl"),
