@@ -215,7 +215,8 @@ class Gates:
 def _why_empty(found: QueryRows, *, may_count_nothing: bool) -> Rejected | None:
     if not found.rows or all(value is None for row in found.rows for value in row):
         return Rejected("empty", "it gives no row, or only nulls")
-    if len(found.rows) == 1 and set(found.rows[0]) <= {0, None} and not may_count_nothing:
+    # A value may be a list, which no set takes.
+    if len(found.rows) == 1 and all(value in (0, None) for value in found.rows[0]) and not may_count_nothing:
         return Rejected("empty", "it counts nothing")
     return None
 
@@ -261,4 +262,4 @@ def _outer_select(tree: exp.Expr) -> exp.Select | None:
 def _number_of(limit: exp.Expr | None) -> int | None:
     if limit is None or not isinstance(limit.expression, exp.Literal) or limit.expression.is_string:
         return None
-    return int(limit.expression.name)
+    return int(limit.expression.name) if limit.expression.name.isdecimal() else None
