@@ -245,7 +245,9 @@ def test_run_asks_for_comments_once_and_marks_them(tmp_path: Path) -> None:
         task = tmp_path / "home" / "training_data" / task_id
         files = {path.name: path.read_text() for path in task.iterdir() if path.is_file()}
 
-    assert first["language_model"] == {"calls": 1, "kept_answers": 0, "prompt_tokens": 100, "completion_tokens": 10}
+    assert first["language_model"] == {
+        "calls": 1, "kept_answers": 0, "prompt_tokens": 100, "completion_tokens": 10, "cost": None,
+    }  # fmt: skip
     assert (second["language_model"]["calls"], second["language_model"]["kept_answers"]) == (0, 1)
     assert "## main.cust (one customer of \\`us\\`)" in files["cust_detail.md"]
     assert "- nm (TEXT) - the nm (by a model)" in files["cust_detail.md"]

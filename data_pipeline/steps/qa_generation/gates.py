@@ -17,6 +17,7 @@ Results are compared, not plans: a condition may be true of every row without lo
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ from data_pipeline.steps.qa_generation.forms import Duplicates
 from data_pipeline.table_list import TableName
 
 ROWS_COMPARED: Final = 1_000
+_SMALL: Final = re.compile(r"[a-z]+[.,;:?!)\"']*")
 REMEMBERED_RESULTS: Final = 512
 """Results of queries without their conditions: many pairs share one."""
 
@@ -112,6 +114,12 @@ class Gates:
     def add(self, pair: Accepted) -> None:
         """Remember a pair that is published: no other may say the same."""
         self.accepted.add(pair.question, pair.query.expression)
+
+    def tells_person(self, text: str) -> bool:
+        """Whether a sentence holds a masked value, or what looks like one; words in small letters are no names."""
+        words = text.split()
+        told = " ".join(word for word in words if not _SMALL.fullmatch(word))
+        return self._told.are_in(told) or any(personal_by_values([word.strip(".,;:?!()\"'")]) for word in words)
 
     def _execute(self, query: Query) -> QueryRows:
         return execute_query(self._database, query, self._limits)

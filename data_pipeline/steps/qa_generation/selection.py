@@ -10,7 +10,7 @@ import heapq
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from data_pipeline.steps.contract import Difficulty
 from data_pipeline.steps.qa_generation.facts import Facts
@@ -43,6 +43,28 @@ LOOKED_AT: Final = 12
 Feature = tuple[str, object]
 
 
+class Covering(Protocol):
+    """What a pair covers, whoever made it."""
+
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def table(self) -> TableName: ...
+
+    @property
+    def difficulty(self) -> Difficulty: ...
+
+    @property
+    def shape(self) -> str: ...
+
+    @property
+    def features(self) -> frozenset[Feature]: ...
+
+    @property
+    def literals(self) -> frozenset[str]: ...
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A plan that may be asked, and what it would cover."""
@@ -52,6 +74,11 @@ class Candidate:
     shape: str
     features: frozenset[Feature]
     literals: frozenset[str] = frozenset()
+
+    @property
+    def family(self) -> str:
+        """Who drew it."""
+        return self.plan.family
 
     @property
     def table(self) -> TableName:
@@ -70,14 +97,14 @@ class Coverage:
     shapes: Counter[str] = field(default_factory=Counter)
     literals: set[str] = field(default_factory=set)
 
-    def add(self, candidate: Candidate) -> None:
+    def add(self, pair: Covering) -> None:
         """Count a pair."""
-        self.features.update(candidate.features)
-        self.difficulties[candidate.difficulty] += 1
-        self.families[candidate.plan.family] += 1
-        self.tables[candidate.table] += 1
-        self.shapes[candidate.shape] += 1
-        self.literals |= candidate.literals
+        self.features.update(pair.features)
+        self.difficulties[pair.difficulty] += 1
+        self.families[pair.family] += 1
+        self.tables[pair.table] += 1
+        self.shapes[pair.shape] += 1
+        self.literals |= pair.literals
 
     def gain(self, candidate: Candidate) -> int:
         """What a candidate would add."""
@@ -106,10 +133,11 @@ class Choice:
         self._waiting: dict[Difficulty, dict[str, dict[TableName, deque[Candidate]]]] = {}
 
     def __iter__(self) -> Iterator[Candidate]:
-        yield from self._that_cover()
+        yield from self.that_cover()
         yield from self._that_balance()
 
-    def _that_cover(self) -> Iterator[Candidate]:
+    def that_cover(self) -> Iterator[Candidate]:
+        """Only what covers something new; the others can be had afterwards."""
         while self._covering:
             gain, literals, place, candidate = heapq.heappop(self._covering)
             now = self._coverage.gain(candidate)
