@@ -13,7 +13,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 from rich.console import Console
 
-from data_pipeline.commands import backups, running, serving, tasks, upkeep
+from data_pipeline.commands import backups, exporting, qa, running, searching, serving, tasks, upkeep, vectors
 from data_pipeline.commands.arguments import BAD_INPUT, BUSY
 from data_pipeline.errors import PipelineError, RunActive, TaskBusy
 
@@ -49,8 +49,12 @@ def start(
 app.command(epilog=serving.DEMO_EXAMPLES)(serving.demo)
 app.command(epilog=running.RUN_EXAMPLES)(running.run)
 app.command(epilog=serving.SERVE_EXAMPLES)(serving.serve)
+app.command(epilog=searching.SEARCH_EXAMPLES)(searching.search)
+app.command(epilog=exporting.EXPORT_EXAMPLES)(exporting.export)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(backups.app, name="backups")
+app.add_typer(qa.app, name="qa")
+app.add_typer(vectors.app, name="vectors")
 app.command(epilog=upkeep.RECOVER_EXAMPLES)(upkeep.recover)
 app.command(epilog=upkeep.DOCTOR_EXAMPLES)(upkeep.doctor)
 app.add_typer(upkeep.config, name="config")

@@ -54,6 +54,14 @@ def anchored(url: str) -> str:
     return parsed.set(database=os.path.abspath(str(parsed.database))).render_as_string(hide_password=False)
 
 
+def source_of(url: str) -> str:
+    """What a URL leads to, without user, password and options; a file by its name alone. Raises InvalidInput."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return f"sqlite:{os.path.basename(str(parsed.database))}"
+    return f"postgresql:{parsed.host or 'localhost'}:{parsed.port or DEFAULT_PORT}/{parsed.database}"
+
+
 def masked(url: str) -> str:
     """A URL without its password, and without its query, which may hold one too."""
     try:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from data_pipeline.database.connection import open_database
-from data_pipeline.errors import DatabaseUnavailable, InvalidInput, StoreUnavailable
+from data_pipeline.errors import DatabaseUnavailable, EmbedderMismatch, InvalidInput, StoreUnavailable
 from data_pipeline.settings import Settings
 from data_pipeline.settings_report import DEFAULT, settings_in_use
 from data_pipeline.store import look_at_store
@@ -61,6 +61,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     except OSError as error:
         yield Finding("journals", "problem", str(error), "Mend the permissions there")
     yield from _store(settings, has_worker=bool(workers))
+    yield _vector_store(settings)
     yield _workers(workers)
     yield from _databases(settings)
 
@@ -135,7 +136,7 @@ def _file_system(path: str) -> str | None:
 
 
 def _private_files(settings: Settings) -> Iterator[Finding]:
-    for name in ("data_pipeline.sqlite", "engine.sqlite"):
+    for name in ("data_pipeline.sqlite", "engine.sqlite", "vectors.sqlite"):
         path = os.path.join(settings.home_path, name)
         if os.path.exists(path) and os.name != "nt" and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
             shown = printable(path)
@@ -199,6 +200,20 @@ def _store(settings: Settings, *, has_worker: bool) -> Iterator[Finding]:
     if state is not None and state.unfinished_count and not has_worker:
         yield Finding("runs", "warning", f"{state.unfinished_count} have not ended, and no server is at work",
                       "data-pipeline serve goes on with them")  # fmt: skip
+
+
+def _vector_store(settings: Settings) -> Finding:
+    from data_pipeline.vector_store.opening import look_at_vector_store  # noqa: PLC0415 - numpy
+
+    try:
+        look = look_at_vector_store(settings.vector_place)
+    except StoreUnavailable as error:
+        return Finding("vector store", "problem", str(error), "Mend DATA_PIPELINE_VECTOR_STORE_URL or the database")
+    except EmbedderMismatch as error:
+        return Finding("vector store", "problem", str(error), "docs/settings.md tells how to change the embedder")
+    if look is None:
+        return Finding("vector store", "ok", "not there yet: the first load makes it")
+    return Finding("vector store", "ok", f"{look.item_count} items, vectors by {look.made_by}")
 
 
 def _workers(workers: dict[str, Inspection]) -> Finding:

@@ -12,7 +12,11 @@
       QueryRefused          a text is not one query that only reads: mend the query; it was not run
       QueryFailed           the database refused a query, or it took too long: mend the query
       ModelFailed           the language model gave no answer that can be used: mend its settings, or go on without
-      StoreUnavailable      the task store cannot be opened: mend its URL or the database
+      EmbeddingFailed       the embeddings server gave no vectors: mend its settings, or do without it
+      EmbedderMismatch      the vector store was made by another embedder: take that one, or another store
+      ItemsMissing          what was staged for the vector store is not there any more: run training_load again
+      BackupDamaged         a backup of the vectors is not what was written: take another one; nothing was changed
+      StoreUnavailable      a database of our own cannot be opened: mend its URL or the database
       RecoveryNeeded        an earlier transaction is only half undone: `data-pipeline recover` says what it needs
       StepFailed            a step did not make all it should; nothing of it was published
       PublishFailed         a step's outputs could not take their places; they wait in the folder that is named
@@ -23,7 +27,7 @@ Every message says what, where, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class PipelineError(Exception):
@@ -116,8 +120,49 @@ class ModelFailed(PipelineError):
         self.reason = reason
 
 
+class EmbeddingFailed(PipelineError):
+    """The embeddings server gave no vectors that can be used; the message never holds the key."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The embeddings server gave no vectors: {reason}.")
+        self.reason = reason
+
+
+class EmbedderMismatch(PipelineError):
+    """What is there was made by one embedder, and another one is configured: their vectors must not meet."""
+
+    def __init__(self, what: str, made_by: str, configured: str) -> None:
+        super().__init__(
+            f"{what} was made by the embedder {made_by}; configured is {configured}. Vectors of two embedders cannot "
+            "be compared: set DATA_PIPELINE_EMBEDDING_MODEL and its companions as they were, or name another "
+            "DATA_PIPELINE_VECTOR_STORE_URL and run training_load again."
+        )
+        self.made_by = made_by
+        self.configured = configured
+
+
+class ItemsMissing(PipelineError):
+    """Items that a load had staged are not in the vector store any more: `ids`. Nothing was committed."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        super().__init__(
+            f"{len(ids)} items left the vector store while they were loaded, the first is {ids[0]}: somebody restored "
+            "or replaced its content. Nothing of this load was committed; run training_load again."
+        )
+        self.ids = tuple(ids)
+
+
+class BackupDamaged(PipelineError):
+    """A backup of the vectors is not what was written: nothing was restored, everything is as before."""
+
+    def __init__(self, backup: str, reason: str) -> None:
+        super().__init__(f"The backup {backup} cannot be restored: {reason}. Nothing was changed; take another one.")
+        self.backup = backup
+        self.reason = reason
+
+
 class StoreUnavailable(PipelineError):
-    """The task store cannot be opened."""
+    """A database of our own, of tasks or of vectors, cannot be opened."""
 
 
 class RecoveryNeeded(PipelineError):

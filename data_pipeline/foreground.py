@@ -10,11 +10,11 @@ from data_pipeline import task_directory
 from data_pipeline.api.run_records import StoreRecords
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor, new_run_id
 from data_pipeline.database.connection import database_name
-from data_pipeline.database_urls import anchored
+from data_pipeline.database_urls import anchored, source_of
 from data_pipeline.errors import DirectoryUnusable, InvalidInput
 from data_pipeline.progress import Emit
 from data_pipeline.settings import Settings
-from data_pipeline.steps import STEPS, Json, Language, RunParameters
+from data_pipeline.steps import STEPS, Json, Language, RunOptions, RunParameters
 from data_pipeline.steps.qa_generation.glossary import parse_glossary
 from data_pipeline.steps.qa_generation.step import GLOSSARY
 from data_pipeline.store import Store, Task
@@ -56,13 +56,14 @@ async def create_task(settings: Settings, store: Store, new: NewTask) -> Task:
         pairs_per_table=new.pairs_per_table,
         max_pairs=new.max_pairs,
         seed=new.seed,
+        vectors=settings.vector_place,
     )
     kept = new.db_connection if settings.has_database(new.db_connection) else url
     tables = parse_table_list(decode_table_list(new.table_list))
     for step in STEPS:
         await step.check(parameters, tables)
     task = store.create_task(
-        {**parameters.model_dump(), "db_connection": kept},
+        {**parameters.of_task(), "db_connection": kept},
         task_name=new.task_name,
         db_name=database_name(url),
         created_type="manual",
@@ -119,6 +120,7 @@ async def run_task(
     *,
     step: str | None,
     emit: Emit,
+    options: RunOptions | None = None,
     lock_timeout_seconds: float | None = None,
 ) -> Json:
     """Run a task here and now: complete, or one step. Raises as the executor does."""
@@ -129,7 +131,7 @@ async def run_task(
     executor = SimpleWorkflowExecutor(
         task.task_id,
         directory=task_directory.path_of(settings.training_data_path, task.task_id),
-        parameters=run_parameters(settings, task),
+        parameters=run_parameters(settings, task, options),
         run_id=run_id,
         model=language_model(settings, store),
         records=StoreRecords(store, task.task_id, run_id, step=step, all_steps=names),
@@ -141,7 +143,7 @@ async def run_task(
     return await (executor.execute_complete_workflow() if step is None else executor.execute_single_step(step))
 
 
-def run_parameters(settings: Settings, task: Task) -> RunParameters:
+def run_parameters(settings: Settings, task: Task, options: RunOptions | None = None) -> RunParameters:
     """A task's parameters with its database's URL: a task keeps the name of a configured one, so passwords may change.
 
     Raises InvalidInput where the name is not configured any more.
@@ -155,7 +157,16 @@ def run_parameters(settings: Settings, task: Task) -> RunParameters:
         )
     url = settings.database_named(kept)
     own = {name: value for name, value in task.parameters.items() if value is not None}
-    return RunParameters.model_validate({**wishes(settings), **own, "db_connection": url})
+    return RunParameters.model_validate(
+        {
+            **wishes(settings),
+            **own,
+            "db_connection": url,
+            "options": options or RunOptions(),
+            "source": kept.lower() if settings.has_database(kept) else source_of(url),
+            "vectors": settings.vector_place,
+        }
+    )
 
 
 def wishes(settings: Settings) -> Json:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Phase = Literal["run", "backup", "step", "table", "pairs"]
+Phase = Literal["run", "backup", "step", "table", "pairs", "items"]
 State = Literal["queued", "started", "advanced", "completed", "failed", "cancelled", "suspended", "skipped"]
 
 
@@ -14,7 +14,7 @@ State = Literal["queued", "started", "advanced", "completed", "failed", "cancell
 class Event:
     """One thing that happened: `name` is the run, step, table or backup directory it is about.
 
-    `done` of `total` counts tables or question-SQL pairs in a step, or files in a backup.
+    `done` of `total` counts tables, question-SQL pairs or training items in a step, or files in a backup.
     """
 
     phase: Phase

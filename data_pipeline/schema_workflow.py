@@ -18,10 +18,11 @@ from typing import Final, NoReturn
 from rich.console import Console
 
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor
+from data_pipeline.database_urls import source_of
 from data_pipeline.errors import InvalidInput, PipelineError, TaskBusy
 from data_pipeline.foreground import door, language_model, wishes
 from data_pipeline.settings import load_settings
-from data_pipeline.steps import Json, RunParameters
+from data_pipeline.steps import Json, RunOptions, RunParameters
 from data_pipeline.table_list import decode_table_list, parse_table_list
 from data_pipeline.terminal import watching
 from data_pipeline.workspace import printable
@@ -60,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--disable-llm-repair", action="store_true", help="do not ask a language model to repair SQL")
     add("--no-modify-file", action="store_true", help="leave the pair file as it is, whatever validation finds")
     add("--skip-training", "--skip-training-load", dest="skip_training", action="store_true", help="leave it out")
+    add("--backup-vector-tables", action="store_true", help="back the vector store up before the load")
+    add("--truncate-vector-tables", action="store_true", help="back it up; then only these items are left in it")
     add("--lock-timeout", type=float, metavar="SECONDS", help="how long to wait for a busy directory")
     add("--json", action="store_true", help="print the result as JSON")
     add("--log-file", metavar="FILE", help="append the run's messages to this file too")
@@ -76,14 +79,20 @@ def _run(options: argparse.Namespace) -> Json:
             tables = parse_table_list(decode_table_list(file.read()))
     except OSError as error:
         raise InvalidInput("--table-list", f"{printable(options.table_list)}: {error.strerror}") from error
+    url = settings.database_named(options.db_connection)
     parameters = RunParameters(
-        db_connection=settings.database_named(options.db_connection),
+        db_connection=url,
         business_context=options.business_context,
         enable_sql_validation=not options.skip_validation,
         enable_llm_repair=not options.disable_llm_repair,
         modify_original_file=not options.no_modify_file,
         enable_training_data_load=not options.skip_training,
         **wishes(settings),
+        options=RunOptions(
+            backup_vector_tables=options.backup_vector_tables, truncate_vector_tables=options.truncate_vector_tables
+        ),
+        source=options.db_connection.lower() if settings.has_database(options.db_connection) else source_of(url),
+        vectors=settings.vector_place,
     )
     timeout = settings.lock_timeout_seconds if options.lock_timeout is None else options.lock_timeout
     with watching(Console(stderr=True), is_quiet=options.json) as emit:

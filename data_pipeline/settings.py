@@ -25,6 +25,7 @@ from sqlalchemy.engine import URL
 from data_pipeline.database_urls import parse_url, target_of
 from data_pipeline.errors import InvalidInput
 from data_pipeline.model_endpoint import ModelEndpoint, ResponseFormat
+from data_pipeline.vector_place import EmbeddingEndpoint, VectorPlace
 
 PREFIX: Final = "DATA_PIPELINE_"
 ENV_FILE: Final = ".env"
@@ -146,6 +147,26 @@ class Settings(BaseSettings):
     llm_price_per_million_completion_tokens: Annotated[float, Field(ge=0)] | None = Field(
         default=None, description="the same for what the model writes"
     )
+    vector_store_url: DatabaseUrl | None = Field(
+        default=None,
+        description="the vector store; default: the task store if that is PostgreSQL, else `vectors.sqlite` at home",
+    )
+    embedding_base_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s@]+$",
+        description="an embeddings server that speaks OpenAI's protocol; none: vectors are computed here",
+    )
+    embedding_model: str | None = Field(default=None, min_length=1, description="the model's name at that server")
+    embedding_dimensions: Annotated[int, Field(ge=1, le=16_000)] | None = Field(
+        default=None, description="how many numbers its vectors have"
+    )
+    embedding_api_key: SecretStr | None = Field(default=None, min_length=1, description="the key for that server")
+    embedding_timeout_seconds: Annotated[float, Field(gt=0, le=3_600)] = Field(
+        default=60.0, description="how long one answer of that server may take"
+    )
+    embedding_texts_at_once: Annotated[int, Field(ge=1, le=2_048)] = Field(
+        default=64, description="how many texts one request to that server holds"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -183,6 +204,36 @@ class Settings(BaseSettings):
             self.llm_response_format,
             self.llm_price_per_million_prompt_tokens,
             self.llm_price_per_million_completion_tokens,
+        )
+
+    @model_validator(mode="after")
+    def _embedder_is_whole(self) -> Self:
+        given = [self.embedding_base_url, self.embedding_model, self.embedding_dimensions]
+        if any(value is None for value in given) and any(value is not None for value in given):
+            names = ", ".join(f"{PREFIX}EMBEDDING_{name}" for name in ("BASE_URL", "MODEL", "DIMENSIONS"))
+            raise ValueError(f"{names} go together: give all of them, or none")
+        return self
+
+    @property
+    def vector_place(self) -> VectorPlace:
+        """Where vectors are kept, and who makes them."""
+        if self.vector_store_url is not None:
+            url = self.vector_store_url.get_secret_value()
+        else:
+            url = self._file_url("vectors.sqlite") if self.store_url.startswith("sqlite") else self.store_url
+        if self.embedding_base_url is None or self.embedding_model is None or self.embedding_dimensions is None:
+            return VectorPlace(url)
+        key = self.embedding_api_key.get_secret_value() if self.embedding_api_key is not None else None
+        return VectorPlace(
+            url,
+            EmbeddingEndpoint(
+                self.embedding_base_url,
+                self.embedding_model,
+                self.embedding_dimensions,
+                key,
+                self.embedding_timeout_seconds,
+                self.embedding_texts_at_once,
+            ),
         )
 
     @property

@@ -56,6 +56,7 @@ def _shown(settings: Settings, field: str) -> str:
         "home": settings.home_path,
         "training_data": settings.training_data_path,
         "database_url": masked(settings.store_url),
+        "vector_store_url": masked(settings.vector_place.url),
         "allowed_databases": ", ".join(masked(url.get_secret_value()) for url in settings.allowed_databases) or "none",
         "databases": "none",
     }

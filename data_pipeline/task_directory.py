@@ -4,6 +4,8 @@ training_data/<task id>/table_list.txt            what the user gave: never move
                         <table>.ddl ...           what the steps published
                         data_pipeline.log task_config.json task_result.json <step>_result.json
                         file_bak_YYYYMMDD_HHMMSS[_n]/   the files of an earlier run, with backup_info.json
+                        vector_bak/vectors_YYYYMMDD_HHMMSS.jsonl, ..._manifest.json   a backup of the vector store
+              vector_bak/         backups of the vector store that belong to no task
 """
 
 from __future__ import annotations
@@ -22,9 +24,12 @@ LOG: Final = "data_pipeline.log"
 TASK_CONFIG: Final = "task_config.json"
 TASK_RESULT: Final = "task_result.json"
 BACKUP_PREFIX: Final = "file_bak_"
+VECTOR_BACKUPS: Final = "vector_bak"
 
 _TASK_ID: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 _BACKUP_NAME: Final = re.compile(r"file_bak_(\d{8}_\d{6})(?:_(\d{1,9}))?")
+_VECTOR_TIMESTAMP: Final = re.compile(r"\d{8}_\d{6}")
+_VECTOR_MANIFEST: Final = re.compile(r"vectors_(\d{8}_\d{6})_manifest\.json")
 _RECORD_NAME: Final = re.compile(r"backup_info(?:_\d{1,9})?\.json")
 _DEVICES: Final = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 """Names that Windows gives to devices, whatever the directory."""
@@ -79,6 +84,34 @@ def time_in_name(name: str) -> tuple[datetime | None, int]:
         return datetime.strptime(match[1], "%Y%m%d_%H%M%S"), int(match[2] or 0)  # noqa: DTZ007 - local, as it was made
     except ValueError:
         return None, int(match[2] or 0)
+
+
+def vector_items_name(timestamp: str) -> str:
+    """The file of a vector backup that holds the items."""
+    return f"vectors_{timestamp}.jsonl"
+
+
+def vector_manifest_name(timestamp: str) -> str:
+    """The file of a vector backup that says what it is; without it there is no backup."""
+    return f"vectors_{timestamp}_manifest.json"
+
+
+def vector_timestamp_in(name: str) -> str | None:
+    """The timestamp in the name of a vector backup's manifest; None for any other name."""
+    match = _VECTOR_MANIFEST.fullmatch(name)
+    return match[1] if match else None
+
+
+def check_vector_timestamp(timestamp: str) -> str:
+    """The timestamp itself, if it can name a vector backup. Raises InvalidInput."""
+    if not _VECTOR_TIMESTAMP.fullmatch(timestamp):
+        raise InvalidInput("timestamp", f"{timestamp[:40]!a} is not like 20250121_094400")
+    return timestamp
+
+
+def training_load_log(local_time: datetime) -> str:
+    """The log of a load that ended at this local time."""
+    return f"training_load_{local_time:%Y%m%d_%H%M%S}.log"
 
 
 def record_name(taken: Container[str]) -> str:

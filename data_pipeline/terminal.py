@@ -58,6 +58,8 @@ class _Bars:
                     self._say(f"[red]failed[/] table {_escaped(event.name)}: {_escaped(event.message)}")
             case "pairs", "advanced":
                 self._advance("pairs", event)
+            case "items", "advanced":
+                self._advance("items", event)
             case "step", "skipped":
                 self._say(f"[dim]left out[/] step {_escaped(event.name)}: {_escaped(event.message)}")
             case "backup" | "step", "completed":

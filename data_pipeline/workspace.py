@@ -114,10 +114,13 @@ class Workspace:
         except OSError as error:
             raise DirectoryUnusable(f"{printable(self.path)}: {name} cannot be read ({error}).") from error
 
-    def names(self) -> list[str]:
-        """The names of all regular files of the task directory. Raises DirectoryUnusable."""
+    def names(self, folder: str | None = None) -> list[str]:
+        """The names of all regular files of the task directory, or of a folder in it. Raises DirectoryUnusable."""
+        place = DIRECTORY if folder is None else Folder("directory", folder)
         try:
-            return sorted(name for name, identity in self.directory.scan() if identity.type == "file")
+            return sorted(name for name, identity in self.directory.scan(place) if identity.type == "file")
+        except FileNotFoundError:
+            return []
         except OSError as error:
             raise DirectoryUnusable(f"{printable(self.path)} cannot be read ({error}).") from error
 
@@ -177,6 +180,25 @@ class Workspace:
         if kept is None:
             return Published(tuple(files))
         return self._look_at_kept(kept.folder, tuple(files), ours)
+
+    def put_aside(self, work: WorkFolder, files: Sequence[StagedFile], folder: str, *, label: str) -> None:
+        """Move files into a folder of the task directory, made where it is missing; all or none, and none is replaced.
+
+        Raises PublishFailed (the files stay in the work folder), RecoveryNeeded.
+        """
+        try:
+            present = {name: identity.type for name, identity in self.directory.scan()}
+            if present.get(folder, "directory") != "directory":
+                raise OSError(errno.ENOTDIR, "not a directory", folder)
+            transaction = self.directory.transaction(label)
+            destination = Folder("directory", folder) if folder in present else transaction.make_directory(folder)
+            for file in files:
+                transaction.move(file.name, destination, source=work.folder)
+            transaction.commit()
+        except (RollbackIncomplete, OutcomeUnknown) as error:
+            raise RecoveryNeeded(f"The files are in {work.path}. {error} Then run: data-pipeline recover") from error
+        except (JournalError, OSError) as error:
+            raise PublishFailed(str(error), work.path) from error
 
     def put(self, name: str, content: bytes, *, label: str, run_id: str) -> Published:
         """Publish one file that a person gave; another content under its name is kept. Raises as `publish` does."""

@@ -22,11 +22,17 @@ from data_pipeline import cli
 from data_pipeline.service.app import create_app, open_service
 from data_pipeline.service.errors import ANSWERS
 from data_pipeline.settings import PREFIX, Settings, load_settings
+from data_pipeline.steps.pair_file import format_pairs
 from tests.support.server import new_shop, running_server
+from tests.support.shop import CLI, Shop
 from tests.test_house import LAYERS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")], key=str)
+
+
+NAMES = {"TASK": r"task_\d{8}_\d{6}", "BACKUP": r"file_bak_\d{8}_\d{6}", "VECTORS": r"(?<=vectors_)\d{8}_\d{6}"}
+"""What examples call what an earlier one answered."""
 
 
 def anchors_of(page: Path) -> set[str]:
@@ -145,7 +151,7 @@ def test_quick_start_of_the_readme_runs(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         said = done.stdout
-        for name, pattern in {"TASK": r"task_\d{8}_\d{6}", "BACKUP": r"file_bak_\d{8}_\d{6}"}.items():
+        for name, pattern in NAMES.items():
             if found := re.search(pattern, said):
                 names.setdefault(name, found[0])
 
@@ -177,7 +183,7 @@ def test_curl_lines_of_the_readme_run(tmp_path: Path) -> None:
             task = task or (found[0] if found else "")
     assert [json.loads(answer)["success"] for number, answer in enumerate(said) if number != 3] == [True] * 5
     assert said[3].splitlines()[-3] == "event: run"
-    assert json.loads(said[4])["data"]["backup"]["moved_count"] == 9
+    assert json.loads(said[4])["data"]["backup"]["moved_count"] == 11
     assert json.loads(said[5])["data"]["total"] == 1
 
 
@@ -212,7 +218,7 @@ def test_every_curl_line_of_the_api_guide_answers_as_it_says(tmp_path: Path) -> 
             assert (done.returncode, done.stdout.splitlines()[-1]) == (0, line.rpartition("  # ")[2]), (
                 line + done.stdout
             )
-            for name, pattern in {"TASK": r"task_\d{8}_\d{6}", "BACKUP": r"file_bak_\d{8}_\d{6}"}.items():
+            for name, pattern in NAMES.items():
                 if found := re.search(pattern, done.stdout):
                     names.setdefault(name, found[0])
             answered += 1
@@ -249,6 +255,14 @@ def documented_api() -> str:
             return json.dumps(create_app(service).openapi())
 
 
+def upload_pairs(shop: Shop, task_id: str) -> None:
+    """Give a task pairs, and load them: no step makes them yet."""
+    path = shop.home / "training_data" / task_id / "qs_shop_pair.json"
+    path.write_text(format_pairs([("How many customers are there?", "SELECT count(*) FROM customer")]))
+    for step in ("sql_validation", "training_load"):
+        assert shop.call(CLI, "run", task_id, "--step", step).returncode == 0
+
+
 def test_every_example_of_the_command_line_runs(tmp_path: Path) -> None:
     """In the order of docs/command-line.md, on a small shop; the demo and the server have tests of their own."""
     shop = new_shop(tmp_path / "shop")
@@ -256,10 +270,12 @@ def test_every_example_of_the_command_line_runs(tmp_path: Path) -> None:
     for line in blocks_of(ROOT / "docs" / "command-line.md"):
         if line in ("data-pipeline demo", "data-pipeline serve"):
             continue
+        if line.startswith("data-pipeline export"):
+            upload_pairs(shop, names["TASK"])
         command = line.replace("data-pipeline", f"{sys.executable} -m data_pipeline", 1)
         done = shop.call(["sh", "-c", command], **names)
         assert done.returncode == 0, f"{line}: {done.stderr}"
-        for name, pattern in {"TASK": r"task_\d{8}_\d{6}", "BACKUP": r"file_bak_\d{8}_\d{6}"}.items():
+        for name, pattern in NAMES.items():
             if found := re.search(pattern, done.stdout):
                 names.setdefault(name, found[0])
 

@@ -33,14 +33,15 @@ PIPELINE = ROOT / "data_pipeline"
 LAYERS = (
     {"errors"},
     {"database_urls"},
-    {"table_list", "log_reading", "model_endpoint", "progress", "sealed", "task_directory"},
-    {"settings", "language_model"},
+    {"table_list", "log_reading", "model_endpoint", "progress", "sealed", "task_directory", "vector_place"},
+    {"settings", "language_model", "embedding"},
     {"workspace"},
-    {"database", "store", "task_files", "task_log", "worker_slots"},
-    {"backup", "task_json", "settings_report"},
+    {"own_database"},
+    {"database", "store", "vector_store", "task_files", "task_log", "worker_slots"},
+    {"backup", "vector_backup", "task_json", "settings_report"},
     {"steps"},
     {"api", "engine"},
-    {"foreground", "terminal", "event_recorder"},
+    {"foreground", "terminal", "event_recorder", "training_export", "training_search"},
     {"service", "doctor", "demo"},
     {"commands", "schema_workflow"},
     {"cli"},
@@ -49,6 +50,8 @@ LAYERS = (
 """A part of `data_pipeline` imports from its own folder and from layers before its own; nothing sideways."""
 
 PIPELINE_PURE = {
+    "embedding/contract",
+    "embedding/hashed_words",
     "model_endpoint",
     "table_list",
     "log_reading",
@@ -56,6 +59,9 @@ PIPELINE_PURE = {
     "sealed",
     "database_urls",
     "task_directory",
+    "training_export",
+    "vector_place",
+    "vector_store/contract",
     "database/personal_data",
     "database/schema",
     "database/sqlite_text",
@@ -65,7 +71,9 @@ PIPELINE_PURE = {
     "steps/qa_generation/glossary",
     "steps/qa_generation/metadata_writing",
     "steps/ddl_writing",
+    "steps/training_items",
     "steps/wording",
+    "vector_backup/record",
 }
 OPENS = {"workspace": "rb", "settings": "rb", "schema_workflow": "rb", "task_log": "a", "demo/server": "ab"}
 """Who may open files, and how: logs are all that is written outside the door."""

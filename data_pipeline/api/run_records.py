@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from data_pipeline.api.simple_workflow import Ended
 from data_pipeline.store import Execution, Store
@@ -88,14 +88,23 @@ def add_run(
     )
 
 
+_COUNTED: Final = frozenset(
+    {"columns_by_table", "columns_without_a_pair", "inferred_joins", "not_usable", "pairs_by_table", "problems",
+     "tables_without_a_pair", "tables_without_rows"}
+)  # fmt: skip
+"""What a result lists by table: a status must not grow with the schema."""
+
+
 def _with_counts(value: Any) -> Any:
-    """A result with the number of files in place of their names: those are in task_result.json."""
+    """A result with the number of files and tables in place of their names: those are in task_result.json."""
     if not isinstance(value, Mapping):
         return value
     short = {}
     for key, item in value.items():
         if key == "files" and isinstance(item, list):
             short["file_count"] = len(item)
+        elif key in _COUNTED:
+            short[f"{key}_count"] = len(item)
         else:
             short[key] = _with_counts(item)
     return short

@@ -379,6 +379,9 @@ class SimpleWorkflowExecutor:
             self._runner,
             self._emit,
             log,
+            lambda folder, write: workspace.put_aside(
+                work, write(work, workspace.names(folder)), folder, label=f"{folder} of run {self.run_id}"
+            ),
         )
         try:
             artifact = await _in_thread(lambda: self._published_before(course, workspace, step.name))

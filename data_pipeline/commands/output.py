@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from rich.columns import Columns
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,8 @@ COLOURS: Final = {
     "failed": "red", "problem": "red", "broken": "red", "cancelled": "red", "ERROR": "red", "CRITICAL": "red",
     "partial_completed": "yellow", "warning": "yellow", "missing": "yellow", "WARNING": "yellow",
 }  # fmt: skip
+
+BAR_CHARACTERS: Final = 40
 
 
 def print_json(answer: Any) -> None:
@@ -44,6 +47,40 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(coloured(cell) for cell in row))
     console.print(table)
+
+
+def print_section(word: str, title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A titled table in a terminal; in a pipe a line a row that begins with the word. Nothing where there is no row."""
+    listed = list(rows)
+    console = Console()
+    if not listed:
+        return
+    if console.is_terminal:
+        console.print(Text.assemble("\n", (title, "bold")))
+        print_table(headings, listed)
+    else:
+        print_table(headings, [(word, *row) for row in listed])
+
+
+def print_counts(word: str, title: str, counts: Mapping[str, int]) -> None:
+    """Counts side by side in a terminal, those of nothing dim; in a pipe a line each that begins with the word."""
+    console = Console()
+    if not console.is_terminal:
+        print_section(word, title, (), [(name, str(count)) for name, count in counts.items()])
+    elif counts:
+        console.print(Text.assemble("\n", (title, "bold")))
+        width = max(map(len, counts)) + 1
+        cells = [Text(f"{name:<{width}}{count:>5}", style="" if count else "dim") for name, count in counts.items()]
+        console.print(Columns(cells, padding=(0, 4), column_first=True))
+
+
+def print_bars(word: str, title: str, counts: Mapping[str, int]) -> None:
+    """Counts as bars in a terminal, the longest for the greatest; in a pipe a line each that begins with the word."""
+    console = Console()
+    sign = "#" if console.options.ascii_only else "█"
+    most = max(counts.values(), default=0) or 1
+    rows = [(name, str(count), sign * round(BAR_CHARACTERS * count / most)) for name, count in counts.items()]
+    print_section(word, title, ("", "", ""), rows if console.is_terminal else [row[:2] for row in rows])
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:

@@ -15,7 +15,7 @@ from data_pipeline.commands.output import print_json, print_lines
 from data_pipeline.errors import InvalidInput
 from data_pipeline.foreground import NewTask, check_glossary, create_task, put_glossary, put_table_list, run_task
 from data_pipeline.settings import load_settings
-from data_pipeline.steps import STEPS, Json
+from data_pipeline.steps import STEPS, Json, RunOptions
 from data_pipeline.store import Store
 from data_pipeline.terminal import watching
 from data_pipeline.workspace import printable
@@ -73,6 +73,14 @@ def run(
     step: Annotated[
         str | None, typer.Option(help="Run this step alone, without a backup.", autocompletion=_complete_step)
     ] = None,
+    backup_vector_tables: Annotated[
+        bool, typer.Option("--backup-vector-tables", help="Back the vector store up before the load.")
+    ] = False,
+    truncate_vector_tables: Annotated[
+        bool,
+        typer.Option("--truncate-vector-tables", help="Back it up; then this task's items alone are left in it."),
+    ] = False,
+    skip_training: Annotated[bool, typer.Option("--skip-training", help="Leave training_load out.")] = False,
     lock_timeout: Annotated[float | None, typer.Option(help="Seconds to wait for a busy task.", min=0)] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -119,7 +127,14 @@ def run(
                 put_table_list(settings, task, content)
         if terms is not None:
             put_glossary(settings, found.task_id, terms)
-        result = asyncio.run(run_task(settings, store, found, step=step, emit=emit, lock_timeout_seconds=lock_timeout))
+        options = RunOptions(
+            backup_vector_tables=backup_vector_tables,
+            truncate_vector_tables=truncate_vector_tables,
+            skip_training=skip_training,
+        )
+        result = asyncio.run(
+            run_task(settings, store, found, step=step, emit=emit, options=options, lock_timeout_seconds=lock_timeout)
+        )
     path = task_directory.path_of(settings.training_data_path, found.task_id)
     if as_json:
         print_json(result)
@@ -172,4 +187,22 @@ def _step_lines(artifacts: Json) -> list[str]:
             f"Pairs: {validated['valid_sql_count']} of {validated['original_sql_count']} are valid, "
             f"{validated['repair_stats']['successful']} of them repaired; {changes['deleted']} left the file"
         )
+    return lines + _load_lines(artifacts.get("training_load", {}))
+
+
+def _load_lines(loaded: Json) -> list[str]:
+    if not loaded:
+        return []
+    if loaded["status"] == "skipped":
+        return [f"training_load was left out: {loaded['reason']}"]
+    counts = ", ".join(f"{count} {kind}" for kind, count in loaded["data_type_counts"].items())
+    changes = f"{loaded['added']} new, {loaded['dropped']} dropped"
+    lines = [f"Training items: {loaded['total_records']} in the vector store ({counts}); {changes}"]
+    if loaded["vector_backup"] is not None:
+        backup = loaded["vector_backup"]
+        lines.append(
+            f"Vector store backed up: {backup['item_count']} items in {backup['directory']}/{backup['files'][0]}"
+        )
+    if loaded["left_out"]:
+        lines.append(f"Not loaded: {len(loaded['left_out'])} pairs, named in {loaded['step']}_result.json")
     return lines

@@ -22,11 +22,25 @@ from data_pipeline.service.description import describe
 from data_pipeline.service.errors import add_error_answers
 from data_pipeline.service.metrics import Metrics
 from data_pipeline.service.request_log import RequestLines
-from data_pipeline.service.routes import backups, databases, executions, files, health, logs, task_lists, tasks
+from data_pipeline.service.routes import (
+    backups,
+    databases,
+    executions,
+    files,
+    health,
+    logs,
+    task_lists,
+    tasks,
+    training_data,
+)
+from data_pipeline.service.routes import (
+    vectors as vector_routes,
+)
 from data_pipeline.service.runs import Runs
 from data_pipeline.service.security import Gate
 from data_pipeline.settings import Settings
 from data_pipeline.store import Store
+from data_pipeline.training_search import SharedVectorStore
 from data_pipeline.worker_slots import WorkerSlots
 from data_pipeline.workspace import RecoveryReport, make_directories, recover_tasks, recovery_notes
 
@@ -75,12 +89,14 @@ def open_service(settings: Settings, role: Role = "all") -> Iterator[Service]:
             store = stack.enter_context(Store.open(settings.store_url))
             engine = Engine.open(settings.engine_url, slots)
         recorder = EventRecorder(store)
+        vectors = SharedVectorStore(settings.vector_place)
+        stack.callback(vectors.close)
         stuck: list[str] = []
         try:
             metrics = Metrics()
             metrics.recovered(recovery)
             metrics.watch_active(lambda: engine.running_count)
-            runs = Runs(settings, store, engine, recorder, metrics)
+            runs = Runs(settings, store, engine, recorder, metrics, vectors)
             for note in runs.reconcile():
                 LOGGER.warning("%s", note)
             if role != "api":
@@ -119,7 +135,7 @@ def create_app(service: Service, *, is_stopping: Callable[[], bool] = lambda: Fa
     app.state.hidden_prefix = os.path.join(settings.training_data_path, "")
     app.include_router(health.router)
     if service.role != "worker":
-        for routes in (task_lists, tasks, executions, backups, files, logs, databases):
+        for routes in (task_lists, tasks, executions, backups, files, logs, databases, training_data, vector_routes):
             app.include_router(routes.router)
     add_error_answers(app)
     describe(app)

@@ -14,9 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from data_pipeline.errors import (
+    BackupDamaged,
     DatabaseUnavailable,
     DirectoryUnusable,
+    EmbedderMismatch,
+    EmbeddingFailed,
     InvalidInput,
+    ItemsMissing,
     ModelFailed,
     NotAllowed,
     NotFound,
@@ -53,6 +57,10 @@ ANSWERS: Final[dict[type[PipelineError], tuple[HTTPStatus, str]]] = {
     ModelFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "model_failed"),
     QueryRefused: (HTTPStatus.BAD_REQUEST, "query_refused"),
     QueryFailed: (HTTPStatus.BAD_REQUEST, "query_failed"),
+    EmbeddingFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "embedding_failed"),
+    EmbedderMismatch: (HTTPStatus.CONFLICT, "embedder_mismatch"),
+    ItemsMissing: (HTTPStatus.CONFLICT, "items_missing"),
+    BackupDamaged: (HTTPStatus.CONFLICT, "backup_damaged"),
     StepFailed: (HTTPStatus.INTERNAL_SERVER_ERROR, "step_failed"),
 }
 

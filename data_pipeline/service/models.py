@@ -9,9 +9,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Dis
 
 from data_pipeline.log_reading import Level, LogColumn
 from data_pipeline.service.runs import STEP_NAMES
-from data_pipeline.steps import Language
+from data_pipeline.steps import Language, RunOptions
 from data_pipeline.steps.contract import DifficultyMix
 from data_pipeline.store import RunStatus, SortColumn
+from data_pipeline.vector_store.contract import Kind
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
@@ -115,15 +116,33 @@ class TableListRequest(BaseModel):
     tables: Annotated[list[str], Field(min_length=1, max_length=10_000)] | Annotated[str, Field(min_length=1)]
 
 
-class CompleteRun(BaseModel):
+class _VectorFlags(BaseModel):
+    """What a run does with the vector store; nothing where it does not load."""
+
+    backup_vector_tables: StrictBool = Field(default=False, description="back the vector store up before the load")
+    truncate_vector_tables: StrictBool = Field(
+        default=False,
+        description="let everything but this task's items go, in the load's own transaction; backs up first",
+    )
+    skip_training: StrictBool = Field(default=False, description="leave training_load out of a complete run")
+
+    @property
+    def options(self) -> RunOptions:
+        """As the run gets them."""
+        return RunOptions(**{name: getattr(self, name) for name in RunOptions.model_fields})
+
+
+class CompleteRun(_VectorFlags):
     """Back the earlier files up, then run every step."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"execution_mode": "complete"}})
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"execution_mode": "complete", "backup_vector_tables": True}}
+    )
 
     execution_mode: Literal["complete"] = "complete"
 
 
-class StepRun(BaseModel):
+class StepRun(_VectorFlags):
     """Run one step on the task directory as it is."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"execution_mode": "step", "step_name": "ddl_generation"}})
@@ -208,6 +227,84 @@ class LogQueryRequest(BaseModel):
     step_name: str | None = Field(default=None, max_length=100)
     sort_by: LogColumn = "timestamp"
     sort_order: Literal["asc", "desc"] = "desc"
+
+
+def _says_something(value: str) -> str:
+    if not value.strip():
+        raise ValueError("it is empty")
+    return value
+
+
+class SearchRequest(BaseModel):
+    """What is looked for, and where; null stands for anywhere."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"question": "How many orders per month?", "limit": 5, "kinds": ["sql", "ddl"]}}
+    )
+
+    question: Annotated[str, AfterValidator(_says_something)] = Field(max_length=10_000, pattern=r"\S")
+    limit: Number = Field(default=5, ge=1, le=100)
+    kinds: list[Kind] | None = Field(default=None, min_length=1, max_length=3)
+    task_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]{1,64}$", description="only what this task holds")
+    database: str | None = Field(
+        default=None, max_length=2000, pattern=r"^[^\x00]*$", description="only about this one, as results name it"
+    )
+
+
+def _only_store(value: object) -> object:
+    if value is not None:
+        raise ValueError("the vector store is set where the server is started: leave it out")
+    return value
+
+
+_ALL_TABLES: list[list[str] | None] = [
+    None,
+    ["vector_items"],
+    ["langchain_pg_collection", "langchain_pg_embedding"],
+    ["langchain_pg_embedding", "langchain_pg_collection"],
+]
+
+
+def _all_tables(value: list[str] | None) -> list[str] | None:
+    if value not in _ALL_TABLES:
+        raise ValueError("items, vectors and who holds them belong together: leave it out")
+    return value
+
+
+class VectorBackupRequest(BaseModel):
+    """Where a backup of the vector store goes; none: into the folder of no task."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"task_id": "task_20260121_094400"}})
+
+    task_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]{1,64}$")
+    backup_vector_tables: StrictBool = True
+    db_connection: Annotated[None, BeforeValidator(_only_store)] = Field(
+        default=None, description="the vector store is set where the server is started"
+    )
+
+
+class VectorRestoreRequest(BaseModel):
+    """Which backup of the vector store to bring back, as the list names it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"backup_path": "task_20260121_094400/vector_bak", "timestamp": "20260121_094400"}
+        }
+    )
+
+    backup_path: str = Field(pattern=r"^([A-Za-z0-9_]{1,64}/)?vector_bak/?$")
+    timestamp: str = Field(pattern=r"^[0-9]{8}_[0-9]{6}$")
+    tables: Annotated[list[str] | None, AfterValidator(_all_tables)] = Field(
+        default=None,
+        description="all of them, by the names of the older system, or none: the same",
+        json_schema_extra={"enum": _ALL_TABLES},  # type: ignore[dict-item]
+    )
+    db_connection: Annotated[None, BeforeValidator(_only_store)] = Field(
+        default=None, description="the vector store is set where the server is started"
+    )
+    truncate_before_restore: StrictBool = Field(
+        default=False, description="what was there is replaced in any case, in the restore's own transaction"
+    )
 
 
 class TablesRequest(BaseModel):

@@ -19,8 +19,9 @@ from data_pipeline.event_recorder import EventRecorder
 from data_pipeline.foreground import door, language_model, run_parameters
 from data_pipeline.service.metrics import CountedRecords, Metrics
 from data_pipeline.settings import Settings
-from data_pipeline.steps import STEPS
+from data_pipeline.steps import STEPS, RunOptions
 from data_pipeline.store import Execution, Store
+from data_pipeline.training_search import SharedVectorStore
 from data_pipeline.workspace import open_workspace
 
 LOGGER = logging.getLogger("data_pipeline.service")
@@ -50,8 +51,9 @@ class Runs:
     engine: Engine
     recorder: EventRecorder
     metrics: Metrics
+    vectors: SharedVectorStore
 
-    def admit(self, task_id: str, step: str | None) -> Execution:
+    def admit(self, task_id: str, step: str | None, options: RunOptions | None = None) -> Execution:
         """Queue a run of a task. Raises NotFound, InvalidInput, RunActive where the task has one."""
         if step is not None and step not in STEP_NAMES:
             raise InvalidInput("step_name", f"{step[:80]!a} is not a step; there are: {', '.join(STEP_NAMES)}")
@@ -59,8 +61,14 @@ class Runs:
         run_id = new_run_id(datetime.now(UTC).astimezone())
         order = RunOrder(task_id, run_id, step)
         deadline = time.monotonic() + SETTLE_SECONDS
-        while (running := self.engine.admit(order)) != run_id:
-            self._wait_while_it_settles(task_id, running, deadline)
+        if options is not None and options != RunOptions():  # first: a worker may begin before this request goes on
+            self.store.keep_run_options(run_id, options.model_dump())
+        try:
+            while (running := self.engine.admit(order)) != run_id:
+                self._wait_while_it_settles(task_id, running, deadline)
+        except RunActive:
+            self.store.forget_run_options(run_id)
+            raise
         return add_run(self.store, task_id, run_id, step, STEP_NAMES, status="queued")
 
     def check_idle(self, task_id: str) -> None:
@@ -177,7 +185,7 @@ class Runs:
         return SimpleWorkflowExecutor(
             order.task_id,
             directory=task_directory.path_of(self.settings.training_data_path, order.task_id),
-            parameters=run_parameters(self.settings, task),
+            parameters=run_parameters(self.settings, task, RunOptions(**self.store.run_options(order.run_id))),
             run_id=order.run_id,
             runner=control.runner,
             model=language_model(self.settings, self.store),

@@ -3,6 +3,7 @@
 from data_pipeline.steps.contract import (
     Json,
     Language,
+    RunOptions,
     RunParameters,
     Staging,
     Step,
@@ -14,12 +15,14 @@ from data_pipeline.steps.contract import (
 from data_pipeline.steps.ddl_generation import DdlGeneration
 from data_pipeline.steps.qa_generation import QaGeneration
 from data_pipeline.steps.sql_validation import SqlValidation
+from data_pipeline.steps.training_load import TrainingLoad
 from data_pipeline.workspace import StagedFile
 
 __all__ = [
     "STEPS",
     "Json",
     "Language",
+    "RunOptions",
     "RunParameters",
     "StagedFile",
     "Staging",
@@ -30,5 +33,5 @@ __all__ = [
     "Work",
 ]
 
-STEPS: tuple[Step, ...] = (DdlGeneration(), QaGeneration(), SqlValidation())
+STEPS: tuple[Step, ...] = (DdlGeneration(), QaGeneration(), SqlValidation(), TrainingLoad())
 """Every step that is built, in the order of a complete run."""

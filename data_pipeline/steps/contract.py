@@ -6,15 +6,16 @@ when the step has returned. So a step changes nothing that anybody sees, and one
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from logging import Logger
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from data_pipeline.progress import Emit
 from data_pipeline.table_list import TableName
+from data_pipeline.vector_place import VectorPlace
 from data_pipeline.workspace import StagedFile
 
 if TYPE_CHECKING:  # it takes a third of a second to import, and most runs have none
@@ -24,15 +25,8 @@ Json = dict[str, Any]
 Language = Literal["en", "zh"]
 Difficulty = Literal["easy", "medium", "hard", "extra", "beyond"]
 
-
-def _has_a_share(mix: dict[Difficulty, float]) -> dict[Difficulty, float]:
-    if sum(mix.values()) <= 0:
-        raise ValueError("at least one difficulty needs a share above 0")
-    return mix
-
-
-DifficultyMix = Annotated[dict[Difficulty, Annotated[float, Field(ge=0, le=1)]], AfterValidator(_has_a_share)]
-"""Shares of all pairs; what is not named has none."""
+DifficultyMix = dict[Difficulty, Annotated[float, Field(ge=0, le=1)]]
+"""Shares of all pairs; what is not named has none, and where nothing has any the step mixes by itself."""
 
 Work = Callable[[], Awaitable[Json]]
 IsUsable = Callable[[Json], Awaitable[bool]]
@@ -58,6 +52,31 @@ class Staging(Protocol):
         """Whether this very file waits here: the power may have failed since it was recorded."""
 
 
+class LargeStaging(Protocol):
+    """Where files wait that need not fit into memory."""
+
+    def write(self, name: str, content: str | bytes) -> StagedFile:
+        """Write a file (UTF-8)."""
+
+    def write_chunks(self, name: str, chunks: Iterable[bytes]) -> StagedFile:
+        """As `write`; what the chunks raise leaves no file."""
+
+
+WriteFiles = Callable[[LargeStaging, Collection[str]], Sequence[StagedFile]]
+"""Writes files; it gets the names that are taken where they are to go."""
+
+PutAside = Callable[[str, WriteFiles], None]
+"""Has files written and moves them into a folder of the task directory, all or none.
+
+They stay, whatever becomes of the run. Raises PublishFailed, RecoveryNeeded and what the writing raises.
+"""
+
+
+def nowhere(folder: str, write: WriteFiles) -> None:  # noqa: ARG001
+    """For steps that put nothing aside."""
+    raise AssertionError(f"this step was given no folder {folder}")
+
+
 class StepRunner(Protocol):
     """Runs functions durably: a resumed run gets the recorded result of what had finished, and calls the rest.
 
@@ -81,10 +100,22 @@ class StepRunner(Protocol):
         """Run many, at most `concurrency` at once; results in the order of `works`. The first error stops the rest."""
 
 
-class RunParameters(BaseModel):
-    """What a task was created with; `db_connection` is a secret and reaches no file, log or answer.
+class RunOptions(BaseModel):
+    """What the request for one run says of the vector store; `truncate_vector_tables` implies the backup."""
 
-    What is None is as the settings say, where there are any, else as the step does by itself.
+    model_config = ConfigDict(frozen=True)
+
+    backup_vector_tables: bool = False
+    truncate_vector_tables: bool = False
+    skip_training: bool = False
+
+
+class RunParameters(BaseModel):
+    """What a task was created with, and what its run gets besides.
+
+    `db_connection` and `vectors` are secrets and reach no file, log or answer. `source` is how training items name the
+    database: as it is configured, or its URL without secrets. What is None is as the settings say, where there are any,
+    else as the step does by itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -108,6 +139,13 @@ class RunParameters(BaseModel):
     enable_llm_pairs: bool = True
     llm_pairs_per_theme: Annotated[int, Field(ge=0, le=100)] | None = None
     llm_paraphrase_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    options: RunOptions = RunOptions()
+    source: str = Field(default="", exclude=True)
+    vectors: VectorPlace | None = Field(default=None, exclude=True, repr=False)
+
+    def of_task(self) -> Json:
+        """What the store keeps with the task; `db_connection` in clear."""
+        return self.model_dump(exclude={"options"})
 
 
 class TaskFiles(Protocol):
@@ -140,6 +178,7 @@ class StepContext:
     runner: StepRunner
     emit: Emit
     log: Logger
+    put_aside: PutAside = nowhere
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import hashlib
 import os
 import sqlite3
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
 from alembic import command
@@ -14,17 +13,16 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
+from sqlalchemy import Engine, create_engine, func, inspect, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from data_pipeline.database_urls import masked
 from data_pipeline.errors import StoreUnavailable
+from data_pipeline.own_database import make_engine
 from data_pipeline.store.tables import EXECUTIONS, TASKS
-from data_pipeline.workspace import create_private_file
 
-BUSY_TIMEOUT_SECONDS = 30.0
 MIGRATION_LOCK = int.from_bytes(hashlib.sha256(b"data_pipeline.store migrations").digest()[:7])
 """The key of PostgreSQL's advisory lock under which one process migrates and the others wait."""
 
@@ -49,7 +47,7 @@ def look_at_store(url: str) -> StoreState | None:
         uri = f"file:{quote(path)}?mode=ro"
         engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True), poolclass=NullPool)
     else:
-        engine = _make_engine(parsed)
+        engine = make_engine(parsed)
     newest = ScriptDirectory.from_config(_alembic()).get_current_head()
     assert newest is not None
     try:
@@ -71,7 +69,7 @@ def look_at_store(url: str) -> StoreState | None:
 def open_engine(url: str) -> Engine:
     """An engine for the store, migrated; several processes may open a new store at once. Raises StoreUnavailable."""
     try:
-        engine = _make_engine(_parsed(url))
+        engine = make_engine(_parsed(url))
     except OSError as error:
         raise StoreUnavailable(f"The task store {masked(url)} cannot be made: {error}.") from error
     try:
@@ -104,29 +102,6 @@ def _parsed(url: str) -> URL:
     if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
         return parsed
     raise StoreUnavailable(f"The task store is a SQLite file or PostgreSQL, not {masked(url)}.")
-
-
-def _make_engine(url: URL) -> Engine:
-    if url.get_backend_name() == "postgresql":
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
-    assert url.database is not None
-    create_private_file(os.path.abspath(url.database))
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # or the driver begins transactions itself, too late and not for DDL
-    for setting in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {setting}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # IMMEDIATE: a transaction that reads first and then writes would fail at once where another one writes.
-    is_reading = connection.get_execution_options().get("reads_only", False)
-    connection.exec_driver_sql("BEGIN" if is_reading else "BEGIN IMMEDIATE")
 
 
 def _alembic() -> Config:

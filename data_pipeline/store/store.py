@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -28,7 +28,9 @@ from data_pipeline.store.rows import (
     TaskQuery,
     summary_of_steps,
 )
-from data_pipeline.store.tables import EVENTS, EXECUTIONS, MODEL_ANSWERS, STEPS, TASKS
+from data_pipeline.store.tables import EVENTS, EXECUTIONS, MODEL_ANSWERS, RUN_OPTIONS, STEPS, TASKS
+
+FORGET_OPTIONS_SECONDS = 86_400.0
 
 
 def utc_now() -> datetime:
@@ -132,7 +134,9 @@ class Store:
 
     def delete_task(self, task_id: str) -> None:
         """Forget a task with its history. Raises NotFound."""
+        runs = select(EXECUTIONS.c.execution_id).where(EXECUTIONS.c.task_id == task_id)
         with self._engine.begin() as connection:
+            connection.execute(delete(RUN_OPTIONS).where(RUN_OPTIONS.c.execution_id.in_(runs)))
             if not connection.execute(delete(TASKS).where(TASKS.c.task_id == task_id)).rowcount:
                 raise NotFound("task", task_id)
 
@@ -321,6 +325,32 @@ class Store:
         """The newest state of each step over all runs; a complete run resets them all."""
         with self._reading() as connection:
             return self._current_steps(connection, task_id, all_steps)
+
+    # ---- options of runs ----------------------------------------------------------------------------------------
+
+    def keep_run_options(self, execution_id: str, options: Mapping[str, Any]) -> None:
+        """Keep what a request says of a run that is about to be admitted, as the engine's arguments are ids alone.
+
+        What was kept long ago for runs that were never admitted is forgotten.
+        """
+        now = self._now()
+        known = select(EXECUTIONS.c.execution_id)
+        long_ago = RUN_OPTIONS.c.created_at < now - timedelta(seconds=FORGET_OPTIONS_SECONDS)
+        with self._engine.begin() as connection:
+            connection.execute(delete(RUN_OPTIONS).where(long_ago, RUN_OPTIONS.c.execution_id.not_in(known)))
+            values = {"execution_id": execution_id, "options": dict(options), "created_at": now}
+            connection.execute(insert(RUN_OPTIONS).values(values))
+
+    def run_options(self, execution_id: str) -> dict[str, Any]:
+        """What was kept for a run; nothing for one without."""
+        with self._reading() as connection:
+            wanted = select(RUN_OPTIONS.c.options).where(RUN_OPTIONS.c.execution_id == execution_id)
+            return connection.execute(wanted).scalar() or {}
+
+    def forget_run_options(self, execution_id: str) -> None:
+        """Forget what was kept for a run that was not admitted."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(RUN_OPTIONS).where(RUN_OPTIONS.c.execution_id == execution_id))
 
     # ---- answers of the language model --------------------------------------------------------------------------
 

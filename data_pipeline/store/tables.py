@@ -120,6 +120,14 @@ MODEL_ANSWERS = Table(
     Column("created_at", UtcTime, nullable=False),
 )
 
+RUN_OPTIONS = Table(
+    "data_pipeline_run_options",
+    METADATA,
+    Column("execution_id", String(100), primary_key=True),  # kept before the run is admitted: no execution yet
+    Column("options", JSON, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+)
+
 EVENTS = Table(
     "data_pipeline_events",
     METADATA,

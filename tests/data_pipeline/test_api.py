@@ -87,7 +87,7 @@ def test_deleted_task_leaves_no_file_and_on_request_no_history(client: TestClien
     answer = data(client.request("DELETE", f"{API}/tasks", json=body))
     assert answer["summary"] == {"total_requested": 2, "successfully_deleted": 1, "failed": 1}
     (deleted,) = answer["deleted_tasks"]
-    assert (deleted["deleted_files_count"], deleted["database_records_deleted"]) == (10, False)
+    assert (deleted["deleted_files_count"], deleted["database_records_deleted"]) == (21, False)
     assert not (root / done).exists()
     assert (root / other / "table_list.txt").exists()
     left = [path for path in (root / ".journal" / done).rglob("*") if path.is_file()]
@@ -118,7 +118,7 @@ def test_history_keeps_every_run(client: TestClient, done: str) -> None:
     """Newest first, each with its backup and its steps."""
     data(execute(client, done))
     runs = data(client.get(f"{API}/tasks/{done}/executions"))["executions"]
-    assert [run["backup"]["moved_count"] for run in runs] == [9, 0]
+    assert [run["backup"]["moved_count"] for run in runs] == [20, 0]
     assert [run["steps"][0]["step_status"] for run in runs] == ["completed", "completed"]
     assert len(data(client.get(f"{API}/tasks/{done}/executions", params={"limit": 1}))["executions"]) == 1
 
@@ -299,7 +299,7 @@ def test_metrics_count_requests_runs_steps_and_backups(client: TestClient, done:
         'data_pipeline_runs_total{status="completed"} 2.0',
         'data_pipeline_steps_total{status="completed",step="ddl_generation"} 2.0',
         'data_pipeline_backups_total{state="backed_up"} 1.0',
-        "data_pipeline_backup_files_moved_total 9.0",
+        "data_pipeline_backup_files_moved_total 20.0",
         "data_pipeline_backup_files_failed_total 0.0",
         "data_pipeline_runs_active 0.0",
         'data_pipeline_recoveries_total{outcome="recovered"} 0.0',

@@ -115,6 +115,9 @@ class NoFiles:
     def read(self, name: str) -> bytes | None:
         return None
 
+    def read_given(self, name: str) -> bytes | None:
+        return None
+
     def names(self) -> list[str]:
         return []
 

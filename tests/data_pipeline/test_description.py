@@ -48,7 +48,12 @@ def test_server_does_what_its_description_says_and_nothing_else(tmp_path: Path) 
 
 # ---- its examples ---------------------------------------------------------------------------------------------------
 
-STREAMS = {"/metrics", f"{API}/tasks/{{task_id}}/events", f"{API}/tasks/{{task_id}}/files/{{file_name}}"}
+STREAMS = {
+    f"{API}/tasks/{{task_id}}/export",
+    "/metrics",
+    f"{API}/tasks/{{task_id}}/events",
+    f"{API}/tasks/{{task_id}}/files/{{file_name}}",
+}
 """What answers no JSON."""
 
 
@@ -66,6 +71,9 @@ def real_answers(client: TestClient) -> dict[str, dict[str, Any]]:
         f"POST {API}/tasks/{{task_id}}/upload-table-list": {"files": {"file": ("tables.txt", b"customer\n")}},
         f"POST {API}/tasks/{{task_id}}/files": {"files": {"file": ("customer.ddl", b"CREATE TABLE customer ();\n")}},
         "POST /api/v0/database/table/ddl": {"json": {"table": "customer", "type": "both"}},
+        f"POST {API}/training_data/search": {"json": {"question": "customers", "limit": 1}},
+        f"POST {API}/vector/backup": {"json": {"task_id": task_id}},
+        f"POST {API}/vector/restore": {"json": {"backup_path": f"{task_id}/vector_bak", "timestamp": "at its turn"}},
     }
     operations = [
         (method.upper(), path)
@@ -75,10 +83,13 @@ def real_answers(client: TestClient) -> dict[str, dict[str, Any]]:
     ]
     cancelled = ("POST", f"{API}/tasks/{{task_id}}/cancel")
     last = [("POST", f"{API}/tasks/{{task_id}}/execute"), cancelled, ("DELETE", f"{API}/tasks")]
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for method, path in [operation for operation in operations if operation not in last] + last:
         written = re.sub(r"{(\w+)}", lambda name: right[name[1]], path)
         arguments = bodies.get(f"{method} {path}", {"json": {}} if method == "POST" else {})
+        if path.endswith("/vector/restore"):
+            listed = found[f"GET {API}/vector/restore/list"]["data"]["backup_locations"]
+            arguments["json"]["timestamp"] = listed[0]["backups"][0]["timestamp"]
         if (method, path) == cancelled:
             answer = cancel_the_next(client, task_id)
         else:

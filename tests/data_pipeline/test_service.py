@@ -43,12 +43,12 @@ def test_task_is_made_executed_twice_and_its_backup_shown_and_restored(client: T
     assert (first.status_code, first.headers["Preference-Applied"]) == (200, "wait=30")
     assert data(first)["backup"]["state"] == "nothing_to_back_up"
     second = data(execute(client, task_id))
-    assert (second["status"], second["backup"]["moved_count"]) == ("completed", 9)
+    assert (second["status"], second["backup"]["moved_count"]) == ("completed", 20)
 
     status = data(client.get(f"{API}/tasks/{task_id}"))
     assert status["status"] == "completed"
     assert status["step_status"] == {"ddl_generation": "completed", "sql_validation": "completed"}
-    assert status["execution"]["backup"]["statistics"]["files"] == 9
+    assert status["execution"]["backup"]["statistics"]["files"] == 20
     assert status["parameters"]["db_connection"] == "shop"
     (backup,) = data(client.get(f"{API}/tasks/{task_id}/backups"))["backups"]
     details = data(client.get(f"{API}/tasks/{task_id}/backups/{backup['name']}"))
@@ -59,7 +59,7 @@ def test_task_is_made_executed_twice_and_its_backup_shown_and_restored(client: T
     preview = data(client.post(url, json={"dry_run": True, "files": ["customer.ddl"]}))
     assert (preview["dry_run"], preview["restored"]) == (True, ["customer.ddl"])
     restored = data(client.post(url))
-    assert (len(restored["restored"]), restored["safety_backup"] is None) == (9, False)
+    assert (len(restored["restored"]), restored["safety_backup"] is None) == (20, False)
     assert len(data(client.get(f"{API}/tasks/{task_id}/backups"))["backups"]) == 2
     task = folder / "home" / "training_data" / task_id
     assert (task / "table_list.txt").read_text() == "customer\npurchase\n"
@@ -73,7 +73,7 @@ def test_status_carries_counts_and_never_the_names_of_files(client: TestClient) 
     status = client.get(f"{API}/tasks/{task_id}")
     result = data(status)["result"]
     assert result["artifacts"]["ddl_generation"]["file_count"] == 5
-    assert result["backup"]["statistics"]["files"] == 9
+    assert result["backup"]["statistics"]["files"] == 20
     assert "customer.ddl" not in status.text
     assert "customer.ddl" in client.get(f"{API}/tasks/{task_id}/files/task_result.json").text
 
@@ -148,7 +148,8 @@ def test_events_tell_the_run_from_the_queue_to_its_end(client: TestClient) -> No
     assert seen[-1] == ("run", "completed")
     assert ("backup", "completed") in seen
     tables = [(event["done"], event["total"]) for event in frames(answer.text) if event["phase"] == "table"]
-    assert tables == [(1, 2), (2, 2)]
+    assert tables == [(1, 2), (2, 2)] * 2
+    assert ("pairs", "advanced") in seen
 
     ids = [line.removeprefix("id: ") for line in answer.text.splitlines() if line.startswith("id: ")]
     rest = client.get(f"{API}/tasks/{task_id}/events", headers={"Last-Event-ID": ids[-2]})

@@ -125,7 +125,7 @@ def test_deletion_needs_a_word_and_can_be_looked_at_first(shop: Shop) -> None:
     assert (refused.returncode, "--yes" in refused.stderr) == (1, True)
     assert [(one["state"], one["backup_count"]) for one in would] == [("would be deleted", 1)]
     assert (task / "customer.ddl").exists()
-    assert ": deleted (files: 10, backups: 1, " in shop.call(CLI, "tasks", "delete", task.name, "--yes").stdout
+    assert ": deleted (files: 21, backups: 1, " in shop.call(CLI, "tasks", "delete", task.name, "--yes").stdout
     assert not task.exists()
     assert shop.answer("tasks", "list") == []
 

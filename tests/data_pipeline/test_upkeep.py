@@ -57,6 +57,23 @@ def test_doctor_finds_nothing_in_an_empty_folder_and_makes_nothing(shop: Shop) -
     assert "All is well." in shop.call(CLI, "doctor").stdout
 
 
+def test_doctor_looks_at_the_vector_store(shop: Shop) -> None:
+    """How many items, whose vectors; another embedder is a problem, and so is a file that is no store."""
+    before = findings(shop)["vector store"]
+    shop.new_task()
+    after = findings(shop)["vector store"]
+    other = {"BASE_URL": "http://127.0.0.1:9/v1", "MODEL": "m", "DIMENSIONS": "3"}
+    settings = {f"DATA_PIPELINE_EMBEDDING_{name}": value for name, value in other.items()}
+    mixed = findings(shop, code=1, **settings)["vector store"]
+    (shop.home / "vectors.sqlite").write_text("no database, and long enough to be looked at" * 30)
+    broken = findings(shop, code=1)["vector store"]
+
+    assert "not there yet" in before["message"]
+    assert after["message"] == "4 items, vectors by hashed-words, version 1, 1024 dimensions"
+    assert (mixed["state"], "configured is m" in mixed["message"]) == ("problem", True)
+    assert (broken["state"], "not a database" in broken["message"]) == ("problem", True)
+
+
 def test_doctor_after_a_run_changes_no_byte(shop: Shop) -> None:
     """Looking is reading: no lock, no migration, no recovery."""
     task = shop.new_task()
@@ -244,7 +261,8 @@ def test_shell_completes_commands_tasks_backups_and_steps(shop: Shop) -> None:
     assert "backups" in completions(shop, "data-pipeline b")
     assert completions(shop, "data-pipeline tasks show task").strip() == task.name
     assert completions(shop, f"data-pipeline backups restore {task.name} ").strip() == backup
-    assert completions(shop, "data-pipeline run --step ").split() == ["ddl_generation", "sql_validation"]
+    steps = ["ddl_generation", "sql_validation", "training_load"]
+    assert completions(shop, "data-pipeline run --step ").split() == steps
     assert (
         subprocess.run(["bash", "-c", f"{shop.call(CLI, '--show-completion', 'bash').stdout}"], check=False).returncode
         == 0

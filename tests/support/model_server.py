@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Reply = str | dict[str, Any] | int | tuple[int, dict[str, str]]
-"""The content of an answer (a dict as JSON), or a status, with headers."""
+Reply = str | dict[str, Any] | int | tuple[int, dict[str, str]] | list[list[float]]
+"""The content of an answer (a dict as JSON), a status, with headers, or vectors, which are sent in another order."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ def model_server(reply: Callable[[dict[str, Any]], Reply]) -> Iterator[ModelServ
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            assert self.path == "/v1/chat/completions", self.path
+            assert self.path in ("/v1/chat/completions", "/v1/embeddings"), self.path
             with found.lock:
                 found.requests.append(body)
                 found.keys.append(self.headers.get("Authorization"))
@@ -57,6 +57,13 @@ def model_server(reply: Callable[[dict[str, Any]], Reply]) -> Iterator[ModelServ
                 said = (said, {})
             if isinstance(said, tuple):
                 self._send(said[0], {"error": {"message": "no"}}, said[1])
+                return
+            if isinstance(said, list):
+                vectors = [
+                    {"object": "embedding", "index": number, "embedding": vector}
+                    for number, vector in reversed(list(enumerate(said)))
+                ]
+                self._send(200, {"object": "list", "data": vectors, "model": body["model"], "usage": {}}, {})
                 return
             content = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
             message = {"role": "assistant", "content": content}

@@ -43,7 +43,7 @@ async def execute(
     """Answers at once with 202, or with `Prefer: wait=SECONDS` when the run has ended, with its result."""
     order = body or CompleteRun()
     step = order.step_name if isinstance(order, StepRun) else None
-    execution = await asyncio.to_thread(runs.admit, task_id, step)
+    execution = await asyncio.to_thread(runs.admit, task_id, step, order.options)
     wait_seconds = _wait_seconds(prefer)
     headers = {"Location": f"{PREFIX}/tasks/{task_id}"}
     if wait_seconds:

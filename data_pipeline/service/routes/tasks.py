@@ -50,7 +50,7 @@ def create_task(request: Request, body: NewTaskRequest, runs: RunsDep) -> Respon
     kept, url = database_of(runs.settings, body.db_connection)
     parameters = RunParameters(db_connection=kept, **body.model_dump(include=_PARAMETERS))
     task = runs.store.create_task(
-        parameters.model_dump(),
+        parameters.of_task(),
         task_name=body.task_name,
         db_name=body.db_name or database_name(url),
         local_time=datetime.now(UTC).astimezone(),
@@ -72,7 +72,7 @@ def create_task(request: Request, body: NewTaskRequest, runs: RunsDep) -> Respon
     )
 
 
-_PARAMETERS = set(RunParameters.model_fields) - {"db_connection"}
+_PARAMETERS = set(RunParameters.model_fields) - {"db_connection", "options", "source", "vectors"}
 
 
 def database_of(settings: Settings, named: str | None) -> tuple[str, str]:

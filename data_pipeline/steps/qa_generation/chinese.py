@@ -80,8 +80,10 @@ class Chinese(Voice):
             "period": lambda: "月份" if unit_of(plan) == "month" else "年份",
         }
 
-    def finished(self, sentence: str) -> str:
+    def finished(self, sentence: str, title: str | None) -> str:
         text = re.sub(r"\s+", " ", sentence).strip()
+        if title is not None:
+            text = f"在“{title[1:-1]}”中，{text}"
         text = re.sub(rf"({_CJK})([A-Za-z0-9])", r"\1 \2", text)
         return re.sub(rf"([A-Za-z0-9])({_CJK})", r"\1 \2", text)
 
@@ -90,7 +92,9 @@ class Chinese(Voice):
     def thing(self, table: TableName) -> str:
         """Rows of a table, one or many."""
         title = self.nouns.title(table)
-        return " ".join(self.nouns.thing(table, self.chance)) if title is None else f"{title}中的记录"
+        if title is not None:
+            return "记录" if table == self.subject else f"“{title[1:-1]}”中的记录"
+        return " ".join(self.nouns.thing(table, self.chance))
 
     def things(self, selection: Selection) -> str:
         """The rows that a selection is about, with its conditions before them."""
@@ -116,7 +120,7 @@ class Chinese(Voice):
         """A column as a noun; the label of a joined table as that table's noun."""
         role = self.role_of(at, selection)
         facts = self.column_at(at, selection)
-        if role and self.is_label(at, selection) and facts.role == "label":
+        if role and self.is_label(at, selection) and facts.role in ("label", "key"):
             return role
         return self._of(role, self.nouns.column(facts, self.chance))
 
@@ -160,6 +164,7 @@ class Chinese(Voice):
         facts = self.column_at(measure.at, selection)
         noun = self._of(self.role_of(measure.at, selection), self.nouns.column(facts, self.chance))
         is_moment = facts.role == "moment"
+        most, least = _extremes(noun)
         match measure.function:
             case "count_distinct":
                 return f"不同{noun}的数量"
@@ -170,9 +175,9 @@ class Chinese(Voice):
             case "avg":
                 return f"平均{noun}"
             case "min":
-                return f"最早的{noun}" if is_moment else f"最小{noun}"
+                return f"最早的{noun}" if is_moment else f"最{least}{noun}"
             case "max":
-                return f"最晚的{noun}" if is_moment else f"最大{noun}"
+                return f"最晚的{noun}" if is_moment else f"最{most}{noun}"
 
     def counted(self, measure: Measure, selection: Selection) -> str:
         """What a count counts, as a number."""
@@ -189,16 +194,17 @@ class Chinese(Voice):
             return "最多" if order.is_descending else "最少"
         if isinstance(by, At) and self.column_at(by, plan.query).role == "moment":
             return "最晚" if order.is_descending else "最早"
-        return "最高" if order.is_descending else "最低"
+        most, least = _extremes(self.output(by, plan.query))
+        return f"最{most}" if order.is_descending else f"最{least}"
 
     def having(self, having: Having, selection: Selection) -> str:
         """A condition on groups."""
         if having.value is None:
             return ""
         if having.measure.function.startswith("count"):
-            word = {">": "超过", ">=": "不少于", "<": "少于", "<=": "不超过", "=": "恰好有"}[having.operator]
+            word = {">": "超过", ">=": "不少于", "<": "少于", "<=": "不超过", "=": "恰好"}[having.operator]
             source = next((one for one in selection.sources if one.alias == having.measure.of), selection.root)
-            return f"拥有的{self.thing(source.table)}{word}{having.value.text}个"
+            return f"有{word}{having.value.text}个{self.thing(source.table)}"
         word = {">": "高于", ">=": "不低于", "<": "低于", "<=": "不高于", "=": "等于"}[having.operator]
         return f"{self.measure(having.measure, selection)}{word}{having.value.text}"
 
@@ -244,7 +250,8 @@ class Chinese(Voice):
                 return f"{noun}{'高于' if condition.is_above else '低于'}平均值"
             case AtExtreme():
                 is_moment = facts.role in ("moment", "year")
-                last, first = ("最晚", "最早") if is_moment else ("最大", "最小")
+                most, least = _extremes(noun)
+                last, first = ("最晚", "最早") if is_moment else (f"最{most}", f"最{least}")
                 return f"{noun}{last if condition.is_greatest else first}"
 
     def _compared(self, condition: Compared, facts: ColumnFacts, noun: str) -> str:
@@ -297,6 +304,14 @@ class Chinese(Voice):
         said = self.output(output, selection).replace("的", "")
         # Half a label in each language is worse than one in English.
         return snake(said) if not re.search(r"[A-Za-z]", said) else self.plain_label(output, selection)
+
+
+def _extremes(noun: str) -> tuple[str, str]:
+    """What goes with the greatest and the least of something: sizes are large, prices are high."""
+    is_size = (
+        re.search(r"面积|数量|大小|规模|体积|容量|人口|number of|size|quantity|count|area|bytes", noun) is not None
+    )
+    return ("大", "小") if is_size else ("高", "低")
 
 
 def _listed(words: Sequence[str], last: str = "和") -> str:

@@ -40,7 +40,11 @@ from data_pipeline.table_list import TableName
 
 SHOW: Final = (
     "List", "Show", "Give me", "Find", "Display", "Show me", "Return", "I need", "Please list", "Get", "Could you list",
-    "Tell me", "I want to see", "Look up", "Provide", "Can you show", "Retrieve", "Let me see",
+    "Tell me", "I want to see", "Look up", "Provide", "Can you show", "Retrieve", "Let me see", "Report", "Fetch",
+    "Present", "Extract", "Please provide", "Help me find", "I'd like to see", "We need", "Please give", "Search for",
+    "Can I get", "Would you show", "I require", "Bring up", "Please find", "Do we know", "Let us look at", "Share",
+    "Print", "Kindly list", "Compile", "Send me", "Could I have", "I have to know", "Check", "Select", "My boss wants",
+    "Quickly show", "For a report, list", "For my analysis, get", "Hand me", "Just list",
 )  # fmt: skip
 _PLACES: Final = frozenset({"city", "country", "state", "region", "province", "continent", "district", "county"})
 _PEOPLE: Final = frozenset(
@@ -130,11 +134,14 @@ class English(Voice):
             "tail": lambda: f" {self.clauses(query)}" if query.where else "",
         }
 
-    def finished(self, sentence: str) -> str:
+    def finished(self, sentence: str, title: str | None) -> str:
         text = re.sub(r"\s+", " ", sentence).strip()
         text = re.sub(r"\s+([?.,;])", r"\1", text)
-        if text.startswith(("Could you", "Can you")):
+        if text.startswith(("Could ", "Can ", "Would ", "Do we ")):
             text = text.rstrip(".") + "?"
+        if title is not None:
+            begins = text if text.startswith(("I ", "I'")) else text[0].lower() + text[1:]
+            return f"In {title}, {begins}"
         return text[0].upper() + text[1:]
 
     # Nouns.
@@ -142,12 +149,16 @@ class English(Voice):
     def singular(self, table: TableName) -> str:
         """One row of a table."""
         title = self.nouns.title(table)
-        return " ".join(self.nouns.thing(table, self.chance)) if title is None else f"row of {title}"
+        if title is not None:
+            return "row" if table == self.subject else f"row of {title}"
+        return " ".join(self.nouns.thing(table, self.chance))
 
     def plural(self, table: TableName) -> str:
         """Rows of a table."""
         title = self.nouns.title(table)
-        return " ".join(plural(self.nouns.thing(table, self.chance))) if title is None else f"rows of {title}"
+        if title is not None:
+            return "rows" if table == self.subject else f"rows of {title}"
+        return " ".join(plural(self.nouns.thing(table, self.chance)))
 
     def that(self, table: TableName) -> str:
         """The word that begins a clause about rows of a table."""
@@ -387,7 +398,6 @@ class English(Voice):
                         f'whose {noun} starts with "{condition.text}"',
                         f'whose {noun} begins with "{condition.text}"',
                         f'with {a_noun} starting with "{condition.text}"',
-                        f'with {a_noun} beginning in "{condition.text}"',
                         f'with {a_noun} that starts with "{condition.text}"',
                     )
                 return self._any_of(
@@ -419,17 +429,23 @@ class English(Voice):
                 return f"in {value}"
             if is_root and facts.role == "label" and noun in ("name", "title"):
                 return self._any_of(f"called {value}", f"named {value}", f"with the {noun} {value}")
-            return self._any_of(f"whose {noun} is {value}", f"with the {noun} {value}")
+            return self._any_of(f"whose {noun} is {value}", f"with the {noun} {value}", f"whose {noun} equals {value}")
         if condition.operator == "<>":
-            return self._any_of(f"whose {noun} is not {value}", f"with {a_noun} other than {value}")
+            return self._any_of(
+                f"whose {noun} is not {value}", f"with {a_noun} other than {value}",
+                f"whose {noun} differs from {value}",
+                f"with any {noun} except {value}",
+            )  # fmt: skip
         words: Mapping[str, tuple[str, ...]] = {
-            ">": ("above", "over", "greater than", "higher than", "exceeding", "beyond"),
-            "<": ("below", "under", "less than", "lower than", "smaller than"),
-            ">=": ("at least", "no less than"),
-            "<=": ("at most", "no more than", "up to"),
+            ">": ("above", "over", "greater than", "higher than", "exceeding", "beyond", "upwards of", "in excess of"),
+            "<": ("below", "under", "less than", "lower than", "smaller than", "beneath"),
+            ">=": ("at least", "no less than", "not under", "a minimum of"),
+            "<=": ("at most", "no more than", "up to", "not over", "a maximum of"),
         }
         compared = self.chance.choice(words[condition.operator])
         if condition.operator in (">=", "<="):
+            if compared.startswith("not "):
+                return f"whose {noun} is {compared} {value}"
             return self._any_of(f"whose {noun} is {compared} {value}", f"with {a_noun} of {compared} {value}")
         if compared == "exceeding":
             return self._any_of(f"whose {noun} exceeds {value}", f"with {a_noun} exceeding {value}")

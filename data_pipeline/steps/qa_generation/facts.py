@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from data_pipeline.steps.qa_generation.names import is_thing
 from data_pipeline.steps.qa_generation.plan import Measure, Value
 from data_pipeline.table_list import TableName
 
@@ -84,6 +85,11 @@ class TableFacts:
         if self.label is not None:
             return self.label
         return self.key[0] if len(self.key) == 1 and self.by_name[self.key[0]].is_usable else None
+
+    @cached_property
+    def is_asked_for(self) -> bool:
+        """Whether people ask which rows there are: a view called `Sales by Category` has no name for one."""
+        return self.shown is not None and is_thing(self.name.name)
 
     def told(self) -> list[ColumnFacts]:
         """The columns that people want to see: keys and references only tell rows apart, but in views they are data."""

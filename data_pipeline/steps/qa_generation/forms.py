@@ -480,7 +480,7 @@ class Duplicates:
             self._trigrams[trigram].setdefault(len(trigrams), []).append(trigrams)
 
     def reword(self, question: str, new: str) -> bool:
-        """Remember another wording of a question; False, and nothing changed, where a third one says nearly the same."""
+        """Remember another wording of a question; False, and nothing changed, where a third one says it, or nearly."""
         old, other = _trigrams_of(question), normal_question(new)
         self._questions.discard(normal_question(question))
         for trigram in _first_of(old):

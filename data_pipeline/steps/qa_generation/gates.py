@@ -35,7 +35,7 @@ from data_pipeline.steps.qa_generation.forms import Duplicates
 from data_pipeline.table_list import TableName
 
 ROWS_COMPARED: Final = 1_000
-_SMALL: Final = re.compile(r"[a-z]+[.,;:?!)\"']*")
+_SMALL: Final = re.compile("[a-z]+")
 REMEMBERED_RESULTS: Final = 512
 """Results of queries without their conditions: many pairs share one."""
 
@@ -59,7 +59,10 @@ class Rejected:
 
 
 class Gates:
-    """The gates of one run. `personal` are the masked columns of every table, in lower case; `told` their values.
+    """The gates of one run.
+
+    `personal` are the masked columns of every table, in lower case; `hidden` are their values, `told` those of them by
+    which people can be known inside of other texts.
 
     Blocking; callable from one thread at a time.
     """
@@ -71,6 +74,7 @@ class Gates:
         *,
         personal: Mapping[TableName, frozenset[str]],
         told: TellingValues | None = None,
+        hidden: frozenset[str] = frozenset(),
         default_schema: str | None = None,
     ) -> None:
         self._database = database
@@ -80,6 +84,7 @@ class Gates:
             (name.schema or default_schema or "", name.name.lower()): columns for name, columns in personal.items()
         }
         self._default_schema = default_schema or ""
+        self._hidden = hidden
         self._told = told or TellingValues(())
         self._run: Callable[[Query], QueryRows] = lru_cache(REMEMBERED_RESULTS)(self._execute)
         self.accepted = Duplicates()
@@ -117,9 +122,9 @@ class Gates:
 
     def tells_person(self, text: str) -> bool:
         """Whether a sentence holds a masked value, or what looks like one; words in small letters are no names."""
-        words = text.split()
-        told = " ".join(word for word in words if not _SMALL.fullmatch(word))
-        return self._told.are_in(told) or any(personal_by_values([word.strip(".,;:?!()\"'")]) for word in words)
+        words = [word.strip(".,;:?!()\"'") for word in text.split()]
+        named = " ".join(word for word in words if not _SMALL.fullmatch(word))
+        return self._told.are_in(named) or any(personal_by_values([word]) for word in words)
 
     def _execute(self, query: Query) -> QueryRows:
         return execute_query(self._database, query, self._limits)
@@ -134,7 +139,9 @@ class Gates:
             if hidden and any(_is_of_all_columns(star) for star in query.expression.find_all(exp.Star)):
                 return True
         texts = [literal.name for literal in query.expression.find_all(exp.Literal) if literal.is_string]
-        return any(self._told.are_in(text) or personal_by_values([text]) is not None for text in texts)
+        return any(
+            text in self._hidden or self._told.are_in(text) or personal_by_values([text]) is not None for text in texts
+        )
 
     # Not trivial.
 
@@ -151,7 +158,7 @@ class Gates:
             if len(found.rows) == 1 and not select.args.get("limit") and not select.args.get("having"):
                 return Rejected("trivial", "there is one group only")
             for number, output in enumerate(select.expressions):
-                if isinstance(output.unalias(), exp.Count) and {row[number] for row in found.rows} == {1}:
+                if isinstance(output.unalias(), exp.Count) and all(row[number] == 1 for row in found.rows):
                     return Rejected("trivial", "every group has one row")
         return None
 

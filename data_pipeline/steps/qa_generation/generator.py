@@ -39,7 +39,8 @@ DRAWS_AT_MOST: Final = 4
 """How often families draw again when the gates left too few pairs: then the schema has no more to ask."""
 
 FIRST_ROUNDS: Final = 2
-WAYS_TO_ASK: Final = 4
+NEW_WORD: Final = 4.0
+WAYS_TO_ASK: Final = 6
 """How many phrasings of one plan are held against each other."""
 
 MIX: Final[Mapping[Difficulty, float]] = {"easy": 0.2, "medium": 0.35, "hard": 0.2, "extra": 0.1, "beyond": 0.15}
@@ -193,8 +194,11 @@ class Generator:
         return min(asked, key=lambda one: (self._staleness(one), asked.index(one)))
 
     def _staleness(self, question: str) -> float:
-        pairs = _word_pairs(question)
-        return sum(self._words[pair] > 0 for pair in pairs) / len(pairs)
+        """How little is new about a question: new words count most, then new pairs of words."""
+        parts = _word_pairs(question)
+        weights = [1.0 if len(part) > 1 else NEW_WORD for part in parts]
+        used = (weight for part, weight in zip(parts, weights, strict=True) if self._words[part])
+        return sum(used) / sum(weights)
 
     @property
     def _dialect(self) -> Dialect:

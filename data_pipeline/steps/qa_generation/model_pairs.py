@@ -3,18 +3,18 @@
     each theme -> a prompt of its tables alone -> gates -> what failed, with the reasons, in one prompt -> gates
 
 What the model writes is text from outside. It is taken only where every name in it is read (query_reading.py) and the
-gates accept it, and then its SQL is written anew from its tree. Prompts follow from schema, rows, glossary and parameters:
-the answers that were kept are found by a run that is resumed or repeated, and nothing is paid twice.
+gates accept it, and then its SQL is written anew from its tree. Prompts follow from schema, rows, glossary and
+parameters: a run that is resumed or repeated finds the answers that were kept, and nothing is paid twice.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 from sqlglot import exp
@@ -33,6 +33,7 @@ from data_pipeline.steps.qa_generation.queries import sql_of
 from data_pipeline.steps.qa_generation.query_reading import NotReadable, QueryReader
 from data_pipeline.steps.qa_generation.selection import Feature
 from data_pipeline.steps.qa_generation.theme_prompts import ThemePrompts
+from data_pipeline.steps.threads import Call
 from data_pipeline.steps.wording import one_line
 from data_pipeline.table_list import TableName
 
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     from data_pipeline.language_model import LanguageModel
 
 PAIRS_PER_THEME: Final = 10
-SHARE_OF_MODEL: Final = 3
-"""One pair of so many may be a model's: the others cover the schema and keep the mix."""
-
 SQL_CHARACTERS: Final = 5_000
 _FINAL: Final = frozenset({"duplicate", "near_duplicate", "not_needed"})
 """Reasons that no repair removes."""
@@ -52,13 +50,6 @@ _TOLD: Final = {
     "language": "the question is not in the language that was asked for",
     "unreadable": "the question is not one line of text",
 }
-Result = TypeVar("Result")
-
-
-class Call(Protocol):
-    """Runs blocking work elsewhere, and stops it with the run."""
-
-    def __call__(self, work: Callable[..., Result], *arguments: Any) -> Coroutine[Any, Any, Result]: ...
 
 
 class WrittenPair(BaseModel):
@@ -117,7 +108,7 @@ class _Refused:
 
 
 class ModelPairs:
-    """Asks for the pairs of one run. Afterwards `failed_themes` says by name which the model did not answer, and why."""
+    """Asks for the pairs of one run. Afterwards `failed_themes` says of which the model said nothing, and why."""
 
     def __init__(
         self,

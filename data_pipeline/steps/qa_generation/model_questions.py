@@ -8,7 +8,6 @@ from typing import Final
 from sqlglot import exp
 
 from data_pipeline.steps.contract import Language
-from data_pipeline.steps.wording import one_line
 
 QUESTION_CHARACTERS: Final = 500
 
@@ -22,7 +21,7 @@ _MONTHS: Final = ("january", "february", "march", "april", "may", "june", "july"
 
 def why_no_question(question: str, language: Language) -> str | None:
     """One word for what is wrong with a question, None where nothing is."""
-    if not question or len(question) > QUESTION_CHARACTERS or not question.isprintable() or one_line(question) != question:
+    if not 0 < len(question) <= QUESTION_CHARACTERS or not question.isprintable():
         return "unreadable"
     signs, letters = len(_CJK.findall(question)), len(_LATIN.findall(question))
     # Names and values stay as they are, whatever the language.

@@ -58,6 +58,19 @@ def common_prefix(tables: Sequence[str]) -> str | None:
         split_words(name)) == 1} else None  # fmt: skip
 
 
+_NO_THINGS: Final = frozenset(
+    {"by", "of", "for", "to", "from", "with", "and", "or", "above", "below", "in", "on", "at", "per", "list", "qry",
+     "query", "view", "summary", "totals", "subtotals", "extended", "report", "quarterly", "monthly", "daily", "yearly",
+     "statistics", "stats", "revenue"}
+)  # fmt: skip
+
+
+def is_thing(table: str) -> bool:
+    """Whether a table's name is a noun for one of its rows, as that of `Sales by Category` is not."""
+    words = split_words(table)
+    return not set(words) & _NO_THINGS and not words[-1].isdigit()
+
+
 def table_words(name: str, prefix: str | None) -> tuple[str, ...]:
     """The words of a table's name without what is put before all names."""
     words = split_words(name)

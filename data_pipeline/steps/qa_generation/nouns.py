@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from data_pipeline.steps.contract import Language
 from data_pipeline.steps.qa_generation.facts import ColumnFacts, Facts, Link, TableFacts
-from data_pipeline.steps.qa_generation.names import common_prefix, singular, spelled, split_words, table_words
+from data_pipeline.steps.qa_generation.names import common_prefix, is_thing, singular, spelled, split_words, table_words
 from data_pipeline.steps.qa_generation.plan import At, Selection, Source
 from data_pipeline.table_list import TableName
 
@@ -29,11 +29,6 @@ _NO_NOUN_HOLDS: Final = frozenset(
     {"who", "which", "that", "while", "when", "if", "is", "are", "was", "has", "have", "it", "they", "without", "with",
      "at", "on", "as", "by", "from", "for", "to", "and", "or", "per"}
 )  # fmt: skip
-_NO_THINGS: Final = frozenset(
-    {"by", "of", "for", "to", "from", "with", "and", "or", "above", "below", "in", "on", "at", "per", "list", "qry",
-     "query", "view", "summary", "totals", "subtotals", "extended", "report", "quarterly", "monthly", "daily", "yearly",
-     "statistics", "stats", "revenue"}
-)  # fmt: skip
 _UNITS: Final = {
     "milliseconds": "length in milliseconds", "ms": "length in milliseconds", "seconds": "duration in seconds",
     "minutes": "duration in minutes", "hours": "duration in hours", "bytes": "size in bytes", "kb": "size in kB",
@@ -44,8 +39,9 @@ _UNIT_ENDS: Final = frozenset(
 )
 _ID_ENDS: Final = frozenset({"id", "key", "code", "no", "number", "uuid", "fk", "ref"})
 _NOT_COUNTED: Final = frozenset(
-    {"sales", "costs", "earnings", "expenses", "fees", "wages", "taxes", "savings", "gross", "metres", "meters", "miles",
-     "litres", "liters", "tons", "tonnes", "degrees", "grams", "kilograms", "dollars", "euros", "percents", "ms", "details", "status", "gps", "means"}
+    {"sales", "costs", "earnings", "expenses", "fees", "wages", "taxes", "savings", "gross", "metres", "meters",
+     "means", "miles", "litres", "liters", "tons", "tonnes", "degrees", "grams", "kilograms", "dollars", "euros",
+     "percents", "ms", "details", "status", "gps"}
 )  # fmt: skip
 _HAPPENINGS: Final = {
     "hired": "hire", "left": "leaving", "opened": "opening", "closed": "closing", "joined": "joining", "sold": "sale",
@@ -55,9 +51,13 @@ _HAPPENINGS: Final = {
     "rented": "rental", "started": "start", "ended": "end", "issued": "issue", "deleted": "deletion",
     "cancelled": "cancellation", "approved": "approval", "submitted": "submission", "returned": "return",
     "booked": "booking", "built": "construction", "sent": "sending", "received": "receipt", "visited": "visit",
-    "measured": "measurement", "recorded": "recording", "ordered": "order", "counted": "counting",
+    "measured": "measurement", "recorded": "recording", "ordered": "order", "counted": "counting", "lent": "lending",
+    "borrowed": "borrowing", "lost": "loss",
 }  # fmt: skip
-_ROLES: Final = {("reports", "to"): ("manager",), ("parent",): (), ("ship", "via"): ()}
+_ROLES: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
+    ("reports", "to"): ("manager",), ("created", "by"): ("creator",), ("supervised", "by"): ("supervisor",),
+    ("assigned", "to"): ("assignee",), ("updated", "by"): ("last", "editor"), ("sold", "by"): ("seller",),
+}  # fmt: skip
 
 
 class Terms(Protocol):
@@ -115,9 +115,7 @@ class Nouns:
         """A table whose name is no noun for one row, as a title: `"Sales by Category"`; None for all others."""
         if self._terms.of_table(table):
             return None
-        words = split_words(table.name)
-        is_noun = not set(words[1:]) & _NO_THINGS and words[0] not in _NO_THINGS and not words[-1].isdigit()
-        return None if is_noun else '"' + re.sub(r"[_\s]+", " ", table.name) + '"'
+        return None if is_thing(table.name) else '"' + re.sub(r"[_\s]+", " ", table.name) + '"'
 
     def column(self, column: ColumnFacts, chance: Random) -> str:
         """The words for a column, where it is clear which table is meant."""
@@ -142,7 +140,7 @@ class Nouns:
         if self._terms.of_table(link.parent) and not link.is_to_itself:
             return thing
         words = split_words(link.child_columns[0]) if len(link.child_columns) == 1 else ()
-        known = _ROLES.get(words)
+        known = _ROLES.get(words[:-1] if words[-1:] == ("id",) else words)
         if known:
             return known
         if self.language == "zh" and _CJK.search("".join(thing)):
@@ -155,6 +153,10 @@ class Nouns:
             if words == own or (len(words) < len(own) and own[-len(words) :] == words):
                 return thing
             return tuple(spelled(words).split())
+        if len(words) == 2 and words[1] == "by" and words[0].endswith("ed"):
+            return (f"{words[0][:-1]}r",)  # invited by -> inviter
+        if words[-1:] in (("by",), ("to",), ("of",), ("via",)):
+            return ("related", *thing) if link.is_to_itself else thing
         siblings = [other for other in self.facts.up(link.child) if other.parent == link.parent]
         if len(siblings) > 1 or link.is_to_itself:
             return tuple(spelled(words).split()) if words else thing

@@ -34,11 +34,15 @@ ORDERED_KEPT: Final = 41
 
 @dataclass(frozen=True)
 class Observed:
-    """A table, and why its rows could not be looked at where that is so; `told` are values that tell people."""
+    """A table, and why its rows could not be looked at where that is so.
+
+    `hidden` are all values of masked columns, `told` those that tell people.
+    """
 
     table: TableFacts
     problem: str | None = None
     told: frozenset[str] = field(default=frozenset(), repr=False)
+    hidden: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 def observe(database: BusinessDatabase, table: Table, limits: QueryLimits, *, masks_personal_data: bool) -> Observed:
@@ -50,12 +54,14 @@ def observe(database: BusinessDatabase, table: Table, limits: QueryLimits, *, ma
     told = TellingValues(found.told if masks_personal_data else ())
     references = {column for key in table.foreign_keys for column in key.columns}
     unique = {key.columns[0] for key in (table.primary_key, *table.unique_keys) if len(key.columns) == 1}
+    hidden: set[str] = set()
     columns = []
     for number, column in enumerate(table.columns):
         values = [row[number] for row in found.rows if row[number] is not None]
         seen = Seen(values, len(found.rows) - len(values))
         if masks_personal_data and found.personal[number] is not None:
             columns.append(ColumnFacts(table.name, column.name, "personal", comment=column.comment))
+            hidden.update(map(str, values))
             continue
         try:
             role = role_of(
@@ -68,7 +74,8 @@ def observe(database: BusinessDatabase, table: Table, limits: QueryLimits, *, ma
         except TypeError:  # lists and dictionaries are no members of sets
             role = "odd"
         columns.append(_column(table.name, column, role, seen, told, is_unique=column.name in unique))
-    return Observed(_facts_of(table, found.row_count, columns), told=found.told if masks_personal_data else frozenset())
+    told_values = found.told if masks_personal_data else frozenset()
+    return Observed(_facts_of(table, found.row_count, columns), told=told_values, hidden=frozenset(hidden))
 
 
 def _column(

@@ -1,7 +1,7 @@
 """Other wordings of the generator's questions, by a language model; the SQL stays.
 
-A wording is taken only where it keeps every value and number, adds none, is in the task's language, tells no person and is
-nobody else's: `model_questions.py` and the gates say so. In all other cases the generator's own question stays.
+A wording is taken only where it keeps every value and number, adds none, is in the task's language, tells no person and
+is nobody else's: `model_questions.py` and the gates say so. In all other cases the generator's own question stays.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from data_pipeline.steps.model_answers import LANGUAGES
 from data_pipeline.steps.pair_file import pair_id
 from data_pipeline.steps.qa_generation.gates import Gates
 from data_pipeline.steps.qa_generation.generator import GeneratedPair
-from data_pipeline.steps.qa_generation.model_pairs import Call
 from data_pipeline.steps.qa_generation.model_questions import why_no_rewording
+from data_pipeline.steps.threads import Call
 from data_pipeline.steps.wording import one_line
 
 if TYPE_CHECKING:

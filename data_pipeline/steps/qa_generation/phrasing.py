@@ -30,6 +30,7 @@ from data_pipeline.steps.qa_generation.plan import (
     Unit,
     Value,
 )
+from data_pipeline.table_list import TableName
 
 _LABEL_WORDS: Final[Mapping[Function, str]] = {
     "count": "{} count", "count_distinct": "{} count", "sum": "total {}", "avg": "average {}", "min": "minimum {}",
@@ -57,16 +58,19 @@ class Voice(ABC):
         self.nouns = nouns
         self.facts = nouns.facts
         self.chance = Random(0)
+        self.subject: TableName | None = None
         self._seed = seed
 
     def question(self, plan: Plan, phrasings: Phrasings, turn: int) -> str:
         """The question of a plan: the sentence whose turn it is, its places filled from the plan."""
         sentences = phrasings[plan.variant]
         self.begin(plan, turn)
-        return self.finished(sentences[turn % len(sentences)].format_map(Slots(self.places(plan))))
+        title = self.nouns.title(plan.query.root.table)
+        return self.finished(sentences[turn % len(sentences)].format_map(Slots(self.places(plan))), title)
 
     def begin(self, plan: Plan, turn: int) -> None:
         """Make what is left to chance follow from the plan alone."""
+        self.subject = plan.query.root.table
         text = f"{self._seed}:{turn}:{plan.model_dump_json()}"
         self.chance = Random(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
 
@@ -75,8 +79,8 @@ class Voice(ABC):
         """What each place of a sentence becomes."""
 
     @abstractmethod
-    def finished(self, sentence: str) -> str:
-        """A sentence as it is written."""
+    def finished(self, sentence: str, title: str | None) -> str:
+        """A sentence as it is written; it begins with the title of what has no name for one of its rows."""
 
     @abstractmethod
     def condition(self, condition: Condition, selection: Selection) -> str:

@@ -96,7 +96,7 @@ def _of_number(words: Sequence[str], values: Sequence[Any], *, is_unique: bool) 
     is_whole = all(float(value).is_integer() for value in values)
     if words[-1] == "year" and is_whole and all(1000 <= value <= 2999 for value in values):
         return "year"
-    if words[-1] in _CODES or (len(words) > 1 and words[-1] in ("a", "b")):
+    if words[-1] in _CODES and not set(words) & _ADDITIVE:
         distinct = len(set(values))
         return "category" if distinct <= 20 and distinct * REPEATS <= len(values) and distinct > 1 else "code"
     if is_whole and is_unique and not set(words) & (_ADDITIVE | _PRICED):

@@ -37,8 +37,11 @@ from data_pipeline.table_list import TableName
 WEIGHTS: Final[Mapping[str, int]] = {"table": 8, "link": 6, "family": 4, "column": 3, "clause": 2}
 """What a first time is worth, by what it is of."""
 
-LOOKED_AT: Final = 12
+LOOKED_AT: Final = 40
 """Among how many candidates of one family and table the one with the newest words is taken."""
+
+REFUSED_IN_A_ROW: Final = 30
+"""After so many refusals one kind of question waits until nothing else is left: its next ones fare no better."""
 
 Feature = tuple[str, object]
 
@@ -131,22 +134,37 @@ class Choice:
         self._covering = [(-coverage.gain(one), -len(one.literals), place, one) for place, one in enumerate(candidates)]
         heapq.heapify(self._covering)
         self._waiting: dict[Difficulty, dict[str, dict[TableName, deque[Candidate]]]] = {}
+        self._refused: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Candidate]:
         yield from self.that_cover()
-        yield from self._that_balance()
+        yield from self._watched(self._that_balance())
 
     def that_cover(self) -> Iterator[Candidate]:
-        """Only what covers something new; the others can be had afterwards."""
+        """Only those that cover something new; the others can be had afterwards."""
+        yield from self._watched(self._that_cover())
+
+    def _watched(self, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+        """The same, while it is counted how many of a family were refused in a row."""
+        for candidate in candidates:
+            taken = self._coverage.families[candidate.family]
+            yield candidate
+            is_refused = self._coverage.families[candidate.family] == taken
+            self._refused[candidate.family] = self._refused[candidate.family] + 1 if is_refused else 0
+
+    def _that_cover(self) -> Iterator[Candidate]:
         while self._covering:
             gain, literals, place, candidate = heapq.heappop(self._covering)
             now = self._coverage.gain(candidate)
-            if now == 0:
+            if now == 0 or self._is_refused(candidate.plan.family):
                 self._put(candidate)
             elif now < -gain:
                 heapq.heappush(self._covering, (-now, literals, place, candidate))
             else:
                 yield candidate
+
+    def _is_refused(self, family: str) -> bool:
+        return self._refused[family] >= REFUSED_IN_A_ROW
 
     def _put(self, candidate: Candidate) -> None:
         by_family = self._waiting.setdefault(candidate.difficulty, {})
@@ -165,7 +183,9 @@ class Choice:
                 self._waiting, key=lambda one: (self._mix.get(one, 0.0) * total - coverage.difficulties[one], one)
             )
             by_family = self._waiting[difficulty]
-            family = min(by_family, key=lambda one: (coverage.families[one] / self._weights[one], one))
+            family = min(
+                by_family, key=lambda one: (self._is_refused(one), coverage.families[one] / self._weights[one], one)
+            )
             by_table = by_family[family]
             table = min(by_table, key=lambda one: (coverage.tables[one], str(one)))
             candidate = self._freshest(by_table[table])
@@ -187,7 +207,7 @@ class Choice:
 
 
 def literals_of(plan: Plan) -> frozenset[str]:
-    """The values that a plan asks for."""
+    """The words of the values that a plan asks for."""
     found: set[str] = set()
     for selection in plan.selections:
         for condition in selection.where:
@@ -204,7 +224,7 @@ def literals_of(plan: Plan) -> frozenset[str]:
                         found.update(value.text for value in one.values)
                     case Like():
                         found.add(one.text)
-    return frozenset(found)
+    return frozenset(word for text in found for word in text.casefold().split())
 
 
 def features_of(plan: Plan, facts: Facts, clauses: Iterable[str]) -> frozenset[Feature]:

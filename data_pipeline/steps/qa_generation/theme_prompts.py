@@ -1,7 +1,7 @@
 """What a prompt says of a theme: its tables and terms, and nothing of any other. Values in, text out; opens nothing.
 
-The same schema, rows and glossary give the same text: answers are kept by it. No personal column is in it, by name or by
-value.
+The same schema, rows and glossary give the same text: answers are kept by it. No personal column is in it, by name or
+by value.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ TERMS_AT_MOST: Final = 60
 
 @dataclass(frozen=True)
 class ThemePrompts:
-    """Describes themes. `shows_values`: examples may be taken from rows."""
+    """Describes themes of these tables."""
 
     tables: Sequence[Table]
     facts: Facts
     glossary: Glossary
-    shows_values: bool = True
 
     def has_rows(self, theme: Theme) -> bool:
         """Whether anything can be asked about a theme."""
@@ -66,9 +65,7 @@ class ThemePrompts:
             if facts.row_count and any(column.is_usable for column in facts.columns)
         ]  # fmt: skip
 
-    def _examples(self, facts: TableFacts) -> TableProfile | None:
-        if not self.shows_values:
-            return None
+    def _examples(self, facts: TableFacts) -> TableProfile:
         columns = []
         for column in facts.columns:
             values = [value.text for value, _ in column.values if len(value.text) <= EXAMPLE_CHARACTERS]

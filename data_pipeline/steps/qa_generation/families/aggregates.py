@@ -16,8 +16,10 @@ class Aggregate(Family):
     name = "aggregate"
     english = {
         "plain": (
+            "Over the whole set of {all}, what does {measure} come to?",
             "What is {measure} of all {all}?", "Determine {measure} over all {all}.", "What is {measure} across the {all}?",
             "Tell me {measure} of the {all}.", "I would like to know {measure} of all {all}.",
+            "Taking all {all} together, what is {measure}?", "Work out {measure} across every {thing}.", "Calculate {measure} for the {all}.",
         ),
         "filtered": (
             "What is {measure} of {things}?", "Determine {measure} of the {things}.", "For {things}, what is {measure}?",
@@ -74,6 +76,7 @@ class GroupCount(Family):
             "How many {all} are there for each {key}?", "Count the {all} per {key}.", "What is the number of {all} for every {key}?",
             "{show} how many {all} each {key} has.", "Break the number of {all} down by {key}.",
             "How are the {all} spread across the {keys}?", "Give the {key} breakdown of the {all}.",
+            "Group the {all} by {key} and count them.", "Tally the {all} by {key}.", "Summarize the number of {all} by {key}.",
         ),
         "filtered": (
             "How many {things} are there for each {key}?", "For every {key}, count the {things}.",
@@ -170,6 +173,7 @@ class GroupHaving(Family):
             "Which {keys} have {having} over their {all}?", "{show} the {keys} whose {all} have {having}.",
         ),
         "counted": (
+            "Name the {keys} with {having} and state the exact count.",
             "Which {keys} have {having}, and how many exactly?", "{show} each {key} that has {having}, with the count.",
         ),
     }  # fmt: skip
@@ -202,6 +206,7 @@ class Repeated(Family):
     name = "repeated"
     english = {
         "plain": (
+            "Are any {columns} duplicated among the {all}? Which ones?",
             "Which {columns} occur for more than one {thing}?", "{show} every {column} that more than one {thing} has.",
             "Are there {columns} shared by several {all}? List them.", "Find the {columns} that are used more than once among the {all}.",
         ),
@@ -230,6 +235,7 @@ class ShareOfTotal(Family):
     name = "share"
     english = {
         "plain": (
+            "What proportion of the {all} falls to each {key}, as a percentage?", "How big a slice of all {all} belongs to each {key}, in percent?",
             "What percentage of all {all} does each {key} account for?", "{show} the share of {all} per {key}, in percent.",
             "How are the {all} distributed over the {keys}, in percent?",
             "For each {key}, what is its percentage of the total number of {all}?",

@@ -42,6 +42,10 @@ from data_pipeline.steps.qa_generation.roles import yes_of_values
 
 Item = TypeVar("Item")
 _LITERAL_CHARACTERS: Final = 40
+MANY_VALUES: Final = 8
+"""From so many different numbers on, ranges of them are asked for."""
+
+KEPT_DIGITS: Final = 3
 _WORD: Final = re.compile(r"[^\W\d_]{4,}")
 
 
@@ -156,14 +160,24 @@ class Draw:
             Compared(at=place, operator=self.chance.choice(operators), value=self.rounded(ordered, low)),
             BesideAverage(at=place, is_above=self.chance.random() < 0.6),
         ]
-        if high > low:
-            found.append(Between(at=place, low=ordered[low], high=ordered[high]))
+        if high > low and len(ordered) > MANY_VALUES:
+            between = self.rounded(ordered, low), self.rounded(ordered, high)
+            if float(between[0].text) < float(between[1].text):
+                found.append(Between(at=place, low=between[0], high=between[1]))
         return found
 
     def rounded(self, ordered: Sequence[Value], place: int) -> Value:
-        """A value near a place in the order: the one with fewest digits of its neighbours."""
+        """A value near a place in the order: the one with fewest digits of its neighbours, long ones rounded.
+
+        Nobody asks for sizes above 9616640 bytes; where people do, the first three digits of a real value stay.
+        """
         near = ordered[max(1, place - 2) : place + 3]
-        return min(near, key=lambda value: (len(value.text.strip("0.-")), value.text))
+        best = min(near, key=lambda value: (len(value.text.strip("0.-")), value.text))
+        digits = best.text.lstrip("-").partition(".")[0]
+        if len(digits) <= KEPT_DIGITS + 1:
+            return best
+        unit = 10 ** (len(digits) - KEPT_DIGITS)
+        return Value(kind="number", text=str(round(float(best.text) / unit) * unit))
 
     def _flags(self, column: ColumnFacts, place: At) -> list[Simple]:
         spelled = yes_of_values([value for value, _ in column.values])
@@ -191,6 +205,25 @@ class Draw:
                 first, last = sorted(self.chance.sample(inner, 2))
                 found.append(Between(at=place, low=Value(kind="date", text=first), high=Value(kind="date", text=last)))
         return found
+
+    def apart(self, column: ColumnFacts, source: str) -> tuple[Simple, Simple] | None:
+        """Two conditions on one column that no row meets both: two values, two years, low and high."""
+        place = At(source=source, column=column.name)
+        literals = [value for value, _ in column.values if is_sayable(value)]
+        match column.role:
+            case "category" if len(literals) > 2:
+                one, other = self.chance.sample(literals, 2)
+                return Compared(at=place, operator="=", value=one), Compared(at=place, operator="=", value=other)
+            case "moment":
+                years = sorted({int(value.text[:4]) for value in column.ordered})
+                if len(years) > 1:
+                    first, second = self.chance.sample(years, 2)
+                    return During(at=place, year=first), During(at=place, year=second)
+            case "measure" if len(column.ordered) > MANY_VALUES:
+                last = len(column.ordered) - 1
+                low, high = self.rounded(column.ordered, last // 5), self.rounded(column.ordered, last - last // 5)
+                return Compared(at=place, operator="<", value=low), Compared(at=place, operator=">", value=high)
+        return None
 
     # Measures and keys.
 

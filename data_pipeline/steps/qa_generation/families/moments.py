@@ -28,11 +28,13 @@ class PerPeriod(Family):
     name = "trend"
     english = {
         "plain": (
+            "Over the {unit}s, how has the number of {all} evolved, by {moment}?",
             "How many {all} are there per {unit} of the {moment}?", "Count the {all} for each {unit}, by {moment}.",
             "How did the number of {all} develop by {unit} of their {moment}?",
             "{show} the number of {all} for every {unit}, based on the {moment}, in order of time.",
         ),
         "measured": (
+            "Over the {unit}s, how has {measure} of the {all} evolved, by {moment}?",
             "How did {measure} of {all} develop by {unit} of the {moment}?", "What is {measure} of the {all} for each {unit}, by {moment}?",
             "{show} {measure} of the {all} per {unit} of their {moment}, oldest first.",
         ),
@@ -42,9 +44,15 @@ class PerPeriod(Family):
         ),
     }  # fmt: skip
     chinese = {
-        "plain": ("按{moment}统计{unit}的{all}数量。", "{all}的数量按{moment}{unit}如何变化？"),
-        "measured": ("按{moment}统计{unit}的{all}的{measure}。", "{all}的{measure}按{moment}{unit}如何变化？"),
-        "filtered": ("按{moment}统计{unit}的{things}的数量。", "{things}的数量按{moment}{unit}如何变化？"),
+        "plain": ("按{period}统计{all}的数量（以{moment}为准）。", "{all}的数量{unit}如何变化（以{moment}为准）？"),
+        "measured": (
+            "按{period}统计{all}的{measure}（以{moment}为准）。",
+            "{all}的{measure}{unit}如何变化（以{moment}为准）？",
+        ),
+        "filtered": (
+            "按{period}统计{things}的数量（以{moment}为准）。",
+            "{things}的数量{unit}如何变化（以{moment}为准）？",
+        ),
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
@@ -116,11 +124,11 @@ class Latest(Family):
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
-        if table.shown is None:
+        if not table.is_asked_for:
             return
         for column in [one for one in table.of_role("moment") if len(one.ordered) > 2]:
             order = [Order(by=at(table, column.name), is_descending=draw.chance.random() < 0.6)]
-            query = select(table, [at(table, table.shown)], order=order, limit=1)
+            query = select(table, [at(table, str(table.shown))], order=order, limit=1)
             yield Plan(family=self.name, variant="one", query=query)
             outputs = draw.shown(table, 3, avoid=[column.name])
             count = draw.chance.choice((3, 5, 10))
@@ -134,8 +142,9 @@ class RunningTotal(Family):
     name = "running_total"
     english = {
         "plain": (
+            "Accumulated over time, how many {all} are there by the end of each {unit}, by {moment}?",
             "{show} {running} by {unit} of the {moment}.",
-            "How many {all} had accumulated by the end of each {unit} of the {moment}?",
+            "How many {all} were there in total up to the end of each {unit}, by {moment}?",
         ),
         "measured": (
             "{show} {running} of {all} by {unit} of the {moment}.",
@@ -143,10 +152,13 @@ class RunningTotal(Family):
         ),
     }  # fmt: skip
     chinese = {
-        "plain": ("按{moment}计算{unit}的{all}累计数量。", "截至每个{period}，{all}按{moment}累计有多少？"),
+        "plain": (
+            "按{period}计算{all}的累计数量（以{moment}为准）。",
+            "截至每个{period}末，累计有多少{all}（以{moment}为准）？",
+        ),
         "measured": (
-            "按{moment}计算{unit}的{all}的{measure}的累计值。",
-            "截至每个{period}，{all}的{measure}按{moment}累计是多少？",
+            "按{period}计算{all}的{measure}累计值（以{moment}为准）。",
+            "截至每个{period}末，{all}的{measure}累计是多少（以{moment}为准）？",
         ),
     }
 
@@ -167,20 +179,21 @@ class ChangePerPeriod(Family):
     name = "change"
     english = {
         "plain": (
-            "By how much did the number of {all} change from each {unit} to the next, by {moment}?",
-            "{show} the number of {all} per {unit} of the {moment}, and its change from the previous {unit} that has any.",
+            "Compare the number of {all} per {unit} of the {moment} with that of the {unit} before: count and difference.",
+            "How many {all} are there per {unit} of the {moment}, and by how much does that differ from the {unit} before?",
+            "{show} the number of {all} per {unit} of the {moment}, and its change from the previous {unit}.",
         ),
         "measured": (
-            "By how much did {measure} of {all} change from each {unit} to the next, by {moment}?",
+            "What is {measure} of {all} per {unit} of the {moment}, and by how much did it change from the {unit} before?",
             "{show} {measure} of {all} per {unit} of the {moment}, and its change from the {unit} before.",
         ),
     }  # fmt: skip
     chinese = {
         "plain": (
-            "按{moment}统计{unit}的{all}数量，以及与上一{period}相比的变化。",
-            "{all}的数量按{moment}{unit}环比变化是多少？",
+            "按{period}统计{all}的数量，以及与上一个{period}相比的变化（以{moment}为准）。",
+            "每个{period}有多少{all}，与上一个{period}相比变化多少（以{moment}为准）？",
         ),
-        "measured": ("按{moment}统计{unit}的{all}的{measure}，以及与上一{period}相比的变化。",),
+        "measured": ("按{period}统计{all}的{measure}，以及与上一个{period}相比的变化（以{moment}为准）。",),
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:

@@ -18,6 +18,7 @@ class TopRows(Family):
     name = "top"
     english = {
         "one": (
+            "Which {thing} stands out with the {best} {order}?",
             "Which {thing} has the {best} {order}?", "{show} the {thing} with the {best} {order}.",
             "What is the {thing} with the {best} {order}?", "Find the {thing} that has the {best} {order}.",
         ),
@@ -40,7 +41,7 @@ class TopRows(Family):
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
-        if table.shown is None or table.row_count < 3:
+        if not table.is_asked_for or table.row_count < 3:
             return
         columns = [one for one in table.of_role("measure", "moment") if len(one.ordered) > 2]
         for column in columns:
@@ -105,11 +106,11 @@ class Extreme(Family):
     chinese = {"plain": ("哪些{all}{do}？", "{show}所有{things}。")}
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
-        if table.shown is None:
+        if not table.is_asked_for:
             return
         for column in [one for one in table.of_role("measure", "moment", "year") if len(one.ordered) > 2]:
             condition = AtExtreme(at=at(table, column.name), is_greatest=draw.chance.random() < 0.6)
-            yield Plan(family=self.name, query=select(table, [at(table, table.shown)], where=[condition]))
+            yield Plan(family=self.name, query=select(table, [at(table, str(table.shown))], where=[condition]))
 
 
 class AboveAverage(Family):
@@ -128,8 +129,8 @@ class AboveAverage(Family):
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
         for column in [one for one in table.of_role("measure") if len(one.ordered) > 2]:
             condition = BesideAverage(at=at(table, column.name), is_above=draw.chance.random() < 0.6)
-            if table.shown is not None:
-                yield Plan(family=self.name, query=select(table, [at(table, table.shown)], where=[condition]))
+            if table.is_asked_for:
+                yield Plan(family=self.name, query=select(table, [at(table, str(table.shown))], where=[condition]))
             condition = BesideAverage(at=at(table, column.name), is_above=draw.chance.random() < 0.6)
             yield Plan(family=self.name, variant="count", query=select(table, [rows_of(table)], where=[condition]))
 
@@ -181,6 +182,7 @@ class BestPerGroup(Family):
     name = "best_per_group"
     english = {
         "one": (
+            "Per {partition}, pick the {thing} with the {best} {order}.",
             "For each {partition}, which {thing} has the {best} {order}?", "{show} the {thing} with the {best} {order} for every {partition}.",
             "Within each {partition}, find the {thing} that has the {best} {order}.",
         ),
@@ -198,7 +200,7 @@ class BestPerGroup(Family):
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
-        if table.shown is None:
+        if not table.is_asked_for:
             return
         columns = [one for one in table.of_role("measure", "moment") if len(one.ordered) > 4]
         for key, _ in keys_of(table):
@@ -210,7 +212,7 @@ class BestPerGroup(Family):
                     order=Order(by=at(table, sorted_by.name), is_descending=is_descending),
                     count=count,
                 )
-                query = select(table, [key, at(table, table.shown)], known=[key])
+                query = select(table, [key, at(table, str(table.shown))], known=[key])
                 yield Plan(family=self.name, variant="one" if count == 1 else "many", query=query, best=best)
 
 

@@ -95,6 +95,7 @@ class WithParent(Family):
     name = "join_list"
     english = {
         "plain": (
+            "Combine each {thing} with its {joined}: {outputs}.", "Pair every {thing} with its {joined} and show the {outputs}.",
             "{show} each {thing} with its {joined}: the {outputs}.", "{show} the {outputs} of every {thing}.",
             "What are the {outputs} of each {thing}?",
         ),
@@ -120,7 +121,7 @@ class WithParent(Family):
             for variant in ("left" if link.has_orphans else "plain", *["filtered"] * draw.rounds):
                 joins = parent.joins
                 condition = None
-                if variant == "left":
+                if link.has_orphans:
                     joins = (joins[0].model_copy(update={"is_left": True}),)
                 if variant == "filtered":
                     condition = draw.condition(table)
@@ -136,7 +137,7 @@ class ByParent(Family):
     """Rows whose parent, or its parent, is as asked."""
 
     name = "join_filter"
-    weight = 3
+    weight = 5
     english = {
         "which": (
             "Which {all} {do}?",
@@ -162,7 +163,7 @@ class ByParent(Family):
     chinese = {
         "which": ("哪些{all}{do}？", "{show}{things}。", "有哪些{things}？"),
         "columns": ("{show}{things}的{outputs}。", "查询{things}的{outputs}。"),
-        "count": ("有多少{things}？", "统计{things}的数量。"),
+        "count": ("有多少{all}{do}？", "统计{things}的数量。"),
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
@@ -180,8 +181,8 @@ class ByParent(Family):
                 if choice < 0.4:
                     query = select(table, [rows_of(table)], joins=parent.joins, where=where)
                     yield Plan(family=self.name, variant="count", query=query)
-                elif table.shown is not None and choice < 0.7:
-                    query = select(table, [at(table, table.shown)], joins=parent.joins, where=where)
+                elif table.is_asked_for and choice < 0.7:
+                    query = select(table, [at(table, str(table.shown))], joins=parent.joins, where=where)
                     yield Plan(family=self.name, variant="which", query=query)
                 else:
                     outputs = draw.shown(table, 3)
@@ -204,6 +205,7 @@ class PerParent(Family):
     name = "join_group"
     english = {
         "count": (
+            "Per {key}, how many {all} can be found?",
             "How many {all} are there for each {key}?", "Count the {all} per {key}.", "{show} the number of {all} for every {key}.",
             "For each {key}, how many {all} are there?",
         ),
@@ -222,7 +224,7 @@ class PerParent(Family):
     chinese = {
         "count": ("每个{key}有多少{all}？", "按{key}统计{all}的数量。"),
         "measured": ("每个{key}的{all}的{measure}是多少？", "按{key}计算{all}的{measure}。"),
-        "filtered": ("每个{key}有多少{things}？", "按{key}统计{things}的数量。"),
+        "filtered": ("每个{key}有多少{all}{do}？", "按{key}统计{things}的数量。"),
         "ordered": ("按{key}计算{all}的{measure}，从高到低排列。",),
     }
 
@@ -232,7 +234,8 @@ class PerParent(Family):
             if parent is None:
                 continue
             yield from self._of(table, parent, parent.key, parent.groups, draw)
-            for column in draw.some(parent.facts.of_role("category", "year"), 1) if parent.joins else ():
+            near = parent.facts.of_role("category", "year") if parent.joins and len(links) == 1 else []
+            for column in draw.some(near, 1):
                 if len(column.values) > 1:
                     key = At(source=parent.joins[-1].alias, column=column.name)
                     yield from self._of(table, parent, key, (key,), draw)
@@ -351,6 +354,7 @@ class BestPerParent(Family):
     name = "join_best"
     english = {
         "one": (
+            "Per {partition}, pick the {thing} with the {best} {order}.",
             "For each {partition}, which {thing} has the {best} {order}?", "Within every {partition}, find the {thing} with the {best} {order}.",
             "{show} the {thing} with the {best} {order} for each {partition}.",
         ),
@@ -374,7 +378,7 @@ class BestPerParent(Family):
                 count = draw.chance.choice((1, 1, 2, 3))
                 falls = count > 1 or draw.chance.random() < 0.7
                 order = Order(by=at(table, column.name), is_descending=falls)
-                query = select(table, [parent.key, at(table, table.shown)], joins=parent.joins)
+                query = select(table, [parent.key, at(table, str(table.shown))], joins=parent.joins)
                 best = Best(partition=parent.groups, order=order, count=count)
                 yield Plan(family=self.name, variant="one" if count == 1 else "many", query=query, best=best)
 
@@ -385,9 +389,10 @@ class WithChildren(Family):
     name = "children_count"
     english = {
         "plain": (
+            "Counting zeros as well, how many {joined_all} belong to each {thing}?",
             "How many {joined_all} does each {thing} have, including those with none?",
             "{show} every {thing} with its number of {joined_all}, zero where there are none.",
-            "For each {thing}, count the {joined_all}; keep those without any.",
+            "How many {joined_all} are there per {thing}? Include every {thing} with none.",
         ),
     }  # fmt: skip
     chinese = {
@@ -402,7 +407,7 @@ class WithChildren(Family):
                 continue
             child = down_source(link, [table.name.name], is_left=True)
             counted = Measure(function="count", of=child.alias)
-            shown = at(table, table.shown)
+            shown = at(table, str(table.shown))
             is_alone = table.by_name[table.shown].is_unique
             groups = [shown] if is_alone or not table.key else [*(at(table, one) for one in table.key), shown]
             query = select(table, [shown, counted], joins=[child], groups=list(dict.fromkeys(groups)))
@@ -415,6 +420,7 @@ class Childless(Family):
     name = "anti_join"
     english = {
         "which": (
+            "Track down the {things}.",
             "Which {all} {do}?",
             "{show} the {things}.",
             "{show} all {things}.",
@@ -424,7 +430,7 @@ class Childless(Family):
     }
     chinese = {
         "which": ("哪些{all}{do}？", "{show}{things}。"),
-        "count": ("有多少{things}？", "统计{things}的数量。"),
+        "count": ("有多少{all}{do}？", "统计{things}的数量。"),
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
@@ -432,16 +438,18 @@ class Childless(Family):
             related = Related(
                 source=_inner(link), link=link.id, has=False, spelling=draw.chance.choice(SPELLINGS)
             )  # fmt: skip
-            if table.shown is not None:
-                query = select(table, [at(table, table.shown)], where=[related])
+            if table.is_asked_for:
+                query = select(table, [at(table, str(table.shown))], where=[related])
                 yield Plan(family=self.name, variant="which", query=query)
             yield Plan(family=self.name, variant="count", query=select(table, [rows_of(table)], where=[related]))
             for _ in range(draw.rounds):
                 child = facts.by_name[link.child]
+                if link.is_to_itself:
+                    continue
                 condition = draw.condition(child, _inner(link), avoid=link.child_columns)
                 if condition is not None and table.shown is not None:
                     narrowed = related.model_copy(update={"where": (condition,)})
-                    query = select(table, [at(table, table.shown)], where=[narrowed])
+                    query = select(table, [at(table, str(table.shown))], where=[narrowed])
                     yield Plan(family=self.name, variant="which", query=query)
 
 
@@ -449,15 +457,21 @@ class WithSomeChild(Family):
     """Rows that something refers to, as asked."""
 
     name = "exists"
-    weight = 2
+    weight = 4
     english = {
-        "which": ("Which {all} {do}?", "{show} the {things}.", "{show} all {things}.", "What are the {things}?"),
+        "which": (
+            "Single out the {things}.",
+            "Which {all} {do}?",
+            "{show} the {things}.",
+            "{show} all {things}.",
+            "What are the {things}?",
+        ),
         "count": ("How many {things} are there?", "Count the {things}.", "What is the number of {things}?"),
         "columns": ("{show} the {outputs} of {things}.", "What are the {outputs} of the {things}?"),
     }
     chinese = {
         "which": ("哪些{all}{do}？", "{show}{things}。"),
-        "count": ("有多少{things}？", "统计{things}的数量。"),
+        "count": ("有多少{all}{do}？", "统计{things}的数量。"),
         "columns": ("{show}{things}的{outputs}。",),
     }
 
@@ -474,8 +488,8 @@ class WithSomeChild(Family):
                     yield Plan(
                         family=self.name, variant="count", query=select(table, [rows_of(table)], where=[related])
                     )
-                elif table.shown is not None and choice < 0.75:
-                    query = select(table, [at(table, table.shown)], where=[related])
+                elif table.is_asked_for and choice < 0.75:
+                    query = select(table, [at(table, str(table.shown))], where=[related])
                     yield Plan(family=self.name, variant="which", query=query)
                 else:
                     outputs = draw.shown(table, 3)
@@ -515,11 +529,10 @@ class Star(Family):
             ):
                 continue
             joins = (*first.joins, *second.joins)
-            own = [
-                at(table, column.name)
-                for column in draw.some(table.of_role("measure", "moment", "category", "label"), 1)
+            outer = [
+                join.model_copy(update={"is_left": link.has_orphans}) for join, link in zip(joins, pair, strict=True)
             ]
-            query = select(table, [first.key, second.key, *own], joins=joins)
+            query = select(table, [*draw.shown(table, 2), first.key, second.key], joins=outer)
             yield Plan(family=self.name, variant="list", query=query)
             groups = (*first.groups, *second.groups)
             query = select(table, [first.key, second.key, rows_of(table)], joins=joins, groups=groups)
@@ -534,7 +547,7 @@ class Bridge(Family):
     """Many to many: rows by what they are connected with over a table between."""
 
     name = "bridge"
-    weight = 2
+    weight = 4
     english = {
         "which": (
             "Which {all} have the {end} {value}?", "{show} all {all} with the {end} {value}.", "Find the {all} that include the {end} {value}.",

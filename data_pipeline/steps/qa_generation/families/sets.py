@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from data_pipeline.steps.qa_generation.facts import ColumnFacts, Facts, TableFacts
 from data_pipeline.steps.qa_generation.families.family import Draw, Family, at, select
-from data_pipeline.steps.qa_generation.plan import Plan, Simple
+from data_pipeline.steps.qa_generation.plan import Plan
 
 Combined = Literal["union", "intersect", "except"]
 COMBINED: Final[tuple[Combined, ...]] = ("intersect", "except", "union")
@@ -37,11 +37,13 @@ class BothConditions(Family):
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
         keys = [one for one in table.of_role("category", "label", "text", "reference")
                 if _repeats(one) and not (one.role == "reference" and _has_label(one, facts))]  # fmt: skip
+        others = table.of_role("category", "moment", "measure")
         for column in draw.some(keys, 2 + draw.rounds):
-            first = draw.condition(table, avoid=[column.name])
-            second = draw.condition(table, avoid=[column.name])
-            if first is None or second is None or first == second or _overlap(first, second):
+            asked = draw.one([one for one in others if one.name != column.name])
+            apart = draw.apart(asked, table.name.name) if asked is not None else None
+            if apart is None:
                 continue
+            first, second = apart
             for combined in COMBINED:
                 query = select(table, [at(table, column.name)], where=[first])
                 other = select(table, [at(table, column.name)], where=[second])
@@ -110,11 +112,6 @@ def _has_label(column: ColumnFacts, facts: Facts) -> bool:
 
 def _repeats(column: ColumnFacts) -> bool:
     return sum(count > 1 for _, count in column.values) > 1
-
-
-def _overlap(first: Simple, second: Simple) -> bool:
-    """Whether one condition is a plain opposite or a shade of the other: nobody asks for both."""
-    return first.at == second.at and first.kind != second.kind
 
 
 def _alike(column: ColumnFacts, other: ColumnFacts) -> bool:

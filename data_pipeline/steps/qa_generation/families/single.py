@@ -16,8 +16,10 @@ class CountAll(Family):
     name = "count"
     english = {
         "plain": (
+            "I'd like a tally of the {all}.",
             "How many {all} are there?", "What is the total number of {all}?", "Count the {all}.",
-            "How many {all} do we have in total?", "How many {all} does the database hold?",
+            "How many {all} do we have in total?", "How many {all} does the database hold?", "Altogether, how many {all} exist?",
+            "How big is the list of {all}?", "Size of the {thing} list?",
         ),
     }  # fmt: skip
     chinese = {
@@ -38,7 +40,7 @@ class CountFiltered(Family):
     """How many rows meet a condition."""
 
     name = "count_filter"
-    weight = 2
+    weight = 4
     english = {
         "plain": (
             "How many {things} are there?", "Count the {things}.", "What is the number of {things}?",
@@ -87,6 +89,7 @@ class Projection(Family):
             "What is the {outputs} of each {thing}?",
         ),
         "sorted": (
+            "Arrange the {all} by {order} and show their {outputs}.",
             "{show} the {outputs} of all {all}, sorted by {order}.", "{show} all {all} with their {outputs}, ordered by {order}.",
             "What are the {outputs} of all {all}, in order of {order}?",
         ),
@@ -135,6 +138,7 @@ class DistinctValues(Family):
     name = "distinct"
     english = {
         "plain": (
+            "Enumerate the distinct {columns} of the {all}.",
             "What are the different {columns} of {all}?", "{show} the distinct {columns} of all {all}.",
             "Which {columns} occur among the {all}?", "{show} every {column} that {all} have, each once.",
             "What {columns} are there among the {all}?", "{show} the {columns} of the {all} without repetition.",
@@ -169,17 +173,19 @@ class Filtered(Family):
     """Which rows meet a condition, or two."""
 
     name = "filter"
-    weight = 3
+    weight = 5
     english = {
         "which": (
             "Which {all} {do}?", "{show} the {things}.", "Which of the {all} {do}?", "{show} all {things}.",
             "What are the {things}?", "Are there any {things}? List them.", "Name the {things}.",
-            "I'm looking for {things}.", "Identify all {things}.",
+            "I'm looking for {things}.", "Identify all {things}.", "Pick out the {things}.",
+             "Point out {things}.",
         ),
         "columns": (
             "{show} the {outputs} of {things}.", "What are the {outputs} of the {things}?",
             "{show} {outputs} for all {things}.", "For {things}, show the {outputs}.",
             "I'm interested in the {outputs} of {things}.", "Let me know the {outputs} of all {things}.",
+            "Looking only at {things}: {outputs}?", "Details on {things}, please: {outputs}.",
         ),
         "one": (
             "{show} the {columns} of {things}.", "What are the {columns} of the {things}?",
@@ -205,7 +211,11 @@ class Filtered(Family):
                 return
             second = draw.condition(table, avoid=[first.at.column])
             if second is not None:
-                yield from self._plan(table, draw, [first, second], is_either=draw.chance.random() < 0.3)
+                yield from self._plan(table, draw, [first, second])
+        for column in draw.some(usable, draw.rounds):
+            either = draw.apart(column, table.name.name)
+            if either is not None:
+                yield from self._plan(table, draw, list(either), is_either=True)
 
     def _plan(
         self, table: TableFacts, draw: Draw, where: list[Condition], *, is_either: bool = False
@@ -213,8 +223,8 @@ class Filtered(Family):
         avoid = {condition.at.column for condition in where if isinstance(condition, Compared) and
                  condition.operator == "="} | {condition.at.column for condition in where if
                                                isinstance(condition, Missing)}  # fmt: skip
-        if table.shown is not None and table.shown not in avoid and draw.chance.random() < 0.5:
-            query = select(table, [at(table, table.shown)], where=where, is_either=is_either)
+        if table.is_asked_for and table.shown not in avoid and draw.chance.random() < 0.5:
+            query = select(table, [at(table, str(table.shown))], where=where, is_either=is_either)
             yield Plan(family=self.name, variant="which", query=query)
             return
         outputs = draw.shown(table, 3, avoid=avoid)
@@ -229,12 +239,14 @@ class Lookup(Family):
     """What one row says: found by what names it."""
 
     name = "lookup"
-    weight = 2
+    weight = 5
     english = {
         "columns": (
+            "Remind me of the {outputs} of the {thing} {with}.", "For the {thing} {with}, look up the {outputs}.",
             "What are the {outputs} of the {thing} {with}?", "{show} the {outputs} of the {thing} {with}.",
         ),
         "one": (
+            "Remind me of the {outputs} of the {thing} {with}.", "I forgot the {outputs} of the {thing} {with}. What is it?", "For the {thing} {with}, what is the {outputs}?",
             "What is the {outputs} of the {thing} {with}?", "{show} the {outputs} of the {thing} {with}.",
             "Tell me the {outputs} of the {thing} {with}.",
         ),
@@ -246,8 +258,10 @@ class Lookup(Family):
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
         unique = [column for column in table.columns if column.role in ("label", "key", "code") and column.is_unique]
-        for column in draw.some(unique, 3):
-            for value, count in draw.some([one for one in column.values if is_sayable(one[0])], draw.rounds):
+        for column in unique:
+            # People know names, and ids only where there is no name.
+            rounds = 3 * draw.rounds if column.role == "label" else draw.rounds
+            for value, count in draw.some([one for one in column.values if is_sayable(one[0])], rounds):
                 others = [other.name for other in table.columns
                           if other.is_usable and other.role not in ("key", "reference") and other.name != column.name]  # fmt: skip
                 outputs = [at(table, name) for name in draw.some(others, draw.chance.choice((1, 1, 2)))]

@@ -1,0 +1,48 @@
+"""`data-pipeline export`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from data_pipeline import task_directory
+from data_pipeline.commands.arguments import TaskId
+from data_pipeline.errors import InvalidInput, NotFound
+from data_pipeline.settings import load_settings
+
+EXPORT_EXAMPLES = """\b
+Examples:
+  data-pipeline export task_20250121_094400 --format chat-jsonl > train.jsonl
+  data-pipeline export task_20250121_094400 --format spider > spider.zip
+"""
+
+
+def export(
+    task: TaskId,
+    chosen: Annotated[
+        Literal["chat-jsonl", "spider", "sql"],
+        typer.Option("--format", help="Lines for chat fine-tuning, a zip with Spider's files, or plain SQL."),
+    ] = "chat-jsonl",
+) -> None:
+    """Write a task's pairs, as they are in the vector store, to standard output: the same items, the same bytes."""
+    from data_pipeline.training_export import export as exported  # noqa: PLC0415 - sqlglot
+    from data_pipeline.vector_store.opening import (  # noqa: PLC0415 - numpy
+        look_at_vector_store,
+        open_vector_store,
+    )
+
+    task_directory.check_task_id(task)
+    if chosen == "spider" and sys.stdout.isatty():
+        raise InvalidInput("--format", "spider is a zip archive: send it into a file, as in `> spider.zip`")
+    place = load_settings().vector_place
+    if look_at_vector_store(place) is None:
+        raise NotFound("vector store", "", "Nothing was loaded yet: run a task, or its step training_load.")
+    store = open_vector_store(place)
+    try:
+        made = exported(task, store.held_by(task), chosen)
+    finally:
+        store.close()
+    sys.stdout.buffer.write(made.content)
+    sys.stdout.buffer.flush()

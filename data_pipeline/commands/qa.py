@@ -1,0 +1,163 @@
+"""`data-pipeline qa report`: what a task's question-SQL pairs are like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from data_pipeline.commands.arguments import AsJson, TaskId, directory_of, known_store
+from data_pipeline.commands.output import print_bars, print_counts, print_fields, print_json, print_section, print_table
+from data_pipeline.database.connection import open_database
+from data_pipeline.errors import PipelineError
+from data_pipeline.foreground import run_parameters
+from data_pipeline.settings import Settings, load_settings
+from data_pipeline.steps import Json
+from data_pipeline.steps.qa_generation.report import QaReport, Sample, read_report, with_rows, with_samples
+from data_pipeline.steps.wording import one_line
+
+CELL_CHARACTERS: Final = 40
+
+app = typer.Typer(no_args_is_help=True, help="Question-SQL pairs: what those of a task are like.")
+
+REPORT_EXAMPLES = """\b
+Examples:
+  data-pipeline qa report task_20250121_094400
+  data-pipeline qa report task_20250121_094400 --samples 20 --seed 3
+  data-pipeline qa report task_20250121_094400 --no-rows --json
+"""
+
+
+@app.command(epilog=REPORT_EXAMPLES)
+def report(
+    task: TaskId,
+    samples: Annotated[int, typer.Option(help="Show so many of the pairs.", min=0, max=1_000)] = 5,
+    seed: Annotated[int, typer.Option(help="Another number shows others of them.", min=0)] = 0,
+    no_rows: Annotated[
+        bool, typer.Option("--no-rows", help="Do not ask the business database for the samples' rows.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What a task's question-SQL pairs are like: what they cover, how hard they are, what was refused, and a few."""
+    settings = load_settings()
+    found = with_samples(read_report(directory_of(settings, task), task), samples, seed)
+    problem = None
+    if found.samples and not no_rows:
+        found, problem = _with_rows(settings, found)
+    if as_json:
+        print_json({**found.summary(), "rows_problem": problem})
+    else:
+        _print(found, problem)
+
+
+def _with_rows(settings: Settings, found: QaReport) -> tuple[QaReport, str | None]:
+    """The report with rows of its samples, or why it has none."""
+    try:
+        with known_store(settings) as store:
+            url = run_parameters(settings, store.task(found.task_id)).db_connection
+        with open_database(url) as database:
+            return with_rows(found, database), None
+    except PipelineError as error:
+        return found, str(error)
+
+
+def _print(found: QaReport, problem: str | None) -> None:
+    print_fields(_totals(found))
+    print_section("table", "Tables", ("table", "pairs", "columns", "without a pair", "cannot be asked", ""),
+                  [_table_row(table) for table in found.tables()])  # fmt: skip
+    print_counts("family", "Families", found.families())
+    print_bars("difficulty", "Difficulty", found.difficulties())
+    summary = found.summary()
+    print_counts("refused", "Refused by the gates", summary["rejections"])
+    joins = [(join["from"], join["to"], f"{join['confidence']:.2f}") for join in summary["inferred_joins"]]
+    print_section("join", "Inferred joins", ("from", "to", "confidence"), joins)
+    print_section("problem", "Problems", ("where", "what"), summary["problems"].items())
+    for sample in found.samples:
+        _print_sample(sample)
+    print_section("no rows", "No rows are shown", ("why",), [(problem,)] if problem is not None else [])
+
+
+def _totals(found: QaReport) -> list[tuple[str, str]]:
+    result, coverage = found.result, found.result.get("coverage", {})
+    fields = [("task", found.task_id), ("file", found.pair_file or "-")]
+    fields.append(("pairs", _pairs(found)))
+    if "seed" in result:
+        fields.append(("made with", f"seed {result['seed']}, language {result.get('language', '-')}"))
+    for name in ("tables", "columns", "foreign_keys"):
+        if counts := coverage.get(name):
+            share = f"{100 * counts['share']:.0f} %"
+            fields.append((name.replace("_", " "), f"{counts['covered']} of {counts['total']} ({share})"))
+    if clauses := coverage.get("clauses"):
+        fields.append(("clauses", f"{len(clauses)}: {', '.join(clauses)}"))
+    if "sql_shapes" in result:
+        fields.append(("shapes", f"{result['sql_shapes']} of SQL"))
+    if distinct := found.distinct():
+        fields.append(("distinct", ", ".join(f"{n}: {share:.2f}" for n, share in distinct.items())))
+    worded = found.provenances()
+    if set(worded) - {"template"}:
+        fields.append(("worded by", ", ".join(f"{name}: {count}" for name, count in worded.items())))
+    if coverage.get("tables_without_a_pair"):
+        fields.append(("not asked", ", ".join(coverage["tables_without_a_pair"])))
+    return [*fields, *(("note", note) for note in found.notes)]
+
+
+def _pairs(found: QaReport) -> str:
+    result = found.result
+    if "total_questions" not in result:
+        return f"{len(found.pairs)} now"
+    made = f"{result['total_questions']} of {result.get('requested', '?')} asked for"
+    if len(found.pairs) == result["total_questions"] and not found.not_as_made:
+        return made
+    return f"{made}; now {len(found.pairs)}, {found.not_as_made} of them changed or added since"
+
+
+def _table_row(table: Json) -> tuple[str, ...]:
+    by_role: dict[str, list[str]] = {}
+    for column, role in table["not_usable"].items():
+        by_role.setdefault(role, []).append(column)
+    marks = [] if table["has_rows"] else ["no rows"]
+    if table["columns"] == 1:
+        marks.append("one column")
+    return (
+        table["table"],
+        str(table["pairs"]),
+        f"{table['covered']}/{table['usable']}",
+        ", ".join(table["without_a_pair"]) or "-",
+        "; ".join(f"{role}: {', '.join(columns)}" for role, columns in by_role.items()) or "-",
+        ", ".join(marks) or "-",
+    )
+
+
+def _print_sample(sample: Sample) -> None:
+    pair = sample.pair
+    difficulty, family = (sample.made_of.difficulty, sample.made_of.family) if sample.made_of else ("-", "-")
+    rows = [tuple(map(_cell, row)) for row in sample.rows or ()]
+    console = Console()
+    if not console.is_terminal:
+        lines = [f"question\t{pair.id}\t{difficulty}\t{family}\t{one_line(pair.question)}"]
+        lines.append(f"sql\t{pair.id}\t{one_line(pair.sql)}")
+        lines += ["\t".join(("row", pair.id, *row)) for row in rows]
+        lines += [f"not run\t{pair.id}\t{sample.problem}"] if sample.problem else []
+        print("\n".join(lines))
+        return
+    console.print(Text.assemble("\n", (one_line(pair.question), "bold"), (f"  {difficulty}, {family}", "dim")))
+    console.print(Text(one_line(pair.sql), style="cyan"))
+    if sample.problem:
+        console.print(Text(sample.problem, style="yellow"))
+    elif sample.rows is not None:
+        print_table([_cell(column) for column in sample.columns], _with_more(rows, is_cut=sample.is_cut))
+
+
+def _with_more(rows: Sequence[tuple[str, ...]], *, is_cut: bool) -> list[tuple[str, ...]]:
+    return [*rows, ("…", *[""] * (len(rows[0]) - 1))] if is_cut else list(rows)
+
+
+def _cell(value: Any) -> str:
+    """A value on one line, cut where it is long; bytes as their number."""
+    if value is None:
+        return "NULL"
+    text = f"({len(value)} bytes)" if isinstance(value, (bytes, memoryview)) else one_line(str(value))
+    return text if len(text) <= CELL_CHARACTERS else f"{text[: CELL_CHARACTERS - 1]}…"

@@ -1,0 +1,67 @@
+"""`data-pipeline search`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from data_pipeline import task_directory
+from data_pipeline.commands.arguments import AsJson, complete_task
+from data_pipeline.commands.output import print_json, print_lines
+from data_pipeline.errors import InvalidInput, NotFound
+from data_pipeline.settings import load_settings
+from data_pipeline.training_search import found_summary
+from data_pipeline.vector_store.contract import KINDS, Question
+
+SEARCH_EXAMPLES = """\b
+Examples:
+  data-pipeline search "How many orders per month?"
+  data-pipeline search "orders" --kind sql --kind ddl --limit 10
+  data-pipeline search "每个月的订单数量" --task task_20250121_094400 --json
+"""
+
+
+def search(
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="In words, as a person would ask.")],
+    limit: Annotated[int, typer.Option(help="At most so many, best first.", min=1, max=100)] = 5,
+    kind: Annotated[
+        list[str] | None, typer.Option(help=f"Only items of this kind ({', '.join(KINDS)}); may be given again.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="TASK", help="Only what this task holds.", autocompletion=complete_task)
+    ] = None,
+    database: Annotated[str | None, typer.Option(help="Only about this database, as the results name it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The training items nearest to a question: pairs, DDL, pages, of all tasks."""
+    from data_pipeline.vector_store.opening import (  # noqa: PLC0415 - numpy, which no other command needs
+        look_at_vector_store,
+        open_vector_store,
+    )
+
+    if not question.strip():
+        raise InvalidInput("question", "it is empty")
+    kinds = [one for one in KINDS if one in kind] if kind else None
+    if kind and set(kind) - set(KINDS):
+        raise InvalidInput("--kind", f"{min(set(kind) - set(KINDS))[:40]!a} is none of {', '.join(KINDS)}")
+    if task is not None:
+        task_directory.check_task_id(task)
+    place = load_settings().vector_place
+    if look_at_vector_store(place) is None:
+        raise NotFound("vector store", "", "Nothing was loaded yet: run a task, or its step training_load.")
+    store = open_vector_store(place)
+    try:
+        found = [found_summary(one) for one in store.search(Question(question, limit, kinds, task, database))]
+    finally:
+        store.close()
+    if as_json:
+        print_json(found)
+        return
+    lines: list[str] = []
+    for number, one in enumerate(found, start=1):
+        places = ", ".join(f"{held['task_id']}/{held['file']}" for held in one["provenance"][:3])
+        lines.append(f"{number}. {one['score']:.3f}  {one['kind']} of {one['database']}  ({places})")
+        text = f"{one['question']}\n{one['sql']}" if one["kind"] == "sql" else one["content"]
+        lines += [f"   {line}" for line in text.splitlines()]
+    print_lines(lines or ["Nothing was found."])

@@ -1,0 +1,62 @@
+"""Training items: what is nearest to a question, and a task's own as files."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from data_pipeline.service.answers import REFUSALS, success
+from data_pipeline.service.models import SearchRequest
+from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId
+from data_pipeline.training_export import ExportFormat, export
+from data_pipeline.training_search import found_summary
+from data_pipeline.vector_store.contract import Question
+
+router = APIRouter(prefix=PREFIX, tags=["training data"], responses=REFUSALS)
+
+
+@router.get(
+    "/tasks/{task_id}/export",
+    summary="A task's pairs as files to train with",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {}}, "description": "the file, as an attachment"}},
+)
+def exported(
+    task_id: TaskId,
+    runs: RunsDep,
+    format: Annotated[ExportFormat, Query(description="`spider` is a zip")] = "chat-jsonl",  # noqa: A002 - its name
+) -> Response:
+    """What the task holds in the vector store: the same items, the same bytes. Outside the envelope."""
+    runs.store.task(task_id)
+    made = export(task_id, runs.vectors.get().held_by(task_id), format)
+    return Response(
+        made.content,
+        media_type="application/octet-stream",
+        headers={
+            "Content-Disposition": f'attachment; filename="{made.file_name}"',
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+@router.post("/training_data/search", summary="The training items nearest to a question")
+def search(request: Request, body: SearchRequest, runs: RunsDep) -> Response:
+    """Pairs, DDL and pages of all tasks, or of one: what a prompt for text-to-SQL needs. Best first."""
+    started = time.perf_counter()
+    if body.task_id is not None:
+        runs.store.task(body.task_id)
+    store = runs.vectors.get()
+    question = Question(body.question, body.limit, body.kinds, body.task_id, body.database)
+    found = [found_summary(one) for one in store.search(question)]
+    return success(
+        request,
+        f"{len(found)} items.",
+        {
+            "results": found,
+            "total": len(found),
+            "embedder": str(store.embedder.identity),
+            "query_time": round(time.perf_counter() - started, 6),
+        },
+    )

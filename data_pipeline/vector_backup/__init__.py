@@ -1,0 +1,1 @@
+"""Backups of the vector store: make one, list them, bring one back."""

@@ -1,0 +1,55 @@
+"""Make a backup of the vector store outside of a run: into a task's folder, under its lock, or into that of no task."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from data_pipeline.errors import DirectoryUnusable, NotFound
+from data_pipeline.task_directory import VECTOR_BACKUPS, path_of
+from data_pipeline.vector_backup.catalogue import place_of_task
+from data_pipeline.vector_backup.create import VectorBackup, write_backup
+from data_pipeline.vector_store.contract import VectorStore
+from data_pipeline.workspace import Door, make_directories, open_workspace, printable
+
+
+def keep_backup(
+    store: VectorStore,
+    training_data: str,
+    task_id: str | None,
+    *,
+    backup_id: str,
+    timeout_seconds: float = 0.0,
+    door: Door | None = None,
+) -> VectorBackup:
+    """Both files appear at once, or nothing does; `backup_id` names the folder in which they wait until then.
+
+    Raises NotFound for a task without a directory, TaskBusy, DirectoryUnusable, PublishFailed, StoreUnavailable.
+    """
+    path = place_of_task(training_data, None).path if task_id is None else path_of(training_data, task_id)
+    try:
+        if task_id is None:
+            make_directories(path)
+    except OSError as error:
+        raise DirectoryUnusable(f"{printable(path)} cannot be made ({error}). Mend the permissions there.") from error
+    label = "backup of the vector store"
+    try:
+        workspace = open_workspace(
+            path, task_id or VECTOR_BACKUPS, label=label, timeout_seconds=timeout_seconds, door=door
+        )
+    except DirectoryUnusable as error:
+        if task_id is not None:
+            raise NotFound("directory of task", task_id, "Run the task first.") from error
+        raise
+    with workspace:
+        work = workspace.work_folder(backup_id)
+        try:
+            now = datetime.now(UTC).astimezone()
+            taken = workspace.names(None if task_id is None else VECTOR_BACKUPS)
+            backup = write_backup(store, work, now=now, task_id=task_id, taken=taken)
+            if task_id is None:
+                workspace.publish(work, backup.files, label=label, run_id=backup_id)
+            else:
+                workspace.put_aside(work, backup.files, VECTOR_BACKUPS, label=label)
+        finally:
+            workspace.forget(work)
+    return backup
