@@ -204,6 +204,8 @@ class Gates:
             limit = select.args.get("limit")
             return Rejected("undecided", "LIMIT without ORDER BY") if limit is not None else None
         limit = _number_of(select.args.get("limit"))
+        if limit is None and select.args.get("limit") is not None:
+            return Rejected("undecided", "its LIMIT is no whole number")
         aliases = {output.alias: output.this for output in select.expressions if isinstance(output, exp.Alias)}
         tree = select.copy()
         keys = []
@@ -275,6 +277,7 @@ def _outer_select(tree: exp.Expr) -> exp.Select | None:
 
 
 def _number_of(limit: exp.Expr | None) -> int | None:
-    if limit is None or not isinstance(limit.expression, exp.Literal) or limit.expression.is_string:
+    if limit is None:
         return None
-    return int(limit.expression.name) if limit.expression.name.isdecimal() else None
+    count = limit.args.get("count") if isinstance(limit, exp.Fetch) else limit.expression
+    return int(count.name) if isinstance(count, exp.Literal) and count.name.isdecimal() else None

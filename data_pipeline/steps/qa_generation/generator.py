@@ -115,8 +115,8 @@ class Generator:
         return [family.name for family in self._families]
 
     def covering(self) -> Iterator[GeneratedPair | None]:
-        """The first of the pairs: only what covers something new. As `pairs`, which goes on after them."""
-        yield from self._judging(self._first().that_cover())
+        """Only pairs that cover a new part of the schema, or a clause. As `pairs`, which goes on after them."""
+        yield from self._judging(self._first().that_reach())
 
     def pairs(self) -> Iterator[GeneratedPair | None]:
         """The pairs, one after the other; None where a candidate was refused, so that a caller can stop in between.

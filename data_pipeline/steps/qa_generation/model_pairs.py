@@ -226,8 +226,10 @@ class ModelPairs:
             return Rejected(problem)
         if self._gates.tells_person(question):
             return Rejected("personal_data")
+        if len(pair.sql) > SQL_CHARACTERS:
+            return Rejected("too_long", f"the query is longer than {SQL_CHARACTERS} characters")
         try:
-            query = check_query(pair.sql[: SQL_CHARACTERS + 1], self._prompts.facts.dialect)
+            query = check_query(pair.sql, self._prompts.facts.dialect)
             parts = self._reader.parts(query)
             sql = sql_of(query.expression, query.dialect) + ";"
             verdict = self._gates.judge(question, sql)

@@ -34,6 +34,8 @@ def why_no_rewording(old: str, new: str, sql: exp.Expr, language: Language) -> s
     problem = why_no_question(new, language)
     if problem is not None:
         return problem
+    if language == "en" and not set(_CJK.findall(new)) <= set(_CJK.findall(old)):
+        return "language"
     if any(text not in new for text in _values_in(old, sql)):
         return "value_lost"
     if not numbers_of(old) <= numbers_of(new) or not _months_of(old) <= _months_of(new):

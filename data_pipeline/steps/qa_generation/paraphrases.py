@@ -132,10 +132,10 @@ class Paraphrases:
         """One word for why a wording is not taken; None where it is, and is remembered."""
         if new.casefold() == pair.question.casefold():
             return "same"
+        if self._gates.tells_person(new):
+            return "personal_data"
         tree = check_query(pair.sql, self._dialect).expression
         problem = why_no_rewording(pair.question, new, tree, self._parameters.language)
-        if problem is None and self._gates.tells_person(new):
-            return "personal_data"
         if problem is None and not self._gates.accepted.reword(pair.question, new):
             return "duplicate"
         return problem

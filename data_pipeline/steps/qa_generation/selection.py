@@ -137,12 +137,19 @@ class Choice:
         self._refused: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Candidate]:
-        yield from self.that_cover()
+        yield from self._watched(self._that_cover())
         yield from self._watched(self._that_balance())
 
-    def that_cover(self) -> Iterator[Candidate]:
-        """Only those that cover something new; the others can be had afterwards."""
-        yield from self._watched(self._that_cover())
+    def that_reach(self) -> Iterator[Candidate]:
+        """Only those that cover a new part of the schema, or a clause; the others can be had afterwards."""
+        waiting: list[tuple[int, int, int, Candidate]] = []
+        for candidate in self._that_cover():
+            if any(kind != "family" and not self._coverage.features[kind, of] for kind, of in candidate.features):
+                yield from self._watched([candidate])
+            else:
+                waiting.append((-self._coverage.gain(candidate), -len(candidate.literals), len(waiting), candidate))
+        self._covering = waiting
+        heapq.heapify(self._covering)
 
     def _watched(self, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
         """The same, while it is counted how many of a family were refused in a row."""

@@ -131,8 +131,8 @@ async def _make(context: StepContext, database: BusinessDatabase, started: datet
                 return
 
     writing = _writing(context, schema, gates, generator, call)
-    await take(generator.covering())
-    if writing is not None:  # what covers the schema has its place already
+    if writing is not None:  # what covers the schema has its place before a model's pairs
+        await take(generator.covering())
         pairs += await writing.pairs(schema.themes, wanted)
     await take(generator.pairs())
     if not pairs:

@@ -16,10 +16,11 @@ from data_pipeline.steps.model_answers import COLUMNS_AT_ONCE, EXAMPLES, describ
 from data_pipeline.steps.qa_generation.facts import Facts, TableFacts
 from data_pipeline.steps.qa_generation.glossary import Glossary, Term
 from data_pipeline.steps.qa_generation.metadata_writing import Theme
+from data_pipeline.steps.qa_generation.plan import Value
 from data_pipeline.steps.wording import one_line
 
 EXAMPLE_CHARACTERS: Final = 60
-"""Longer values are no examples: cut ones would be compared with."""
+"""Longer values are no examples: a query would compare with what was cut."""
 
 TERMS_AT_MOST: Final = 60
 
@@ -68,7 +69,7 @@ class ThemePrompts:
     def _examples(self, facts: TableFacts) -> TableProfile:
         columns = []
         for column in facts.columns:
-            values = [value.text for value, _ in column.values if len(value.text) <= EXAMPLE_CHARACTERS]
+            values = [_written(value) for value, _ in column.values if _is_example(value)]
             is_masked = column.role == "personal"
             shown = () if is_masked else tuple(values[:EXAMPLES])
             columns.append(ColumnProfile(column.name, 0, 0, None, None, shown, (), None, is_masked))
@@ -84,6 +85,15 @@ class ThemePrompts:
                 yield f"{_called(term)}: {facts.name}.{column.name}"
         for measure in facts.terms:
             yield f"{one_line(measure.term or '')}: {one_line(measure.expression or '')}"
+
+
+def _is_example(value: Value) -> bool:
+    return len(value.text) <= EXAMPLE_CHARACTERS and value.text == one_line(value.text)
+
+
+def _written(value: Value) -> str:
+    """A value as a query compares with it."""
+    return value.text if value.kind in ("number", "boolean") else "'" + value.text.replace("'", "''") + "'"
 
 
 def _called(term: Term) -> str:
