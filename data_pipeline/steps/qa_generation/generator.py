@@ -34,7 +34,7 @@ DRAWS_AT_MOST: Final = 4
 
 FIRST_ROUNDS: Final = 2
 NEW_WORD: Final = 4.0
-WAYS_TO_ASK: Final = 6
+WAYS_TO_ASK: Final = 8
 """How many phrasings of one plan are held against each other."""
 
 MIX: Final[Mapping[Difficulty, float]] = {"easy": 0.2, "medium": 0.35, "hard": 0.2, "extra": 0.1, "beyond": 0.15}
