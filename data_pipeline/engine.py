@@ -175,6 +175,12 @@ class DurableRunner:
         return DBOS.reserve_step()
 
 
+def _is_no_cancel(record: logging.LogRecord) -> bool:
+    """Whether an error is one: DBOS tells of a run that somebody cancelled as of a defect, with a traceback."""
+    cancels = (dbos_error.DBOSWorkflowCancelledError, dbos_error.DBOSAwaitedWorkflowCancelledError)
+    return record.exc_info is None or not isinstance(record.exc_info[1], cancels)
+
+
 @dataclass
 class _Running:
     task: asyncio.Task[None]
@@ -223,7 +229,9 @@ class Engine:
     @classmethod
     def open(cls, url: str, slots: WorkerSlots) -> Engine:
         """Open the engine's database, SQLite or PostgreSQL, making or migrating it. Raises StoreUnavailable."""
-        logging.getLogger("dbos").setLevel(logging.ERROR)  # its notes and hints are about itself
+        notes = logging.getLogger("dbos")
+        notes.setLevel(logging.ERROR)  # the rest is about itself
+        notes.addFilter(_is_no_cancel)  # the same function twice is one filter
         try:
             parsed = _parsed(url)
             sql = _open_sql(parsed)

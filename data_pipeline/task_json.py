@@ -110,9 +110,13 @@ def _current_step(execution: Execution | None) -> dict[str, Any] | None:
 
 
 def _step(step: StepState) -> dict[str, Any]:
+    """A step; its result says more than its state: whether it was done in part, or left out, and why."""
+    result = step.result or {}
     return {
         "step_name": step.step_name,
         "step_status": step.status,
+        "result_status": result.get("status"),
+        "reason": result.get("reason"),
         "started_at": step.started_at,
         "completed_at": step.completed_at,
         "error_message": step.error_message,

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from data_pipeline.vector_place import VectorPlace
-from data_pipeline.vector_store.contract import Found, Item
+from data_pipeline.vector_store.contract import Found, Item, Load
 
 if TYPE_CHECKING:  # numpy takes a tenth of a second to import, which most commands need not pay
     from data_pipeline.vector_store.contract import VectorStore
@@ -29,6 +29,13 @@ class SharedVectorStore:
             if self._opened is None:
                 self._opened = open_vector_store(self._place)
             return self._opened
+
+    def drop(self, task_id: str) -> None:
+        """Let a task hold nothing any more; makes no store where there is none. Raises as `get` does."""
+        from data_pipeline.vector_store.opening import look_at_vector_store  # noqa: PLC0415 - numpy
+
+        if look_at_vector_store(self._place) is not None:
+            self.get().commit(Load(task_id, "deletion", ()))
 
     def close(self) -> None:
         """Give the connections back."""

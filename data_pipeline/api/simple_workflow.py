@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 
 LOCK_POLL_SECONDS: Final = 0.1
 
+FAILURES_TOLD: Final = 20
+"""How many failures of a step, past which the task goes on, are warnings of the run; all are in the step's result."""
+
 Mode = Literal["complete", "step"]
 Ended = Literal["completed", "failed", "cancelled"]
 Result = TypeVar("Result")
@@ -110,6 +113,7 @@ class _Course:
     backup: BackupReport | None = None
     completed: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
     current: str | None = None
     artifacts: dict[str, Json] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
@@ -260,14 +264,18 @@ class SimpleWorkflowExecutor:
                 if mode == "complete":
                     course.backup = await self._backup_existing_files_if_needed(workspace)
                 with open_task_log(workspace.path, self.task_id) as log:
-                    await _in_thread(lambda: self._begin(course, workspace, log))
-                    result = await self._work(course, workspace, steps, tables, log)
+                    try:
+                        await _in_thread(lambda: self._begin(course, workspace, log))
+                        result = await self._work(course, workspace, steps, tables, log)
+                    except BaseException as error:
+                        self._tell_end(log, error)
+                        raise
         except BaseException as error:
             if not isinstance(error, Exception) and self._is_suspended():
                 self._emit(Event("run", "suspended", name=self.run_id))
                 raise
             status: Ended = "failed" if isinstance(error, Exception) else "cancelled"
-            message = str(error) or type(error).__name__
+            message = _said(error)
             await _in_thread(lambda: self._records.ended(status, error=message, result=None))
             self._emit(Event("run", status, name=self.run_id, message=message))
             raise
@@ -278,6 +286,13 @@ class SimpleWorkflowExecutor:
         await _in_thread(lambda: self._records.ended(ended, error=course.error, result=result))
         self._emit(Event("run", ended, name=self.run_id, message=course.error or ""))
         return result
+
+    def _tell_end(self, log: TaskLog, error: BaseException) -> None:
+        """The last line of a run that does not come to its result."""
+        if not isinstance(error, Exception) and self._is_suspended():
+            log.info("Run %s is interrupted; it goes on when its process is back", self.run_id)
+        else:
+            log.warning("Run %s ends: %s", self.run_id, _said(error))
 
     async def _lock(self) -> Workspace:
         """The directory, locked and recovered; asks again and again, so that a cancelled run stops waiting at once."""
@@ -401,6 +416,10 @@ class SimpleWorkflowExecutor:
             raise
         course.completed.append(step.name)
         course.artifacts[step.name] = artifact
+        failures = list(artifact["failures"].items())
+        course.warnings += [f"{step.name}: {item}: {reason}" for item, reason in failures[:FAILURES_TOLD]]
+        if len(failures) > FAILURES_TOLD:
+            course.warnings.append(f"{step.name}: and {len(failures) - FAILURES_TOLD} more")
         log.info("Step %s completed: %d files published", step.name, len(artifact["files"]))
         await _in_thread(lambda: self._records.step_ended(step.name, error=None, result=artifact))
         self._emit(Event("step", "completed", name=step.name))
@@ -411,10 +430,10 @@ class SimpleWorkflowExecutor:
         return step.why_skipped(self._parameters, names[: names.index(step.name)])
 
     async def _skip(self, course: _Course, step: Step, reason: str, log: TaskLog) -> None:
-        """A complete run leaves a step out: that is how it should be, and so it is completed."""
+        """A complete run leaves a step out; the store knows no such state: to it, it is completed with this result."""
         log.info("Step %s is left out: %s", step.name, reason)
         artifact: Json = {"step": step.name, "status": "skipped", "reason": reason, "files": []}
-        course.completed.append(step.name)
+        course.skipped.append(step.name)
         course.artifacts[step.name] = artifact
         await _in_thread(lambda: self._records.step_ended(step.name, error=None, result=artifact))
         self._emit(Event("step", "skipped", name=step.name, message=reason))
@@ -546,6 +565,7 @@ class SimpleWorkflowExecutor:
                 "current_step": course.current,
                 "completed_steps": course.completed,
                 "failed_steps": course.failed,
+                "skipped_steps": course.skipped,
                 "artifacts": course.artifacts,
                 "statistics": {
                     "steps_completed": len(course.completed),
@@ -554,6 +574,11 @@ class SimpleWorkflowExecutor:
             },
             "artifacts": course.artifacts,
         }
+
+
+def _said(error: BaseException) -> str:
+    """What ended a run, in a sentence for people."""
+    return str(error) or type(error).__name__ if isinstance(error, Exception) else "It was cancelled."
 
 
 def _is_success(course: _Course) -> bool:

@@ -139,13 +139,19 @@ def show(task: TaskId, as_json: AsJson = False) -> None:
         ("directory", printable(path) if has_directory else "not there"),
         ("holds", f"{len(list_files(path))} files, {backups} backups"),
     ]
-    fields += [("step", f"{step['step_name']}: {step['step_status']}") for step in status["steps"]]
+    fields += [("step", _step_line(step)) for step in status["steps"]]
     if status["error_message"]:
         fields.append(("error", status["error_message"]))
     print_fields(fields)
     if runs:
         print_lines(["", "Newest runs:"])
         print_table(("run", "state", "mode", "began", "seconds", "backup"), (_run_row(run) for run in runs))
+
+
+def _step_line(step: dict[str, Any]) -> str:
+    """A step's name and what became of it, with the reason where it was left out."""
+    state = step["result_status"] or step["step_status"]
+    return f"{step['step_name']}: {state}" + (f" ({step['reason']})" if step["reason"] else "")
 
 
 def _run_row(run: dict[str, Any]) -> Sequence[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,6 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from data_pipeline.database.connection import BusinessDatabase, reason_of
 from data_pipeline.errors import DatabaseUnavailable
 from data_pipeline.table_list import TableName
+
+TABLE_LIST_SINCE: Final = (3, 37)
+"""The first SQLite that says which tables are whose contents; on older ones all are listed."""
 
 SYSTEM_SCHEMAS: Final = ("information_schema", "pg_catalog")
 DEFAULT_SCHEMA: Final = {"sqlite": "main", "postgresql": "public"}
@@ -32,7 +36,10 @@ def resolve_tables(
 
 
 def list_tables(database: BusinessDatabase, schemas: Sequence[str] | None = None) -> list[TableName]:
-    """The tables and views of these schemas, by name (none: of all); system tables are left out."""
+    """The tables and views of these schemas, by name (none: of all).
+
+    Left out are system tables, and those in which SQLite's virtual tables keep their contents.
+    """
     try:
         with database.connect() as connection:
             inspector = inspect(connection)
@@ -40,7 +47,16 @@ def list_tables(database: BusinessDatabase, schemas: Sequence[str] | None = None
             default = DEFAULT_SCHEMA[database.dialect_name]
             asked = known if schemas is None else [default if name.lower() == "public" else name for name in schemas]
             spelled = dict.fromkeys(filter(None, (_spelled(name, known) for name in asked)))
-            return sorted(TableName(schema, name) for schema in spelled for name in _names(inspector, schema))
+            shadows: set[str] = set()
+            if database.dialect_name == "sqlite" and sqlite3.sqlite_version_info >= TABLE_LIST_SINCE:
+                kept = "SELECT name FROM pragma_table_list WHERE type = 'shadow'"
+                shadows = set(connection.exec_driver_sql(kept).scalars())
+            return sorted(
+                TableName(schema, name)
+                for schema in spelled
+                for name in _names(inspector, schema)
+                if name not in shadows
+            )
     except SQLAlchemyError as error:
         raise DatabaseUnavailable(f"{database.label}: its tables cannot be listed: {reason_of(error)}.") from None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final, Literal
 
 PersonalKind = Literal["name", "email", "phone", "id_number", "card", "address", "birth", "plate", "account", "secret"]
@@ -28,6 +29,15 @@ NEIGHBOUR_SHARE: Final = 0.1
 
 TELLING_CHARACTERS: Final = 4
 """How long a value must be to be found inside another: every text holds an `Al`."""
+
+ELSEWHERE_SHARE: Final = 0.3
+"""In how many of its rows a column must repeat personal values of any table: there are towns called like people."""
+
+LOOKED_AT_CHARACTERS: Final = 2_000
+"""How much of a long text is looked at; far less of it is ever shown."""
+
+NUMBER_DIGITS: Final = 7
+"""How long a number must be to tell somebody."""
 
 _PERSON: Final = frozenset(
     {
@@ -88,6 +98,10 @@ _BY_VALUE: Final[tuple[tuple[PersonalKind, re.Pattern[str]], ...]] = (
     ("phone", re.compile(r"\(\d{2,5}\) ?\d{3,4}[ -]?\d{3,4}|0\d{2,4}-\d{6,8}")),
     ("account", re.compile(r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?")),
 )
+_INSIDE: Final = re.compile(
+    r"[^\s@]@[^\s@]+\.[^\s@]{2}|\+\d{1,3}[ ()./-]*\d(?:[ ()./-]*\d){5,12}|(?<!\d)1[3-9]\d{9}(?!\d)"
+    r"|(?<!\d)[1-9]\d{5}(?:18|19|20)\d{9}[\dXx](?!\d)|(?<!\d)\d{3}-\d{2}-\d{4}(?!\d)"
+)
 
 
 @dataclass(frozen=True)
@@ -141,27 +155,59 @@ def personal_by_neighbours(values: Sequence[object], neighbours: Sequence[tuple[
     return Personal("name", "values") if told >= 2 and told >= filled * NEIGHBOUR_SHARE else None
 
 
-class TellingValues:
-    """Values by which people can be known, ready to be looked for in many texts; short ones do not count."""
+def personal_elsewhere(values: Sequence[object], known: TellingValues) -> Personal | None:
+    """Whether a column repeats what personal columns of any table hold: a view's labels, guests, remarks."""
+    texts = [text for text in map(as_text, values) if text is not None and text.strip()]
+    telling = [text for text in texts if known.are_in(text)]
+    is_share = len(set(telling)) >= 2 and len(telling) >= len(texts) * ELSEWHERE_SHARE
+    return Personal("name", "values") if telling and (is_share or len(telling) == len(texts)) else None
 
-    def __init__(self, values: Iterable[str]) -> None:
+
+def as_text(value: object) -> str | None:
+    """A value in which a name or a number could stand: texts, long whole numbers, what is made of those; else None."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, dict)):
+        return str(value)
+    is_number = isinstance(value, (int, Decimal)) and not isinstance(value, bool)
+    return str(value) if is_number and len(str(value)) >= NUMBER_DIGITS else None
+
+
+def holds_a_number_of_somebody(text: str) -> bool:
+    """Whether an address of mail or a number that only people have stands in a text, as its form says."""
+    return _INSIDE.search(text) is not None
+
+
+class TellingValues:
+    """Values by which people can be known, ready to be looked for in many texts, however many they are.
+
+    Those with letters are found where they are the whole text, those long enough (`TELLING_CHARACTERS`) inside it, too.
+    `whole` are found as the whole text only. Looking takes time by the length of the text, not by their number.
+    """
+
+    def __init__(self, values: Iterable[str], whole: Iterable[str] = ()) -> None:
         folded = {value.casefold().strip() for value in values}
         plain = {value for value in folded if value.isascii() and len(value) >= TELLING_CHARACTERS}
         self._words = {value for value in plain if value.isalnum()}
-        # Chinese has no spaces, and names of two characters.
-        self._pieces = [*(plain - self._words), *(value for value in folded if not value.isascii() and len(value) >= 2)]
+        self._whole = {value for value in folded if len(value) >= 2 and any(sign.isalpha() for sign in value)}
+        self._whole |= {value.casefold().strip() for value in whole} - {""}
+        # By how they begin; Chinese has no spaces, and names of two characters.
+        self._pieces: dict[str, dict[int, set[str]]] = {}
+        for piece in [*(plain - self._words), *(one for one in folded if not one.isascii() and len(one) >= 2)]:
+            start = piece[: TELLING_CHARACTERS if piece.isascii() else 2]
+            self._pieces.setdefault(start, {}).setdefault(len(piece), set()).add(piece)
 
     def are_in(self, text: str) -> bool:
-        """Whether a text holds one of them, whatever its case."""
-        folded = text.casefold()
-        return not self._words.isdisjoint(re.findall(r"[^\W_]+", folded)) or any(
-            piece in folded for piece in self._pieces
+        """Whether a text holds one of them, whatever its case; looks at its first `LOOKED_AT_CHARACTERS`."""
+        folded = text[:LOOKED_AT_CHARACTERS].casefold()
+        if folded.strip() in self._whole or not self._words.isdisjoint(re.findall(r"[^\W_]+", folded)):
+            return True
+        return any(
+            folded[place : place + length] in pieces
+            for place in (range(len(folded)) if self._pieces else ())
+            for size in (2, TELLING_CHARACTERS)
+            for length, pieces in self._pieces.get(folded[place : place + size], {}).items()
         )
-
-
-def repeats_any(text: str, personal_values: Iterable[object]) -> bool:
-    """Whether a text holds one of these values, whatever their case; values too short to tell anything do not count."""
-    return _repeats(text, personal_values)
 
 
 def _repeats(value: object, beside: Iterable[object]) -> bool:

@@ -7,23 +7,28 @@ sampled, from places all over it where the database can seek, and the profile sa
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection
 from sqlalchemy.sql.compiler import IdentifierPreparer
 
 from data_pipeline.database.connection import BusinessDatabase
-from data_pipeline.database.execution import QueryLimits, limited_connection
+from data_pipeline.database.execution import QueryLimits, limited_connection, rows_within
 from data_pipeline.database.personal_data import (
+    LOOKED_AT_CHARACTERS,
     MASK,
     TELLING_KINDS,
     Personal,
+    PersonalKind,
+    TellingValues,
+    as_text,
+    holds_a_number_of_somebody,
     personal_by_name,
     personal_by_neighbours,
     personal_by_values,
-    repeats_any,
+    personal_elsewhere,
 )
 from data_pipeline.database.schema import Column, Table
 from data_pipeline.table_list import TableName
@@ -38,8 +43,19 @@ PLACES: Final = 20
 TELLING_LIMIT: Final = 100
 """Longer texts of personal columns are no names."""
 
+WHOLE_KINDS: Final[frozenset[PersonalKind]] = frozenset({"address", "secret"})
+"""Kinds whose values are looked for as whole texts: streets and passwords are made of common words."""
+
+WHOLE_CHARACTERS: Final = 6
+
+VALUES_KEPT: Final = 200_000
+"""How many values of all tables are looked for: some 30 MB of memory."""
+
 SAMPLES: Final = 5
 ENUM_LIMIT: Final = 20
+ENUM_ROWS: Final = 20
+"""Fewer rows than that show no enumeration: a few rows look alike by chance."""
+
 SHOWN_CHARACTERS: Final = 60
 
 _COMPARABLE: Final = re.compile(
@@ -54,7 +70,8 @@ _OF_WORDS: Final = re.compile(r"[^\[]*(CHAR|TEXT|BOOL)[^\[]*", re.IGNORECASE)
 class ColumnProfile:
     """A column's values in the rows that were looked at; of a personal column only counts, its values are masked.
 
-    `distinct_count` is exact for these rows. `enum_values` are all values of a column that has few and repeats them.
+    `distinct_count` is exact for these rows. `enum_values` are all values of a column that has few, two at least, and
+    repeats them in enough rows.
     """
 
     name: str
@@ -92,40 +109,108 @@ class TableRows:
 
 
 def look_at_rows(database: BusinessDatabase, table: Table, limits: QueryLimits) -> TableRows:
-    """At most `limits.rows` rows of a table or view. Raises QueryFailed where it takes long, DatabaseUnavailable."""
+    """At most `limits.rows` rows of a table or view, and no more than `limits.result_bytes` of them.
+
+    Raises QueryFailed where that takes too long, DatabaseUnavailable.
+    """
     with limited_connection(database, limits) as connection:
         source = _Source(connection, table)
         row_count, is_sampled = source.size()
         rows = source.sampled(row_count) if is_sampled else source.all_rows() + source.in_order()
-        fetched = [tuple(row) for row in connection.exec_driver_sql(f"{rows} LIMIT {limits.rows}")]
+        fetched = rows_within(connection, f"{rows} LIMIT {limits.rows}", limits)[1]
     personal = _personal_columns(table, fetched[:LOOKED_AT_ROWS])
     return TableRows(row_count, fetched, personal, _telling(personal, fetched))
 
 
+@dataclass(frozen=True)
+class TableSecrets:
+    """What no file may repeat of one table: values by which people can be known; `whole` count as whole texts only."""
+
+    telling: frozenset[str] = field(default=frozenset(), repr=False)
+    whole: frozenset[str] = field(default=frozenset(), repr=False)
+
+
+def secrets_of(database: BusinessDatabase, table: Table, limits: QueryLimits) -> TableSecrets:
+    """The values of a table's personal columns, of at most `SAMPLE_ROWS` rows.
+
+    Raises QueryFailed where that takes too long, DatabaseUnavailable.
+    """
+    looked_at = look_at_rows(database, table, replace(limits, rows=LOOKED_AT_ROWS))
+    kinds = {number: one.kind for number, one in enumerate(looked_at.personal) if one is not None}
+    numbers = [number for number, kind in kinds.items() if kind in TELLING_KINDS | WHOLE_KINDS]
+    if not numbers:
+        return TableSecrets()
+    rows: Iterable[Sequence[Any]] = [[row[number] for number in numbers] for row in looked_at.rows]
+    if len(looked_at.rows) == LOOKED_AT_ROWS:
+        with limited_connection(database, limits) as connection:
+            source = _Source(connection, replace(table, columns=tuple(table.columns[number] for number in numbers)))
+            is_sampled = looked_at.row_count > SAMPLE_ROWS
+            sql = source.sampled(looked_at.row_count) if is_sampled else source.all_rows()
+            rows = rows_within(connection, f"{sql} LIMIT {SAMPLE_ROWS}", replace(limits, rows=SAMPLE_ROWS))[1]
+    telling, whole = set(), set()
+    for row in rows:
+        for number, text in zip(numbers, map(as_text, row), strict=True):
+            if text is None or len(text) > TELLING_LIMIT:
+                continue
+            if kinds[number] in TELLING_KINDS:
+                telling.add(text)
+            elif len(text) >= WHOLE_CHARACTERS:
+                whole.add(text)
+    return TableSecrets(frozenset(telling), frozenset(whole))
+
+
+def known_values(secrets: Iterable[TableSecrets]) -> TellingValues:
+    """The values of many tables, ready to be looked for: at most `VALUES_KEPT`, those of the first tables."""
+    telling: set[str] = set()
+    whole: set[str] = set()
+    for one in secrets:
+        room = VALUES_KEPT - len(telling) - len(whole)
+        telling.update(sorted(one.telling)[: max(0, room)])
+        whole.update(sorted(one.whole)[: max(0, room - len(one.telling))])
+    return TellingValues(telling, whole)
+
+
 def profile_table(
-    database: BusinessDatabase, table: Table, limits: QueryLimits, *, masks_personal_data: bool = True
+    database: BusinessDatabase,
+    table: Table,
+    limits: QueryLimits,
+    *,
+    masks_personal_data: bool = True,
+    known: TellingValues | None = None,
 ) -> TableProfile:
-    """Look at the rows of a table or view. Raises QueryFailed where that takes too long, DatabaseUnavailable."""
+    """Look at the rows of a table or view; `known` are values of all tables by which people can be known.
+
+    Raises QueryFailed where that takes too long, DatabaseUnavailable.
+    """
     with limited_connection(database, limits) as connection:
         source = _Source(connection, table)
         row_count, is_sampled = source.size()
         rows = source.sampled(row_count) if is_sampled else source.all_rows()
         counts = connection.exec_driver_sql(source.aggregates(rows)).one()
         looked_at = int(counts[0])
-        fetched = connection.exec_driver_sql(f"{rows} LIMIT {LOOKED_AT_ROWS}").fetchall() if looked_at else []
-        personal = _personal_columns(table, fetched)
+        few = replace(limits, rows=LOOKED_AT_ROWS)
+        fetched = rows_within(connection, f"{rows} LIMIT {LOOKED_AT_ROWS}", few)[1] if looked_at else []
+        known = known or TellingValues(())
+        personal = [
+            one or personal_elsewhere([row[number] for row in fetched], known)
+            for number, one in enumerate(_personal_columns(table, fetched))
+        ]
         told = _telling(personal, fetched) if masks_personal_data else frozenset()
+        is_secret = _secret_texts(TellingValues(told), known) if masks_personal_data else lambda _: False
         columns = []
         for number, column in enumerate(table.columns):
             values = [row[number] for row in fetched if row[number] is not None]
             non_null, distinct, *ends_found = counts[1 + 4 * number : 5 + 4 * number]
             least, most = (None if isinstance(end, bytes) else end for end in ends_found)
             is_masked = personal[number] is not None and masks_personal_data
-            enum_values: Sequence[str] = ()
+            all_values: Sequence[Any] = ()
             if not is_masked and _has_few(column, int(non_null), int(distinct)):
-                found = connection.exec_driver_sql(source.distinct_values(rows, column.name))
-                enum_values = [_shown(value) for (value,) in found]
-            is_hidden = is_masked or (bool(told) and not enum_values and (_is_told(least) or _is_told(most)))
+                all_values = [
+                    value for (value,) in connection.exec_driver_sql(source.distinct_values(rows, column.name))
+                ]
+            is_enum = len(all_values) > 1 and int(non_null) >= ENUM_ROWS and not any(map(is_secret, all_values))
+            is_unseen = bool(told) and not all_values and (_is_told(least) or _is_told(most))
+            is_hidden = is_masked or is_unseen or is_secret(least) or is_secret(most)
             ends = [None if end is None else MASK if is_hidden else _shown(end) for end in (least, most)]
             columns.append(
                 ColumnProfile(
@@ -134,8 +219,8 @@ def profile_table(
                     int(distinct),
                     ends[0],
                     ends[1],
-                    (MASK,) if is_masked and values else tuple(_first_distinct(values, told)),
-                    tuple(enum_values),
+                    (MASK,) if is_masked and values else tuple(_first_distinct(values, is_secret)),
+                    tuple(map(_shown, all_values)) if is_enum else (),
                     personal[number],
                     is_masked,
                 )
@@ -161,7 +246,7 @@ def _personal_columns(table: Table, rows: Sequence[Any]) -> list[Personal | None
 def _telling(personal: Sequence[Personal | None], rows: Sequence[Any]) -> frozenset[str]:
     """Values by which people can be known: nothing that is shown may hold one."""
     numbers = [number for number, one in enumerate(personal) if one is not None and one.kind in TELLING_KINDS]
-    found = {row[number] for row in rows for number in numbers if isinstance(row[number], str)}
+    found = {text for row in rows for number in numbers if (text := as_text(row[number])) is not None}
     return frozenset(value for value in found if len(value) <= TELLING_LIMIT)
 
 
@@ -258,12 +343,24 @@ def _has_few(column: Column, non_null: int, distinct: int) -> bool:
     return _OF_WORDS.fullmatch(column.type_sql) is not None and 0 < distinct <= ENUM_LIMIT and non_null >= 5 * distinct
 
 
-def _first_distinct(values: Iterable[Any], told: Collection[str]) -> Iterable[str]:
+def _secret_texts(*sought: TellingValues) -> Callable[[Any], bool]:
+    """Whether a value holds what tells a person."""
+
+    def is_secret(value: Any) -> bool:
+        text = as_text(value)
+        return text is not None and (
+            any(values.are_in(text) for values in sought) or holds_a_number_of_somebody(text[:LOOKED_AT_CHARACTERS])
+        )
+
+    return is_secret
+
+
+def _first_distinct(values: Iterable[Any], is_secret: Callable[[Any], bool]) -> Iterable[str]:
     """A few examples; none that holds what tells a person."""
     found: dict[str, None] = {}
     for value in values:
         shown = _shown(value)
-        if shown not in found and not repeats_any(str(value), told):
+        if shown not in found and not is_secret(value):
             found[shown] = None
             if len(found) == SAMPLES:
                 break

@@ -8,6 +8,7 @@ read-only session and its time limit are the walls behind this one.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Literal
@@ -71,17 +72,23 @@ NODES: Final = frozenset(
         exp.CurrentDate, exp.CurrentTimestamp, exp.CurrentTime, exp.Extract, exp.DateTrunc, exp.TimestampTrunc,
         exp.TimeToStr, exp.TsOrDsToTimestamp, exp.TsOrDsToDate, exp.Date, exp.Year, exp.Month, exp.Day, exp.StrToDate,
         exp.Typeof, exp.JSONBExtract, exp.JSONBExtractScalar, exp.Unicode, exp.Median, exp.JustifyDays,
-        exp.RegrSlope, exp.RegrCount, exp.WidthBucket,
+        exp.RegrSlope, exp.RegrCount, exp.WidthBucket, exp.Bracket, exp.Slice,
+        # functions whose results may be longer, within what _check_growth says
+        exp.Replace, exp.RegexpReplace, exp.Translate, exp.Pad, exp.Format, exp.ConcatWs,
     }
 )  # fmt: skip
 """Exact classes; a subclass may do more."""
 
 NAMED_FUNCTIONS: Final = {
     "sqlite": frozenset({"date", "time", "datetime", "julianday", "unixepoch", "strftime", "total", "ifnull", "instr",
-                         "quote"}),
+                         "quote", "printf"}),
     "postgresql": frozenset({"age", "date_part", "make_date", "char_length", "bool_and", "bool_or", "every"}),
 }  # fmt: skip
 """Functions that the parser has no class for."""
+
+LONGEST_PADDING: Final = 1_000
+LONGEST_REPLACEMENT: Final = 100
+_WIDE_FORMAT: Final = re.compile(r"%[^%a-zA-Z]*(\*|\d{4})")
 
 # What the parser cannot read it keeps as text, and warns; here that text is refused.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -149,10 +156,43 @@ def _check_node(node: exp.Expr, dialect: Dialect) -> None:
     elif type(node) not in NODES and not (dialect == "postgresql" and type(node) is exp.LimitOptions):
         kind = "function" if isinstance(node, exp.Func) else "not_allowed"
         raise QueryRefused(kind, f"{node.key.upper()} is not on the list of what only reads")
+    if dialect == "postgresql":
+        _check_growth(node)
     if isinstance(node, exp.Table):
         _check_table(node)
     elif isinstance(node, exp.Star) and isinstance(node.parent, exp.Column) and not node.parent.table:
         raise QueryRefused("syntax", "a star needs no column")
+
+
+def _check_growth(node: exp.Expr) -> None:
+    """PostgreSQL makes values of up to 1 GB: what lengthens a text must say by how much, and not lengthen it twice.
+
+    SQLite has a limit of its own, far below that.
+    """
+    if isinstance(node, exp.Pad):
+        length = node.expression
+        if not (isinstance(length, exp.Literal) and length.is_int and int(length.name) <= LONGEST_PADDING):
+            raise QueryRefused("function", f"it must be padded to a number of at most {LONGEST_PADDING}")
+    elif isinstance(node, exp.Format):
+        if not (isinstance(node.this, exp.Literal) and node.this.is_string) or _WIDE_FORMAT.search(node.this.name):
+            raise QueryRefused("function", "a format must be a text, its widths of at most three digits")
+    elif isinstance(node, (exp.Replace, exp.RegexpReplace)):
+        new = node.args.get("replacement")
+        if new is not None and not (
+            isinstance(new, exp.Literal) and new.is_string and len(new.name) <= LONGEST_REPLACEMENT
+        ):
+            raise QueryRefused("function", f"what replaces must be a text of at most {LONGEST_REPLACEMENT} characters")
+        if _lengthens(node) and any(
+            _lengthens(inner) for inner in node.find_all(exp.Replace, exp.RegexpReplace) if inner is not node
+        ):
+            raise QueryRefused("function", "what replaces inside another replacement must not be longer than before")
+
+
+def _lengthens(node: exp.Expr) -> bool:
+    """Whether a replacement can be longer than what it replaces; a pattern may match nothing at all."""
+    new = node.args.get("replacement")
+    old = len(node.expression.name) if isinstance(node, exp.Replace) and isinstance(node.expression, exp.Literal) else 0
+    return new is not None and len(new.name) > old
 
 
 def _check_table(table: exp.Table) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal, cast
 
 from sqlalchemy import Connection, Inspector, inspect
@@ -15,6 +16,7 @@ from data_pipeline.database.postgresql_catalog import PostgresTable, read_postgr
 from data_pipeline.database.postgresql_shared import read_shared_objects
 from data_pipeline.database.schema import Check, Column, ForeignKey, Key, SharedObject, Table
 from data_pipeline.database.sqlite_catalog import SqliteTable, read_sqlite_catalog
+from data_pipeline.database.sqlite_text import without_comments
 from data_pipeline.errors import DatabaseUnavailable
 from data_pipeline.table_list import TableName
 
@@ -82,13 +84,10 @@ def _read(database: BusinessDatabase, names: Sequence[TableName]) -> dict[TableN
             "scope": ObjectScope.ANY,
         }
         columns = {key[1]: found for key, found in inspector.get_multi_columns(**asked).items()}
-        keys = {key[1]: found for key, found in inspector.get_multi_foreign_keys(**asked).items()}
         if connection.dialect.name == "sqlite":
             catalog = read_sqlite_catalog(connection, tables)
-            return {
-                name: _sqlite_table(inspector, name, catalog[name.name], columns[name.name], keys.get(name.name, []))
-                for name in names
-            }
+            return {name: _sqlite_table(inspector, name, catalog[name.name], columns[name.name]) for name in names}
+        keys = {key[1]: found for key, found in inspector.get_multi_foreign_keys(**asked).items()}
         comments = {key[1]: found["text"] for key, found in inspector.get_multi_table_comment(**asked).items()}
         entries = read_postgresql_catalog(connection, names[0].schema or "public", tables)
         return {
@@ -109,14 +108,18 @@ def _spell_alike(connection: Connection) -> None:
         connection.exec_driver_sql("SET LOCAL search_path = public")
 
 
-def _sqlite_table(
-    inspector: Inspector, name: TableName, entry: SqliteTable, columns: Sequence[Any], keys: Sequence[Any]
-) -> Table:
+def _sqlite_table(inspector: Inspector, name: TableName, entry: SqliteTable, columns: Sequence[Any]) -> Table:
     types = {
         column: type_sql + (f" collate {entry.text.collations[column]}" if column in entry.text.collations else "")
         for column, type_sql in entry.types.items()
     }
     described = tuple(_columns(columns, types, entry.text.comments, {}, entry.text.generated))
+    if entry.created_sql.lower().startswith("create virtual table"):
+        return Table(name, "virtual table", None, described, Key(None, ()), view_sql=entry.created_sql)
+    described = tuple(
+        column if column.default_sql is None else replace(column, default_sql=without_comments(column.default_sql))
+        for column in described
+    )
     if entry.kind == "view":
         sources = tuple(TableName(name.schema, source) for source in entry.sources)
         return Table(name, "view", None, described, Key(None, ()), view_sql=entry.created_sql, sources=sources)
@@ -131,12 +134,24 @@ def _sqlite_table(
         entry.text.comment,
         described,
         Key(key.get("name"), tuple(key["constrained_columns"])),
-        foreign_keys=tuple(_foreign_keys("main", keys, entry.actions)),
+        descending=frozenset(entry.descending),
+        foreign_keys=tuple(_sqlite_foreign_keys(entry)),
         unique_keys=tuple(Key(own_names.get(columns), columns) for columns in entry.unique_keys),
         indexes=tuple(entry.indexes),
         checks=tuple(Check(own, f"check ({sql})") for own, sql in entry.text.checks),
         options=frozenset(entry.text.options),
     )
+
+
+def _sqlite_foreign_keys(entry: SqliteTable) -> Iterable[ForeignKey]:
+    """What the database lists, with names and times of checks from the text, where that has as many of them."""
+    said = entry.text.references
+    if len(said) != len(entry.foreign_keys):
+        said = [(None, {})] * len(entry.foreign_keys)
+    for (columns, target, columns_there, actions), (own, times) in zip(entry.foreign_keys, said, strict=True):
+        yield ForeignKey(
+            own, columns, TableName("main", target), columns_there, tuple(sorted({**actions, **times}.items()))
+        )
 
 
 def _postgresql_table(
@@ -152,7 +167,7 @@ def _postgresql_table(
         comment,
         tuple(_columns(columns, entry.types, {}, entry.labels, {})),
         entry.primary_key,
-        foreign_keys=tuple(_foreign_keys("public", keys, {})),
+        foreign_keys=tuple(_foreign_keys(keys)),
         unique_keys=tuple(entry.unique_keys),
         indexes=tuple(entry.indexes),
         checks=tuple(entry.checks),
@@ -185,18 +200,14 @@ def _columns(
         )
 
 
-def _foreign_keys(
-    schema: str, found: Sequence[Any], actions: Mapping[tuple[tuple[str, ...], str], Mapping[str, str]]
-) -> Iterable[ForeignKey]:
+def _foreign_keys(found: Sequence[Any]) -> Iterable[ForeignKey]:
     for item in found:
-        columns = tuple(item["constrained_columns"])
-        options = {**item.get("options", {}), **actions.get((columns, item["referred_table"]), {})}
         yield ForeignKey(
             _own_name(item),
-            columns,
-            TableName(item["referred_schema"] or schema, item["referred_table"]),
+            tuple(item["constrained_columns"]),
+            TableName(item["referred_schema"] or "public", item["referred_table"]),
             tuple(item["referred_columns"]),
-            tuple(sorted((option, str(value)) for option, value in options.items() if value)),
+            tuple(sorted((option, str(value)) for option, value in item.get("options", {}).items() if value)),
         )
 
 

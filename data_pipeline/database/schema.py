@@ -68,12 +68,13 @@ class Check:
 class Table:
     """A table or a view as the database has it.
 
-    `sources` are what a view reads. `numbered_by_default` are columns whose sequence PostgreSQL makes with the type
-    `serial`. `options` are what SQLite says of a table after its bracket: WITHOUT ROWID, STRICT, and AUTOINCREMENT.
+    `sources` are what a view reads; `view_sql` is also what makes one of SQLite's virtual tables. `numbered_by_default`
+    are columns whose sequence PostgreSQL makes with the type `serial`. `options` are what SQLite says of a table after
+    its bracket: WITHOUT ROWID, STRICT, and AUTOINCREMENT; `descending` are columns of its primary key, downwards.
     """
 
     name: TableName
-    kind: Literal["table", "view", "materialized view"]
+    kind: Literal["table", "view", "materialized view", "virtual table"]
     comment: str | None
     columns: tuple[Column, ...]
     primary_key: Key
@@ -85,6 +86,7 @@ class Table:
     sources: tuple[TableName, ...] = ()
     numbered_by_default: frozenset[str] = frozenset()
     options: frozenset[str] = frozenset()
+    descending: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ _NAMED: Final = "(SELECT value FROM json_each(?))"
 
 @dataclass
 class SqliteTable:
-    """One table or view: its kind, its text, its indexes, its columns' types as declared, its keys' actions.
+    """One table or view: its kind, its text, its indexes, its columns' types as declared.
 
-    `unique_keys` are columns, in the order in which the keys were made.
+    `unique_keys` are columns, in the order in which the keys were made; `foreign_keys` are columns, target, its columns
+    and actions, in that order, too; `descending` are columns of the primary key that run downwards.
     """
 
     kind: str
@@ -31,7 +32,8 @@ class SqliteTable:
     types: dict[str, str] = field(default_factory=dict)
     indexes: list[Index] = field(default_factory=list)
     unique_keys: list[tuple[str, ...]] = field(default_factory=list)
-    actions: dict[tuple[tuple[str, ...], str], dict[str, str]] = field(default_factory=dict)
+    foreign_keys: list[tuple[tuple[str, ...], str, tuple[str, ...], dict[str, str]]] = field(default_factory=list)
+    descending: set[str] = field(default_factory=set)
     sources: tuple[str, ...] = ()
 
 
@@ -73,15 +75,33 @@ def read_sqlite_catalog(connection: Connection, names: Sequence[str]) -> dict[st
         found[name].unique_keys.append(tuple(parts_of_key))
     keys: dict[tuple[str, int], list[Any]] = {}
     for row in rows(
-        'SELECT asked.value, key.id, key.seq, key."table", key."from", key.on_delete, key.on_update'
-        " FROM NAMED AS asked, pragma_foreign_key_list(asked.value) AS key ORDER BY asked.value, key.id, key.seq"
+        'SELECT asked.value, key.id, key.seq, key."table", key."from", key."to", key.on_delete, key.on_update'
+        " FROM NAMED AS asked, pragma_foreign_key_list(asked.value) AS key"
+        " ORDER BY asked.value, key.id DESC, key.seq"  # the last one has number 0
     ):
         keys.setdefault((row[0], row[1]), []).append(row)
-    # SQLAlchemy sees ON DELETE and ON UPDATE of table constraints only.
+    referred = sorted({parts[0][3] for parts in keys.values() if parts[0][5] is None})
+    primary: dict[str, list[str]] = {}
+    statement = "SELECT asked.value, columns.name FROM NAMED AS asked, pragma_table_info(asked.value) AS columns"
+    for name, column in connection.exec_driver_sql(
+        f"{statement} WHERE columns.pk ORDER BY asked.value, columns.pk".replace("NAMED", _NAMED),
+        (json.dumps(referred),),
+    ):
+        primary.setdefault(name, []).append(column)
     for (name, _), parts in keys.items():
-        spelled = {"ondelete": parts[0].on_delete, "onupdate": parts[0].on_update}
-        columns = tuple(part[4] for part in parts)
-        found[name].actions[columns, parts[0][3]] = {key: act for key, act in spelled.items() if act != "NO ACTION"}
+        actions = {"ondelete": parts[0].on_delete, "onupdate": parts[0].on_update}
+        target = parts[0][3]
+        columns_there = tuple(primary.get(target, ())) if parts[0][5] is None else tuple(part[5] for part in parts)
+        found[name].foreign_keys.append(
+            (tuple(part[4] for part in parts), target, columns_there,
+             {key: act for key, act in actions.items() if act != "NO ACTION"})
+        )  # fmt: skip
+    # Which columns of a key run downwards only its index knows.
+    for name, column in rows(
+        "SELECT asked.value, part.name FROM NAMED AS asked, pragma_index_list(asked.value) AS own,"
+        " pragma_index_xinfo(own.name) AS part WHERE own.origin = 'pk' AND part.key AND part.desc"
+    ):
+        found[name].descending.add(column)
     return found
 
 

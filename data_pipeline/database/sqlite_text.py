@@ -24,6 +24,9 @@ _TOKEN: Final = re.compile(
     re.DOTALL,
 )
 _CONSTRAINTS: Final = frozenset({"constraint", "primary", "foreign", "unique", "check"})
+_ENDS_A_NAME: Final = frozenset({"NOT", "NULL", "PRIMARY", "UNIQUE", "CHECK", "DEFAULT", "COLLATE", "GENERATED", "AS"})
+"""What a constraint's name belongs to, if that is no foreign key."""
+
 _OPTIONS: Final = {"ROWID": 0, "STRICT": 0, "AUTOINCREMENT": 1}
 """Words and how many brackets are open where they are options."""
 
@@ -32,7 +35,8 @@ _OPTIONS: Final = {"ROWID": 0, "STRICT": 0, "AUTOINCREMENT": 1}
 class TableText:
     """One table's comment, its columns' comments, collations and expressions by name.
 
-    `checks` are conditions, each with its name where it has one; `options` are words of `_OPTIONS`.
+    `checks` are conditions, each with its name where it has one; `references` are foreign keys in their order, each
+    with its name and with what says when it is checked; `options` are words of `_OPTIONS`.
     """
 
     comment: str | None = None
@@ -40,6 +44,7 @@ class TableText:
     collations: dict[str, str] = field(default_factory=dict)
     generated: dict[str, str] = field(default_factory=dict)
     checks: list[tuple[str | None, str]] = field(default_factory=list)
+    references: list[tuple[str | None, dict[str, str]]] = field(default_factory=list)
     options: set[str] = field(default_factory=set)
 
 
@@ -51,6 +56,7 @@ def read_table_text(created_sql: str) -> TableText:  # noqa: PLR0912, PLR0915 - 
     column: str | None = None  # the definition that a comment on this line belongs to
     is_new, is_line_empty, depth, before, opened_by = True, False, 0, "", ""
     name: str | None = None  # of the constraint that begins
+    key_name: str | None = None  # the same, if that may be a foreign key
     bracket: list[str] | None = None  # what stands in the one after AS or CHECK, without its comments
     for kind, text in _tokens(created_sql):
         if bracket is not None:
@@ -91,12 +97,36 @@ def read_table_text(created_sql: str) -> TableText:  # noqa: PLR0912, PLR0915 - 
             found.collations[column] = _unquoted(text)
         elif kind == "word" and found.comments and _OPTIONS.get(text.upper()) == depth:
             found.options.add(text.upper())
+        if depth == 1:
+            key_name = _follow_references(found, kind, text, before, key_name)
         if bracket is None and text.upper() != "CHECK":
             name = _unquoted(text) if before == "CONSTRAINT" else None
         before = text.upper()
     found.comment = " ".join(own) or None
     found.comments = {name: comment for name, comment in found.comments.items() if comment}
     return found
+
+
+def without_comments(sql: str) -> str:
+    """An expression on one line of its own, where a comment would swallow what comes after it."""
+    return "".join(" " if kind in ("comment", "end") else text for kind, text in _tokens(sql)).strip()
+
+
+def _follow_references(found: TableText, kind: str, text: str, before: str, name: str | None) -> str | None:
+    """Keep what a token outside of brackets says of a foreign key; the name of the constraint that it may belong to."""
+    word = text.upper() if kind == "word" else ""
+    if before == "CONSTRAINT":
+        return _unquoted(text)
+    if word == "REFERENCES":
+        found.references.append((name, {}))
+        return None
+    if found.references:
+        options = found.references[-1][1]
+        if word == "DEFERRABLE" and before != "NOT":
+            options["deferrable"] = "True"
+        elif before == "INITIALLY" and options:
+            options["initially"] = word
+    return None if text == "," or word in _ENDS_A_NAME else name
 
 
 def _keep(found: TableText, opened_by: str, column: str | None, name: str | None, sql: str) -> None:

@@ -104,7 +104,7 @@ class Runs:
         return self.store.execution(run.run_id)
 
     def delete_task(self, task_id: str, *, with_history: bool) -> Deleted:
-        """Delete a task's directory with its backups, in one piece, and on request its history.
+        """Delete a task's directory with its backups, in one piece, and on request its history and its training items.
 
         Raises NotFound, RunActive, TaskBusy, InvalidInput where the directory is a link, DirectoryUnusable.
         """
@@ -123,6 +123,7 @@ class Runs:
             ) as workspace:
                 file_count, size_bytes = workspace.remove()
         if with_history:
+            self.vectors.drop(task_id)
             self.store.delete_task(task_id)
         return Deleted(file_count, size_bytes, had_directory)
 

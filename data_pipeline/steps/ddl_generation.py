@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from data_pipeline.database.connection import BusinessDatabase, open_database
 from data_pipeline.database.execution import Cancellation, QueryLimits
 from data_pipeline.database.finding import resolve_tables
-from data_pipeline.database.profile import TableProfile, profile_table
+from data_pipeline.database.personal_data import TellingValues
+from data_pipeline.database.profile import TableProfile, TableSecrets, known_values, profile_table, secrets_of
 from data_pipeline.database.reflection import read_prelude, read_tables
 from data_pipeline.database.schema import SharedObject, Table, in_loading_order
 from data_pipeline.errors import InvalidInput, ModelFailed, QueryFailed, StepFailed
@@ -27,7 +29,9 @@ from data_pipeline.workspace import StagedFile
 
 TABLES_AT_ONCE: Final = 4
 MAPPING: Final = "filename_mapping.txt"
-PROFILE_LIMITS: Final = QueryLimits(seconds=30.0)
+PROFILE_LIMITS: Final = QueryLimits(seconds=30.0, value_bytes=10 * 1024 * 1024)
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,11 @@ class DdlGeneration:
             context.emit(Event("table", "failed", name, reason, done=done, total=total))
             context.log.warning("%s: %s", name, reason)
 
+        secrets = _Secrets(context, database, schema.tables)
+
         async def write(table: Table) -> Json:
             stem, around = stems[table.name], surroundings[table.name]
-            profile, not_profiled = await _profile(context, database, table)
+            profile, not_profiled = await _profile(context, database, table, secrets)
             suggestion, not_suggested = await _suggestion(context, table, profile)
 
             def stage() -> Json:
@@ -140,20 +146,61 @@ def _read(database: BusinessDatabase, names: Sequence[TableName]) -> _Schema:
     return _Schema(ordered, read_prelude(database, ordered), failures | unread)
 
 
+class _Secrets:
+    """What tells people in any listed table; gathered when the first page needs it, and kept in memory alone."""
+
+    def __init__(self, context: StepContext, database: BusinessDatabase, tables: Sequence[Table]) -> None:
+        self._context = context
+        self._database = database
+        self._tables = tables
+        self._known: TellingValues | None = None
+        self._gathering = asyncio.Lock()
+
+    async def known(self) -> TellingValues:
+        """The values of all tables, the same whichever of them are left to be written."""
+        async with self._gathering:
+            if self._known is None:
+                self._known = known_values(await self._of_all())
+        return self._known
+
+    async def _of_all(self) -> list[TableSecrets]:
+        slots = asyncio.Semaphore(TABLES_AT_ONCE)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._of_one(table, slots)) for table in self._tables]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None  # the first stopped the rest
+        return [task.result() for task in tasks]
+
+    async def _of_one(self, table: Table, slots: asyncio.Semaphore) -> TableSecrets:
+        async with slots:
+            try:
+                return await _looked(secrets_of, self._database, table)
+            except QueryFailed as error:
+                self._context.log.warning("%s was not searched for personal values: %s", table.name, error)
+                return TableSecrets()
+
+
 async def _profile(
-    context: StepContext, database: BusinessDatabase, table: Table
+    context: StepContext, database: BusinessDatabase, table: Table, secrets: _Secrets
 ) -> tuple[TableProfile | None, str | None]:
     """What the rows look like, or why that is not known: a table that is slow to read still gets its files."""
     if not context.parameters.profile_tables:
         return None, None
-    in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
-    limits = replace(PROFILE_LIMITS, cancellation=Cancellation())
-    work = in_thread(profile_table, database, table, limits, masks_personal_data=context.parameters.mask_personal_data)
+    masks = context.parameters.mask_personal_data
+    known = await secrets.known() if masks else None
     try:
-        return await stopped_by(limits.cancellation.set, work), None
+        return await _looked(profile_table, database, table, masks_personal_data=masks, known=known), None
     except QueryFailed as error:
         context.log.warning("%s was not profiled: %s", table.name, error)
         return None, str(error)
+
+
+async def _looked(look: Callable[..., Result], database: BusinessDatabase, table: Table, **options: object) -> Result:
+    """Look at rows in a thread, within the limits of a profile; a cancelled caller stops the queries."""
+    in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
+    limits = replace(PROFILE_LIMITS, cancellation=Cancellation())
+    return await stopped_by(limits.cancellation.set, in_thread(look, database, table, limits, **options))
 
 
 async def _suggestion(

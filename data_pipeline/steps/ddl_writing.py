@@ -53,8 +53,12 @@ def ddl_of(
     """The `.ddl` file: two comment lines, the table or view, its indexes, keys that had to wait for it."""
     writer = _Writer(dialect_name, language, suggestion or Suggestion())
     meaning = table_comment(table, suggestion or Suggestion())
-    title, purpose = ("中文名", "描述") if language == "zh" else ("Table", "Description")
-    lines = [f"-- {title}: {one_line(meaning.text)}", f"-- {purpose}: {one_line(meaning.marked(language))}"]
+    said = one_line(meaning.marked(language))
+    if language == "zh":  # the older system's words: a Chinese name is the comment
+        lines = [f"-- 中文名: {one_line(meaning.text)}", f"-- 描述: {said}"]
+    else:
+        name = table.name.name if dialect_name == "sqlite" else str(table.name)
+        lines = [f"-- Table: {one_line(name)}", f"-- Description: {said}"]
     if table.kind == "table":
         lines += writer.table(table, around)
         lines += [_ended(index.definition) for index in table.indexes]
@@ -115,7 +119,7 @@ class _Writer:
         for column in table.columns:
             parts.append((self._column(table, column, rowid), self._said(comments[column.name])))
         if table.primary_key.columns and rowid is None:
-            parts.append((self._key("primary key", table.primary_key), None))
+            parts.append((self._primary_key(table), None))
         parts += [(self._key("unique", unique), None) for unique in table.unique_keys]
         parts += [(self._named(check.name) + check.definition, None) for check in table.checks]
         remarks = []
@@ -164,6 +168,8 @@ class _Writer:
         text = f"{self.quoted(column.name)} {type_sql}".rstrip()
         if column.name == rowid:
             text += "" if column.is_nullable else " not null"
+            if column.name in table.descending:
+                return f"{text} primary key desc"  # no row's number: SQLite's own exception
             return f"{text} primary key" + (" autoincrement" if "AUTOINCREMENT" in table.options else "")
         if column.identity is not None:
             text += f" generated {column.identity} as identity"
@@ -175,7 +181,7 @@ class _Writer:
         return text + ("" if column.is_nullable else " not null")
 
     def _default(self, sql: str) -> str:
-        is_plain = re.fullmatch(r"[-+]?[\w.]+|'(?:[^']|'')*'|\(.*\)|\"[^\"]*\"", sql, re.DOTALL)
+        is_plain = re.fullmatch(r"[-+]?[\w.]+|'(?:[^']|'')*'|\"[^\"]*\"", sql, re.DOTALL)
         return f"({sql})" if self._is_sqlite and not is_plain else sql
 
     def _numbering_column(self, table: Table) -> str | None:
@@ -189,6 +195,12 @@ class _Writer:
 
     def _key(self, words: str, key: Key) -> str:
         return self._named(key.name) + (key.definition or f"{words} {self.columns(key.columns)}")
+
+    def _primary_key(self, table: Table) -> str:
+        if not table.descending:
+            return self._key("primary key", table.primary_key)
+        columns = [self.quoted(name) + " desc" * (name in table.descending) for name in table.primary_key.columns]
+        return self._named(table.primary_key.name) + f"primary key ({', '.join(columns)})"
 
     def _said(self, comment: Comment) -> str | None:
         """A comment that says more than the name."""

@@ -24,7 +24,7 @@ from data_pipeline.database.personal_data import PersonalKind
 from data_pipeline.database.profile import ColumnProfile, TableProfile
 from data_pipeline.database.schema import Table
 from data_pipeline.steps.ddl_writing import Surroundings
-from data_pipeline.steps.wording import Comment, Suggestion, column_comments, escaped, table_comment
+from data_pipeline.steps.wording import Comment, Suggestion, column_comments, escaped, listed_value, table_comment
 
 SHOWN_LABELS: Final = 50
 """How many values of an enumerated type a page lists."""
@@ -57,6 +57,7 @@ class _Words:
     head: str
     view: str
     materialized: str
+    virtual: str
 
 
 _WORDS: Final = {
@@ -79,6 +80,7 @@ _WORDS: Final = {
         head="| field | null | distinct | least | greatest |",
         view="it is a view",
         materialized="it is a materialized view",
+        virtual="it is a virtual table",
     ),
     "zh": _Words(
         title="## {name}（{meaning}）",
@@ -99,6 +101,7 @@ _WORDS: Final = {
         head="| 字段 | 空值 | 不同值 | 最小值 | 最大值 |",
         view="这是视图",
         materialized="这是物化视图",
+        virtual="这是虚拟表",
     ),
 }
 
@@ -140,9 +143,13 @@ def _fields(
     for column in table.columns:
         found = profiled.get(column.name)
         samples = found.samples if found is not None and not found.is_masked else ()
-        examples = words.examples.format(values=", ".join(map(escaped, samples))) if samples else ""
+        examples = words.examples.format(values=", ".join(map(_listed, samples))) if samples else ""
         meaning = escaped(comments[column.name].marked(language))
         yield f"- {escaped(column.name)} ({escaped(column.type_sql or 'any')}) - {meaning}{examples}"
+
+
+def _listed(value: str) -> str:
+    return escaped(listed_value(value))
 
 
 def _keys(table: Table, around: Surroundings, words: _Words) -> Iterable[str]:
@@ -150,7 +157,8 @@ def _keys(table: Table, around: Surroundings, words: _Words) -> Iterable[str]:
         return ", ".join(map(escaped, names))
 
     if table.kind != "table":
-        yield words.view if table.kind == "view" else words.materialized
+        kinds = {"view": words.view, "materialized view": words.materialized, "virtual table": words.virtual}
+        yield kinds[table.kind]
     if table.primary_key.columns:
         yield words.primary.format(columns=listed(table.primary_key.columns))
     for unique in table.unique_keys:
@@ -174,7 +182,7 @@ def _values(table: Table, profiled: Mapping[str, ColumnProfile], words: _Words, 
         values = column.labels[:SHOWN_LABELS] or (found.enum_values if found else ())
         if values:
             more = ("…",) if len(column.labels) > SHOWN_LABELS else ()
-            shown = words.separator.join([*map(escaped, values), *more])
+            shown = words.separator.join([*map(_listed, values), *more])
             yield words.enum.format(column=escaped(column.name), values=shown)
         if found is not None and found.personal is not None:
             kind = found.personal.kind

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from data_pipeline.database.profile import TableProfile
 from data_pipeline.database.schema import Table
 from data_pipeline.steps.contract import RunParameters
-from data_pipeline.steps.wording import Suggestion, one_line, words_of
+from data_pipeline.steps.wording import Suggestion, listed_value, one_line, words_of
 
 if TYPE_CHECKING:
     from data_pipeline.language_model import LanguageModel, ModelUsage
@@ -120,7 +120,7 @@ def described(table: Table, profile: TableProfile | None = None, only: Sequence[
         shown = examples.get(column.name, ())
         line = f"  {column.name} {column.type_sql}"
         line += f" -- {one_line(column.comment)}" if column.comment else ""
-        line += f" (examples: {', '.join(map(one_line, shown))})" if shown else ""
+        line += f" (examples: {', '.join(one_line(listed_value(value)) for value in shown)})" if shown else ""
         lines.append(line)
     lines += [
         f"  {', '.join(key.columns)} refers to {key.target} ({', '.join(key.target_columns)})"

@@ -35,6 +35,9 @@ _OTHERS: Final = {
     "postgresql": ("mysql", "sqlite", "tsql", "bigquery"),
 }
 _WRITES: Final = {"sqlite": "sqlite", "postgresql": "postgres"}
+_TYPED_DIVISION: Final = True
+"""To both databases 7 / 2 is 3."""
+
 _FENCE: Final = re.compile(r"```(?:\w+)?\s*\n(.*?)```", re.DOTALL)
 _START: Final = re.compile(r"\b(?:SELECT|WITH)\b", re.IGNORECASE)
 
@@ -105,7 +108,7 @@ def _candidates(sql: str, fault: str, dialect: Dialect, names: _Names) -> Iterat
             yield from _translated(sql, dialect)
         case "ambiguous_column":
             yield _qualified(sql, dialect, names)
-        case "syntax" | "function" | "not_allowed" | "unknown_function" | "failed":
+        case "syntax" | "function" | "not_allowed" | "unknown_function":
             yield from _translated(sql, dialect)
 
 
@@ -119,10 +122,16 @@ def _unwrapped(sql: str) -> Repair | None:
 
 
 def _translated(sql: str, dialect: Dialect) -> Iterator[Repair]:
+    """The text as other databases read it; divisions stay as they stand, also where those answer NULL or a fraction."""
     for other in _OTHERS[dialect]:
+        if other == "mysql" and "||" in sql:
+            continue  # to it that is OR
         try:
             (parsed,) = sqlglot.parse(sql, read=other)
             if parsed is not None:
+                for division in parsed.find_all(exp.Div):
+                    division.set("typed", _TYPED_DIVISION)
+                    division.set("safe", dialect == "sqlite")
                 yield Repair(_written(parsed, dialect), f"it was read as {other}, and written anew")
         except (SqlglotError, ValueError, RecursionError):
             continue

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Final, Literal
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from data_pipeline.database.connection import BusinessDatabase, open_database
-from data_pipeline.database.execution import Cancellation, QueryLimits, execute_query
+from data_pipeline.database.execution import Cancellation, QueryLimits, compile_query, execute_query
 from data_pipeline.database.finding import resolve_tables
 from data_pipeline.database.query_gate import Dialect, Query, check_query
+from data_pipeline.database.query_spelling import is_as_written, is_same_query
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.database.schema import Table
 from data_pipeline.errors import DatabaseUnavailable, InvalidInput, ModelFailed, QueryFailed, QueryRefused
@@ -41,17 +43,20 @@ ATTEMPTS: Final = 3
 """How often a query is tried when the database does not answer."""
 
 RETRY_SECONDS: Final = 0.5
+_REPORT: Final = re.compile(r"sql_validation_\d{8}_\d{6}(?:_\d+)?_(?:summary\.log|report\.json)")
+_DIALECTS: Final[dict[Dialect, str]] = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
 @dataclass(frozen=True)
 class _Verdict:
-    """What the gates say of one text."""
+    """What the gates say of one text; `written` is what ran, where that is not the text itself, and `error` why not."""
 
     seconds: float
     is_empty: bool = False
     fault: str | None = None
     error: str | None = None
     retries: int = 0
+    written: str | None = None
 
 
 @dataclass(frozen=True)
@@ -140,9 +145,13 @@ class _Judge:
             first.error,
             first.retries,
         )
+        if first.written is not None:
+            foreign = replace(plain, fault="dialect", error=first.error)
+            what = f"written in the dialect of {_DIALECTS[self._dialect]}"
+            return _repaired(foreign, first.written, first, by="rules", what=what)
         if first.fault is None:
             return plain
-        repaired = plain if first.fault == "timeout" else await self._repaired_by_rules(plain)
+        repaired = plain if first.fault in ("timeout", "too_large") else await self._repaired_by_rules(plain)
         model = self._context.model
         if repaired.status == "repaired" or model is None or not self._context.parameters.enable_llm_repair:
             return repaired
@@ -184,7 +193,10 @@ class _Judge:
         """Through the gates, in the order of the texts: first all are read, where one thread computes; then run."""
         checked = await in_step_thread(lambda: [self._check(sql) for sql in sqls])
         running = in_waiting_thread(
-            lambda: [one if isinstance(one, _Verdict) else self._execute(one) for one in checked]
+            lambda: [
+                one if isinstance(one, _Verdict) else self._execute(sql, one)
+                for sql, one in zip(sqls, checked, strict=True)
+            ]
         )
         return await stopped_by(self._limits.cancellation.set, running)
 
@@ -194,7 +206,7 @@ class _Judge:
         except QueryRefused as error:
             return _Verdict(0.0, fault=error.kind, error=error.reason)
 
-    def _execute(self, query: Query) -> _Verdict:
+    def _execute(self, sql: str, query: Query) -> _Verdict:
         for attempt in Retrying(
             retry=retry_if_exception_type(DatabaseUnavailable),
             stop=stop_after_attempt(ATTEMPTS),
@@ -207,7 +219,23 @@ class _Judge:
                     found = execute_query(self._database, query, self._limits)
                 except QueryFailed as error:
                     return _Verdict(0.0, fault=error.kind, error=error.reason, retries=retries)
-        return _Verdict(round(found.seconds, 6), is_empty=not found.rows, retries=retries)
+                why_not = self._why_not_as_it_is(sql, query)
+        verdict = _Verdict(round(found.seconds, 6), is_empty=not found.rows, retries=retries)
+        return verdict if why_not is None else replace(verdict, error=why_not, written=query.sql + ";")
+
+    def _why_not_as_it_is(self, sql: str, query: Query) -> str | None:
+        """Why a text must give way to the one that ran in its place; None where the database takes it, too."""
+        if is_as_written(sql, query):
+            return None
+        if not is_same_query(sql, query):
+            return "it may mean something else to the database than what was run"
+        try:
+            compile_query(self._database, sql, self._limits)
+        except QueryFailed as error:
+            if error.kind in ("cancelled", "timeout"):
+                raise
+            return error.reason
+        return None
 
     async def _tables(self) -> list[Table]:
         """The listed tables, read when the first query fails."""
@@ -229,7 +257,7 @@ def _repaired(
         status="repaired",
         execution_time=verdict.seconds,
         is_empty=verdict.is_empty,
-        final_sql=sql,
+        final_sql=verdict.written or sql,
         repaired_by=by,
         repair=what,
         repair_error=None,
@@ -275,13 +303,14 @@ def _output(
         "validated_at": now.isoformat(),
         "duration": duration,
     }
-    name = f"sql_validation_{now:%Y%m%d_%H%M%S}"
+    names = context.files.names()
+    name = _free_name(f"sql_validation_{now:%Y%m%d_%H%M%S}", {other[: other.rfind("_")] for other in names})
     report = report_of(outcomes, file.others, about, summary)
     staged = [
         context.staging.write(f"{name}_summary.log", summary_log(outcomes, file.others, about, summary, now)),
         context.staging.write(f"{name}_report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n"),
     ]
-    names = context.files.names()
+    reports = {other for other in names if _REPORT.fullmatch(other)}  # why pairs were removed, until all is backed up
     backups = {other for other in names if other.startswith(f"{file.name}{BACKUP}")}
     replaces = {}
     if is_modified:
@@ -290,10 +319,10 @@ def _output(
         if not any(context.files.read(backup) == file.raw for backup in backups):
             staged.append(context.staging.write(_free_name(f"{file.name}{BACKUP}", names), file.raw))
     result = {"input_file": file.name, **summary, "language_model": usage, "duration": duration}
-    return StepOutput(tuple(staged), result, replaces=replaces, keeps=frozenset({file.name, *backups}))
+    return StepOutput(tuple(staged), result, replaces=replaces, keeps=frozenset({file.name, *backups, *reports}))
 
 
-def _free_name(name: str, taken: Sequence[str]) -> str:
+def _free_name(name: str, taken: Collection[str]) -> str:
     """The first of name, name_2, name_3 ... that nothing has: the file before an earlier run stays what it is."""
     number, free = 1, name
     while free in taken:

@@ -60,6 +60,14 @@ def one_line(text: str) -> str:
     return " ".join(re.split(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+", text)).strip()
 
 
+def listed_value(text: str) -> str:
+    """A value as it stands among others: in quotes where it holds what separates them."""
+    if not any(sign in text for sign in ',、"'):
+        return text
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"'
+
+
 def escaped(text: str) -> str:
     """Text on one line of Markdown, its own marks made harmless."""
     return re.sub(r"([\\`*<>\[\]|#])", r"\\\1", one_line(text))

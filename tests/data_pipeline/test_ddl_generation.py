@@ -319,6 +319,59 @@ def test_sqlite_unique_columns_survive_the_round_trip_whatever_their_type(tmp_pa
     assert keys.fetchall() == [("a",), ("b",), ("c,a",)]
 
 
+KEYS = """
+CREATE TABLE one (id INTEGER PRIMARY KEY);
+CREATE TABLE two (id INTEGER PRIMARY KEY);
+CREATE TABLE child (
+    a INT NOT NULL CONSTRAINT first REFERENCES one (id) DEFERRABLE INITIALLY DEFERRED REFERENCES two NOT DEFERRABLE,
+    b INT CONSTRAINT given NOT NULL REFERENCES two (id) ON DELETE CASCADE,
+    n INT DEFAULT (1 -- one
+    + 2 /* and two */), m INT DEFAULT ((1) + (2)),
+    CONSTRAINT last FOREIGN KEY (b) REFERENCES one (id) ON UPDATE SET NULL DEFERRABLE
+);
+CREATE TABLE down (a INT, b TEXT, PRIMARY KEY (a DESC, b)) WITHOUT ROWID;
+CREATE TABLE odd (id INTEGER PRIMARY KEY DESC, x TEXT);
+"""
+
+
+def test_sqlite_keys_and_defaults_survive_the_round_trip_as_they_were_written(tmp_path: Path) -> None:
+    """Two keys of one column, their order, names and times of checks; downward keys; comments in defaults."""
+    again = reloaded(KEYS, tmp_path)
+    first = sqlite3.connect(tmp_path / "first.sqlite")
+    asked = [
+        # One that names no column there means the primary key.
+        """SELECT id, "table", "from", coalesce("to", 'id'), on_update, on_delete
+        FROM pragma_foreign_key_list('child')""",
+        "SELECT part.name, part.desc, own.origin FROM pragma_index_list('down') own, pragma_index_xinfo(own.name) part",
+        "SELECT part.name, part.desc, own.origin FROM pragma_index_list('odd') own, pragma_index_xinfo(own.name) part",
+        "SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo('child')",
+    ]
+    for statement in asked:
+        assert again.execute(statement).fetchall() == first.execute(statement).fetchall(), statement
+    for connection in (first, again):
+        connection.execute("INSERT INTO child (a, b) VALUES (1, 1)")
+        assert connection.execute("SELECT n, m FROM child").fetchall() == [(3, 3)]
+    text = again.execute("SELECT sql FROM sqlite_master WHERE name = 'child'").fetchone()[0]
+    assert text.count("deferrable") == 2
+    assert text.count("constraint first foreign key") == text.count("constraint last foreign key") == 1
+    assert "given" not in text
+
+
+def test_sqlite_virtual_table_is_made_by_its_own_statement(tmp_path: Path) -> None:
+    """Without the tables in which it keeps its contents: it makes them itself."""
+    again = reloaded(
+        "CREATE TABLE t (a INT); CREATE VIRTUAL TABLE note USING fts5(title, body); INSERT INTO note VALUES ('x', 'y')",
+        tmp_path,
+    )
+    url = f"sqlite:///{tmp_path / 'first.sqlite'}"
+
+    assert [table.name for table in all_tables(url)] == ["note", "t"]
+    again.execute("INSERT INTO note VALUES ('a', 'needle in hay')")
+    assert again.execute("SELECT title FROM note WHERE note MATCH 'needle'").fetchall() == [("a",)]
+    page = generate(url, TableName(None, "note"))[0].files["note_detail.md"]
+    assert "- it is a virtual table" in page
+
+
 def test_sqlite_checks_in_comments_and_texts_are_none(tmp_path: Path) -> None:
     """A condition that somebody took out must not come back."""
     again = reloaded(

@@ -222,7 +222,7 @@ def test_cancelled_run_stops_waiting_for_the_lock_at_once(task: Path) -> None:
     with open_workspace(str(task), "task_1", label="holder", timeout_seconds=0):
         asyncio.run(cancel_soon())
 
-    assert told.said == [("ended", "cancelled", "CancelledError")]
+    assert told.said == [("ended", "cancelled", "It was cancelled.")]
 
 
 def test_run_cancelled_while_it_gets_the_lock_gives_it_back(task: Path, monkeypatch: pytest.MonkeyPatch) -> None:

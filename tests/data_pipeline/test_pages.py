@@ -91,6 +91,28 @@ def test_page_has_examples_enumerations_and_a_profile(demo: Path, tmp_path: Path
     assert any("为枚举字段，包含取值：" in line for line in chinese) or any("为主键" in line for line in chinese)
 
 
+def test_few_rows_or_one_value_are_no_enumeration_and_commas_are_told_from_those_between(tmp_path: Path) -> None:
+    """What 8 rows hold says little about the ninth; an address is one example, not three."""
+    connection = sqlite3.connect(tmp_path / "odd.sqlite")
+    connection.executescript(
+        "CREATE TABLE few (state TEXT); CREATE TABLE same (state TEXT); CREATE TABLE many (kind TEXT, place TEXT)"
+    )
+    connection.executemany("INSERT INTO few VALUES (?)", [("AB",), ("AB",), ("AB",), ("CD",)] * 3)
+    connection.executemany("INSERT INTO same VALUES (?)", [("AB",)] * 50)
+    rows = [("a, b" if n % 2 else 'say "c"', f"Hall {n}, left") for n in range(30)]
+    connection.executemany("INSERT INTO many VALUES (?, ?)", rows)
+    connection.commit()
+    connection.close()
+    with serving(settings_of(tmp_path, databases={"odd": f"sqlite:///{tmp_path / 'odd.sqlite'}"})) as client:
+        pages = [page_over_http(client, table) for table in ("few", "same", "many")]
+        ddl = data(client.post("/api/v0/database/table/ddl", json={"table": "many"}))["ddl"]
+
+    assert "is one of" not in pages[0] + pages[1]
+    assert '- kind is one of: "a, b", "say ""c"""\n' in pages[2]
+    assert '[examples: "Hall 0, left", "Hall 1, left"' in pages[2]
+    assert ddl.startswith("-- Table: many\n-- Description: many (by its name)\n")
+
+
 def test_database_page_over_http_is_masked_as_well(demo: Path, tmp_path: Path) -> None:
     """The same page, without a task."""
     with serving(settings_of(tmp_path, databases={"demo": f"sqlite:///{demo}"})) as client:

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.database.personal_data import personal_by_name, personal_by_neighbours, personal_by_values
+from data_pipeline.database.personal_data import (
+    TellingValues,
+    holds_a_number_of_somebody,
+    personal_by_name,
+    personal_by_neighbours,
+    personal_by_values,
+    personal_elsewhere,
+)
 from data_pipeline.database.sqlite_text import read_table_text
 from data_pipeline.demo.database import SCHEMA, build_database
 
@@ -141,3 +148,52 @@ def test_column_that_repeats_its_neighbours_is_personal(
 ) -> None:
     """Notes and paths of files hold names, too."""
     assert (personal_by_neighbours(values, beside) is not None) == expected
+
+
+KNOWN = TellingValues(
+    ["Davolio", "Ada Lovelace", "Bo", "王伟", "4111111111111111", "ann@x.example", "Zoë"], whole=["12 Long Road"]
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("DAVOLIO was here", True), ("davolios", False), ("with Ada  Lovelace", False), ("with ada lovelace's", True),
+        ("Bo", True), (" bo ", True), ("Bo came", False), ("请找王伟", True), ("card 4111111111111111.", True),
+        ("<Ann@X.example>", True), ("Zoë K.", True), ("12 long road", True), ("at 12 Long Road", False), ("", False),
+    ],
+)  # fmt: skip
+def test_telling_values_are_found_as_words_and_as_parts(text: str, expected: bool) -> None:
+    """Short ones only where they are the whole text, streets as well."""
+    assert KNOWN.are_in(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["Davolio", "Bo", "x"], True),
+        ([4111111111111111, None], True),
+        (["Davolio"] * 5 + ["x"] * 5, False),
+        (["Davolio", "Bo", *["x"] * 8], False),
+        ([["Davolio"], ["Ada Lovelace"]], True),
+        (["Davolio"], True),
+        ([True, 7, None], False),
+        ([], False),
+    ],
+)
+def test_column_that_repeats_people_of_other_tables_is_personal(values: list[object], expected: bool) -> None:
+    """In a good share of its rows, and more than one of them."""
+    assert (personal_elsewhere(values, KNOWN) is not None) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("call +49 30 1234567 now", True), ("ask ann@x.example", True), ("tel13912345678.", True),
+        ("sku 4139123456789", False), ("3 + 4", False), ("a@b", False), ("ssn 123-45-6789", True),
+        ("2024-01-05", False),
+    ],
+)  # fmt: skip
+def test_numbers_of_people_are_known_inside_a_text(text: str, expected: bool) -> None:
+    """Whoever they belong to."""
+    assert holds_a_number_of_somebody(text) == expected

@@ -13,9 +13,11 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import DBAPIError
 
+from data_pipeline.database import execution
 from data_pipeline.database.connection import BusinessDatabase, open_database
-from data_pipeline.database.execution import Cancellation, QueryLimits, execute_query, explain_query
+from data_pipeline.database.execution import Cancellation, QueryLimits, execute_query, explain_query, limited_connection
 from data_pipeline.database.query_gate import Dialect, check_query
 from data_pipeline.errors import QueryFailed, QueryRefused
 from data_pipeline.table_list import TableName
@@ -79,7 +81,6 @@ REFUSED: dict[Dialect, dict[str, str]] = {
         "SELECT readfile('/etc/passwd')": "function",
         "SELECT writefile('x', 'y')": "function",
         "SELECT zeroblob(1000000000)": "function",
-        "SELECT printf('%999999999d', 1)": "function",
         "SELECT * FROM json_each('[1]')": "function",
         "SELECT x'00'": "not_allowed",
     },
@@ -103,6 +104,14 @@ REFUSED: dict[Dialect, dict[str, str]] = {
         "SELECT dblink('host=elsewhere', 'SELECT 1')": "function",
         "SELECT * FROM generate_series(1, 1000000000)": "function",
         "SELECT repeat('x', 1000000000)": "function",
+        "SELECT lpad('x', 1000000000)": "function",
+        "SELECT rpad('x', length('x'))": "function",
+        "SELECT format('%1000000000s', 'x')": "function",
+        "SELECT format('%*s', 1000000000, 'x')": "function",
+        "SELECT format(name, 'x') FROM customer": "function",
+        "SELECT replace(name, 'a', name) FROM customer": "function",
+        "SELECT replace(replace('x', 'x', 'xxxx'), 'x', 'xxxx')": "function",
+        "SELECT regexp_replace(regexp_replace('x', '', 'xx', 'g'), '', 'xx', 'g')": "function",
         "SELECT * FROM pg_shadow": "table",
         "SELECT * FROM pg_catalog.pg_authid": "table",
         "SELECT * FROM information_schema.tables": "table",
@@ -136,11 +145,33 @@ def test_what_is_not_one_query_that_only_reads_is_refused(dialect: Dialect, text
         ("postgresql", "SELECT JUSTIFY_DAYS(at - at), WIDTH_BUCKET(price, 0, 10, 5) FROM purchase"),
         ("postgresql", "SELECT REGR_SLOPE(price, id), REGR_COUNT(price, id) FROM purchase"),
         ("postgresql", "SELECT name FROM customer ORDER BY name OFFSET 1 ROWS FETCH FIRST 2 ROWS ONLY"),
+        ("sqlite", "SELECT REPLACE(name, city, name), PRINTF('%5.2f', id), FORMAT('%s', name) FROM customer"),
+        ("postgresql", "SELECT LPAD(name, 5, '0'), RPAD(name, 7), FORMAT('%s: %-5s', id, name) FROM customer"),
+        ("postgresql", "SELECT REPLACE(REPLACE(name, '-', ''), ' ', '_'), TRANSLATE(name, 'a', 'b') FROM customer"),
+        ("postgresql", "SELECT REGEXP_REPLACE(name, '[0-9]+', '#', 'g'), CONCAT_WS(', ', name, city) FROM customer"),
+        ("postgresql", "SELECT (ARRAY_AGG(name))[1], (ARRAY_AGG(name))[1:2] FROM customer"),
     ],
 )
 def test_functions_and_limits_that_only_read_pass(dialect: Dialect, text: str) -> None:
     """Those that the parser has a class for, too."""
     assert check_query(text, dialect).sql
+
+
+def test_functions_that_lengthen_texts_run_into_a_wall(tmp_path: Path) -> None:
+    """What passes gives what it says; SQLite's own limit is the end of what is nested or wide."""
+    nested = "name"
+    for _ in range(30):
+        nested = f"REPLACE({nested}, 'A', 'AAAA')"
+    with databases(tmp_path) as opened:
+        sqlite, postgresql = opened
+        with pytest.raises(QueryFailed) as failed:
+            run(sqlite, f"SELECT {nested} FROM customer")
+        assert failed.value.kind == "too_large"
+        with contextlib.suppress(QueryFailed):
+            assert run(sqlite, "SELECT length(PRINTF('%999999999d', 1)) < 1048577") in (((1,),), ((None,),))
+        assert run(sqlite, "SELECT PRINTF('%03d', id) FROM customer WHERE id = 1") == (("001",),)
+        found = run(postgresql, "SELECT (ARRAY_AGG(name ORDER BY id))[2], LPAD(MAX(name), 5, '.') FROM customer")
+        assert found == (("Ben", "..Ben"),)
 
 
 def test_sqlite_has_no_fetch_first() -> None:
@@ -248,6 +279,24 @@ def test_reason_quotes_no_value_of_a_row(tmp_path: Path) -> None:
             run(database, "SELECT id FROM customer WHERE id = CAST('twelve' AS integer)")
 
 
+def test_reason_quotes_no_value_in_any_language_and_no_words_of_a_function(tmp_path: Path) -> None:
+    """A server may speak another language, and a function of the database may say anything of a row."""
+    with databases(tmp_path) as opened:
+        database = opened[1]
+        url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(url, autocommit=True) as server:
+            server.execute(
+                "CREATE FUNCTION lower(text, text) RETURNS text LANGUAGE plpgsql AS "
+                "$$ BEGIN RAISE EXCEPTION 'bad row %', $1; END $$;"
+                "CREATE VIEW shouting AS SELECT lower(name, name) AS name FROM customer"
+            )
+        with pytest.raises(QueryFailed, match="a function of the database refused it"):
+            run(database, "SELECT name FROM shouting")
+    for said in ("ungültig: »Ada«", "non valide : « Ada »", "неверно: «Ada»", 'odd: "Ada\nLovelace"'):
+        error = sqlite3.OperationalError(said)
+        assert "Ada" not in execution._reason(DBAPIError("SELECT 1", None, error))
+
+
 ENDLESS = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i > 0) SELECT COUNT(*) FROM n"
 
 
@@ -278,6 +327,50 @@ def test_rows_are_cut_at_the_limit_and_it_is_said(tmp_path: Path) -> None:
             assert (found.columns, len(found.rows), found.is_cut) == (("i",), 10, True)
             found = execute_query(database, check_query("SELECT id FROM customer", "sqlite"), QueryLimits(rows=2))
             assert (len(found.rows), found.is_cut) == (2, False)
+
+
+def test_rows_that_take_too_many_bytes_are_not_fetched(tmp_path: Path) -> None:
+    """A few hundred thousand bytes a row: no more than a few rows are ever here, and the fault has a word."""
+    counted = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 60000) "
+    wide = counted + "SELECT c.id, (SELECT {0}(n.i || c.name, '') FROM n) FROM customer c, purchase p, purchase q"
+    with databases(tmp_path) as opened:
+        for database, name in zip(opened, ("group_concat", "string_agg"), strict=True):
+            dialect: Dialect = "sqlite" if database.dialect_name == "sqlite" else "postgresql"
+            query = check_query(wide.format(name), dialect)
+            with pytest.raises(QueryFailed, match=r"larger than 1 MB") as failed:
+                execute_query(database, query, QueryLimits(result_bytes=1024 * 1024))
+            assert failed.value.kind == "too_large"
+            assert len(execute_query(database, query, QueryLimits()).rows) == 18
+
+
+def test_value_that_its_database_cannot_hold_is_the_fault_of_the_query(tmp_path: Path) -> None:
+    """It is no reason to try again, or to fail the step."""
+    doubled = "".join(f", t{n} AS (SELECT x || x AS x FROM t{n - 1})" for n in range(1, 25))
+    long = (f"WITH t0 AS (SELECT 'x' AS x){doubled} SELECT length(x) FROM t24", "SELECT lpad('x', 2000000000)")
+    with databases(tmp_path) as opened:
+        for database, text in zip(opened, long, strict=True):
+            with (
+                pytest.raises(QueryFailed) as failed,
+                limited_connection(database, QueryLimits()) as connection,
+            ):
+                connection.exec_driver_sql(text).fetchall()
+            assert failed.value.kind == "too_large", failed.value
+
+
+def test_table_that_is_none_of_the_databases_is_not_read(tmp_path: Path) -> None:
+    """SQLite's modules can be read like tables; one that the database has a table of that name for is that table."""
+    hidden = "SELECT * FROM dbstat WHERE 1 IN (WITH dbstat AS (SELECT 1 AS one) SELECT one FROM dbstat)"
+    with databases(tmp_path) as opened:
+        for text in ("SELECT * FROM dbstat", "SELECT count(*) FROM main.DBSTAT", "SELECT * FROM json_each", hidden):
+            for act in (execute_query, explain_query):
+                with pytest.raises(QueryFailed, match="no such table") as failed:
+                    act(opened[0], check_query(text, "sqlite"), QueryLimits())
+                assert failed.value.kind == "unknown_table"
+    connection = sqlite3.connect(tmp_path / "own.sqlite")
+    connection.executescript("CREATE TABLE json_each (a INT); INSERT INTO json_each VALUES (1)")
+    connection.close()
+    with open_database(f"sqlite:///{tmp_path / 'own.sqlite'}") as database:
+        assert run(database, "SELECT a FROM json_each") == ((1,),)
 
 
 def test_session_is_a_wall_of_its_own(tmp_path: Path) -> None:

@@ -130,3 +130,25 @@ def test_name_near_to_two_is_not_guessed() -> None:
     shop = (table("purchase", "tota", "totl_x", "tot1"),)
 
     assert repairs_of("SELECT totz FROM purchase", "unknown_column", "sqlite", shop) == []
+
+
+def test_fault_that_no_dialect_explains_is_not_read_in_another_one() -> None:
+    """A division by zero would come back as NULLIF: another question's answer."""
+    assert repairs_of("SELECT 1 / (total - total) FROM purchase", "failed", "postgresql", SHOP) == []
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_reading_another_dialect_leaves_arithmetic_alone(dialect: Dialect) -> None:
+    """Whatever a division means there, and whatever two bars mean in MySQL."""
+    sql = "SELECT IFNULL(total, 1) / customer_id || 'x' FROM purchase"
+    plain = "SELECT `total` / customer_id - 7 / 2 FROM `purchase`"
+    for text in (sql, plain):
+        for repair in repairs_of(text, "syntax", dialect, SHOP):
+            assert "NULLIF" not in repair.sql
+            assert "DOUBLE" not in repair.sql.upper()
+            assert "REAL" not in repair.sql.upper()
+            assert " OR " not in repair.sql
+    assert any(
+        "total / customer_id - 7 / 2" in one.sql.replace('"', "")
+        for one in repairs_of(plain, "syntax", "postgresql", SHOP)
+    )

@@ -68,6 +68,18 @@ def test_search_is_limited_as_it_is_asked(client: TestClient) -> None:
     assert results(client, question="customer", task_id=new_task(client)) == []
 
 
+def test_deleted_task_holds_no_items_any_more(client: TestClient) -> None:
+    """With its history its items go, but for those that another task holds; without, they stay."""
+    gone, kept, files_only = loaded_task(client), loaded_task(client), loaded_task(client)
+    for task_id, with_history in ((gone, True), (files_only, False)):
+        body = {"task_ids": [task_id], "confirm": True, "delete_database_records": with_history}
+        answer = data(client.request("DELETE", f"{API}/tasks", json=body))
+        assert answer["summary"]["successfully_deleted"] == 1, answer
+    holders = {held["task_id"] for one in results(client, question="customer", limit=50) for held in one["provenance"]}
+
+    assert holders == {kept, files_only}
+
+
 def test_first_search_in_an_empty_home_finds_nothing(client: TestClient) -> None:
     """That is no error."""
     assert results(client, question="anything") == []

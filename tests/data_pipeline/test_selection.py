@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
-from data_pipeline.steps.qa_generation.plan import At, Plan, Selection, Source
+from data_pipeline.steps.qa_generation.plan import At, Compared, Plan, Selection, Source, Value
 from data_pipeline.steps.qa_generation.selection import REFUSED_IN_A_ROW, Candidate, Choice, Coverage
 from data_pipeline.table_list import TableName
 
@@ -17,7 +17,8 @@ def candidate(family: str, number: int, *, covers: str) -> Candidate:
     source = Source(alias="sale", table=SALE)
     query = Selection(sources=(source,), outputs=(At(source="sale", column=f"c{number}"),))
     features = frozenset({("family", (family, covers)), ("table", SALE)})
-    return Candidate(Plan(family=family, query=query), "easy", f"shape {family}", features)
+    plan = Plan(family=family, query=query)
+    return Candidate(plan.model_dump_json(), family, SALE, "easy", f"shape {family}", features)
 
 
 def given(candidates: Collection[Candidate], taken: str) -> list[str]:
@@ -26,8 +27,8 @@ def given(candidates: Collection[Candidate], taken: str) -> list[str]:
     choice = Choice(candidates, coverage, {"easy": 1.0}, {"fine": 1, "hopeless": 1})
     families = []
     for one in choice:
-        families.append(one.plan.family)
-        if one.plan.family == taken:
+        families.append(one.family)
+        if one.family == taken:
             coverage.add(one)
     return families
 
@@ -47,3 +48,15 @@ def test_family_that_is_taken_now_and_then_does_not_wait() -> None:
     kinds = [candidate("fine", number, covers=f"kind {number}") for number in range(100)]
 
     assert given(kinds, taken="fine") == ["fine"] * 100
+
+
+def test_plan_of_a_candidate_is_the_one_that_was_packed() -> None:
+    """Also where a table has a schema: its name comes back as a name."""
+    source = Source(alias="sale", table=TableName("shop", "sale"))
+    where = (Compared(at=At(source="sale", column="état"), operator="=", value=Value(kind="text", text='5"')),)
+    plan = Plan(
+        family="filter", query=Selection(sources=(source,), outputs=(At(source="sale", column="id"),), where=where)
+    )
+    found = Candidate(plan.model_dump_json(), "filter", SALE, "easy", "", frozenset()).plan
+
+    assert (found, hash(found), type(found.query.root.table)) == (plan, hash(plan), TableName)

@@ -231,6 +231,48 @@ def test_cancelled_run_is_cancelled_everywhere_and_the_task_is_free(api: TestCli
     assert execute(api, task_id, 0).status_code == 202
 
 
+def test_running_run_that_is_cancelled_says_so_and_ends_its_log(
+    client: TestClient, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In the words of people, and without a traceback anywhere: nothing went wrong."""
+    endless = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    task_id = new_task(client)
+    file = {"file": ("qs_x_pair.json", json.dumps([{"question": "q", "sql": endless}]), "application/json")}
+    data(client.post(f"{API}/tasks/{task_id}/files", files=file))
+    order = {"execution_mode": "step", "step_name": "sql_validation"}
+    data(client.post(f"{API}/tasks/{task_id}/execute", json=order))
+    started = time.monotonic()
+    while data(client.get(f"{API}/tasks/{task_id}"))["current_step"] is None:
+        assert time.monotonic() - started < 20
+        time.sleep(0.02)
+    data(client.post(f"{API}/tasks/{task_id}/cancel"))
+    while (status := data(client.get(f"{API}/tasks/{task_id}")))["status"] != "cancelled":
+        assert time.monotonic() - started < 20
+        time.sleep(0.02)
+    time.sleep(0.5)
+    logs = data(client.get(f"{API}/tasks/{task_id}/logs"))["logs"]
+
+    assert status["error_message"] == "It was cancelled."
+    assert logs[-1]["message"] == f"Run {status['execution']['execution_id']} ends: It was cancelled."
+    assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
+
+
+def test_step_that_is_left_out_and_one_done_in_part_are_told(client: TestClient) -> None:
+    """Their states are what clients know; their results say what became of them, and name what is missing."""
+    task_id = data(client.post(f"{API}/tasks", json={"continue_on_error": True}))["task_id"]
+    data(client.post(f"{API}/tasks/{task_id}/table-list", json={"tables": "customer,gone"}))
+    assert data(execute(client, task_id))["status"] == "completed"
+    status = data(client.get(f"{API}/tasks/{task_id}"))
+
+    assert [step["step_status"] for step in status["steps"]] == ["completed", "completed"]
+    assert [step["result_status"] for step in status["steps"]] == ["partial", "skipped"]
+    assert status["steps"][1]["reason"].startswith("qa_generation is no step")
+    assert status["execution"]["steps"] == status["steps"]
+    state = status["result"]["workflow_state"]
+    assert (state["completed_steps"], state["skipped_steps"]) == (["ddl_generation"], ["sql_validation"])
+    assert status["result"]["warnings"] == ["ddl_generation: gone: there is no such table"]
+
+
 def test_running_run_that_waits_for_its_directory_is_cancelled_within_a_second(
     client: TestClient, folder: Path
 ) -> None:

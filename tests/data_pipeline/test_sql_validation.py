@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 import time
@@ -14,8 +15,11 @@ import psycopg
 import pytest
 
 from data_pipeline.database import execution
-from data_pipeline.database.execution import QueryLimits
-from data_pipeline.errors import DatabaseUnavailable, InvalidInput
+from data_pipeline.database.connection import open_database
+from data_pipeline.database.execution import QueryLimits, compile_query
+from data_pipeline.database.query_gate import check_query
+from data_pipeline.database.query_spelling import is_same_query
+from data_pipeline.errors import DatabaseUnavailable, InvalidInput, QueryFailed
 from data_pipeline.progress import Event
 from data_pipeline.steps import RunParameters
 from data_pipeline.steps import sql_validation as module
@@ -75,7 +79,7 @@ def sqls_of(task: Path, name: str = FILE) -> list[str]:
 
 
 def report_of(task: Path) -> dict[str, Any]:
-    (path,) = task.glob("sql_validation_*_report.json")
+    path = max(task.glob("sql_validation_*_report.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
     report: dict[str, Any] = json.loads(path.read_text())
     return report
 
@@ -148,6 +152,103 @@ def test_repaired_pairs_take_the_place_of_broken_ones(url: str, tmp_path: Path) 
     assert {item["repaired_by"] for item in report_of(task)["detailed_results"]} == {"rules"}
 
 
+FOREIGN = {
+    "sqlite": {
+        "SELECT CAST('2020-01-02' AS DATE)": "SELECT DATE('2020-01-02');",
+        "SELECT 1 FROM customer WHERE name ILIKE 'a%'": "SELECT 1 FROM customer WHERE LOWER(name) LIKE LOWER('a%');",
+        "SELECT customer_id::int FROM customer": "SELECT CAST(customer_id AS INTEGER) FROM customer;",
+        "SELECT strpos(name, 'n') FROM customer": "SELECT INSTR(name, 'n') FROM customer;",
+        "/* PRAGMA query_only = OFF */ SELECT strpos(name, 'n') /* x */ FROM customer": (
+            "SELECT INSTR(name, 'n') FROM customer;"
+        ),
+        "SELECT 1 -- end\r, 2": "SELECT 1;",
+    },
+    "postgresql": {
+        "SELECT ifnull(city, '-') FROM customer": "SELECT COALESCE(city, '-') FROM customer;",
+        "SELECT nvl(city, '-') FROM customer": "SELECT COALESCE(city, '-') FROM customer;",
+        "SELECT len(city) FROM customer": "SELECT LENGTH(city) FROM customer;",
+        "SELECT name FROM customer WHERE customer_id == 1": "SELECT name FROM customer WHERE customer_id = 1;",
+        "SELECT name FROM customer ORDER BY 1 LIMIT 1,1": "SELECT name FROM customer ORDER BY 1 LIMIT 1 OFFSET 1;",
+    },
+}
+"""Texts that run only as the gate writes them, and what it writes."""
+
+OWN = {
+    "sqlite": [
+        "select [name], ifnull(city, '-') from \"customer\" where customer_id == 1 limit 0, 1;",
+        "-- who\nSELECT substr(name, 1, 2) AS start FROM customer c ORDER BY 1 DESC NULLS LAST",
+    ],
+    "postgresql": [
+        "select customer_id::int, now(), date '2020-01-01' from customer c inner join purchase p using (customer_id)",
+        "SELECT strpos(name, 'n'), ceiling(2.5) /* up */ FROM customer WHERE name ILIKE 'a%' AND city NOT IN ('x');",
+    ],
+}
+"""Texts that run as they are, and that the gate would spell in another way."""
+
+
+def test_what_runs_only_as_the_gate_writes_it_is_written_so(url: str, tmp_path: Path) -> None:
+    """A pair that is called valid runs as it stands in the file."""
+    foreign = FOREIGN["sqlite" if url.startswith("sqlite") else "postgresql"]
+    task = task_with(tmp_path, *foreign)
+    result = validate(task, url)
+
+    assert sqls_of(task) == list(foreign.values())
+    assert result["faults"] == {"dialect": len(foreign)}
+    found = report_of(task)["detailed_results"]
+    assert {item["status"] for item in found} == {"repaired"}
+    assert all(item["repair"].startswith("written in the dialect of ") and item["error"] for item in found)
+    again = validate(task, url)
+    assert (again["repair_stats"]["attempted"], again["invalid_sql_count"]) == (0, 0)
+
+
+def test_what_runs_as_it_is_keeps_its_own_spelling(url: str, tmp_path: Path) -> None:
+    """The database compiles it, and nothing of it means something else than what was run."""
+    own = OWN["sqlite" if url.startswith("sqlite") else "postgresql"]
+    task = task_with(tmp_path, *own)
+    result = validate(task, url)
+
+    assert sqls_of(task) == own, report_of(task)
+    assert result["valid_sql_count"] == len(own)
+    assert {item["status"] for item in report_of(task)["detailed_results"]} == {"valid"}
+
+
+def test_text_is_compiled_and_never_run(url: str) -> None:
+    """Even a text that no gate let through: one statement, and nothing of it acts."""
+    with open_database(url) as database:
+        for text in ("DELETE FROM customer", "SELECT 1; DELETE FROM customer", "SELECT 1/0 FROM nowhere"):
+            with contextlib.suppress(QueryFailed):
+                compile_query(database, text, QueryLimits())
+        compile_query(database, "SELECT 1 / 0", QueryLimits())
+        with database.connect() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM customer").scalar() == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/* /* */ PRAGMA query_only = OFF; -- */ SELECT 1",
+        "/* a */ PRAGMA query_only = OFF /* SELECT 1 */",
+        "SELECT 1 /* a /* b */",
+        "-- a\r SELECT 1",
+    ],
+)
+def test_text_whose_comments_sqlite_may_read_in_another_way_is_not_compiled(text: str) -> None:
+    """It gives way to what ran: a PRAGMA acts when it is compiled."""
+    assert not is_same_query(text, check_query("SELECT 1", "sqlite"))
+
+
+def test_division_by_zero_is_invalid_and_not_mended(tmp_path: Path) -> None:
+    """Another dialect's NULL in its place would answer another question."""
+    with fresh_database() as url:
+        with psycopg.connect(url, autocommit=True) as session:
+            session.execute(SCHEMA)
+        task = task_with(tmp_path, "SELECT 1 / (customer_id - customer_id) FROM customer")
+        result = validate(task, url)
+
+    assert (result["invalid_sql_count"], result["faults"]) == (1, {"failed": 1})
+    assert sqls_of(task) == []
+
+
 def test_second_validation_never_overwrites_the_first_backup(url: str, tmp_path: Path) -> None:
     """D14: each run's own file before it is kept; a run that changes nothing removes nothing."""
     task = task_with(tmp_path, "SELECT name FROM customer", "SELECT x FROM y")
@@ -165,7 +266,10 @@ def test_second_validation_never_overwrites_the_first_backup(url: str, tmp_path:
     assert second["invalid_sql_count"], third["invalid_sql_count"] == (1, 0)
     names = {path.name for path in task.iterdir()}
     assert {FILE, f"{FILE}.backup", f"{FILE}.backup_2"} <= names
-    assert len([name for name in names if name.endswith("_report.json")]) == 1
+    reports = [json.loads((task / name).read_text()) for name in names if name.endswith("_report.json")]
+    assert len(reports) == len([name for name in names if name.endswith("_summary.log")]) == 3
+    removed = {one["sql"] for report in reports for one in report["detailed_results"] if one["status"] == "invalid"}
+    assert removed == {"SELECT x FROM y", "SELECT z FROM y"}
     assert not list((tmp_path / ".journal").glob("*/kept-*"))
 
 
@@ -281,6 +385,8 @@ def test_complete_run_leaves_validation_out_where_nothing_makes_pairs(tmp_path: 
 
     assert result["artifacts"]["sql_validation"]["status"] == "skipped"
     assert "qa_generation" in result["artifacts"]["sql_validation"]["reason"]
+    assert result["workflow_state"]["skipped_steps"] == ["sql_validation"]
+    assert result["workflow_state"]["completed_steps"] == []
     assert [path.name for path in task.glob("file_bak_*/*_pair.json")] == [FILE]
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
-from data_pipeline.database.connection import database_name, open_database
+from data_pipeline.database.connection import BusinessDatabase, database_name, open_database
 from data_pipeline.database.finding import list_tables, resolve_tables
-from data_pipeline.database.profile import profile_table
-from data_pipeline.database.reflection import read_prelude, read_table
+from data_pipeline.database.profile import TableProfile, known_values, profile_table, secrets_of
+from data_pipeline.database.reflection import read_prelude, read_table, read_tables
 from data_pipeline.database.schema import Table
-from data_pipeline.errors import InvalidInput, NotFound
+from data_pipeline.errors import InvalidInput, NotFound, QueryFailed
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import DdlRequest, TablesRequest
 from data_pipeline.service.routes.tasks import RunsDep, database_of
@@ -21,6 +23,11 @@ from data_pipeline.steps.ddl_generation import PROFILE_LIMITS
 from data_pipeline.steps.ddl_writing import ddl_of, prelude_of, surroundings_of
 from data_pipeline.steps.detail_writing import detail_of
 from data_pipeline.table_list import parse_table_name
+
+TABLES_SEARCHED: Final = 50
+"""How many tables one request searches for values about people; a run searches all that are listed."""
+
+SEARCH_SECONDS: Final = 2.0
 
 router = APIRouter(prefix="/api/v0/database", tags=["databases"], responses=REFUSALS)
 
@@ -61,7 +68,7 @@ def table_ddl(request: Request, body: DdlRequest, runs: RunsDep) -> Response:
         if missing:
             raise NotFound("table", body.table)
         table = read_table(database, names[0])
-        profile = profile_table(database, table, PROFILE_LIMITS) if body.type != "ddl" else None
+        profile = _profile(database, table) if body.type != "ddl" else None
         shared = read_prelude(database, [table])
         dialect = database.dialect_name
     prelude = prelude_of(shared, body.language) if shared else ""
@@ -88,6 +95,18 @@ def table_ddl(request: Request, body: DdlRequest, runs: RunsDep) -> Response:
             },
         },
     )
+
+
+def _profile(database: BusinessDatabase, table: Table) -> TableProfile:
+    """The profile, in which nothing tells people of tables near this one: those that it names, then others by name."""
+    named = [*table.sources, *(key.target for key in table.foreign_keys)]
+    near = dict.fromkeys([table.name, *named, *list_tables(database)])
+    found, _ = read_tables(database, list(near)[:TABLES_SEARCHED])
+    secrets = []
+    for one in found:
+        with contextlib.suppress(QueryFailed):  # too slow to be searched
+            secrets.append(secrets_of(database, one, replace(PROFILE_LIMITS, seconds=SEARCH_SECONDS)))
+    return profile_table(database, table, PROFILE_LIMITS, known=known_values(secrets))
 
 
 def _fields(table: Table) -> list[dict[str, Any]]:

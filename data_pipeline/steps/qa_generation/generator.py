@@ -5,7 +5,9 @@ Everything follows from the seed and the rows: the same pairs in the same order 
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +42,7 @@ DRAWS_AT_MOST: Final = 4
 
 FIRST_ROUNDS: Final = 2
 NEW_WORD: Final = 4.0
-WAYS_TO_ASK: Final = 6
+WAYS_TO_ASK: Final = 8
 """How many phrasings of one plan are held against each other."""
 
 MIX: Final[Mapping[Difficulty, float]] = {"easy": 0.2, "medium": 0.35, "hard": 0.2, "extra": 0.1, "beyond": 0.15}
@@ -102,7 +104,8 @@ class Generator:
         self._weights = {family.name: family.weight for family in families}
         self._done = 0
         self._choice: Choice | None = None
-        self._seen: set[Plan] = set()
+        self._seen: set[bytes] = set()
+        self._shared: dict[Feature, Feature] = {}
         self._words: Counter[tuple[str, ...]] = Counter()
         self._turns: Counter[tuple[str, str]] = Counter()
         self._phrasings: dict[str, Phrasings] = {
@@ -124,6 +127,7 @@ class Generator:
         Raises DatabaseUnavailable.
         """
         yield from self._judging(self._first())
+        self._choice = None  # it holds hundreds of plans a table
         for draw in range(1, DRAWS_AT_MOST):
             candidates = list(self._candidates(draw)) if self.wanted_yet else []
             if not candidates:
@@ -157,15 +161,25 @@ class Generator:
             for family in self._families:
                 rounds = FIRST_ROUNDS * (1 if draw == 0 else 2)
                 for plan in family.plans(table, self._facts, Draw(self._seed + draw, table, family.name, rounds)):
-                    if plan not in self._seen:
-                        self._seen.add(plan)
-                        yield self._candidate(plan)
+                    packed = plan.model_dump_json()
+                    digest = hashlib.sha256(packed.encode()).digest()
+                    if digest not in self._seen:
+                        self._seen.add(digest)
+                        yield self._candidate(plan, packed)
 
-    def _candidate(self, plan: Plan) -> Candidate:
+    def _candidate(self, plan: Plan, packed: str) -> Candidate:
         self._voice.begin(plan, 0)
         tree = query_of(plan, self._facts, self._voice.label)
         features = features_of(plan, self._facts, clauses_of(tree))
-        return Candidate(plan, difficulty_of(tree), shape_of(tree), features, literals_of(plan))
+        return Candidate(
+            packed,
+            plan.family,
+            plan.query.root.table,
+            difficulty_of(tree),
+            sys.intern(shape_of(tree)),
+            frozenset(self._shared.setdefault(feature, feature) for feature in features),
+            literals_of(plan),
+        )
 
     def _judged(self, candidate: Candidate) -> GeneratedPair | None:
         plan = candidate.plan

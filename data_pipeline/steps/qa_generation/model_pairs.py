@@ -236,7 +236,9 @@ class ModelPairs:
             if isinstance(verdict, Rejected):
                 return verdict
             tree = verdict.query.expression
-            literals = frozenset(literal.name for literal in tree.find_all(exp.Literal))
+            literals = frozenset(
+                word for literal in tree.find_all(exp.Literal) for word in literal.name.casefold().split()
+            )
             covered = _Covered(parts.tables[0], difficulty_of(tree), shape_of(tree), parts.features, literals)
         except QueryRefused as error:
             return Rejected(error.kind, error.reason)
