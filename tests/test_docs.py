@@ -12,17 +12,33 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
 
 import journal
 from data_pipeline import cli
+from data_pipeline.database.connection import open_database
+from data_pipeline.database.execution import QueryLimits
+from data_pipeline.database.finding import list_tables
+from data_pipeline.database.reflection import read_tables
+from data_pipeline.demo.database import build_database
 from data_pipeline.service.app import create_app, open_service
 from data_pipeline.service.errors import ANSWERS
 from data_pipeline.settings import PREFIX, Settings, load_settings
+from data_pipeline.steps import Language
 from data_pipeline.steps.pair_file import format_pairs
+from data_pipeline.steps.qa_generation.facts import Facts, Role
+from data_pipeline.steps.qa_generation.families import FAMILIES
+from data_pipeline.steps.qa_generation.families.family import rows_of, select
+from data_pipeline.steps.qa_generation.gates import Gates
+from data_pipeline.steps.qa_generation.generator import VOICES, Generator
+from data_pipeline.steps.qa_generation.glossary import Glossary
+from data_pipeline.steps.qa_generation.nouns import Nouns
+from data_pipeline.steps.qa_generation.observing import observe
+from data_pipeline.steps.qa_generation.plan import Plan
+from data_pipeline.steps.qa_generation.step import facts_of
 from tests.support.server import new_shop, running_server
 from tests.support.shop import CLI, Shop
 from tests.test_house import LAYERS
@@ -183,7 +199,7 @@ def test_curl_lines_of_the_readme_run(tmp_path: Path) -> None:
             task = task or (found[0] if found else "")
     assert [json.loads(answer)["success"] for number, answer in enumerate(said) if number != 3] == [True] * 5
     assert said[3].splitlines()[-3] == "event: run"
-    assert json.loads(said[4])["data"]["backup"]["moved_count"] == 11
+    assert json.loads(said[4])["data"]["backup"]["moved_count"] == 20
     assert json.loads(said[5])["data"]["total"] == 1
 
 
@@ -360,3 +376,88 @@ def test_marked_command_of_the_readme_is_one_line(mark: str) -> None:
 
     assert block.count("\n") == 1
     assert f"readme {mark}" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+# ---- families of questions -------------------------------------------------------------------------------------------
+
+FAMILIES_PAGE = ROOT / "docs" / "families.md"
+
+
+def families_described() -> dict[str, str]:
+    """The section of each family in docs/families.md."""
+    page = FAMILIES_PAGE.read_text(encoding="utf-8")
+    return dict(re.findall(r"^#### `(\w+)`\n(.*?)(?=^##|\Z)", page, re.DOTALL | re.MULTILINE))
+
+
+def test_every_family_has_its_section_with_an_example() -> None:
+    """A question and its SQL; and no family is described that there is not."""
+    sections = families_described()
+
+    assert list(sections) == [family.name for family in FAMILIES]
+    for name, section in sections.items():
+        assert re.search(r"^> \S.*[.?]$", section, re.MULTILINE), f"{name}: no question"
+        assert re.search(r"^```(sql)?\n(SELECT|WITH) ", section, re.MULTILINE), f"{name}: no SQL"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("demo") / "demo.sqlite"
+    build_database(str(path))
+    return path
+
+
+def test_every_example_of_a_family_gives_rows_on_the_demo(demo: Path) -> None:
+    """But for those that say that they are of another database."""
+    connection = sqlite3.connect(demo)
+    for name, section in families_described().items():
+        for sql in re.findall(r"```sql\n(.*?)```", section, re.DOTALL):
+            assert connection.execute(sql).fetchall(), name
+    connection.close()
+
+
+def test_every_role_of_a_column_is_described() -> None:
+    """What a column can be, in the order of the code."""
+    page = FAMILIES_PAGE.read_text(encoding="utf-8")
+    table = page.partition("| role |")[2].partition("\n\n")[0]
+
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(get_args(Role))
+
+
+def facts_of_demo(demo: Path) -> Facts:
+    """What the generator knows of the demo's database."""
+    limits = QueryLimits()
+    with open_database(f"sqlite:///{demo}") as database:
+        tables, _ = read_tables(database, list_tables(database))
+        observed = [observe(database, table, limits, masks_personal_data=True) for table in tables]
+        return facts_of(database.dialect_name, tables, observed, (), Glossary())
+
+
+def test_every_place_of_a_sentence_is_described(demo: Path) -> None:
+    """Of both languages; those that only one has are in italics."""
+    facts = facts_of_demo(demo)
+    table = facts.tables[0]
+    plan = Plan(family="count", query=select(table, [rows_of(table)]))
+    english, chinese = (set(VOICES[language](Nouns(facts, language), 7).places(plan)) for language in ("en", "zh"))
+    described = FAMILIES_PAGE.read_text(encoding="utf-8").partition("| places |")[2]
+
+    assert set(re.findall(r"`\{(\w+)\}`", described)) == english | chinese
+    assert set(re.findall(r"\*`\{(\w+)\}`\*", described)) == english ^ chinese
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_family_of_the_guide_makes_pairs_that_pass_the_gates(demo: Path, language: Language) -> None:
+    """As it stands on the page: one class, two tables of phrasings."""
+    (example,) = re.findall(r"```python\n(.*?)```", FAMILIES_PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    facts = facts_of_demo(demo)
+    with open_database(f"sqlite:///{demo}") as database:
+        gates = Gates(database, QueryLimits(), personal={}, default_schema=facts.default_schema)
+        generator = Generator(
+            facts, Nouns(facts, language), gates, seed=7, wanted=10, families=(*FAMILIES[:1], names["Extent"]())
+        )
+        pairs = [pair for pair in generator.pairs() if pair is not None and pair.sql.startswith("SELECT MIN(")]
+
+    assert len(pairs) > 3
+    assert all(", MAX(" in pair.sql for pair in pairs)
+    assert len({pair.question for pair in pairs}) == len(pairs)

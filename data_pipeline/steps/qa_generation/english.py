@@ -39,13 +39,13 @@ from data_pipeline.steps.qa_generation.plan import (
 from data_pipeline.table_list import TableName
 
 SHOW: Final = (
-    "List", "Show", "Give me", "Find", "Display", "Show me", "Return", "I need", "Please list", "Get", "Could you list",
-    "Tell me", "I want to see", "Look up", "Provide", "Can you show", "Retrieve", "Let me see", "Report", "Fetch",
-    "Extract", "Please provide", "Help me find", "I'd like to see", "We need", "Please give", "Can I get",
-    "Would you show", "I require", "Bring up", "Please find", "Do we know", "Send me", "Could I have", "Select",
-    "For a report, list", "For my analysis, get", "I am looking for", "Can you pull", "We would like", "Please send",
-    "Could someone list", "Try to find", "I was asked for", "Kindly list", "Identify", "Point me to", "Let's get", "Please share",
-    "Write down", "May I see", "Supply",
+    "List", "Show", "Give me", "Find", "Display", "Show me", "Return", "I need", "Please list", "Get",
+    "Could you list", "Tell me", "I want to see", "Look up", "Provide", "Can you show", "Retrieve", "Let me see",
+    "Report", "Fetch", "Extract", "Please provide", "Help me find", "I'd like to see", "We need", "Please give",
+    "Can I get", "Would you show", "I require", "Bring up", "Please find", "Do we know", "Send me", "Could I have",
+    "Select", "For a report, list", "For my analysis, get", "I am looking for", "Can you pull", "We would like",
+    "Please send", "Could someone list", "Try to find", "I was asked for", "Kindly list", "Identify", "Point me to",
+    "Let's get", "Please share", "Write down", "May I see", "Supply",
 )  # fmt: skip
 _PLACES: Final = frozenset({"city", "country", "state", "region", "province", "continent", "district", "county"})
 _PEOPLE: Final = frozenset(
@@ -77,9 +77,9 @@ _BASE: Final = {
     "finished": "finish",
 }  # fmt: skip
 _HAPPENINGS_OF: Final = {
-    "sold": "sale", "ordered": "order", "paid": "payment", "rented": "rental", "booked": "booking", "shipped": "shipment",
-    "delivered": "delivery", "lent": "loan", "purchased": "purchase", "returned": "return", "visited": "visit",
-    "created": "creation", "counted": "count",
+    "sold": "sale", "ordered": "order", "paid": "payment", "rented": "rental", "booked": "booking",
+    "shipped": "shipment", "delivered": "delivery", "lent": "loan", "purchased": "purchase", "returned": "return",
+    "visited": "visit", "created": "creation", "counted": "count",
 }  # fmt: skip
 _PARTICIPLES: Final = frozenset(
     {"sold", "paid", "built", "sent", "bought", "made", "given", "taken", "held", "found", "seen", "written"}

@@ -135,6 +135,7 @@ class Choice:
         heapq.heapify(self._covering)
         self._waiting: dict[Difficulty, dict[str, dict[TableName, deque[Candidate]]]] = {}
         self._refused: Counter[str] = Counter()
+        self._texts: dict[TableName, str] = {}
 
     def __iter__(self) -> Iterator[Candidate]:
         yield from self._watched(self._that_cover())
@@ -177,6 +178,8 @@ class Choice:
         by_family = self._waiting.setdefault(candidate.difficulty, {})
         by_table = by_family.setdefault(candidate.family, defaultdict(deque))
         waiting = by_table[candidate.table]
+        if candidate.table not in self._texts:
+            self._texts[candidate.table] = str(candidate.table)
         if self._coverage.shapes[candidate.shape]:
             waiting.append(candidate)
         else:
@@ -194,7 +197,7 @@ class Choice:
                 by_family, key=lambda one: (self._is_refused(one), coverage.families[one] / self._weights[one], one)
             )
             by_table = by_family[family]
-            table = min(by_table, key=lambda one: (coverage.tables[one], str(one)))
+            table = min(by_table, key=lambda one: (coverage.tables[one], self._texts[one]))
             candidate = self._freshest(by_table[table])
             if not by_table[table]:
                 del by_table[table]
