@@ -176,6 +176,8 @@ def wishes(settings: Settings) -> Json:
         "max_pairs": settings.qa_max_pairs,
         "difficulty_mix": settings.qa_difficulty_mix,
         "seed": settings.qa_seed,
+        "llm_pairs_per_theme": settings.qa_llm_pairs_per_theme,
+        "llm_paraphrase_share": settings.qa_llm_paraphrase_share,
     }
 
 

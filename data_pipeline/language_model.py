@@ -17,7 +17,7 @@ from string import Template
 from typing import Any, Final, Protocol, TypeVar
 
 import openai
-from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
+from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel, ValidationError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
@@ -47,6 +47,26 @@ class ModelUsage:
     def tokens(self) -> int:
         """All of them."""
         return self.prompt_tokens + self.completion_tokens
+
+
+class _Message(BaseModel):
+    content: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Completion(BaseModel):
+    """What is read of a server's answer: the client itself checks nothing of it."""
+
+    choices: list[_Choice]
+    usage: _Usage | None = None
 
 
 class Answers(Protocol):
@@ -147,7 +167,7 @@ class LanguageModel:
             raise ModelFailed("its answer is empty")
         return content
 
-    async def _call(self, messages: list[ChatCompletionMessageParam], shape: type[BaseModel]) -> ChatCompletion:
+    async def _call(self, messages: list[ChatCompletionMessageParam], shape: type[BaseModel]) -> _Completion:
         if self._client is None:
             self._client = openai.AsyncOpenAI(
                 base_url=self.endpoint.base_url,
@@ -162,18 +182,22 @@ class LanguageModel:
                 options["response_format"] = {"type": "json_schema", "json_schema": wanted}
             case "json_object":
                 options["response_format"] = {"type": "json_object"}
-        made: ChatCompletion = await self._client.chat.completions.create(
+        answer = await self._client.chat.completions.with_raw_response.create(
             model=self.endpoint.model, messages=messages, temperature=0, **options
         )
-        return made
+        try:
+            return _Completion.model_validate_json(answer.content)
+        except ValidationError:
+            reason = "what its server says is not of OpenAI's protocol: see DATA_PIPELINE_LLM_BASE_URL"
+            raise ModelFailed(reason) from None
 
-    def _count(self, completion: ChatCompletion) -> None:
-        used = completion.usage
+    def _count(self, completion: _Completion) -> None:
+        used = completion.usage or _Usage()
         self.usage = replace(
             self.usage,
             calls=self.usage.calls + 1,
-            prompt_tokens=self.usage.prompt_tokens + (used.prompt_tokens if used else 0),
-            completion_tokens=self.usage.completion_tokens + (used.completion_tokens if used else 0),
+            prompt_tokens=self.usage.prompt_tokens + (used.prompt_tokens or 0),
+            completion_tokens=self.usage.completion_tokens + (used.completion_tokens or 0),
         )
 
 

@@ -19,3 +19,14 @@ class ModelEndpoint:
     calls_at_once: int = 4
     tokens_per_run: int = 1_000_000
     response_format: ResponseFormat = "json_schema"
+    price_per_million_prompt_tokens: float | None = None
+    price_per_million_completion_tokens: float | None = None
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """What so many tokens cost, in the currency of the prices; None where these are not known."""
+        if self.price_per_million_prompt_tokens is None or self.price_per_million_completion_tokens is None:
+            return None
+        return (
+            prompt_tokens * self.price_per_million_prompt_tokens
+            + completion_tokens * self.price_per_million_completion_tokens
+        ) / 1_000_000

@@ -114,6 +114,12 @@ class Settings(BaseSettings):
     qa_seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
         default=7, description="what chance follows from: the same seed on the same rows makes the same pairs"
     )
+    qa_llm_pairs_per_theme: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=10, description="how many pairs the language model is asked for about each theme"
+    )
+    qa_llm_paraphrase_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.3, description="for how many of the generator's questions the model is asked for another wording"
+    )
     llm_base_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^\s@]+$",
@@ -135,6 +141,12 @@ class Settings(BaseSettings):
         description="what the server understands: `json_schema`, `json_object`, or `text` for neither",
     )
 
+    llm_price_per_million_prompt_tokens: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="what the server asks for, in any currency; results then say what a run cost"
+    )
+    llm_price_per_million_completion_tokens: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="the same for what the model writes"
+    )
     vector_store_url: DatabaseUrl | None = Field(
         default=None,
         description="the vector store; default: the task store if that is PostgreSQL, else `vectors.sqlite` at home",
@@ -172,6 +184,9 @@ class Settings(BaseSettings):
     def _model_is_whole(self) -> Self:
         if (self.llm_base_url is None) != (self.llm_model is None):
             raise ValueError(f"{PREFIX}LLM_BASE_URL and {PREFIX}LLM_MODEL go together: give both, or neither")
+        prices = (self.llm_price_per_million_prompt_tokens, self.llm_price_per_million_completion_tokens)
+        if (prices[0] is None) != (prices[1] is None):
+            raise ValueError(f"the prices {PREFIX}LLM_PRICE_PER_MILLION_... go together: give both, or neither")
         return self
 
     @property
@@ -187,6 +202,8 @@ class Settings(BaseSettings):
             self.llm_calls_at_once,
             self.llm_tokens_per_run,
             self.llm_response_format,
+            self.llm_price_per_million_prompt_tokens,
+            self.llm_price_per_million_completion_tokens,
         )
 
     @model_validator(mode="after")

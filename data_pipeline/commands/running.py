@@ -177,7 +177,7 @@ def _step_lines(artifacts: Json) -> list[str]:
             for key in ("tables", "columns", "foreign_keys")
         )
         lines.append(f"Questions: {made['total_questions']} in {made['sql_shapes']} shapes of SQL, about {shares}")
-        lines += [f"  {place}: {problem}" for place, problem in made["problems"].items()]
+        lines += [f"  {place}: {problem}" for place, problem in {**made["problems"], **made["failed_themes"]}.items()]
     validated = artifacts.get("sql_validation", {})
     if validated.get("status") == "skipped":
         lines.append(f"sql_validation was left out: {validated['reason']}")

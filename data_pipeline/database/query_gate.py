@@ -206,11 +206,32 @@ def _check_table(table: exp.Table) -> None:
 
 
 def _tables(expression: exp.Expr) -> Iterator[TableName]:
-    """The tables that are read; names that a WITH gives are none."""
-    given = {cte.alias_or_name for cte in expression.find_all(exp.CTE)}
+    """The tables that are read; where a WITH gives a name, that name is none."""
     for table in expression.find_all(exp.Table):
-        if table.db or table.name not in given:
+        if table.db or not _is_given(table):
             yield TableName(table.db or None, table.name)
+
+
+def _is_given(table: exp.Table) -> bool:
+    """Whether a WITH around it gives this name.
+
+    A query of the WITH itself sees those before it: in `WITH t AS (SELECT a FROM t)` the second `t` is a table.
+    """
+    within: exp.Expr = table
+    while within.parent is not None:
+        node = within.parent
+        with_ = node if isinstance(node, exp.With) else node.args.get("with_")
+        if with_ is not None and with_ is not within:
+            is_inside = with_ is node and not with_.args.get("recursive")
+            given = with_.expressions[: within.index] if is_inside else with_.expressions
+            if any(_name_of(cte.args["alias"].this) == _name_of(table.this) for cte in given):
+                return True
+        within = node
+    return False
+
+
+def _name_of(identifier: exp.Expr) -> str:
+    return identifier.name if identifier.args.get("quoted") else identifier.name.lower()
 
 
 def _first_line(error: SqlglotError) -> str:

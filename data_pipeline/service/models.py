@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Dis
 from data_pipeline.log_reading import Level, LogColumn
 from data_pipeline.service.runs import STEP_NAMES
 from data_pipeline.steps import Language, RunOptions
-from data_pipeline.steps.contract import DifficultyMix
 from data_pipeline.store import RunStatus, SortColumn
 from data_pipeline.vector_store.contract import Kind
 
@@ -51,6 +50,21 @@ def _no_path(value: object) -> object:
     return value
 
 
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+
+
+class DifficultyShares(BaseModel):
+    """Shares of a task's pairs by difficulty."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    easy: Share = 0.0
+    medium: Share = 0.0
+    hard: Share = 0.0
+    extra: Share = 0.0
+    beyond: Share = 0.0
+
+
 class NewTaskRequest(BaseModel):
     """A new task; its table list is uploaded afterwards."""
 
@@ -79,20 +93,29 @@ class NewTaskRequest(BaseModel):
     enable_llm_repair: StrictBool = True
     modify_original_file: StrictBool = True
     enable_training_data_load: StrictBool = True
-    pairs_per_table: Annotated[Number, Field(ge=1, le=1_000)] | None = Field(
+    pairs_per_table: Annotated[int, Field(ge=1, le=1_000), BeforeValidator(_as_number)] | None = Field(
         default=None, description="question-SQL pairs for each table; none: as the server is set"
     )
-    max_pairs: Annotated[Number, Field(ge=1, le=100_000)] | None = Field(
+    max_pairs: Annotated[int, Field(ge=1, le=100_000), BeforeValidator(_as_number)] | None = Field(
         default=None, description="pairs at most; none: as the server is set"
     )
-    difficulty_mix: DifficultyMix | None = Field(
+    difficulty_mix: DifficultyShares | None = Field(
         default=None, description="shares of easy, medium, hard, extra and beyond (windows, WITH); none: a mix of all"
     )
     infer_joins: StrictBool = Field(
         default=True, description="take columns for foreign keys whose names, types and values say so"
     )
-    seed: Annotated[Number, Field(ge=0, le=2**31 - 1)] | None = Field(
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_as_number)] | None = Field(
         default=None, description="the same seed on the same rows makes the same pairs"
+    )
+    enable_llm_pairs: StrictBool = Field(
+        default=True, description="ask the language model, where one is configured, for pairs and other wordings"
+    )
+    llm_pairs_per_theme: Annotated[Number, Field(ge=0, le=100)] | None = Field(
+        default=None, description="pairs to ask the model for about each theme; none: as the server is set"
+    )
+    llm_paraphrase_share: Annotated[float, BeforeValidator(_as_number), Field(ge=0, le=1)] | None = Field(
+        default=None, description="for how many of the generator's questions the model is asked for another wording"
     )
     table_list_file: Annotated[None, BeforeValidator(_no_path)] = Field(
         default=None, description="files of the server are not read: upload the list"

@@ -136,6 +136,9 @@ class RunParameters(BaseModel):
     difficulty_mix: DifficultyMix | None = None
     infer_joins: bool = True
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    enable_llm_pairs: bool = True
+    llm_pairs_per_theme: Annotated[int, Field(ge=0, le=100)] | None = None
+    llm_paraphrase_share: Annotated[float, Field(ge=0, le=1)] | None = None
     options: RunOptions = RunOptions()
     source: str = Field(default="", exclude=True)
     vectors: VectorPlace | None = Field(default=None, exclude=True, repr=False)

@@ -24,7 +24,7 @@ TABLES_IN_PROMPT: Final = 10
 COMMENT_CHARACTERS: Final = 200
 EXAMPLES: Final = 3
 
-_LANGUAGES: Final = {"en": "English", "zh": "Chinese (简体中文)"}
+LANGUAGES: Final = {"en": "English", "zh": "Chinese (简体中文)"}
 
 
 class ColumnComment(BaseModel):
@@ -66,7 +66,7 @@ async def suggest_comments(
             "describe_table",
             TableComments,
             {
-                "language": _LANGUAGES[parameters.language],
+                "language": LANGUAGES[parameters.language],
                 "business_context": parameters.business_context or "unknown",
                 "table": described(table, profile, part),
                 "columns": ", ".join(part) or "none",
@@ -97,11 +97,13 @@ async def repaired_query(
     return answer.sql.strip()
 
 
-def used(before: ModelUsage | None, model: LanguageModel | None) -> dict[str, int] | None:
-    """What a step has asked for since `before`, for its result; None without a model."""
+def used(before: ModelUsage | None, model: LanguageModel | None) -> dict[str, int | float | None] | None:
+    """What a step has asked for since `before`, for its result; None without a model. `cost` needs prices to be set."""
     if model is None or before is None:
         return None
-    return {name: value - getattr(before, name) for name, value in asdict(model.usage).items()}
+    counts = {name: value - getattr(before, name) for name, value in asdict(model.usage).items()}
+    cost = model.endpoint.cost(counts["prompt_tokens"], counts["completion_tokens"])
+    return {**counts, "cost": None if cost is None else round(cost, 6)}
 
 
 def described(table: Table, profile: TableProfile | None = None, only: Sequence[str] | None = None) -> str:

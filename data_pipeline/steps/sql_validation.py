@@ -285,7 +285,7 @@ def _output(
     outcomes: Sequence[PairOutcome],
     started: datetime,
     label: str,
-    usage: dict[str, int] | None,
+    usage: dict[str, int | float | None] | None,
 ) -> StepOutput:
     now = datetime.now(UTC).astimezone()
     staying = [

@@ -10,13 +10,21 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, Protocol, TypeVar
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 _COMPUTING: Final = ThreadPoolExecutor(1, thread_name_prefix="step")
 _WAITING: Final = ThreadPoolExecutor(4, thread_name_prefix="step-waiting")
+
+
+class Call(Protocol):
+    """Has blocking work done elsewhere, and stopped where the run is."""
+
+    def __call__(
+        self, work: Callable[Arguments, Result], /, *arguments: Arguments.args, **named: Arguments.kwargs
+    ) -> Awaitable[Result]: ...
 
 
 async def in_step_thread(

@@ -309,6 +309,22 @@ def test_pairs_are_held_against_those_that_were_accepted() -> None:
     assert known.why_duplicate("Which ids are there?", other) is None
 
 
+def test_reworded_question_takes_the_place_of_the_old_one() -> None:
+    """Unless another pair asks so, or nearly; then everything stays as it was."""
+    known = Duplicates()
+    known.add(LONG, parsed("SELECT name FROM customer"))
+    known.add("Which ids are there?", parsed("SELECT id FROM customer"))
+    other = parsed("SELECT fax FROM customer")
+
+    assert known.reword("Which ids are there?", LONG.replace("Bern", "Rome")) is False
+    assert known.why_duplicate("Which ids are there?", other) == "duplicate"
+    assert known.reword(LONG, LONG.replace("Bern", "Rome")) is True
+    assert known.why_duplicate(LONG.replace("Bern", "Rome"), other) == "duplicate"
+    assert known.reword(LONG.replace("Bern", "Rome"), "Who is there?") is True
+    assert known.why_duplicate(LONG, other) is None
+    assert known.why_duplicate("Who lives here?", parsed("SELECT name FROM customer")) == "duplicate"
+
+
 @given(st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=9).map(" ".join), max_size=12))
 def test_likeness_is_exact(questions: list[str]) -> None:
     """The index finds what a comparison with every accepted question would find, and nothing else."""

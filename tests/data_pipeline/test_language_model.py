@@ -149,6 +149,32 @@ def test_answer_of_another_shape_is_asked_for_once_more(bad: Reply) -> None:
     assert len(broken.requests) == 2
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>Sign in</html>", b"[]", b"null", b"{}", b"no JSON", b'{"choices": 5}', b'{"choices": [{}]}',
+        b'{"choices": [{"message": null}]}', b'{"choices": [{"message": {"content": 5}}]}',
+    ],
+)  # fmt: skip
+def test_server_that_says_something_else_has_failed(body: bytes) -> None:
+    """A page of a proxy, half a protocol: it is told like any failure, and stops no run."""
+    with model_server(in_turn(body)) as server:
+        (found,) = ask(LanguageModel(endpoint(server)))
+
+    assert "not of OpenAI's protocol: see DATA_PIPELINE_LLM_BASE_URL" in str(found)
+
+
+def test_tokens_that_a_server_does_not_count_are_none() -> None:
+    """Its answer is one all the same."""
+    body = b'{"choices": [{"message": {"content": "{\\"sql\\": \\"SELECT 1\\"}"}}], "usage": {"prompt_tokens": null}}'
+    with model_server(in_turn(body)) as server:
+        model = LanguageModel(endpoint(server))
+        (found,) = ask(model)
+
+    assert found == Answer(sql="SELECT 1")
+    assert (model.usage.calls, model.usage.tokens) == (1, 0)
+
+
 def test_bad_request_for_one_question_does_not_stop_the_others() -> None:
     """It may be this question that is too long."""
     with model_server(in_turn(400, {"sql": "SELECT 1"})) as server:
@@ -245,7 +271,9 @@ def test_run_asks_for_comments_once_and_marks_them(tmp_path: Path) -> None:
         task = tmp_path / "home" / "training_data" / task_id
         files = {path.name: path.read_text() for path in task.iterdir() if path.is_file()}
 
-    assert first["language_model"] == {"calls": 1, "kept_answers": 0, "prompt_tokens": 100, "completion_tokens": 10}
+    assert first["language_model"] == {
+        "calls": 1, "kept_answers": 0, "prompt_tokens": 100, "completion_tokens": 10, "cost": None,
+    }  # fmt: skip
     assert (second["language_model"]["calls"], second["language_model"]["kept_answers"]) == (0, 1)
     assert "## main.cust (one customer of \\`us\\`)" in files["cust_detail.md"]
     assert "- nm (TEXT) - the nm (by a model)" in files["cust_detail.md"]

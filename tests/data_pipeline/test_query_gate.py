@@ -180,6 +180,22 @@ def test_sqlite_has_no_fetch_first() -> None:
         check_query("SELECT name FROM customer FETCH FIRST 2 ROWS ONLY", "sqlite")
 
 
+@pytest.mark.parametrize(
+    ("text", "tables"),
+    [
+        ("WITH c AS (SELECT email FROM c) SELECT email FROM c", ["c"]),
+        ("WITH a AS (SELECT x FROM t), b AS (SELECT x FROM a) SELECT x FROM b", ["t"]),
+        ("WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT i FROM n", []),
+        ("SELECT (WITH z AS (SELECT k FROM q) SELECT k FROM z) FROM z", ["z", "q"]),
+        ('WITH C AS (SELECT x FROM t) SELECT x FROM "C"', ["C", "t"]),
+        ("WITH a AS (SELECT x FROM t) SELECT x FROM s.a", ["s.a", "t"]),
+    ],
+)
+def test_table_that_shares_its_name_with_a_with_is_still_read(text: str, tables: list[str]) -> None:
+    """A name of a WITH hides a table only where the WITH can be seen: what is masked is found by the tables read."""
+    assert [str(table) for table in check_query(text, "postgresql").tables] == tables
+
+
 def test_comments_are_not_in_what_is_run_and_tables_are_named_once() -> None:
     """What a WITH gives is no table."""
     query = check_query(

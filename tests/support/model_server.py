@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Reply = str | dict[str, Any] | int | tuple[int, dict[str, str]] | list[list[float]]
-"""The content of an answer (a dict as JSON), a status, with headers, or vectors, which are sent in another order."""
+Reply = str | dict[str, Any] | int | tuple[int, dict[str, str]] | list[list[float]] | bytes
+"""The content of an answer (a dict as JSON), a status, with headers, or vectors, which are sent in another order.
+
+Bytes are the body of a server that does not speak the protocol.
+"""
 
 
 @dataclass
@@ -58,6 +61,9 @@ def model_server(reply: Callable[[dict[str, Any]], Reply]) -> Iterator[ModelServ
             if isinstance(said, tuple):
                 self._send(said[0], {"error": {"message": "no"}}, said[1])
                 return
+            if isinstance(said, bytes):
+                self._send_raw(200, said, {"Content-Type": "text/html" if said[:1] == b"<" else "application/json"})
+                return
             if isinstance(said, list):
                 vectors = [
                     {"object": "embedding", "index": number, "embedding": vector}
@@ -81,9 +87,11 @@ def model_server(reply: Callable[[dict[str, Any]], Reply]) -> Iterator[ModelServ
             )
 
         def _send(self, status: int, body: dict[str, Any], headers: dict[str, str]) -> None:
-            raw = json.dumps(body).encode()
+            self._send_raw(status, json.dumps(body).encode(), {**headers, "Content-Type": "application/json"})
+
+        def _send_raw(self, status: int, raw: bytes, headers: dict[str, str]) -> None:
             self.send_response(status)
-            for name, value in {**headers, "Content-Type": "application/json", "Content-Length": str(len(raw))}.items():
+            for name, value in {**headers, "Content-Length": str(len(raw))}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(raw)

@@ -66,6 +66,7 @@ class Chinese(Voice):
             "n": lambda: str(query.limit or (plan.best.count if plan.best else 1)),
             "best": lambda: self.superlative(plan),
             "order": lambda: self.output(self.first_order(plan).by, query),
+            "running": lambda: self.running(self.first_measure(plan), query),
             "moment": lambda: self.column(moment_of(plan), query),
             "having": lambda: self.having(query.having, query) if query.having else "",
             "partition": lambda: self.key(plan.best.partition[-1], query) if plan.best else "",
@@ -185,6 +186,12 @@ class Chinese(Voice):
             return self.measure(measure, selection)
         source = next((one for one in selection.sources if one.alias == measure.of), selection.root)
         return f"{self.thing(source.table)}数量"
+
+    def running(self, measure: Measure, selection: Selection) -> str:
+        """What is added up from the first bucket to each."""
+        if measure.at is None:
+            return f"累计{self.counted(measure, selection)}"
+        return f"{self.column(measure.at, selection)}的累计总和"
 
     def superlative(self, plan: Plan) -> str:
         """The superlative of what a plan sorts by."""
@@ -311,7 +318,8 @@ def _extremes(noun: str) -> tuple[str, str]:
     is_size = (
         re.search(r"面积|数量|大小|规模|体积|容量|人口|number of|size|quantity|count|area|bytes", noun) is not None
     )
-    return ("大", "小") if is_size else ("高", "低")
+    is_length = re.search(r"时长|长度|距离|length|duration|distance", noun) is not None
+    return ("长", "短") if is_length else ("大", "小") if is_size else ("高", "低")
 
 
 def _listed(words: Sequence[str], last: str = "和") -> str:

@@ -39,12 +39,13 @@ from data_pipeline.steps.qa_generation.plan import (
 from data_pipeline.table_list import TableName
 
 SHOW: Final = (
-    "List", "Show", "Give me", "Find", "Display", "Show me", "Return", "I need", "Please list", "Get", "Could you list",
-    "Tell me", "I want to see", "Look up", "Provide", "Can you show", "Retrieve", "Let me see", "Report", "Fetch",
-    "Present", "Extract", "Please provide", "Help me find", "I'd like to see", "We need", "Please give", "Search for",
-    "Can I get", "Would you show", "I require", "Bring up", "Please find", "Do we know", "Let us look at", "Share",
-    "Print", "Kindly list", "Compile", "Send me", "Could I have", "I have to know", "Check", "Select", "My boss wants",
-    "Quickly show", "For a report, list", "For my analysis, get", "Hand me", "Just list",
+    "List", "Show", "Give me", "Find", "Display", "Show me", "Return", "I need", "Please list", "Get",
+    "Could you list", "Tell me", "I want to see", "Look up", "Provide", "Can you show", "Retrieve", "Let me see",
+    "Report", "Fetch", "Extract", "Please provide", "Help me find", "I'd like to see", "We need", "Please give",
+    "Can I get", "Would you show", "I require", "Bring up", "Please find", "Do we know", "Send me", "Could I have",
+    "Select", "For a report, list", "For my analysis, get", "I am looking for", "Can you pull", "We would like",
+    "Please send", "Could someone list", "Try to find", "I was asked for", "Kindly list", "Identify", "Point me to",
+    "Let's get", "Please share", "Write down", "May I see", "Supply",
 )  # fmt: skip
 _PLACES: Final = frozenset({"city", "country", "state", "region", "province", "continent", "district", "county"})
 _PEOPLE: Final = frozenset(
@@ -70,6 +71,16 @@ _ACTS: Final = {
     "expired": "expired", "retired": "retired", "arrival": "arrived", "departure": "departed", "begin": "began",
     "enrollment": "enrolled", "graduation": "graduated", "finish": "finished",
 }  # fmt: skip
+_BASE: Final = {
+    "joined": "join", "left": "leave", "started": "start", "ended": "end", "expired": "expire", "retired": "retire",
+    "arrived": "arrive", "departed": "depart", "began": "begin", "enrolled": "enroll", "graduated": "graduate",
+    "finished": "finish",
+}  # fmt: skip
+_HAPPENINGS_OF: Final = {
+    "sold": "sale", "ordered": "order", "paid": "payment", "rented": "rental", "booked": "booking",
+    "shipped": "shipment", "delivered": "delivery", "lent": "loan", "purchased": "purchase", "returned": "return",
+    "visited": "visit", "created": "creation", "counted": "count",
+}  # fmt: skip
 _PARTICIPLES: Final = frozenset(
     {"sold", "paid", "built", "sent", "bought", "made", "given", "taken", "held", "found", "seen", "written"}
 )
@@ -89,6 +100,7 @@ class English(Voice):
     """Says plans in English."""
 
     _avoids_whose = False
+    _prefers_whose = False
 
     def places(self, plan: Plan) -> Mapping[str, Callable[[], str]]:
         query = plan.query
@@ -126,6 +138,7 @@ class English(Voice):
                 _plural_phrase(self.column(first_at(plan.other), plan.other)) if plan.other else ""
             ),
             "other_thing": lambda: self.singular(plan.other.root.table) if plan.other else "",
+            "most_happened": lambda: self.most_happened(plan),
             "newest": lambda: "most recent" if self.first_order(plan).is_descending else "oldest",
             "end": lambda: self.singular(query.sources[-1].table),
             "ends": lambda: self.plural(query.sources[-1].table),
@@ -137,7 +150,7 @@ class English(Voice):
     def finished(self, sentence: str, title: str | None) -> str:
         text = re.sub(r"\s+", " ", sentence).strip()
         text = re.sub(r"\s+([?.,;])", r"\1", text)
-        if text.startswith(("Could ", "Can ", "Would ", "Do we ")):
+        if text.startswith(("Could ", "Can ", "Would ", "Do we ", "May ")):
             text = text.rstrip(".") + "?"
         if title is not None:
             begins = text if text.startswith(("I ", "I'")) else text[0].lower() + text[1:]
@@ -219,7 +232,12 @@ class English(Voice):
                 facts = self.column_at(output, selection)
                 role = self.role_of(output, selection)
                 own = self.reference(facts) or self.nouns.column(facts, self.chance)
-                return f"{role} {own}" if role and not own.startswith(role) else own
+                words = split_words(facts.name)
+                if facts.role == "flag" and len(words) > 1 and words[0] in ("is", "has"):
+                    own = f"whether it {' '.join(words)}"
+                if not role or own.startswith(role):
+                    return own
+                return f"{role} {own}" if own in ("name", "title", "ID") else f"{own} of the {role}"
             case Bucket():
                 return output.unit
             case Measure():
@@ -237,7 +255,13 @@ class English(Voice):
 
     def key(self, key: Key, selection: Selection) -> str:
         """What is grouped by."""
-        return key.unit if isinstance(key, Bucket) else self.column(key, selection)
+        if isinstance(key, Bucket):
+            return key.unit
+        facts = self.column_at(key, selection)
+        link = next((one for one in self.facts.up(facts.table) if facts.name in one.child_columns), None)
+        if facts.role == "reference" and link is not None and source_of(key, selection).link is None:
+            return " ".join(self.nouns.role(link, self.chance))
+        return self.column(key, selection)
 
     def each(self, selection: Selection) -> str:
         """All that is grouped by."""
@@ -335,8 +359,10 @@ class English(Voice):
     # Conditions.
 
     def clauses(self, selection: Selection) -> str:
-        """All conditions, after the noun that they narrow."""
+        """All conditions, after the noun that they narrow; several of them in one manner."""
+        self._prefers_whose = len(selection.where) > 1
         told = [self.condition(condition, selection) for condition in selection.where]
+        self._prefers_whose = False
         return (" or " if selection.is_either else " and ").join(told)
 
     def predicates(self, selection: Selection) -> str:
@@ -351,7 +377,9 @@ class English(Voice):
     def _any_of(self, *options: str) -> str:
         """One way to say a condition; as a predicate none that begins with `whose`."""
         if self._avoids_whose:
-            options = tuple(option for option in options if not option.startswith("whose ")) or options
+            options = tuple(one for one in options if not one.startswith("whose ")) or options
+        elif self._prefers_whose:
+            options = tuple(one for one in options if one.startswith("whose ")) or options
         return self.chance.choice(options)
 
     def condition(self, condition: Condition, selection: Selection) -> str:
@@ -429,12 +457,12 @@ class English(Voice):
                 return f"in {value}"
             if is_root and facts.role == "label" and noun in ("name", "title"):
                 return self._any_of(f"called {value}", f"named {value}", f"with the {noun} {value}")
-            return self._any_of(f"whose {noun} is {value}", f"with the {noun} {value}", f"whose {noun} equals {value}")
+            options = (f"whose {noun} is {value}", f"with the {noun} {value}")
+            return self._any_of(*options, *([f"whose {noun} equals {value}"] if facts.is_number else []))
         if condition.operator == "<>":
             return self._any_of(
                 f"whose {noun} is not {value}", f"with {a_noun} other than {value}",
                 f"whose {noun} differs from {value}",
-                f"with any {noun} except {value}",
             )  # fmt: skip
         words: Mapping[str, tuple[str, ...]] = {
             ">": ("above", "over", "greater than", "higher than", "exceeding", "beyond", "upwards of", "in excess of"),
@@ -484,10 +512,32 @@ class English(Voice):
             return f"whose {role} {_ACTS[stem]} {when}"
         if role and participle is not None:
             return f"whose {role} was {participle} {when}"
+        if participle is not None and _HAPPENINGS_OF.get(participle) == thing.split()[-1]:
+            participle = "placed" if participle == "ordered" else "made"  # no sales that were sold
         if participle is not None:
             return self._any_of(f"{participle} {when}", f"that were {participle} {when}")
         noun = self._possessed(at, selection)
         return self._any_of(f"whose {noun} is {when}", f"with {_a(noun)} {when}")
+
+    def most_happened(self, plan: Plan) -> str:
+        """That most rows have their moment then: `were the most employees hired`, `did the fewest members join`."""
+        at = moment_of(plan)
+        facts = self.column_at(at, plan.query)
+        words = list(split_words(facts.name))
+        while words and words[-1] in _WHEN:
+            words.pop()
+        stem = " ".join(words)
+        most = f"the {self.superlative(plan)} {self.plural(plan.query.root.table)}"
+        act = _ACTS.get(stem)
+        if act in _BASE:
+            return f"did {most} {_BASE[act]}"
+        participle = _DONE.get(stem) or (stem if stem.endswith("ed") or stem in _PARTICIPLES else None)
+        thing = self.nouns.thing(plan.query.root.table, self.chance)[-1]
+        if participle is None or stem == thing:
+            return f"are there {most}, by {self.column(at, plan.query)}"
+        if _HAPPENINGS_OF.get(participle) == thing:
+            participle = "made"
+        return f"were {most} {participle}"
 
     def _missing(self, condition: Missing, selection: Selection) -> str:
         facts = self.column_at(condition.at, selection)

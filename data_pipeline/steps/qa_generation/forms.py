@@ -470,11 +470,24 @@ class Duplicates:
     def add(self, question: str, expression: exp.Expr) -> None:
         """Remember a pair."""
         self._forms.add(normal_form(expression))
-        self._questions.add(normal_question(question))
         self._skeletons.add(skeleton_of(expression))
+        self._add_question(question)
+
+    def _add_question(self, question: str) -> None:
+        self._questions.add(normal_question(question))
         trigrams = _trigrams_of(question)
         for trigram in _first_of(trigrams):
             self._trigrams[trigram].setdefault(len(trigrams), []).append(trigrams)
+
+    def reword(self, question: str, new: str) -> bool:
+        """Remember another wording of a question; False, and nothing changed, where a third one says it, or nearly."""
+        old, other = _trigrams_of(question), normal_question(new)
+        self._questions.discard(normal_question(question))
+        for trigram in _first_of(old):
+            self._trigrams[trigram][len(old)].remove(old)
+        is_new = other not in self._questions and not self._is_alike(_trigrams_of(new))
+        self._add_question(new if is_new else question)
+        return is_new
 
     def why_duplicate(self, question: str, expression: exp.Expr) -> Literal["duplicate", "near_duplicate"] | None:
         """`duplicate`: a query or a question that says the same; `near_duplicate`: other values, or nearly the words.

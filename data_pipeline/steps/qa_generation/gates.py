@@ -17,6 +17,7 @@ Results are compared, not plans: a condition may be true of every row without lo
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ from data_pipeline.steps.qa_generation.forms import Duplicates
 from data_pipeline.table_list import TableName
 
 ROWS_COMPARED: Final = 1_000
+_SMALL: Final = re.compile("[a-z]+")
 REMEMBERED_RESULTS: Final = 512
 """Results of queries without their conditions: many pairs share one."""
 
@@ -118,6 +120,12 @@ class Gates:
         """Remember a pair that is published: no other may say the same."""
         self.accepted.add(pair.question, pair.query.expression)
 
+    def tells_person(self, text: str) -> bool:
+        """Whether a sentence holds a masked value, or what looks like one; words in small letters are no names."""
+        words = [word.strip(".,;:?!()\"'") for word in text.split()]
+        named = " ".join(word for word in words if not _SMALL.fullmatch(word))
+        return self._told.are_in(named) or any(personal_by_values([word]) for word in words)
+
     def _execute(self, query: Query) -> QueryRows:
         return execute_query(self._database, query, self._limits)
 
@@ -150,7 +158,7 @@ class Gates:
             if len(found.rows) == 1 and not select.args.get("limit") and not select.args.get("having"):
                 return Rejected("trivial", "there is one group only")
             for number, output in enumerate(select.expressions):
-                if isinstance(output.unalias(), exp.Count) and {row[number] for row in found.rows} == {1}:
+                if isinstance(output.unalias(), exp.Count) and all(row[number] == 1 for row in found.rows):
                     return Rejected("trivial", "every group has one row")
         return None
 
@@ -196,6 +204,8 @@ class Gates:
             limit = select.args.get("limit")
             return Rejected("undecided", "LIMIT without ORDER BY") if limit is not None else None
         limit = _number_of(select.args.get("limit"))
+        if limit is None and select.args.get("limit") is not None:
+            return Rejected("undecided", "its LIMIT is no whole number")
         aliases = {output.alias: output.this for output in select.expressions if isinstance(output, exp.Alias)}
         tree = select.copy()
         keys = []
@@ -222,7 +232,8 @@ class Gates:
 def _why_empty(found: QueryRows, *, may_count_nothing: bool) -> Rejected | None:
     if not found.rows or all(value is None for row in found.rows for value in row):
         return Rejected("empty", "it gives no row, or only nulls")
-    if len(found.rows) == 1 and set(found.rows[0]) <= {0, None} and not may_count_nothing:
+    # A value may be a list, which no set takes.
+    if len(found.rows) == 1 and all(value in (0, None) for value in found.rows[0]) and not may_count_nothing:
         return Rejected("empty", "it counts nothing")
     return None
 
@@ -266,6 +277,7 @@ def _outer_select(tree: exp.Expr) -> exp.Select | None:
 
 
 def _number_of(limit: exp.Expr | None) -> int | None:
-    if limit is None or not isinstance(limit.expression, exp.Literal) or limit.expression.is_string:
+    if limit is None:
         return None
-    return int(limit.expression.name)
+    count = limit.args.get("count") if isinstance(limit, exp.Fetch) else limit.expression
+    return int(count.name) if isinstance(count, exp.Literal) and count.name.isdecimal() else None

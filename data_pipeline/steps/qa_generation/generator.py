@@ -9,9 +9,9 @@ import hashlib
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from data_pipeline.database.query_gate import Dialect
 from data_pipeline.steps.contract import Difficulty, Language
@@ -27,30 +27,55 @@ from data_pipeline.steps.qa_generation.nouns import Nouns
 from data_pipeline.steps.qa_generation.phrasing import Phrasings, Voice
 from data_pipeline.steps.qa_generation.plan import Plan
 from data_pipeline.steps.qa_generation.queries import query_of, sql_of
-from data_pipeline.steps.qa_generation.selection import Candidate, Choice, Coverage, Feature, features_of, literals_of
+from data_pipeline.steps.qa_generation.selection import (
+    Candidate,
+    Choice,
+    Coverage,
+    Covering,
+    Feature,
+    features_of,
+    literals_of,
+)
 
 DRAWS_AT_MOST: Final = 4
 """How often families draw again when the gates left too few pairs: then the schema has no more to ask."""
 
 FIRST_ROUNDS: Final = 2
 NEW_WORD: Final = 4.0
-WAYS_TO_ASK: Final = 6
+WAYS_TO_ASK: Final = 8
 """How many phrasings of one plan are held against each other."""
 
 MIX: Final[Mapping[Difficulty, float]] = {"easy": 0.2, "medium": 0.35, "hard": 0.2, "extra": 0.1, "beyond": 0.15}
 VOICES: Final[Mapping[Language, type[Voice]]] = {"en": English, "zh": Chinese}
 
 
+Provenance = Literal["template", "llm", "llm_paraphrase"]
+"""Who wrote a pair: the generator, a language model, or the generator with a question in a model's words."""
+
+MODEL_FAMILY: Final = "llm"
+
+
 @dataclass(frozen=True)
 class GeneratedPair:
-    """A pair that passed every gate, and what it was made of."""
+    """A pair that passed every gate, and what it was made of: a plan, unless a language model wrote it."""
 
     question: str
     sql: str
-    plan: Plan
+    plan: Plan | None
     difficulty: Difficulty
     row_count: int
     features: frozenset[Feature]
+    provenance: Provenance = "template"
+
+    @property
+    def family(self) -> str:
+        """What kind of question it is."""
+        return MODEL_FAMILY if self.plan is None else self.plan.family
+
+    @property
+    def variant(self) -> str:
+        """Which kind within the family."""
+        return "plain" if self.plan is None else self.plan.variant
 
 
 class Generator:
@@ -77,6 +102,8 @@ class Generator:
         self._mix = mix
         self._families = families
         self._weights = {family.name: family.weight for family in families}
+        self._done = 0
+        self._choice: Choice | None = None
         self._seen: set[bytes] = set()
         self._shared: dict[Feature, Feature] = {}
         self._words: Counter[tuple[str, ...]] = Counter()
@@ -90,22 +117,44 @@ class Generator:
         """All families, also those that had nothing to ask."""
         return [family.name for family in self._families]
 
+    def covering(self) -> Iterator[GeneratedPair | None]:
+        """Only pairs that cover a new part of the schema, or a clause. As `pairs`, which goes on after them."""
+        yield from self._judging(self._first().that_reach())
+
     def pairs(self) -> Iterator[GeneratedPair | None]:
         """The pairs, one after the other; None where a candidate was refused, so that a caller can stop in between.
 
         Raises DatabaseUnavailable.
         """
-        done = 0
-        for draw in range(DRAWS_AT_MOST):
-            candidates = list(self._candidates(draw))
+        yield from self._judging(self._first())
+        self._choice = None  # it holds hundreds of plans a table
+        for draw in range(1, DRAWS_AT_MOST):
+            candidates = list(self._candidates(draw)) if self.wanted_yet else []
             if not candidates:
                 return
-            for candidate in Choice(candidates, self.coverage, self._mix, self._weights):
-                if done >= self._wanted:
-                    return
-                pair = self._judged(candidate)
-                done += pair is not None
-                yield pair
+            yield from self._judging(Choice(candidates, self.coverage, self._mix, self._weights))
+
+    def take(self, question: str, covered: Covering) -> None:
+        """Count a pair that somebody else wrote and the gates accepted: there is one less to make."""
+        self._done += 1
+        self._words.update(_word_pairs(question))
+        self.coverage.add(covered)
+
+    @property
+    def wanted_yet(self) -> int:
+        """How many pairs are missing."""
+        return max(0, self._wanted - self._done)
+
+    def _first(self) -> Choice:
+        if self._choice is None:
+            self._choice = Choice(list(self._candidates(0)), self.coverage, self._mix, self._weights)
+        return self._choice
+
+    def _judging(self, candidates: Iterable[Candidate]) -> Iterator[GeneratedPair | None]:
+        for candidate in candidates:
+            if not self.wanted_yet:
+                return
+            yield self._judged(candidate)
 
     def _candidates(self, draw: int) -> Iterator[Candidate]:
         for table in self._facts.tables:
@@ -147,8 +196,7 @@ class Generator:
             return None
         self._gates.add(verdict)
         self._turns[plan.family, plan.variant] += 1
-        self._words.update(_word_pairs(question))
-        self.coverage.add(candidate)
+        self.take(question, candidate)
         return GeneratedPair(question, sql, plan, candidate.difficulty, verdict.row_count, candidate.features)
 
     def _question(self, plan: Plan) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,6 +52,7 @@ def metrics_of(pairs: Sequence[GeneratedPair], generator: Generator, facts: Fact
             if (reasons := {column.name: column.role for column in table.columns if not column.is_usable})
         },
         "tables_without_rows": [str(table.name) for table in facts.tables if not table.row_count],
+        "provenance": dict(sorted(Counter(pair.provenance for pair in pairs).items())),
         "difficulty": dict(sorted(coverage.difficulties.items())),
         "families": dict(sorted(families.items())),
         "sql_shapes": len(coverage.shapes),

@@ -31,7 +31,8 @@ _SINGULARS: Final = {many: one for one, many in _IRREGULAR.items()}
 _SAME: Final = frozenset(
     {"series", "species", "news", "staff", "equipment", "information", "data", "media", "sheep", "fish", "aircraft",
      "metadata", "software", "hardware", "furniture", "luggage", "content", "inventory", "feedback", "traffic", "stock",
-     "history", "weather", "music", "research", "revenue", "payroll", "demographics"}
+     "history", "freight", "income", "cash", "mileage", "weather", "music", "research", "revenue", "payroll",
+     "demographics"}
 )  # fmt: skip
 
 

@@ -7,11 +7,10 @@ gain only falls while others are taken, so an old gain is an upper bound, and fe
 from __future__ import annotations
 
 import heapq
-import itertools
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from data_pipeline.steps.contract import Difficulty
 from data_pipeline.steps.qa_generation.facts import Facts
@@ -47,6 +46,28 @@ REFUSED_IN_A_ROW: Final = 30
 Feature = tuple[str, object]
 
 
+class Covering(Protocol):
+    """What a pair covers, whoever made it."""
+
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def table(self) -> TableName: ...
+
+    @property
+    def difficulty(self) -> Difficulty: ...
+
+    @property
+    def shape(self) -> str: ...
+
+    @property
+    def features(self) -> frozenset[Feature]: ...
+
+    @property
+    def literals(self) -> frozenset[str]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A plan that may be asked, and what it would cover.
@@ -79,14 +100,14 @@ class Coverage:
     shapes: Counter[str] = field(default_factory=Counter)
     literals: set[str] = field(default_factory=set)
 
-    def add(self, candidate: Candidate) -> None:
+    def add(self, pair: Covering) -> None:
         """Count a pair."""
-        self.features.update(candidate.features)
-        self.difficulties[candidate.difficulty] += 1
-        self.families[candidate.family] += 1
-        self.tables[candidate.table] += 1
-        self.shapes[candidate.shape] += 1
-        self.literals |= candidate.literals
+        self.features.update(pair.features)
+        self.difficulties[pair.difficulty] += 1
+        self.families[pair.family] += 1
+        self.tables[pair.table] += 1
+        self.shapes[pair.shape] += 1
+        self.literals |= pair.literals
 
     def gain(self, candidate: Candidate) -> int:
         """What a candidate would add."""
@@ -117,11 +138,27 @@ class Choice:
         self._texts: dict[TableName, str] = {}
 
     def __iter__(self) -> Iterator[Candidate]:
-        for candidate in itertools.chain(self._that_cover(), self._that_balance()):
-            family = candidate.family
-            taken = self._coverage.families[family]
+        yield from self._watched(self._that_cover())
+        yield from self._watched(self._that_balance())
+
+    def that_reach(self) -> Iterator[Candidate]:
+        """Only those that cover a new part of the schema, or a clause; the others can be had afterwards."""
+        waiting: list[tuple[int, int, int, Candidate]] = []
+        for candidate in self._that_cover():
+            if any(kind != "family" and not self._coverage.features[kind, of] for kind, of in candidate.features):
+                yield from self._watched([candidate])
+            else:
+                waiting.append((-self._coverage.gain(candidate), -len(candidate.literals), len(waiting), candidate))
+        self._covering = waiting
+        heapq.heapify(self._covering)
+
+    def _watched(self, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+        """The same, while it is counted how many of a family were refused in a row."""
+        for candidate in candidates:
+            taken = self._coverage.families[candidate.family]
             yield candidate
-            self._refused[family] = self._refused[family] + 1 if self._coverage.families[family] == taken else 0
+            is_refused = self._coverage.families[candidate.family] == taken
+            self._refused[candidate.family] = self._refused[candidate.family] + 1 if is_refused else 0
 
     def _that_cover(self) -> Iterator[Candidate]:
         while self._covering:

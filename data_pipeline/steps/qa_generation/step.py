@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -25,12 +25,14 @@ from data_pipeline.steps.qa_generation.glossary import Glossary, parse_glossary
 from data_pipeline.steps.qa_generation.joins import InferredJoin, infer_joins
 from data_pipeline.steps.qa_generation.metadata_writing import (
     About,
+    Theme,
     decision_prompt,
     metadata_detail,
     metadata_sql,
     themes_of,
 )
 from data_pipeline.steps.qa_generation.metrics import metrics_of
+from data_pipeline.steps.qa_generation.model_writing import NOTHING_WRITTEN, ModelWriting
 from data_pipeline.steps.qa_generation.nouns import Nouns
 from data_pipeline.steps.qa_generation.observing import (
     Observed,
@@ -40,7 +42,8 @@ from data_pipeline.steps.qa_generation.observing import (
     with_links,
 )
 from data_pipeline.steps.qa_generation.plan import Measure
-from data_pipeline.steps.threads import in_step_thread, in_waiting_thread, stopped_by
+from data_pipeline.steps.qa_generation.theme_prompts import ThemePrompts
+from data_pipeline.steps.threads import Arguments, Call, Result, in_step_thread, in_waiting_thread, stopped_by
 from data_pipeline.table_list import TableName
 from data_pipeline.workspace import StagedFile
 
@@ -67,6 +70,7 @@ class _Schema:
     glossary: Glossary
     raw_glossary: bytes | None
     problems: Mapping[str, str]
+    themes: Sequence[Theme]
 
 
 class QaGeneration:
@@ -108,19 +112,48 @@ async def _make(context: StepContext, database: BusinessDatabase, started: datet
     for place, problem in schema.problems.items():
         context.log.warning("%s: %s", place, problem)
     limits = replace(QUERY_LIMITS, cancellation=Cancellation())
-    generator = _generator(context, database, schema, limits)
+    gates = _gates(database, schema, limits)
+    generator = _generator(context.parameters, schema, gates)
     wanted = wanted_pairs(context.parameters, len(schema.facts.tables))
-    making = generator.pairs()
     pairs: list[GeneratedPair] = []
-    while True:
-        part = await stopped_by(limits.cancellation.set, in_thread(_slice_of, making))
-        pairs += [pair for pair in part if pair is not None]
-        context.emit(Event("pairs", "advanced", "qa_generation", done=len(pairs), total=wanted))
-        if len(part) < SLICE:
-            break
+
+    async def call(
+        work: Callable[Arguments, Result], /, *arguments: Arguments.args, **named: Arguments.kwargs
+    ) -> Result:
+        return await stopped_by(limits.cancellation.set, in_thread(work, *arguments, **named))
+
+    async def take(making: Iterator[GeneratedPair | None]) -> None:
+        while True:
+            part = await call(_slice_of, making)
+            pairs.extend(pair for pair in part if pair is not None)
+            context.emit(Event("pairs", "advanced", "qa_generation", done=len(pairs), total=wanted))
+            if len(part) < SLICE:
+                return
+
+    writing = _writing(context, schema, gates, generator, call)
+    if writing is not None:  # what covers the schema has its place before a model's pairs
+        await take(generator.covering())
+        pairs += await writing.pairs(schema.themes, wanted)
+    await take(generator.pairs())
     if not pairs:
         raise StepFailed("qa_generation", {"pairs": "no question passed the gates: do the listed tables have rows?"})
-    return await in_step_thread(_write, context, schema, generator, pairs, started)
+    if writing is not None:
+        pairs = await writing.reworded(pairs)
+        for place, problem in writing.problems().items():
+            context.log.warning("%s: the language model gave no answer: %s", place, problem)
+    told = NOTHING_WRITTEN if writing is None else writing.summary()
+    return await in_step_thread(_write, context, schema, generator, pairs, told, started)
+
+
+def _writing(
+    context: StepContext, schema: _Schema, gates: Gates, generator: Generator, call: Call
+) -> ModelWriting | None:
+    """What a language model adds, None where none is to be asked."""
+    if context.model is None or not context.parameters.enable_llm_pairs:
+        return None
+    prompts = ThemePrompts(schema.tables, schema.facts, schema.glossary)
+    seed = _seed(context.parameters)
+    return ModelWriting(context.model, context.parameters, prompts, gates, generator, call, seed=seed)
 
 
 def wanted_pairs(parameters: RunParameters, table_count: int) -> int:
@@ -163,7 +196,9 @@ async def _look(context: StepContext, database: BusinessDatabase, in_thread: Any
     if context.parameters.infer_joins:
         inferred = await stopped_by(limits.cancellation.set, in_thread(infer_joins, database, tables, limits))
     facts = facts_of(database.dialect_name, tables, observed, inferred, glossary)
-    return _Schema(tables, observed, inferred, facts, glossary, raw, problems)
+    joined = [(one.candidate.child, one.candidate.parent) for one in inferred]
+    themes = await in_step_thread(themes_of, tables, context.parameters.language, joined=joined)
+    return _Schema(tables, observed, inferred, facts, glossary, raw, problems, themes)
 
 
 def facts_of(
@@ -229,20 +264,21 @@ class _GlossaryTerms:
         return (term.text, *term.synonyms) if term is not None else ()
 
 
-def _generator(context: StepContext, database: BusinessDatabase, schema: _Schema, limits: QueryLimits) -> Generator:
-    parameters = context.parameters
-    told = frozenset().union(*(one.told for one in schema.observed))
-    gates = Gates(
+def _gates(database: BusinessDatabase, schema: _Schema, limits: QueryLimits) -> Gates:
+    return Gates(
         database,
         limits,
         personal={
             table.name: frozenset(column.name.lower() for column in table.columns if column.role == "personal")
             for table in schema.facts.tables
         },
-        told=TellingValues(told),
+        told=TellingValues(frozenset().union(*(one.told for one in schema.observed))),
         hidden=frozenset().union(*(one.hidden for one in schema.observed)),
         default_schema=schema.facts.default_schema,
     )
+
+
+def _generator(parameters: RunParameters, schema: _Schema, gates: Gates) -> Generator:
     nouns = Nouns(schema.facts, parameters.language, _GlossaryTerms(schema.glossary))
     return Generator(
         schema.facts,
@@ -259,14 +295,18 @@ def _seed(parameters: RunParameters) -> int:
 
 
 def _write(
-    context: StepContext, schema: _Schema, generator: Generator, pairs: Sequence[GeneratedPair], started: datetime
+    context: StepContext,
+    schema: _Schema,
+    generator: Generator,
+    pairs: Sequence[GeneratedPair],
+    told: Mapping[str, Json | None],
+    started: datetime,
 ) -> Json:
     name = database_name(context.parameters.db_connection)
     stem = f"qs_{_plain(name)}_{started:%Y%m%d_%H%M%S}"
     language = context.parameters.language
     about = About(name, context.parameters.business_context, language, started)
-    joined = [(one.candidate.child, one.candidate.parent) for one in schema.inferred]
-    themes = themes_of(schema.tables, language, joined=joined)
+    themes = schema.themes
     row_counts = {table.name: table.row_count for table in schema.facts.tables}
     write = context.staging.write
     files = [
@@ -283,8 +323,8 @@ def _write(
         "total_questions": len(pairs),
         "requested": wanted_pairs(context.parameters, len(schema.facts.tables)),
         "total_themes": len(themes),
-        "successful_themes": len(themes),
-        "failed_themes": [],
+        "successful_themes": len(themes) - len(told["failed_themes"] or {}),
+        **told,
         "seed": _seed(context.parameters),
         "language": language,
         **metrics_of(pairs, generator, schema.facts),
@@ -303,13 +343,13 @@ def _meta_line(pair: GeneratedPair, facts: Facts) -> str:
     inferred = [facts.by_link[str(name)] for kind, name in features if kind == "link"]
     line = {
         "id": pair_id(pair.question, pair.sql),
-        "family": pair.plan.family,
-        "variant": pair.plan.variant,
+        "family": pair.family,
+        "variant": pair.variant,
         "difficulty": pair.difficulty,
         "tables": sorted(str(name) for kind, name in features if kind == "table"),
         "columns": sorted(f"{name[0]}.{name[1]}" for kind, name in features if kind == "column"),  # type: ignore[index]
         "inferred_joins": sorted(link.id for link in inferred if link.is_inferred),
-        "provenance": "template",
+        "provenance": pair.provenance,
         "rows": pair.row_count,
     }
     return json.dumps(line, ensure_ascii=False) + "\n"

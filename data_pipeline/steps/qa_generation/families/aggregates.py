@@ -254,7 +254,9 @@ class ShareOfTotal(Family):
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
-        for key, _ in keys_of(table):
+        for key, grouped in keys_of(table):
+            if grouped.is_number:
+                continue
             share = Share(measure=rows_of(table))
             yield Plan(family=self.name, query=select(table, [key, share], groups=[key]))
             for column in draw.some([one for one in table.of_role("measure") if one.is_additive], 1):

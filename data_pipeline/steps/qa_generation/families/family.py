@@ -45,7 +45,7 @@ _LITERAL_CHARACTERS: Final = 40
 MANY_VALUES: Final = 8
 """From so many different numbers on, ranges of them are asked for."""
 
-KEPT_DIGITS: Final = 3
+KEPT_DIGITS: Final = 2
 _WORD: Final = re.compile(r"[^\W\d_]{4,}")
 
 
@@ -167,16 +167,16 @@ class Draw:
         return found
 
     def rounded(self, ordered: Sequence[Value], place: int) -> Value:
-        """A value near a place in the order: the one with fewest digits of its neighbours, long ones rounded.
+        """A value near a place in the order: the one with fewest digits of its neighbours; from 100 on two digits stay.
 
-        Nobody asks for sizes above 9616640 bytes; where people do, the first three digits of a real value stay.
+        Nobody asks for sizes above 9616640 bytes, nor for rents below 1922.79.
         """
         near = ordered[max(1, place - 2) : place + 3]
         best = min(near, key=lambda value: (len(value.text.strip("0.-")), value.text))
-        digits = best.text.lstrip("-").partition(".")[0]
-        if len(digits) <= KEPT_DIGITS + 1:
+        whole = best.text.lstrip("-").partition(".")[0]
+        if len(whole) <= KEPT_DIGITS:
             return best
-        unit = 10 ** (len(digits) - KEPT_DIGITS)
+        unit = 10 ** (len(whole) - KEPT_DIGITS)
         return Value(kind="number", text=str(round(float(best.text) / unit) * unit))
 
     def _flags(self, column: ColumnFacts, place: At) -> list[Simple]:

@@ -78,7 +78,7 @@ class BestPeriod(Family):
     name = "best_period"
     english = {
         "plain": (
-            "In which {unit} are there the {best} {all}, by {moment}?", "Which {unit} has the {best} {all} by {moment}?",
+            "In which {unit} {most_happened}?", "Which {unit} has the {best} {all} by {moment}?",
             "Looking at the {moment}, which {unit} has the {best} {all}?",
         ),
         "measured": (
@@ -157,8 +157,8 @@ class RunningTotal(Family):
             "截至每个{period}末，累计有多少{all}（以{moment}为准）？",
         ),
         "measured": (
-            "按{period}计算{all}的{measure}累计值（以{moment}为准）。",
-            "截至每个{period}末，{all}的{measure}累计是多少（以{moment}为准）？",
+            "按{period}计算{all}的{running}（以{moment}为准）。",
+            "截至每个{period}末，{all}的{running}是多少（以{moment}为准）？",
         ),
     }
 

@@ -24,7 +24,7 @@ class TopRows(Family):
         ),
         "many": (
             "Which {n} {all} have the {best} {order}?", "{show} the {n} {all} with the {best} {order}.",
-            "What are the {n} {all} with the {best} {order}?", "{show} the top {n} {all} by {best} {order}.",
+            "What are the {n} {all} with the {best} {order}?", "{show} the {n} {all} that have the {best} {order}.",
         ),
         "one filtered": (
             "Among the {things}, which one has the {best} {order}?", "Of all {things}, which has the {best} {order}?",
@@ -188,7 +188,7 @@ class BestPerGroup(Family):
         ),
         "many": (
             "For each {partition}, which {n} {all} have the {best} {order}?",
-            "{show} the top {n} {all} by {order} within every {partition}.",
+            "{show} the {n} {all} with the {best} {order} for every {partition}.",
         ),
     }  # fmt: skip
     chinese = {

@@ -163,7 +163,7 @@ class ByParent(Family):
     chinese = {
         "which": ("哪些{all}{do}？", "{show}{things}。", "有哪些{things}？"),
         "columns": ("{show}{things}的{outputs}。", "查询{things}的{outputs}。"),
-        "count": ("有多少{all}{do}？", "统计{things}的数量。"),
+        "count": ("有多少{all}{do}？", "请统计有多少{all}{do}。"),
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
@@ -324,8 +324,8 @@ class HavingParents(Family):
     english = {
         "plain": ("Which {keys} have {having}?", "{show} the {keys} that have {having}.", "Find every {key} with {having}."),
         "average": (
-            "Which {keys} have more {all} than the average {key} that has any, and how many?",
-            "{show} the {keys} with an above-average number of {all}, together with that number.",
+            "Among the {keys} with any {all}, which have an above-average number of them, and how many?",
+            "{show} the {keys} that have more {all} than the mean of those with any, together with that number.",
         ),
     }  # fmt: skip
     chinese = {
@@ -391,8 +391,8 @@ class WithChildren(Family):
         "plain": (
             "Counting zeros as well, how many {joined_all} belong to each {thing}?",
             "How many {joined_all} does each {thing} have, including those with none?",
-            "{show} every {thing} with its number of {joined_all}, zero where there are none.",
-            "How many {joined_all} are there per {thing}? Include every {thing} with none.",
+            "{show} every {thing} with its number of {joined_all}, and zero where there are none.",
+            "How many {joined_all} are there per {thing}? Include those with none.",
         ),
     }  # fmt: skip
     chinese = {
@@ -430,7 +430,7 @@ class Childless(Family):
     }
     chinese = {
         "which": ("哪些{all}{do}？", "{show}{things}。"),
-        "count": ("有多少{all}{do}？", "统计{things}的数量。"),
+        "count": ("有多少{all}{do}？", "请统计有多少{all}{do}。"),
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
@@ -471,7 +471,7 @@ class WithSomeChild(Family):
     }
     chinese = {
         "which": ("哪些{all}{do}？", "{show}{things}。"),
-        "count": ("有多少{all}{do}？", "统计{things}的数量。"),
+        "count": ("有多少{all}{do}？", "请统计有多少{all}{do}。"),
         "columns": ("{show}{things}的{outputs}。",),
     }
 

@@ -37,7 +37,7 @@ class BothConditions(Family):
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
         keys = [one for one in table.of_role("category", "label", "text", "reference")
                 if _repeats(one) and not (one.role == "reference" and _has_label(one, facts))]  # fmt: skip
-        others = table.of_role("category", "moment", "measure")
+        others = table.of_role("category", "moment", "measure") if table.is_asked_for else []
         for column in draw.some(keys, 2 + draw.rounds):
             asked = draw.one([one for one in others if one.name != column.name])
             apart = draw.apart(asked, table.name.name) if asked is not None else None

@@ -19,8 +19,7 @@ class CountAll(Family):
             "I'd like a tally of the {all}.",
             "How many {all} are there?", "What is the total number of {all}?", "Count the {all}.",
             "How many {all} do we have in total?", "How many {all} does the database hold?", "Altogether, how many {all} exist?",
-            "How big is the list of {all}?", "Size of the {thing} list?",
-        ),
+            "How big is the list of {all}?",        ),
     }  # fmt: skip
     chinese = {
         "plain": (
