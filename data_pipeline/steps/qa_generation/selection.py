@@ -72,7 +72,7 @@ class Covering(Protocol):
 class Candidate:
     """A plan that may be asked, and what it would cover.
 
-    A schema has hundreds a table, and few are asked: the plan waits as text, which takes an eighth of its room.
+    A schema has hundreds a table, and few are asked: the plan waits as text, which takes a fraction of its room.
     """
 
     packed: str
