@@ -54,9 +54,7 @@ Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
 class DifficultyShares(BaseModel):
-    """Shares of a task's pairs by difficulty."""
-
-    model_config = ConfigDict(extra="forbid")
+    """Shares of a task's pairs by difficulty; what is not named has none."""
 
     easy: Share = 0.0
     medium: Share = 0.0
