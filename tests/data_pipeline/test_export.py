@@ -142,7 +142,7 @@ def test_task_without_pairs_says_what_to_run() -> None:
 
 def test_export_over_http_and_at_the_command_line_is_the_same(client: TestClient, folder: Path) -> None:
     """The file, outside the envelope."""
-    task_id = new_task(client)
+    task_id = new_task(client, profile_tables=False)
     execute(client, task_id)
     files = {"file": ("qs_shop_pair.json", format_pairs([("How many?", "SELECT count(*) FROM customer")]), "text/json")}
     client.post(f"{API}/tasks/{task_id}/files", files={"file": files["file"][:2]})

@@ -26,8 +26,8 @@ PAIRS = [
 
 
 def loaded_task(client: TestClient) -> str:
-    """A task whose DDL, pages and uploaded pairs are in the store."""
-    task_id = new_task(client)
+    """A task whose DDL, pages and uploaded pairs are in the store; none are generated."""
+    task_id = new_task(client, profile_tables=False)
     execute(client, task_id)
     files = {"file": ("qs_shop_pair.json", format_pairs(PAIRS), "application/json")}
     data(client.post(f"{API}/tasks/{task_id}/files", files=files))

@@ -47,7 +47,8 @@ def test_task_is_made_executed_twice_and_its_backup_shown_and_restored(client: T
 
     status = data(client.get(f"{API}/tasks/{task_id}"))
     assert status["status"] == "completed"
-    assert status["step_status"] == {"ddl_generation": "completed", "sql_validation": "completed"}
+    names = ("ddl_generation", "qa_generation", "sql_validation", "training_load")
+    assert status["step_status"] == dict.fromkeys(names, "completed")
     assert status["execution"]["backup"]["statistics"]["files"] == 20
     assert status["parameters"]["db_connection"] == "shop"
     (backup,) = data(client.get(f"{API}/tasks/{task_id}/backups"))["backups"]
@@ -259,17 +260,19 @@ def test_running_run_that_is_cancelled_says_so_and_ends_its_log(
 
 def test_step_that_is_left_out_and_one_done_in_part_are_told(client: TestClient) -> None:
     """Their states are what clients know; their results say what became of them, and name what is missing."""
-    task_id = data(client.post(f"{API}/tasks", json={"continue_on_error": True}))["task_id"]
+    wanted = {"continue_on_error": True, "profile_tables": False, "enable_training_data_load": False}
+    task_id = data(client.post(f"{API}/tasks", json=wanted))["task_id"]
     data(client.post(f"{API}/tasks/{task_id}/table-list", json={"tables": "customer,gone"}))
     assert data(execute(client, task_id))["status"] == "completed"
     status = data(client.get(f"{API}/tasks/{task_id}"))
 
-    assert [step["step_status"] for step in status["steps"]] == ["completed", "completed"]
-    assert [step["result_status"] for step in status["steps"]] == ["partial", "skipped"]
-    assert status["steps"][1]["reason"].startswith("qa_generation is no step")
+    assert [step["step_status"] for step in status["steps"]] == ["completed"] * 4
+    assert [step["result_status"] for step in status["steps"]] == ["partial", "skipped", "skipped", "skipped"]
+    assert "profile_tables" in status["steps"][1]["reason"]
     assert status["execution"]["steps"] == status["steps"]
     state = status["result"]["workflow_state"]
-    assert (state["completed_steps"], state["skipped_steps"]) == (["ddl_generation"], ["sql_validation"])
+    assert state["completed_steps"] == ["ddl_generation"]
+    assert state["skipped_steps"] == ["qa_generation", "sql_validation", "training_load"]
     assert status["result"]["warnings"] == ["ddl_generation: gone: there is no such table"]
 
 

@@ -69,7 +69,7 @@ def test_doctor_looks_at_the_vector_store(shop: Shop) -> None:
     broken = findings(shop, code=1)["vector store"]
 
     assert "not there yet" in before["message"]
-    assert after["message"] == "4 items, vectors by hashed-words, version 1, 1024 dimensions"
+    assert after["message"] == "9 items, vectors by hashed-words, version 1, 1024 dimensions"
     assert (mixed["state"], "configured is m" in mixed["message"]) == ("problem", True)
     assert (broken["state"], "not a database" in broken["message"]) == ("problem", True)
 
@@ -261,7 +261,7 @@ def test_shell_completes_commands_tasks_backups_and_steps(shop: Shop) -> None:
     assert "backups" in completions(shop, "data-pipeline b")
     assert completions(shop, "data-pipeline tasks show task").strip() == task.name
     assert completions(shop, f"data-pipeline backups restore {task.name} ").strip() == backup
-    steps = ["ddl_generation", "sql_validation", "training_load"]
+    steps = ["ddl_generation", "qa_generation", "sql_validation", "training_load"]
     assert completions(shop, "data-pipeline run --step ").split() == steps
     assert (
         subprocess.run(["bash", "-c", f"{shop.call(CLI, '--show-completion', 'bash').stdout}"], check=False).returncode

@@ -294,7 +294,7 @@ def test_backup_list_and_restore_over_http(client: TestClient) -> None:
     found = data(client.post(f"{API}/training_data/search", json={"question": "customer", "limit": 100}))["results"]
 
     assert (kept["backup_performed"], kept["truncate_performed"], kept["errors"]) == (True, False, [])
-    assert kept["tables_backed_up"]["vector_items"]["row_count"] == 4
+    assert kept["tables_backed_up"]["vector_items"]["row_count"] == 8
     assert (kept["backup_directory"], whole["backup_directory"]) == (f"{task_id}/vector_bak", "vector_bak")
     assert listed["summary"] | {"scan_time": None} == {
         "total_locations": 3, "total_backup_sets": 3, "global_backups": 1, "task_backups": 2, "scan_time": None,
@@ -302,7 +302,7 @@ def test_backup_list_and_restore_over_http(client: TestClient) -> None:
     assert [location["type"] for location in listed["backup_locations"]] == ["global", "task", "task"]
     assert [location["task_id"] for location in mine["backup_locations"]] == [task_id]
     assert [location["type"] for location in only["backup_locations"]] == ["global"]
-    assert done["restore_results"]["vector_items"]["rows_restored"] == 4
+    assert done["restore_results"]["vector_items"]["rows_restored"] == 8
     assert {held["task_id"] for one in found for held in one["provenance"]} == {task_id}
 
 
@@ -352,14 +352,14 @@ def test_commands_back_up_list_and_restore(tmp_path: Path) -> None:
     assert "Nothing was loaded yet" in shop.call(CLI, "vectors", "backup").stderr
     task = shop.new_task()
     made = shop.answer("vectors", "backup", "--task", task.name)
-    assert "4 items in vector_bak/vectors_" in shop.call(CLI, "vectors", "backup").stdout
+    assert "9 items in vector_bak/vectors_" in shop.call(CLI, "vectors", "backup").stdout
     listed = shop.answer("vectors", "list")
     lines = shop.call(CLI, "vectors", "list", "--task", task.name).stdout
     done = shop.answer("vectors", "restore", made["backup_path"], made["timestamp"])
     missing = shop.call(CLI, "vectors", "restore", made["backup_path"], "20200101_000000")
 
     assert [(one["backup_path"], one["item_count"], one["problem"]) for one in listed] == [
-        ("vector_bak", 4, None), (f"{task.name}/vector_bak", 4, None),
+        ("vector_bak", 9, None), (f"{task.name}/vector_bak", 9, None),
     ]  # fmt: skip
     assert lines.split("\t")[:2] == [f"{task.name}/vector_bak", made["timestamp"]]
     assert done["items"] == {"ddl": 2, "documentation": 2}

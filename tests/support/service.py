@@ -31,8 +31,8 @@ def serving(
         yield client
 
 
-def new_task(client: TestClient, *tables: str) -> str:
-    task_id: str = data(client.post(f"{API}/tasks", json={}))["task_id"]
+def new_task(client: TestClient, *tables: str, **parameters: Any) -> str:
+    task_id: str = data(client.post(f"{API}/tasks", json=parameters))["task_id"]
     data(client.post(f"{API}/tasks/{task_id}/table-list", json={"tables": list(tables or TABLES)}))
     return task_id
 
