@@ -257,7 +257,7 @@ def test_step_that_runs_again_alone_replaces_its_files(sqlite_url: str, tmp_path
 def test_task_that_looks_at_no_row_gets_no_questions(sqlite_url: str, tmp_path: Path) -> None:
     """The step says why it was left out, and so does validation."""
     task = make_task(tmp_path / "task_1", table_list="book\n")
-    wanted = RunParameters(db_connection=sqlite_url, profile_tables=False)
+    wanted = RunParameters(db_connection=sqlite_url, profile_tables=False, enable_training_data_load=False)
     done = asyncio.run(executor(task, *STEPS, parameters=wanted).execute_complete_workflow())
 
     assert done["success"]
