@@ -3,13 +3,13 @@
 In this order:
 
     reads only      one query of nodes and functions that only compute (database/query_gate.py)
-    resolves        the database knows its names: EXPLAIN
+    new             no pair that was accepted says the same, or nearly
     no personal data        neither columns nor literals
+    resolves        the database knows its names: EXPLAIN
     runs            within the limits of time and rows
     not empty       it has a row, and not only nulls or a count of nothing
     not trivial     without any one of its conditions, its HAVING, LIMIT, DISTINCT the result is another one
     decided         what it sorts by decides which rows come, and in which order
-    new             no pair that was accepted says the same, or nearly
 
 Results are compared, not plans: a condition may be true of every row without looking so.
 """
