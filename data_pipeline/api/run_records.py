@@ -89,8 +89,8 @@ def add_run(
 
 
 _COUNTED: Final = frozenset(
-    {"columns_by_table", "columns_without_a_pair", "inferred_joins", "not_usable", "pairs_by_table", "problems",
-     "tables_without_a_pair", "tables_without_rows"}
+    {"columns_by_table", "columns_without_a_pair", "failed_batches", "failed_themes", "inferred_joins", "not_usable",
+     "pairs_by_table", "problems", "tables_without_a_pair", "tables_without_rows"}
 )  # fmt: skip
 """What a result lists by table: a status must not grow with the schema."""
 

@@ -109,10 +109,10 @@ class NewTaskRequest(BaseModel):
     enable_llm_pairs: StrictBool = Field(
         default=True, description="ask the language model, where one is configured, for pairs and other wordings"
     )
-    llm_pairs_per_theme: Annotated[Number, Field(ge=0, le=100)] | None = Field(
+    llm_pairs_per_theme: Annotated[int, Field(ge=0, le=100), BeforeValidator(_as_number)] | None = Field(
         default=None, description="pairs to ask the model for about each theme; none: as the server is set"
     )
-    llm_paraphrase_share: Annotated[float, BeforeValidator(_as_number), Field(ge=0, le=1)] | None = Field(
+    llm_paraphrase_share: Annotated[float, Field(ge=0, le=1), BeforeValidator(_as_number)] | None = Field(
         default=None, description="for how many of the generator's questions the model is asked for another wording"
     )
     table_list_file: Annotated[None, BeforeValidator(_no_path)] = Field(
