@@ -362,5 +362,5 @@ def test_commands_back_up_list_and_restore(tmp_path: Path) -> None:
         ("vector_bak", 9, None), (f"{task.name}/vector_bak", 9, None),
     ]  # fmt: skip
     assert lines.split("\t")[:2] == [f"{task.name}/vector_bak", made["timestamp"]]
-    assert done["items"] == {"ddl": 2, "documentation": 2}
+    assert done["items"] == {"ddl": 2, "documentation": 4, "sql": 3}
     assert (missing.returncode, "There is no vector backup" in missing.stderr) == (1, True)
