@@ -277,6 +277,17 @@ def test_hostile_answers_are_refused_each_for_its_reason(library: str, tmp_path:
     assert not re.search("email|full_name|Novakova|pg_sleep|unlisted|sqlite_master", published)
 
 
+def test_sql_is_written_anew_from_its_tree(library: str, tmp_path: Path) -> None:
+    """What stands in comments, and how names are quoted, is not the model's to say."""
+    sql = (
+        "select `shelf`, count(*) as books /* Jana Novakova7 */ from book where genre = 'travel' -- ; drop table book\n"
+    )
+    with model_server(Librarian(((TRAVEL[0], sql + "and not shelf is null group by shelf;;"),))) as server:
+        made = make(tmp_path / "t", library, server)
+
+    assert made.by("llm") == {TRAVEL[0]: TRAVEL[1].replace("SELECT shelf", 'SELECT "shelf"') + ";"}
+
+
 def test_duplicates_are_refused_across_those_who_write(library: str, tmp_path: Path) -> None:
     """The model repeats itself, and what covers the schema already; a repair would not help, so none is asked for."""
     alone = make(tmp_path / "alone", library, None)
@@ -421,7 +432,7 @@ def test_killed_run_pays_only_once_for_what_was_answered(tmp_path: Path) -> None
         task = shop.answer(
             "tasks", "create", "--db-connection", "sqlite:///library.sqlite", "--table-list", "tables.txt"
         )  # fmt: skip
-        words = ["run", task["task_id"], "--step", "qa_generation", "--json"]
+        words = ["run", task["task_id"], "--step", "qa_generation"]
 
         def dies_at_the_third(body: dict[str, Any]) -> Reply:
             if len(server.requests) == 3 and len(victims) == 1:
@@ -433,15 +444,15 @@ def test_killed_run_pays_only_once_for_what_was_answered(tmp_path: Path) -> None
         victims.append(subprocess.Popen([*CLI, *words], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL))
         assert victims[0].wait(timeout=60) == -signal.SIGKILL
         before = list(server.requests)
-        done = shop.answer(*words[:-1])
+        used = shop.answer(*words)["artifacts"]["qa_generation"]["language_model"]
         after = server.requests[len(before) :]
-    used = done["artifacts"]["qa_generation"]["language_model"]
+        again = shop.answer(*words)["artifacts"]["qa_generation"]["language_model"]
 
     assert len(before) == 3
     assert used["kept_answers"] == 2
-    assert len(after) == used["calls"]
-    assert after[0] == before[2]
-    assert all(request not in before for request in after[1:])
+    assert used["calls"] == len(after)
+    assert [request for request in before if request in after] == [before[2]]
+    assert (again["calls"], again["kept_answers"]) == (0, used["calls"] + 2)
 
 
 def test_prompts_hold_no_value_of_a_personal_column(tmp_path: Path) -> None:

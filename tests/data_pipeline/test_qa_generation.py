@@ -17,10 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.database.connection import BusinessDatabase, open_database
+from data_pipeline.database.query_gate import Dialect
 from data_pipeline.steps import STEPS, RunParameters
 from data_pipeline.steps.qa_generation import QaGeneration
 from data_pipeline.steps.qa_generation.families import FAMILIES, Family
 from data_pipeline.steps.qa_generation.forms import distinct_share, normal_form, normal_question
+from data_pipeline.steps.qa_generation.queries import is_plain
 from data_pipeline.table_list import TableName
 from tests.support.library import SCHEMA, generate, look, statements
 from tests.support.postgres import fresh_database
@@ -324,3 +326,21 @@ def test_any_schema_gives_pairs_that_run(tmp_path_factory: pytest.TempPathFactor
         assert pairs
         for pair in pairs:
             assert run_as_it_is(database, pair.sql), pair.sql
+
+
+@pytest.mark.parametrize(
+    ("name", "dialects"),
+    [
+        ("shelf", {"sqlite", "postgresql"}),
+        ("unit_2", {"sqlite", "postgresql"}),
+        ("unitPrice", {"sqlite"}),  # PostgreSQL would look for unitprice
+        ("UnitPrice", {"sqlite"}),
+        ("order", set()),
+        ("unit price", set()),
+    ],
+)
+def test_name_is_written_plain_only_where_it_means_itself(name: str, dialects: set[Dialect]) -> None:
+    """Everything else is quoted."""
+    known: tuple[Dialect, ...] = ("sqlite", "postgresql")
+
+    assert {dialect for dialect in known if is_plain(name, dialect)} == dialects

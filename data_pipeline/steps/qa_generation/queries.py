@@ -80,7 +80,7 @@ _RESERVED: Final = {
     "sqlite": sqlite.base.SQLiteIdentifierPreparer.reserved_words,
     "postgresql": postgresql.base.RESERVED_WORDS,
 }
-_PLAIN: Final = {"sqlite": re.compile(r"[A-Za-z_]\w*", re.ASCII), "postgresql": re.compile(r"[a-z_]\w*", re.ASCII)}
+_PLAIN: Final = {"sqlite": re.compile(r"[A-Za-z_]\w*", re.ASCII), "postgresql": re.compile("[a-z_][a-z0-9_]*")}
 _COMPARISONS: Final = {"=": exp.EQ, "<>": exp.NEQ, ">": exp.GT, ">=": exp.GTE, "<": exp.LT, "<=": exp.LTE}
 RANK: Final = "place_in_group"
 GROUPED: Final = "grouped"
