@@ -204,12 +204,9 @@ def rows_within(
 
 def _size_bytes(value: Any) -> int:
     """How much memory a value takes, with what is in it."""
-    inner: Sequence[Any] = ()
-    if isinstance(value, (tuple, list)):
-        inner = value
-    elif isinstance(value, dict):
-        inner = [*value, *value.values()]
-    return sys.getsizeof(value) + sum(map(_size_bytes, inner))
+    inner: Sequence[Any] = [*value, *value.values()] if isinstance(value, dict) else value
+    own = sum(map(sys.getsizeof, inner)) + sys.getsizeof(value)
+    return own + sum(_size_bytes(one) - sys.getsizeof(one) for one in inner if isinstance(one, (tuple, list, dict)))
 
 
 @contextlib.contextmanager

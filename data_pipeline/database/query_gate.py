@@ -107,15 +107,18 @@ class Query:
 def check_query(text: str, dialect: Dialect) -> Query:
     """The one query that a text is. Raises QueryRefused, which says what is not allowed."""
     query = _check(text, dialect)
-    again = _check(query.sql, dialect)
-    if again.sql != query.sql:
+    is_as_written = text.strip().removesuffix(";") == query.sql  # to read the same text again would give the same tree
+    if not is_as_written and _check(query.sql, dialect).sql != query.sql:
         raise QueryRefused("ambiguous", "it cannot be written down without a doubt: write it in a simpler way")
     return query
 
 
 def rewritten(query: Query, expression: exp.Expr) -> Query:
-    """A checked query with parts left out or repeated: nothing in it that the gate has not let through."""
-    sql = expression.sql(dialect=_READS[query.dialect], comments=False)
+    """A checked query with parts left out or repeated: nothing in it that the gate has not let through.
+
+    The tree is the new query's from then on.
+    """
+    sql = expression.sql(dialect=_READS[query.dialect], comments=False, copy=False)
     return Query(sql, query.dialect, query.tables, expression)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from data_pipeline.steps.qa_generation.facts import ColumnFacts
+from data_pipeline.steps.qa_generation.names import split_words
 from data_pipeline.steps.qa_generation.nouns import source_of
 from data_pipeline.steps.qa_generation.phrasing import Voice, compared_value, first_at, moment_of, snake, unit_of
 from data_pipeline.steps.qa_generation.plan import (
@@ -37,7 +38,10 @@ from data_pipeline.steps.qa_generation.plan import (
 )
 from data_pipeline.table_list import TableName
 
-SHOW: Final = ("列出", "查询", "显示", "请列出", "给出", "找出", "查找")
+SHOW: Final = (
+    "列出", "查询", "显示", "请列出", "给出", "找出", "查找", "请查询", "帮我列出", "我想看", "请提供", "帮我查一下",
+    "麻烦列出", "我需要", "筛选出", "调出", "获取", "请展示", "返回", "告诉我",
+)  # fmt: skip
 _CJK: Final = r"[\u3400-\u9fff]"
 
 
@@ -79,6 +83,8 @@ class Chinese(Voice):
             "value": lambda: self.value(compared_value(query)),
             "unit": lambda: "每月" if unit_of(plan) == "month" else "每年",
             "period": lambda: "月份" if unit_of(plan) == "month" else "年份",
+            "period_end": lambda: "每月月末" if unit_of(plan) == "month" else "每年年末",
+            "period_before": lambda: "上个月" if unit_of(plan) == "month" else "上一年",
         }
 
     def finished(self, sentence: str, title: str | None) -> str:
@@ -93,9 +99,9 @@ class Chinese(Voice):
     def thing(self, table: TableName) -> str:
         """Rows of a table, one or many."""
         title = self.nouns.title(table)
-        if title is not None:
-            return "记录" if table == self.subject else f"“{title[1:-1]}”中的记录"
-        return " ".join(self.nouns.thing(table, self.chance))
+        words = " ".join(self.words(table))
+        thing = words if title is None or words != "record" else "记录"
+        return thing if title is None or table == self.subject else f"“{title[1:-1]}”中的{thing}"
 
     def things(self, selection: Selection) -> str:
         """The rows that a selection is about, with its conditions before them."""
@@ -153,7 +159,13 @@ class Chinese(Voice):
 
     def key(self, key: Key, selection: Selection) -> str:
         """What is grouped by."""
-        return self.output(key, selection) if isinstance(key, Bucket) else self.column(key, selection)
+        if isinstance(key, Bucket):
+            return self.output(key, selection)
+        facts = self.column_at(key, selection)
+        link = next((one for one in self.facts.up(facts.table) if facts.name in one.child_columns), None)
+        if facts.role == "reference" and link is not None and source_of(key, selection).link is None:
+            return " ".join(self.nouns.role(link, self.chance))
+        return self.column(key, selection)
 
     # Measures.
 
@@ -247,9 +259,11 @@ class Chinese(Voice):
                 if facts.role == "reference":
                     link = next(one for one in self.facts.up(facts.table) if facts.name in one.child_columns)
                     noun = " ".join(self.nouns.role(link, self.chance))
+                if self.role_of(condition.at, selection):
+                    return f"{noun}{'为空' if condition.is_missing else '不为空'}"
                 return f"没有{noun}" if condition.is_missing else f"有{noun}"
             case Flag():
-                return f"{noun}为{'是' if condition.is_set else '否'}"
+                return self._flag(condition, facts, noun)
             case During():
                 month = f"{condition.month}月" if condition.month is not None else ""
                 return f"{noun}在{condition.year}年{month}"
@@ -260,6 +274,12 @@ class Chinese(Voice):
                 most, least = _extremes(noun)
                 last, first = ("最晚", "最早") if is_moment else (f"最{most}", f"最{least}")
                 return f"{noun}{last if condition.is_greatest else first}"
+
+    def _flag(self, condition: Flag, facts: ColumnFacts, noun: str) -> str:
+        words = split_words(facts.name)
+        if len(words) > 1 and words[0] == "has" and not self.nouns.is_named_by_people(facts.table, facts.name):
+            return f"{'有' if condition.is_set else '没有'}{' '.join(words[1:])}"
+        return f"{noun}为{'是' if condition.is_set else '否'}"
 
     def _compared(self, condition: Compared, facts: ColumnFacts, noun: str) -> str:
         value = self.value(condition.value)

@@ -8,9 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from data_pipeline.steps.qa_generation.facts import ColumnFacts
-from data_pipeline.steps.qa_generation.names import plural, split_words
+from data_pipeline.steps.qa_generation.names import plural, spelled, split_words, words_named
 from data_pipeline.steps.qa_generation.nouns import source_of
-from data_pipeline.steps.qa_generation.phrasing import Voice, compared_value, first_at, moment_of, unit_of
+from data_pipeline.steps.qa_generation.phrasing import (
+    Phrasings,
+    Voice,
+    alone,
+    compared_value,
+    first_at,
+    moment_of,
+    one_of_same,
+    unit_of,
+)
 from data_pipeline.steps.qa_generation.plan import (
     At,
     AtExtreme,
@@ -34,6 +43,7 @@ from data_pipeline.steps.qa_generation.plan import (
     Running,
     Selection,
     Share,
+    Simple,
     Value,
 )
 from data_pipeline.table_list import TableName
@@ -42,10 +52,11 @@ SHOW: Final = (
     "List", "Show", "Give me", "Find", "Display", "Show me", "Return", "I need", "Please list", "Get",
     "Could you list", "Tell me", "I want to see", "Look up", "Provide", "Can you show", "Retrieve", "Let me see",
     "Report", "Fetch", "Extract", "Please provide", "Help me find", "I'd like to see", "We need", "Please give",
-    "Can I get", "Would you show", "I require", "Bring up", "Please find", "Do we know", "Send me", "Could I have",
+    "Can I get", "Would you show", "I require", "Bring up", "Please find", "Send me", "Could I have",
     "Select", "For a report, list", "For my analysis, get", "I am looking for", "Can you pull", "We would like",
-    "Please send", "Could someone list", "Try to find", "I was asked for", "Kindly list", "Identify", "Point me to",
-    "Let's get", "Please share", "Write down", "May I see", "Supply",
+    "Please send", "Could someone list", "I was asked for", "Kindly list", "Identify", "Point me to",
+    "Let's get", "Write down", "May I see", "Locate", "Gather", "Collect", "Present", "Output", "Obtain", "Let us see",
+    "Pull up", "View", "Tell us",
 )  # fmt: skip
 _PLACES: Final = frozenset({"city", "country", "state", "region", "province", "continent", "district", "county"})
 _PEOPLE: Final = frozenset(
@@ -90,7 +101,14 @@ _BIG: Final = frozenset(
      "volume", "weight", "spaces"}
 )  # fmt: skip
 _ADJECTIVE: Final = re.compile(r".*(ed|able|ible|ive|al|ent|ant|ous|ful|en|ing|ic)|open|closed|new|paid|free")
-_HAPPENED: Final = re.compile(r"(?!dated|called|named)\w+( \w+)? (in|on|before|after|between) ")
+_HAPPENED: Final = re.compile(
+    r"(?!dated|called|named|based|from)\w+( \w+)? (in|on|before|after|between|prior to|(no )?(earlier|later) than) "
+)
+_SUMS: Final = frozenset({"total", "sum", "subtotal"})
+_LEADS: Final = (
+    "Altogether", "Over the", "Among the", "Per {", "For ", "Looking", "Within", "Taking", "Considering", "By {",
+    "Accum", "Counting", "Quick", "Of all", "In which",
+)  # fmt: skip
 _MARKS: Final = (" in ", " of ", " at ", " per ", " on ", " for ", " by ")
 _MONTHS: Final = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
                   "November", "December")  # fmt: skip
@@ -113,6 +131,7 @@ class English(Voice):
             "do": lambda: self.predicates(query),
             "outputs": lambda: self.outputs(query),
             "measure": lambda: self.measure(self.first_measure(plan), query),
+            "number": lambda: self.measure(self.first_measure(plan), query).removeprefix("the "),
             "running": lambda: self.running(self.first_measure(plan), query),
             "measures": lambda: self.measures(query),
             "are": lambda: "is" if sum(isinstance(one, Measure) for one in query.outputs) == 1 else "are",
@@ -150,32 +169,38 @@ class English(Voice):
     def finished(self, sentence: str, title: str | None) -> str:
         text = re.sub(r"\s+", " ", sentence).strip()
         text = re.sub(r"\s+([?.,;])", r"\1", text)
-        if text.startswith(("Could ", "Can ", "Would ", "Do we ", "May ")):
+        if text.startswith(("Could ", "Can ", "Would ", "May ")):
             text = text.rstrip(".") + "?"
         if title is not None:
             begins = text if text.startswith(("I ", "I'")) else text[0].lower() + text[1:]
-            return f"In {title}, {begins}"
+            return f"{'In' if text.endswith('?') else self.chance.choice(('In', 'From'))} {title}, {begins}"
         return text[0].upper() + text[1:]
+
+    def sentences(self, plan: Plan, phrasings: Phrasings) -> Sequence[str]:
+        """After `In "Orders Qry",` none that says first what it is about."""
+        known = super().sentences(plan, phrasings)
+        if self.nouns.title(plan.query.root.table) is None:
+            return known
+        return [sentence for sentence in known if not sentence.startswith(_LEADS)] or known
 
     # Nouns.
 
     def singular(self, table: TableName) -> str:
         """One row of a table."""
-        title = self.nouns.title(table)
-        if title is not None:
-            return "row" if table == self.subject else f"row of {title}"
-        return " ".join(self.nouns.thing(table, self.chance))
+        return " ".join(self.words(table)) + self._within(table)
 
     def plural(self, table: TableName) -> str:
         """Rows of a table."""
+        return " ".join(plural(self.words(table))) + self._within(table)
+
+    def _within(self, table: TableName) -> str:
+        """Where the rows are that have no name of their own, but at the subject: its sentence begins with that."""
         title = self.nouns.title(table)
-        if title is not None:
-            return "rows" if table == self.subject else f"rows of {title}"
-        return " ".join(plural(self.nouns.thing(table, self.chance)))
+        return "" if title is None or table == self.subject else f" in {title}"
 
     def that(self, table: TableName) -> str:
         """The word that begins a clause about rows of a table."""
-        return "who" if self.nouns.thing(table, self.chance)[-1] in _PEOPLE else "that"
+        return "who" if self.words(table)[-1] in _PEOPLE else "that"
 
     def things(self, selection: Selection) -> str:
         """The rows that a selection is about, with its conditions."""
@@ -235,6 +260,8 @@ class English(Voice):
                 words = split_words(facts.name)
                 if facts.role == "flag" and len(words) > 1 and words[0] in ("is", "has"):
                     own = f"whether it {' '.join(words)}"
+                elif facts.role == "flag" and len(words) == 1 and _ADJECTIVE.fullmatch(words[0]):
+                    own = f"whether it is {own}"
                 if not role or own.startswith(role):
                     return own
                 return f"{role} {own}" if own in ("name", "title", "ID") else f"{own} of the {role}"
@@ -261,6 +288,8 @@ class English(Voice):
         link = next((one for one in self.facts.up(facts.table) if facts.name in one.child_columns), None)
         if facts.role == "reference" and link is not None and source_of(key, selection).link is None:
             return " ".join(self.nouns.role(link, self.chance))
+        if source_of(key, selection).link is None and self.nouns.names_thing(facts):
+            return spelled(words_named(facts.name))
         return self.column(key, selection)
 
     def each(self, selection: Selection) -> str:
@@ -286,8 +315,7 @@ class English(Voice):
             case "count":
                 return f"the number of {_plural_phrase(noun)}"
             case "sum":
-                return f"the sum of the {_plural_phrase(noun)}" if words & {"total", "sum", "subtotal"} else (
-                    f"the total {noun}")  # fmt: skip
+                return f"the {'combined' if words & _SUMS else 'total'} {noun}"
             case "avg":
                 return f"the mean {noun}" if "average" in words else f"the average {noun}"
             case "min" | "max":
@@ -297,7 +325,8 @@ class English(Voice):
         """What is added up from the first bucket to each."""
         if measure.at is None:
             return f"the running total of {self.counted(measure, selection)}"
-        return f"the running total of the {_plural_phrase(self.column(measure.at, selection))}"
+        noun = self.column(measure.at, selection)
+        return f"the cumulative {noun if set(noun.split()) & _SUMS else f'total {noun}'}"
 
     def measures(self, selection: Selection) -> str:
         """Several aggregates of one column: `the lowest, average and highest price`."""
@@ -323,8 +352,8 @@ class English(Voice):
         if words & _LONG:
             return "longest" if is_greatest else "shortest"
         if words & _BIG:
-            return "largest" if is_greatest else "smallest"
-        return "highest" if is_greatest else "lowest"
+            return self.chance.choice(("largest", "biggest", "greatest") if is_greatest else ("smallest",))
+        return self.chance.choice(("highest", "highest", "maximum") if is_greatest else ("lowest", "lowest", "minimum"))
 
     def superlative(self, plan: Plan) -> str:
         """The superlative of what a plan sorts by."""
@@ -354,25 +383,38 @@ class English(Voice):
             return f"{word[having.operator]} {value} {self.counted(measure, selection)}"
         word = {">": "above", ">=": "of at least", "<": "below", "<=": "of at most", "=": "of exactly"}
         noun = self.measure(measure, selection).removeprefix("the ")
-        return f"a {noun} {word[having.operator]} {value}"
+        return f"{_a(noun)} {word[having.operator]} {value}"
 
     # Conditions.
 
     def clauses(self, selection: Selection) -> str:
         """All conditions, after the noun that they narrow; several of them in one manner."""
+        same = one_of_same(selection)
+        if same is not None:
+            return self.condition(same, selection)
         self._prefers_whose = len(selection.where) > 1
-        told = [self.condition(condition, selection) for condition in selection.where]
+        told = [self.condition(condition, selection) for condition in self._in_order(selection)]
         self._prefers_whose = False
         return (" or " if selection.is_either else " and ").join(told)
+
+    def _in_order(self, selection: Selection) -> list[Condition]:
+        """Those about other tables last: after `with a customer in Berlin`, `whose freight` would be the customer's."""
+        return sorted(
+            selection.where, key=lambda one: not isinstance(one, Related) and bool(self.role_of(one.at, selection))
+        )
 
     def predicates(self, selection: Selection) -> str:
         """All conditions, as what the noun before them does: `have a price above 5 and were sold in 2020`."""
         told = []
-        for condition in selection.where:
+        same = one_of_same(selection)
+        for condition in self._in_order(selection) if same is None else [same]:
             self._avoids_whose = True
             told.append(_as_predicate(self.condition(condition, selection)))
             self._avoids_whose = False
-        return (" or " if selection.is_either else " and ").join(told)
+        if selection.is_either:
+            return " or ".join(told)
+        first, *others = told
+        return " and ".join([first, *(one.removeprefix("have ") if _is_had(first, one) else one for one in others)])
 
     def _any_of(self, *options: str) -> str:
         """One way to say a condition; as a predicate none that begins with `whose`."""
@@ -383,9 +425,40 @@ class English(Voice):
         return self.chance.choice(options)
 
     def condition(self, condition: Condition, selection: Selection) -> str:
+        if isinstance(condition, Related):
+            return self._related(condition, selection)
+        role = self.role_of(condition.at, selection)
+        is_named = isinstance(condition, (Compared, OneOf)) and self._stands_for_row(condition.at, selection)
+        if role and not is_named:
+            return self._of_other(role, condition, selection)
+        return self._of_own(condition, selection)
+
+    def _stands_for_row(self, at: At, selection: Selection) -> bool:
+        return self.is_label(at, selection) and self.column_at(at, selection).role == "label"
+
+    def _of_other(self, role: str, condition: Simple, selection: Selection) -> str:
+        """A condition on what the rows refer to: `whose customer's city is Bern`, `with a product that is sold out`."""
+        source = source_of(condition.at, selection)
+        manner = self._avoids_whose, self._prefers_whose
+        self._avoids_whose, self._prefers_whose = False, True
+        said = _in_singular(self._of_own(condition, alone(source.model_copy(update={"link": None}))))
+        self._avoids_whose, self._prefers_whose = manner
+        first, _, rest = said.partition(" ")
+        options = [f"with {_a(role)} {said}"]
+        if first == "whose":
+            options.append(f"whose {_possessive(role)} {rest}")
+        elif first in ("that", "who"):
+            options.append(f"whose {role} {rest}")
+        elif _HAPPENED.match(said):
+            options.append(f"whose {role} was {said}")
+        return self._any_of(*options)
+
+    def _of_own(self, condition: Simple, selection: Selection) -> str:
+        """A condition on the rows themselves."""
+        return _agreeing(self._said_of_own(condition, selection), self._possessed(condition.at, selection))
+
+    def _said_of_own(self, condition: Simple, selection: Selection) -> str:
         match condition:
-            case Related():
-                return self._related(condition, selection)
             case During():
                 when = (
                     str(condition.year)
@@ -450,13 +523,20 @@ class English(Voice):
         value, a_noun = self.value(condition.value), _a(noun)
         is_root = source_of(condition.at, selection).link is None
         if facts.role == "moment":
-            word = {">=": "on or after", "<": "before", ">": "after", "<=": "on or before", "=": "on", "<>": "not on"}
-            return self._moment(condition.at, selection, f"{word[condition.operator]} {value}")
+            when = {
+                ">=": ("on or after", "no earlier than"), "<": ("before", "prior to"), ">": ("after", "later than"),
+                "<=": ("on or before", "no later than"), "=": ("on",), "<>": ("not on",),
+            }  # fmt: skip
+            return self._moment(condition.at, selection, f"{self.chance.choice(when[condition.operator])} {value}")
         if condition.operator == "=":
-            if is_root and noun in _PLACES:
-                return f"in {value}"
+            if is_root and noun in _PLACES and not self._prefers_whose:
+                person = self.that(source_of(condition.at, selection).table) == "who"
+                return self.chance.choice((f"in {value}", f"from {value}", f"based in {value}")) if person else (
+                    f"in {value}")  # fmt: skip
             if is_root and facts.role == "label" and noun in ("name", "title"):
                 return self._any_of(f"called {value}", f"named {value}", f"with the {noun} {value}")
+            if noun == "ID":
+                return self._any_of(f"with ID {value}", f"whose ID is {value}", f"with the ID {value}")
             options = (f"whose {noun} is {value}", f"with the {noun} {value}")
             return self._any_of(*options, *([f"whose {noun} equals {value}"] if facts.is_number else []))
         if condition.operator == "<>":
@@ -465,7 +545,17 @@ class English(Voice):
                 f"whose {noun} differs from {value}",
             )  # fmt: skip
         words: Mapping[str, tuple[str, ...]] = {
-            ">": ("above", "over", "greater than", "higher than", "exceeding", "beyond", "upwards of", "in excess of"),
+            ">": (
+                "above",
+                "over",
+                "greater than",
+                "higher than",
+                "exceeding",
+                "beyond",
+                "upwards of",
+                "in excess of",
+                "surpassing",
+            ),
             "<": ("below", "under", "less than", "lower than", "smaller than", "beneath"),
             ">=": ("at least", "no less than", "not under", "a minimum of"),
             "<=": ("at most", "no more than", "up to", "not over", "a maximum of"),
@@ -475,43 +565,33 @@ class English(Voice):
             if compared.startswith("not "):
                 return f"whose {noun} is {compared} {value}"
             return self._any_of(f"whose {noun} is {compared} {value}", f"with {a_noun} of {compared} {value}")
-        if compared == "exceeding":
-            return self._any_of(f"whose {noun} exceeds {value}", f"with {a_noun} exceeding {value}")
+        if compared in ("exceeding", "surpassing"):
+            verb = compared.removesuffix("ing") + ("s" if compared == "exceeding" else "es")
+            return self._any_of(f"whose {noun} {verb} {value}", f"with {a_noun} {compared} {value}")
         return self._any_of(f"whose {noun} is {compared} {value}", f"with {a_noun} {compared} {value}")
 
     def _possessed(self, at: At, selection: Selection) -> str:
-        """A column after `whose`."""
-        role = self.role_of(at, selection)
+        """A column after `whose`; what names the row of another table is said by what that row is."""
         facts = self.column_at(at, selection)
-        own = self.reference(facts) or self.nouns.column(facts, self.chance)
-        if not role or own.startswith(role):
-            return own
-        return role if self.is_label(at, selection) and facts.role == "label" else f"{role} {own}"
+        return self.role_of(at, selection) or self.reference(facts) or self.nouns.column(facts, self.chance)
 
     def _moment(self, at: At, selection: Selection, when: str) -> str:
         """A moment as what happened then: `hired in 2003`, `that joined before ...`, `whose due date is in ...`."""
         facts = self.column_at(at, selection)
-        role = self.role_of(at, selection)
         words = list(split_words(facts.name))
         while words and words[-1] in _WHEN:
             words.pop()
         stem = " ".join(words)
         thing = " ".join(self.nouns.thing(source_of(at, selection).table, self.chance))
-        if not role and self.nouns.is_named_by_people(facts.table, facts.name):
+        if self.nouns.is_named_by_people(facts.table, facts.name):
             noun = self.nouns.column(facts, self.chance)
             return self._any_of(f"whose {noun} is {when}", f"with {_a(noun)} {when}")
-        if not role and (not stem or stem in (thing, thing.split()[-1])):
+        if not stem or stem in (thing, thing.split()[-1]):
             return f"from {when[3:]}" if when.startswith("in ") and not self._avoids_whose else f"dated {when}"
-        if not role and stem in _ACTS:
+        if stem in _ACTS:
             return f"{self.that(source_of(at, selection).table)} {_ACTS[stem]} {when}"
         participle = _DONE.get(stem) or (stem if words[-1:] and (words[-1].endswith("ed") or words[-1] in _PARTICIPLES)
                                          else None)  # fmt: skip
-        if role and self._avoids_whose:
-            return f"with {_a(self._possessed(at, selection))} {when}"
-        if role and stem in _ACTS:
-            return f"whose {role} {_ACTS[stem]} {when}"
-        if role and participle is not None:
-            return f"whose {role} was {participle} {when}"
         if participle is not None and _HAPPENINGS_OF.get(participle) == thing.split()[-1]:
             participle = "placed" if participle == "ordered" else "made"  # no sales that were sold
         if participle is not None:
@@ -561,7 +641,8 @@ class English(Voice):
         if condition.is_missing:
             return self._any_of(
                 f"without {a_noun}", f"{that} have no {noun}", f"with no {noun} recorded", f"lacking {a_noun}",
-                f"whose {noun} is missing", f"whose {noun} is unknown",
+                f"whose {noun} is missing", f"whose {noun} is unknown", f"with the {noun} left blank",
+                f"whose {noun} is unspecified",
             )  # fmt: skip
         return self._any_of(
             f"{that} have {a_noun}", f"with {_a(f'known {noun}')}", f"whose {noun} is recorded",
@@ -585,12 +666,7 @@ class English(Voice):
 
     def _related(self, related: Related, selection: Selection) -> str:
         link = self.facts.by_link[related.link]
-        inner = Selection.model_construct(
-            sources=(selection.root.model_copy(update={
-                "alias": related.source, "table": link.child}),),
-            outputs=(), where=related.where, is_either=False, groups=(), having=None, order=(), limit=None,
-            is_distinct=False,
-        )  # fmt: skip
+        inner = alone(selection.root.model_copy(update={"alias": related.source, "table": link.child}), related.where)
         clauses = self.clauses(inner)
         of_one = _in_singular(clauses)
         that = self.that(selection.root.table)
@@ -600,12 +676,13 @@ class English(Voice):
         if role != self.nouns.thing(link.parent, self.chance):
             known = " ".join(role)
             if related.has:
-                return f"{that} are the {known} of at least one {one} {of_one}".strip()
+                some = self.chance.choice((f"at least one {one}", _a(one)))
+                return f"{that} are the {known} of {some} {of_one}".strip()
             return f"{that} are not the {known} of any {one} {of_one}".strip()
         if related.has:
-            return self._any_of(
-                f"{that} have at least one {one} {of_one}", f"with at least one {one} {of_one}",
-            ).strip()  # fmt: skip
+            some = self.chance.choice((f"at least one {one}", _a(one), f"any {many}"))
+            with_what = clauses if some.startswith("any ") else of_one
+            return self._any_of(f"{that} have {some} {with_what}", f"with {some} {with_what}").strip()
         return self._any_of(
             f"{that} have no {many} {clauses}", f"without any {many} {clauses}",
             f"{that} do not have any {one} {of_one}",
@@ -636,6 +713,24 @@ def _as_predicate(clause: str) -> str:
         if clause.startswith(begin):
             return instead + clause[len(begin) :]
     return f"{'were' if _HAPPENED.match(clause) else 'are'} {clause}"
+
+
+def _agreeing(clause: str, noun: str) -> str:
+    """A clause whose verb agrees with its noun: `whose sales are`."""
+    if _a(noun) != noun:
+        return clause
+    for one, many in (("is", "are"), ("exceeds", "exceed"), ("falls", "fall"), ("lies", "lie"), ("differs", "differ")):
+        clause = clause.replace(f"whose {noun} {one} ", f"whose {noun} {many} ")
+    return clause
+
+
+def _possessive(noun: str) -> str:
+    return f"{noun}'" if noun.endswith("s") else f"{noun}'s"
+
+
+def _is_had(first: str, other: str) -> bool:
+    """Whether two predicates say what things have: once is enough."""
+    return first.startswith("have ") and re.match("have (an?|the|no|either|units?) ", other) is not None
 
 
 def _listed(words: Sequence[str], last: str = "and") -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from data_pipeline.steps.qa_generation.names import is_thing
+from data_pipeline.steps.qa_generation.names import is_thing, words_named
 from data_pipeline.steps.qa_generation.plan import Measure, Value
 from data_pipeline.table_list import TableName
 
@@ -57,6 +57,11 @@ class ColumnFacts:
         """Whether a question can be about it."""
         return self.role not in UNUSABLE
 
+    @property
+    def never_repeats(self) -> bool:
+        """Whether each of the rows that were seen has a value of its own."""
+        return bool(self.values) and self.values[0][1] == 1 and not self.null_count
+
 
 @dataclass(frozen=True)
 class TableFacts:
@@ -82,14 +87,25 @@ class TableFacts:
     @property
     def shown(self) -> str | None:
         """What stands for a row in a result: its label, else its key where that is one column that may be shown."""
+        if self.naming is not None:
+            return self.naming.name
         if self.label is not None:
             return self.label
         return self.key[0] if len(self.key) == 1 and self.by_name[self.key[0]].is_usable else None
 
     @cached_property
+    def naming(self) -> ColumnFacts | None:
+        """What a row of `Sales by Category` is, its name does not tell: a column that never repeats, `product_name`."""
+        if is_thing(self.name.name):
+            return None
+        known = [column for column in self.columns if column.role in ("label", "key", "reference", "code")]
+        known.sort(key=lambda column: column.name != self.label)
+        return next((column for column in known if column.never_repeats and words_named(column.name)), None)
+
+    @cached_property
     def is_asked_for(self) -> bool:
-        """Whether people ask which rows there are: a view called `Sales by Category` has no name for one."""
-        return self.shown is not None and is_thing(self.name.name)
+        """Whether people ask which rows there are: that takes a word for one of them."""
+        return self.shown is not None and (is_thing(self.name.name) or self.naming is not None)
 
     def told(self) -> list[ColumnFacts]:
         """The columns that people want to see: keys and references only tell rows apart, but in views they are data."""
@@ -171,3 +187,18 @@ class Facts:
         if len(links) == 2 and covered == key and links[0].parent != links[1].parent:
             return links[0], links[1]
         return None
+
+    def ends_of(self, table: TableName) -> tuple[Link, Link] | None:
+        """As `bridge_of`, of a table that says nothing but what belongs together: its rows are known by their ends."""
+        links = self.bridge_of(table)
+        if links is None:
+            return None
+        referring = {column for link in links for column in link.child_columns}
+        return links if all(column.name in referring for column in self.by_name[table].columns) else None
+
+    def far_end(self, link: Link) -> TableName | None:
+        """What a link's child stands for beside its parent, where the child only connects: for a playlist, tracks."""
+        ends = self.ends_of(link.child)
+        if ends is None:
+            return None
+        return next(other.parent for other in ends if other.id != link.id)

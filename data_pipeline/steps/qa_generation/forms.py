@@ -466,11 +466,13 @@ class Duplicates:
     _questions: set[str] = field(default_factory=set)
     _skeletons: set[str] = field(default_factory=set)
     _trigrams: dict[str, dict[int, list[frozenset[str]]]] = field(default_factory=lambda: defaultdict(dict))
+    _last: tuple[exp.Expr, tuple[str, str]] | None = None
 
     def add(self, question: str, expression: exp.Expr) -> None:
         """Remember a pair."""
-        self._forms.add(normal_form(expression))
-        self._skeletons.add(skeleton_of(expression))
+        form, skeleton = self._forms_of(expression)
+        self._forms.add(form)
+        self._skeletons.add(skeleton)
         self._add_question(question)
 
     def _add_question(self, question: str) -> None:
@@ -494,11 +496,25 @@ class Duplicates:
 
         None where it is new.
         """
-        if normal_question(question) in self._questions or normal_form(expression) in self._forms:
+        if normal_question(question) in self._questions:
             return "duplicate"
-        if skeleton_of(expression) in self._skeletons or self._is_alike(_trigrams_of(question)):
+        known = self.why_known(expression)
+        if known is None and self._is_alike(_trigrams_of(question)):
             return "near_duplicate"
-        return None
+        return known
+
+    def why_known(self, expression: exp.Expr) -> Literal["duplicate", "near_duplicate"] | None:
+        """As `why_duplicate`, of the query alone."""
+        form, skeleton = self._forms_of(expression)
+        if form in self._forms:
+            return "duplicate"
+        return "near_duplicate" if skeleton in self._skeletons else None
+
+    def _forms_of(self, expression: exp.Expr) -> tuple[str, str]:
+        """The normal form and the skeleton; who is asked about a query is told to add it next."""
+        if self._last is None or self._last[0] is not expression:
+            self._last = expression, (normal_form(expression), skeleton_of(expression))
+        return self._last[1]
 
     def _is_alike(self, trigrams: frozenset[str]) -> bool:
         size = len(trigrams)

@@ -231,7 +231,7 @@ class ModelPairs:
         try:
             query = check_query(pair.sql, self._prompts.facts.dialect)
             parts = self._reader.parts(query)
-            sql = sql_of(query.expression, query.dialect) + ";"
+            sql = sql_of(query.expression.copy(), query.dialect) + ";"
             verdict = self._gates.judge(question, sql)
             if isinstance(verdict, Rejected):
                 return verdict

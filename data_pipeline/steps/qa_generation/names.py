@@ -61,8 +61,7 @@ def common_prefix(tables: Sequence[str]) -> str | None:
 
 _NO_THINGS: Final = frozenset(
     {"by", "of", "for", "to", "from", "with", "and", "or", "above", "below", "in", "on", "at", "per", "list", "qry",
-     "query", "view", "summary", "totals", "subtotals", "extended", "report", "quarterly", "monthly", "daily", "yearly",
-     "statistics", "stats", "revenue"}
+     "query", "view", "summary", "totals", "report", "statistics", "stats", "revenue"}
 )  # fmt: skip
 
 
@@ -72,11 +71,25 @@ def is_thing(table: str) -> bool:
     return not set(words) & _NO_THINGS and not words[-1].isdigit()
 
 
+_AFTER: Final = frozenset({"extended", "archived", "archive", "deleted"})
+"""What stands after a table's name and before the noun: `Order Details Extended` are extended order details."""
+
+_NAME_ENDS: Final = frozenset({"id", "key", "code", "no", "number", "uuid", "name", "title", "label"})
+
+
+def words_named(column: str) -> tuple[str, ...]:
+    """What a column names: `product_name` a product, `order_id` an order; nothing where it does not say so."""
+    words = split_words(column)
+    return words[:-1] if words[-1] in _NAME_ENDS else ()
+
+
 def table_words(name: str, prefix: str | None) -> tuple[str, ...]:
     """The words of a table's name without what is put before all names."""
     words = split_words(name)
     while len(words) > 1 and (words[0] in _PREFIXES or words[0] == prefix):
         words = words[1:]
+    if len(words) > 1 and words[-1] in _AFTER:
+        words = (words[-1], *words[:-1])
     return words
 
 

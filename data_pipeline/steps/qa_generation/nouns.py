@@ -13,7 +13,15 @@ from typing import Final, Protocol
 
 from data_pipeline.steps.contract import Language
 from data_pipeline.steps.qa_generation.facts import ColumnFacts, Facts, Link, TableFacts
-from data_pipeline.steps.qa_generation.names import common_prefix, is_thing, singular, spelled, split_words, table_words
+from data_pipeline.steps.qa_generation.names import (
+    common_prefix,
+    is_thing,
+    singular,
+    spelled,
+    split_words,
+    table_words,
+    words_named,
+)
 from data_pipeline.steps.qa_generation.plan import At, Selection, Source
 from data_pipeline.table_list import TableName
 
@@ -134,6 +142,17 @@ class Nouns:
             return True
         return self.language == "zh" and _CJK.search(self._column(facts)) is not None
 
+    def names_thing(self, column: ColumnFacts) -> bool:
+        """Whether a column of a view holds the name of what another table is about: `category_name` of a category."""
+        facts = self.facts.by_name[column.table]
+        words = words_named(column.name)
+        return (
+            facts.is_view
+            and not self.is_named_by_people(column.table, column.name)
+            and bool(words)
+            and any(words == self._thing(other) for other in self.facts.tables if not other.is_view)
+        )
+
     def role(self, link: Link, chance: Random) -> tuple[str, ...]:
         """What the parent of a link is to its child: `cashier_id` -> cashier, `artist_id` -> artist."""
         thing = self.thing(link.parent, chance)
@@ -170,21 +189,37 @@ class Nouns:
         return (re.sub(r"(编号|编码|标识|序号|主键|外键|代码|ID|id|Id|号)+$", "", text) or "".join(thing),)
 
     def _thing(self, table: TableFacts) -> tuple[str, ...]:
+        if table.naming is not None:
+            return singular(tuple(spelled(words_named(table.naming.name)).split()))
+        if not is_thing(table.name.name):
+            return ("record",)
         comment = table.comment or self._comments.tables.get(table.name)
         if comment is not None:
             noun = _noun_in(comment, self.language, most_words=2)
             if noun is not None:
                 return (_TAIL.sub("", noun),) if self.language == "zh" else singular(noun.split())
+        ends = self.facts.ends_of(table.name)
+        if ends is not None:
+            return self._connection(*(self._thing(self.facts.by_name[link.parent]) for link in ends))
         return singular(tuple(spelled(table_words(table.name.name, self._prefix)).split()))
+
+    def _connection(self, first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+        """A row that says no more than that two others belong together: `employee-territory link`."""
+        if self.language == "zh":
+            return (f"{' '.join(first)}与{' '.join(second)}的关联",)
+        own = second[len(first) :] if second[: len(first)] == first else second
+        return (*first[:-1], f"{first[-1]}-{' '.join(own)}", "link")
 
     def _column(self, column: ColumnFacts) -> str:
         comment = self._comment(column)
         if comment is not None:
             return comment
         words = split_words(column.name)
-        own = singular(table_words(column.table.name, self._prefix))
-        is_label = column.name == self.facts.by_name[column.table].label
-        if is_label and len(words) > len(own) and singular(words[: len(own)]) == own:
+        facts = self.facts.by_name[column.table]
+        own = singular(table_words(column.table.name, self._prefix)) if facts.naming is None else self._thing(facts)
+        is_label = column.name == (facts.label if facts.naming is None else facts.naming.name)
+        is_own = is_label or (column.name,) == facts.key
+        if is_own and len(words) > len(own) and singular(words[: len(own)]) == own:
             words = words[len(own) :]
         if column.role == "moment" and len(words) > 1 and words[-1] in ("on", "at", "since", "from", "until"):
             return _noun_of_moment(words)

@@ -21,12 +21,16 @@ from data_pipeline.steps.qa_generation.plan import (
     Function,
     Key,
     Measure,
+    OneOf,
     Order,
     Output,
     Plan,
+    Related,
     Running,
     Selection,
     Share,
+    Simple,
+    Source,
     Unit,
     Value,
 )
@@ -59,20 +63,44 @@ class Voice(ABC):
         self.facts = nouns.facts
         self.chance = Random(0)
         self.subject: TableName | None = None
+        self.known_as: dict[TableName, TableName] = {}
         self._seed = seed
+        self._plan: Plan | None = None
+        self._plan_text = ""
 
     def question(self, plan: Plan, phrasings: Phrasings, turn: int) -> str:
         """The question of a plan: the sentence whose turn it is, its places filled from the plan."""
-        sentences = phrasings[plan.variant]
+        sentences = self.sentences(plan, phrasings)
         self.begin(plan, turn)
         title = self.nouns.title(plan.query.root.table)
         return self.finished(sentences[turn % len(sentences)].format_map(Slots(self.places(plan))), title)
 
+    def sentences(self, plan: Plan, phrasings: Phrasings) -> Sequence[str]:
+        """The sentences in which a plan can be asked."""
+        return phrasings[plan.variant]
+
     def begin(self, plan: Plan, turn: int) -> None:
         """Make what is left to chance follow from the plan alone."""
         self.subject = plan.query.root.table
-        text = f"{self._seed}:{turn}:{plan.model_dump_json()}"
+        self.known_as = self._far_ends(plan)
+        if plan is not self._plan:
+            self._plan, self._plan_text = plan, plan.model_dump_json()
+        text = f"{self._seed}:{turn}:{self._plan_text}"
         self.chance = Random(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
+
+    def _far_ends(self, plan: Plan) -> dict[TableName, TableName]:
+        """By what rows are called that only connect, seen from one of their ends: a playlist has tracks."""
+        found: dict[TableName, TableName] = {}
+        for selection in plan.selections:
+            links = [self.facts.by_link[source.link] for source in selection.sources if source.link is not None]
+            links += [self.facts.by_link[one.link] for one in selection.where if isinstance(one, Related)]
+            if not links:  # grouped by the reference itself
+                groups = {key.column for key in selection.groups if isinstance(key, At)}
+                links = [link for link in self.facts.up(selection.root.table) if groups >= set(link.child_columns)]
+            ends = {link.child: self.facts.far_end(link) for link in links}
+            if len(links) == 1:
+                found.update((child, end) for child, end in ends.items() if end is not None)
+        return found
 
     @abstractmethod
     def places(self, plan: Plan) -> Mapping[str, Callable[[], str]]:
@@ -99,6 +127,10 @@ class Voice(ABC):
         """How a column of the result is called; None where its own name will do."""
 
     # What both languages ask of a plan.
+
+    def words(self, table: TableName) -> tuple[str, ...]:
+        """The words for one row of a table, as this question sees it."""
+        return self.nouns.thing(self.known_as.get(table, table), self.chance)
 
     def column_at(self, at: At, selection: Selection) -> ColumnFacts:
         """The facts of a column."""
@@ -160,9 +192,7 @@ class Voice(ABC):
             return snake(measure.term)
         if measure.at is None:
             source = next((one for one in selection.sources if one.alias == measure.of), selection.root)
-            title = self.nouns.title(source.table)
-            thing = " ".join(self.nouns.thing(source.table, self.chance)) if title is None else "row"
-            return snake(f"{thing} count")
+            return snake(f"{' '.join(self.words(source.table))} count")
         word = _LABEL_WORDS[measure.function]
         return snake(word.format(" ".join(split_words(measure.at.column))).replace("total total", "total"))
 
@@ -173,6 +203,22 @@ class Voice(ABC):
         if source.link is None or (len(same) < 2 and source.table != selection.root.table):
             return None
         return snake(" ".join((role, *split_words(at.column))))
+
+
+def alone(source: Source, where: tuple[Simple, ...] = ()) -> Selection:
+    """The rows of one source, as a selection to speak about: it has no outputs, and so is no query."""
+    return Selection.model_construct(
+        sources=(source,), outputs=(), where=where, is_either=False, groups=(), having=None, order=(), limit=None,
+        is_distinct=False,
+    )  # fmt: skip
+
+
+def one_of_same(selection: Selection) -> OneOf | None:
+    """Either of several values of one column: said like a list of them."""
+    found = [one for one in selection.where if isinstance(one, Compared) and one.operator == "="]
+    if not selection.is_either or len(found) != len(selection.where) or len({one.at for one in found}) > 1:
+        return None
+    return OneOf(at=found[0].at, values=tuple(one.value for one in found))
 
 
 def first_at(selection: Selection) -> At:

@@ -103,8 +103,8 @@ def query_of(plan: Plan, facts: Facts, label: Label) -> exp.Query:
 
 
 def sql_of(query: exp.Expr, dialect: Dialect) -> str:
-    """The text of a query."""
-    return query.sql(dialect=_WRITES[dialect], comments=False)
+    """The text of a query, whose tree may not be used afterwards."""
+    return query.sql(dialect=_WRITES[dialect], comments=False, copy=False)
 
 
 @lru_cache(maxsize=100_000)
@@ -144,11 +144,11 @@ class _Build:
             query.join(self._table(source), on=on, join_type="left" if source.is_left else "", copy=False)
         conditions = [self.condition(condition, names, selection) for condition in selection.where]
         if selection.is_either:
-            conditions = [exp.or_(*conditions)]
+            conditions = [exp.or_(*conditions, copy=False)]
         for at in selection.known:
             conditions.append(_is_known(self._column(at, names)))
         if conditions:
-            query.where(exp.and_(*conditions), copy=False)
+            query.where(exp.and_(*conditions, copy=False), copy=False)
         if selection.groups:
             query.group_by(*(self._key(key, names) for key in selection.groups), copy=False)
         if selection.having is not None:
@@ -156,7 +156,7 @@ class _Build:
         if selection.order and is_ordered:
             query.order_by(*(self._ordered(order, selection, names) for order in selection.order), copy=False)
         if selection.limit is not None:
-            query.limit(selection.limit, copy=False)
+            query.set("limit", exp.Limit(expression=exp.Literal.number(selection.limit)))
         return query
 
     def best(self, plan: Plan) -> exp.Select:
@@ -212,7 +212,8 @@ class _Build:
                 exp.EQ(this=self._column(At(source=child, column=own)), expression=self._column(
                     At(source=parent, column=other)))
                 for own, other in pairs
-            )
+            ),
+            copy=False,
         )  # fmt: skip
 
     def _output(self, output: Output, selection: Selection, names: _Names) -> exp.Expr:
@@ -380,6 +381,7 @@ class _Build:
         return exp.and_(
             exp.GTE(this=column, expression=exp.Literal.string(first.isoformat())),
             exp.LT(this=column.copy(), expression=exp.Literal.string(after.isoformat())),
+            copy=False,
         )
 
     def _of_table(self, at: At, function: type[exp.Func], selection: Selection) -> exp.Subquery:
@@ -399,7 +401,7 @@ class _Build:
         query = exp.Select().from_(self._table(source), copy=False)
         if not is_in:
             query.select(exp.Literal.number(1), copy=False)
-            query.where(exp.and_(self._along(link, source.alias, root.alias), *conditions), copy=False)
+            query.where(exp.and_(self._along(link, source.alias, root.alias), *conditions, copy=False), copy=False)
             found: exp.Expr = exp.Exists(this=query)
             return found if related.has else exp.Not(this=found)
         own = link.parent_columns[0]
@@ -408,7 +410,7 @@ class _Build:
             conditions.append(_is_known(self._column(column, names)))
         query.select(self._column(column, names), copy=False)
         if conditions:
-            query.where(exp.and_(*conditions), copy=False)
+            query.where(exp.and_(*conditions, copy=False), copy=False)
         outer = _Names(selection)
         found = exp.In(this=self._column(At(source=root.alias, column=own), outer), query=exp.Subquery(this=query))
         return found if related.has else exp.Not(this=found)

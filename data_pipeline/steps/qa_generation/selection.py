@@ -37,6 +37,9 @@ from data_pipeline.table_list import TableName
 WEIGHTS: Final[Mapping[str, int]] = {"table": 8, "link": 6, "family": 4, "column": 3, "clause": 2}
 """What a first time is worth, by what it is of."""
 
+ASKED_BESIDE_VIEWS: Final = 4
+"""How many questions a table gets for each of a view, once everything is covered."""
+
 LOOKED_AT: Final = 40
 """Among how many candidates of one family and table the one with the newest words is taken."""
 
@@ -127,10 +130,12 @@ class Choice:
         coverage: Coverage,
         mix: Mapping[Difficulty, float],
         weights: Mapping[str, int],
+        views: frozenset[TableName] = frozenset(),
     ) -> None:
         self._coverage = coverage
         self._mix = mix
         self._weights = weights
+        self._views = views
         self._covering = [(-coverage.gain(one), -len(one.literals), place, one) for place, one in enumerate(candidates)]
         heapq.heapify(self._covering)
         self._waiting: dict[Difficulty, dict[str, dict[TableName, deque[Candidate]]]] = {}
@@ -197,7 +202,7 @@ class Choice:
                 by_family, key=lambda one: (self._is_refused(one), coverage.families[one] / self._weights[one], one)
             )
             by_table = by_family[family]
-            table = min(by_table, key=lambda one: (coverage.tables[one], self._texts[one]))
+            table = min(by_table, key=lambda one: (self._told_of(one), self._texts[one]))
             candidate = self._freshest(by_table[table])
             if not by_table[table]:
                 del by_table[table]
@@ -206,6 +211,10 @@ class Choice:
             if not by_family:
                 del self._waiting[difficulty]
             yield candidate
+
+    def _told_of(self, table: TableName) -> int:
+        """How much was asked of a table; of a view little is enough, for its tables tell the same."""
+        return self._coverage.tables[table] * (ASKED_BESIDE_VIEWS if table in self._views else 1)
 
     def _freshest(self, waiting: deque[Candidate]) -> Candidate:
         """Of the next few the one that names most that no pair has named: its words are new ones."""

@@ -16,7 +16,7 @@ class Aggregate(Family):
     name = "aggregate"
     english = {
         "plain": (
-            "Over the whole set of {all}, what does {measure} come to?",
+            "Over the whole set of {all}, what is {measure}?",
             "What is {measure} of all {all}?", "Determine {measure} over all {all}.", "What is {measure} across the {all}?",
             "Tell me {measure} of the {all}.", "I would like to know {measure} of all {all}.",
             "Taking all {all} together, what is {measure}?", "Work out {measure} across every {thing}.", "Calculate {measure} for the {all}.",
@@ -24,7 +24,10 @@ class Aggregate(Family):
         "filtered": (
             "What is {measure} of {things}?", "Determine {measure} of the {things}.", "For {things}, what is {measure}?",
             "Find {measure} among {things}.", "Tell me {measure} of the {things}.", "Considering only {things}, what is {measure}?",
-            "How high is {measure} for {things}?",
+            "I'm curious about {measure} of {things}.", "Could you work out {measure} for {things}?",
+        ),
+        "moment": (
+            "What is {measure} of all {all}?", "Tell me {measure} among the {all}.", "{show} {measure} of the {all}.",
         ),
         "several": (
             "What are {measures} of all {all}?", "{show} {measures} of the {all}.", "Tell me {measures} over all {all}.",
@@ -38,6 +41,7 @@ class Aggregate(Family):
             "请给出{all}的{measure}。",
         ),
         "filtered": ("{things}的{measure}是多少？", "计算{things}的{measure}。", "查询{things}的{measure}。"),
+        "moment": ("{all}中{measure}是什么时候？", "所有{all}里{measure}是哪天？"),
         "several": ("{all}的{measures}分别是多少？", "计算所有{all}的{measures}。"),
     }
 
@@ -64,7 +68,7 @@ class Aggregate(Family):
         for column in table.of_role("moment"):
             function: Function = draw.chance.choice(("min", "max"))
             measure = Measure(function=function, at=at(table, column.name))
-            yield Plan(family=self.name, query=select(table, [measure]))
+            yield Plan(family=self.name, variant="moment", query=select(table, [measure]))
 
 
 class GroupCount(Family):
@@ -75,7 +79,7 @@ class GroupCount(Family):
         "plain": (
             "How many {all} are there for each {key}?", "Count the {all} per {key}.", "What is the number of {all} for every {key}?",
             "{show} how many {all} each {key} has.", "Break the number of {all} down by {key}.",
-            "How are the {all} spread across the {keys}?", "Give the {key} breakdown of the {all}.",
+            "How are the {all} spread across the {keys}?", "How do the {all} divide up among the {keys}?", "Give the {key} breakdown of the {all}.",
             "Group the {all} by {key} and count them.", "Tally the {all} by {key}.", "Summarize the number of {all} by {key}.",
         ),
         "filtered": (
@@ -124,7 +128,8 @@ class GroupAggregate(Family):
     english = {
         "plain": (
             "What is {measure} of {all} for each {key}?", "{show} {measure} of the {all} per {key}.",
-            "For every {key}, what is {measure} of its {all}?", "Compute {measure} of the {all} by {key}.",
+            "For every {key}, what is {measure} of its {all}?", "Compute {measure} of the {all} by {key}.", "{show} {measure} of {all}, split by {key}.",
+            "{show} {measure} of the {all}, separately for every {key}.",
             "Compare the {keys} by {measure} of their {all}.", "How does {measure} of {all} vary by {key}?",
         ),
         "filtered": (
@@ -193,7 +198,7 @@ class GroupHaving(Family):
                 query = select(table, [key, rows_of(table)], groups=[key]).model_copy(update={"having": having})
                 yield Plan(family=self.name, variant="counted", query=query)
             for measured in draw.some([one for one in table.of_role("measure") if len(one.ordered) > 4], 2):
-                value = measured.ordered[len(measured.ordered) // 2]
+                value = draw.rounded(measured.ordered, len(measured.ordered) // 2)
                 measure = Measure(function="avg", at=at(table, measured.name))
                 having = Having(measure=measure, operator=draw.chance.choice((">", "<")), value=value)
                 query = select(table, [key], groups=[key]).model_copy(update={"having": having})
@@ -235,7 +240,7 @@ class ShareOfTotal(Family):
     name = "share"
     english = {
         "plain": (
-            "What proportion of the {all} falls to each {key}, as a percentage?", "How big a slice of all {all} belongs to each {key}, in percent?",
+            "What proportion of the {all} falls to each {key}, as a percentage?", "Which portion of the {all} does each {key} make up, in percent?", "How big a slice of all {all} belongs to each {key}, in percent?",
             "What percentage of all {all} does each {key} account for?", "{show} the share of {all} per {key}, in percent.",
             "How are the {all} distributed over the {keys}, in percent?",
             "For each {key}, what is its percentage of the total number of {all}?",

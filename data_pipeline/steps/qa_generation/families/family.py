@@ -12,6 +12,7 @@ from random import Random
 from typing import ClassVar, Final, TypeVar
 
 from data_pipeline.steps.qa_generation.facts import ColumnFacts, Facts, Link, TableFacts
+from data_pipeline.steps.qa_generation.names import is_thing
 from data_pipeline.steps.qa_generation.phrasing import Phrasings
 from data_pipeline.steps.qa_generation.plan import (
     At,
@@ -88,8 +89,12 @@ class Draw:
     # Columns.
 
     def shown(self, table: TableFacts, most: int = 3, avoid: Iterable[str] = ()) -> tuple[At, ...]:
-        """Columns for people: what names a row first, then others; none that only tells rows apart."""
+        """Columns for people: what names a row first, then others; none that only tells rows apart.
+
+        A question that must begin with where the rows are is long enough with two.
+        """
         avoided = set(avoid)
+        most = most if is_thing(table.name.name) else min(most, 2)
         first = [table.shown] if table.shown is not None and table.shown not in avoided else []
         others = [column.name for column in table.told() if column.name not in (*first, *avoided)]
         names = first + self.some(others, self.chance.randint(0 if first else 1, max(1, most - len(first))))
@@ -101,7 +106,8 @@ class Draw:
         """A condition on one of its columns."""
         avoided = set(avoid)
         columns = [column for column in table.columns if column.is_usable and column.name not in avoided]
-        for column in self.some(columns, len(columns)):
+        named = [column for column in columns if column.role in ("label", "category", "text")]  # asked for most
+        for column in dict.fromkeys(self.some([*columns, *named], len(columns) + len(named))):
             condition = self.condition_on(column, source or table.name.name)
             if condition is not None:
                 return condition
@@ -120,7 +126,7 @@ class Draw:
         match column.role:
             case "label" | "code" | "text":
                 if literals and column.role != "text":
-                    found.append(Compared(at=place, operator="=", value=self.chance.choice(literals)))
+                    found += [Compared(at=place, operator="=", value=self.chance.choice(literals)) for _ in range(2)]
                 found += self._pieces(literals, place) if not column.is_number else []
             case "category":
                 if len(literals) > 1:
@@ -144,10 +150,11 @@ class Draw:
 
     def _pieces(self, literals: Sequence[Value], place: At) -> list[Simple]:
         found: list[Simple] = []
-        words = [word for value in literals for word in _WORD.findall(value.text)]
+        words = [parts for value in literals if (parts := _WORD.findall(value.text))]
         if words:
-            found.append(Like(at=place, place="anywhere", text=self.chance.choice(words)))
-            found.append(Like(at=place, place="start", text=self.chance.choice(words)[: self.chance.choice((1, 2, 3))]))
+            found.append(Like(at=place, place="anywhere", text=self.chance.choice(self.chance.choice(words))))
+            first = self.chance.choice(words)[0]
+            found.append(Like(at=place, place="start", text=first[:1] if self.chance.random() < 0.3 else first))
         return found
 
     def _amounts(self, column: ColumnFacts, place: At) -> list[Simple]:

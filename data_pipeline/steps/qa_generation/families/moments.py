@@ -83,12 +83,15 @@ class BestPeriod(Family):
         ),
         "measured": (
             "In which {unit} is {measure} of the {all} {best}, going by the {moment}?",
-            "By {moment}, which {unit} has the {best} value for {measure} of the {all}?",
+            "Which {unit} has the {best} {number} of {all}, by {moment}?",
         ),
     }  # fmt: skip
     chinese = {
-        "plain": ("按{moment}看，哪个{period}的{all}数量{best}？",),
-        "measured": ("按{moment}看，哪个{period}的{all}的{measure}{best}？",),
+        "plain": ("按{moment}看，哪个{period}的{all}数量{best}？", "以{moment}为准，{all}数量{best}的{period}是哪个？"),
+        "measured": (
+            "按{moment}看，哪个{period}的{all}的{measure}{best}？",
+            "{all}的{measure}{best}的是哪个{period}（以{moment}为准）？",
+        ),
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
@@ -144,6 +147,7 @@ class RunningTotal(Family):
         "plain": (
             "Accumulated over time, how many {all} are there by the end of each {unit}, by {moment}?",
             "{show} {running} by {unit} of the {moment}.",
+            "How did the cumulative number of {all} grow by {unit} of the {moment}?",
             "How many {all} were there in total up to the end of each {unit}, by {moment}?",
         ),
         "measured": (
@@ -154,11 +158,11 @@ class RunningTotal(Family):
     chinese = {
         "plain": (
             "按{period}计算{all}的累计数量（以{moment}为准）。",
-            "截至每个{period}末，累计有多少{all}（以{moment}为准）？",
+            "截至{period_end}，累计有多少{all}（以{moment}为准）？",
         ),
         "measured": (
             "按{period}计算{all}的{running}（以{moment}为准）。",
-            "截至每个{period}末，{all}的{running}是多少（以{moment}为准）？",
+            "截至{period_end}，{all}的{running}是多少（以{moment}为准）？",
         ),
     }
 
@@ -182,6 +186,7 @@ class ChangePerPeriod(Family):
             "Compare the number of {all} per {unit} of the {moment} with that of the {unit} before: count and difference.",
             "How many {all} are there per {unit} of the {moment}, and by how much does that differ from the {unit} before?",
             "{show} the number of {all} per {unit} of the {moment}, and its change from the previous {unit}.",
+            "{show} the {unit}-over-{unit} change in the number of {all} by {moment}, with the number itself.",
         ),
         "measured": (
             "What is {measure} of {all} per {unit} of the {moment}, and by how much did it change from the {unit} before?",
@@ -190,10 +195,10 @@ class ChangePerPeriod(Family):
     }  # fmt: skip
     chinese = {
         "plain": (
-            "按{period}统计{all}的数量，以及与上一个{period}相比的变化（以{moment}为准）。",
-            "每个{period}有多少{all}，与上一个{period}相比变化多少（以{moment}为准）？",
+            "按{period}统计{all}的数量，以及与{period_before}相比的变化（以{moment}为准）。",
+            "{unit}有多少{all}，与{period_before}相比变化多少（以{moment}为准）？",
         ),
-        "measured": ("按{period}统计{all}的{measure}，以及与上一个{period}相比的变化（以{moment}为准）。",),
+        "measured": ("按{period}统计{all}的{measure}，以及与{period_before}相比的变化（以{moment}为准）。",),
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:

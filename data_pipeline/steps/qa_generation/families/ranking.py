@@ -149,7 +149,7 @@ class TopGroups(Family):
             "What are the {n} {keys} with the {best} {counted}?",
         ),
         "measured": (
-            "Which {key} has the {best} value for {measure} of its {all}?", "For which {key} is {measure} of {all} {best}?",
+            "Which {key} has the {best} {number} of {all}?", "For which {key} is {measure} of {all} {best}?",
         ),
     }  # fmt: skip
     chinese = {

@@ -77,11 +77,11 @@ def parent_of(table: TableFacts, facts: Facts, links: Sequence[Link]) -> Parent 
 
 
 def chains_of(table: TableFacts, facts: Facts) -> list[tuple[Link, ...]]:
-    """Ways up from a table: every parent, and every parent of a parent."""
+    """Ways up from a table: every parent, and every parent of a parent, unless the table only connects."""
     found: list[tuple[Link, ...]] = []
     for link in facts.up(table.name):
         found.append((link,))
-        if not link.is_to_itself:
+        if not link.is_to_itself and facts.ends_of(table.name) is None:
             found += [
                 (link, second) for second in facts.up(link.parent)
                 if second.parent not in (table.name, link.parent)
@@ -95,7 +95,7 @@ class WithParent(Family):
     name = "join_list"
     english = {
         "plain": (
-            "Combine each {thing} with its {joined}: {outputs}.", "Pair every {thing} with its {joined} and show the {outputs}.",
+            "Match each {thing} to its {joined}: {outputs}.", "Combine each {thing} with its {joined}: {outputs}.", "Pair every {thing} with its {joined} and show the {outputs}.",
             "{show} each {thing} with its {joined}: the {outputs}.", "{show} the {outputs} of every {thing}.",
             "What are the {outputs} of each {thing}?",
         ),
@@ -114,6 +114,8 @@ class WithParent(Family):
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
+        if facts.ends_of(table.name) is not None:
+            return  # nobody asks for them one by one
         for link in facts.up(table.name):
             parent = parent_of(table, facts, (link,))
             if parent is None or not parent.joins:
@@ -167,6 +169,8 @@ class ByParent(Family):
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
+        if facts.ends_of(table.name) is not None:
+            return  # `Bridge` asks for what they connect
         for links in chains_of(table, facts):
             parent = parent_of(table, facts, links)
             if parent is None or not parent.joins:
@@ -270,10 +274,10 @@ class TopParents(Family):
         ),
         "many few": ("Which {n} {keys} have the {best} {counted}?", "{show} the {n} {keys} with the {best} {counted}."),
         "measured": (
-            "Which {key} has the {best} value for {measure} of its {all}?", "For which {key} is {measure} of the {all} {best}?",
+            "Which {key} has the {best} {number} of {all}?", "For which {key} is {measure} of the {all} {best}?",
         ),
         "measured many": (
-            "{show} the {n} {keys} with the {best} value for {measure} of their {all}.",
+            "{show} the {n} {keys} with the {best} {number} of {all}.",
             "For which {n} {keys} is {measure} of the {all} {best}?",
         ),
     }  # fmt: skip
@@ -325,11 +329,11 @@ class HavingParents(Family):
         "plain": ("Which {keys} have {having}?", "{show} the {keys} that have {having}.", "Find every {key} with {having}."),
         "average": (
             "Among the {keys} with any {all}, which have an above-average number of them, and how many?",
-            "{show} the {keys} that have more {all} than the mean of those with any, together with that number.",
+            "Which {keys} have more {all} than the average of those that have any? Give the number, too.",
         ),
     }  # fmt: skip
     chinese = {
-        "plain": ("哪些{key}{having}？", "{show}{having}的{key}。"),
+        "plain": ("哪些{key}{having}？", "{show}{having}的{key}。", "有哪些{key}{having}？"),
         "average": ("哪些{key}的{all}数量高于平均水平？分别是多少？",),
     }
 
@@ -461,6 +465,7 @@ class WithSomeChild(Family):
     english = {
         "which": (
             "Single out the {things}.",
+            "Which {all}, if any, {do}?",
             "Which {all} {do}?",
             "{show} the {things}.",
             "{show} all {things}.",

@@ -36,7 +36,7 @@ class BothConditions(Family):
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
         keys = [one for one in table.of_role("category", "label", "text", "reference")
-                if _repeats(one) and not (one.role == "reference" and _has_label(one, facts))]  # fmt: skip
+                if one.name != table.shown and _repeats(one) and not (one.role == "reference" and _has_label(one, facts))]  # fmt: skip
         others = table.of_role("category", "moment", "measure") if table.is_asked_for else []
         for column in draw.some(keys, 2 + draw.rounds):
             asked = draw.one([one for one in others if one.name != column.name])
@@ -64,13 +64,16 @@ class TwoTables(Family):
     english = {
         "intersect": (
             "Which {columns} of {all} are also {other_columns} of {other_all}?",
+            "Which values overlap between the {columns} of {all} and the {other_columns} of {other_all}?",
             "{show} the values that occur both as {column} of {all} and as {other_column} of {other_all}.",
         ),
         "except": (
             "Which {columns} of {all} are not {other_columns} of any {other_thing}?",
+            "Which {columns} of {all} never appear as {other_column} of any {other_thing}?",
             "{show} the {columns} of {all} that are no {other_column} of any {other_thing}.",
         ),
         "union": (
+            "Merge the {columns} of {all} with the {other_columns} of {other_all} into one list without repetition.",
             "{show} all {columns} of {all} together with the {other_columns} of {other_all}, each once.",
             "What are the different values over the {columns} of {all} and the {other_columns} of {other_all}?",
         ),

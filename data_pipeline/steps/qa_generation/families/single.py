@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from data_pipeline.steps.qa_generation.facts import Facts, TableFacts
+from data_pipeline.steps.qa_generation.facts import ColumnFacts, Facts, TableFacts
 from data_pipeline.steps.qa_generation.families.family import Draw, Family, at, is_sayable, rows_of, select
 from data_pipeline.steps.qa_generation.plan import Compared, Condition, Measure, Missing, Order, Plan
 
@@ -19,7 +19,7 @@ class CountAll(Family):
             "I'd like a tally of the {all}.",
             "How many {all} are there?", "What is the total number of {all}?", "Count the {all}.",
             "How many {all} do we have in total?", "How many {all} does the database hold?", "Altogether, how many {all} exist?",
-            "How big is the list of {all}?",        ),
+            "How big is the list of {all}?", "How many {all} are on file?", "How many {all} have we got?",        ),
     }  # fmt: skip
     chinese = {
         "plain": (
@@ -43,10 +43,9 @@ class CountFiltered(Family):
     english = {
         "plain": (
             "How many {things} are there?", "Count the {things}.", "What is the number of {things}?",
-            "How many {things} do we have?", "Tell me how many {things} there are.", "I want the count of {things}.",
- "Give the total of {things}.", "How large is the number of {things}?",
-            "What's the count of {things}?", "How many {all} {do}?",
-            "How many of the {all} {do}?",
+            "How many {things} do we have?", "Tell me how many {all} {do}.", "I want the count of {things}.",
+            "Give the total number of {things}.", "What's the count of {things}?", "How many {all} {do}?",
+            "How many of the {all} {do}?", "Do you know how many {all} {do}?",
         ),
     }  # fmt: skip
     chinese = {
@@ -63,13 +62,18 @@ class CountFiltered(Family):
         for column in table.columns:
             if column.is_usable:
                 condition = draw.condition_on(column, table.name.name)
-                if condition is not None:
+                if condition is not None and not _finds_one(condition, column):
                     yield Plan(family=self.name, query=select(table, [rows_of(table)], where=[condition]))
         for _ in range(draw.rounds):
             first = draw.condition(table)
             if first is not None:
                 second = draw.condition(table, avoid=[first.at.column])
                 yield Plan(family=self.name, query=select(table, [rows_of(table)], where=[first, second]))
+
+
+def _finds_one(condition: Condition, column: ColumnFacts) -> bool:
+    """Whether a condition is met by one row only: that is looked up, not counted."""
+    return isinstance(condition, Compared) and condition.operator == "=" and (column.is_unique or column.never_repeats)
 
 
 class Projection(Family):
@@ -80,7 +84,7 @@ class Projection(Family):
         "plain": (
             "{show} the {outputs} of all {all}.", "{show} the {outputs} of every {thing}.",
             "What are the {outputs} of each {thing}?", "{show} all {all} with their {outputs}.",
-            "For every {thing}, {outputs} please.", "Give an overview of the {all}: {outputs}.",
+            "For every {thing}, {outputs} please.", "Give an overview of the {all}: {outputs}.", "{show} the complete list of {all} with {outputs}.",
             "Write down the {outputs} of all {all}.",
         ),
         "one": (
@@ -105,8 +109,8 @@ class Projection(Family):
             "{show}全部{all}及其{outputs}。",
         ),
         "one": ("{show}所有{all}的{outputs}。", "每个{thing}的{outputs}是什么？"),
-        "sorted": ("{show}所有{all}的{outputs}，按{order}升序排列。", "按{order}从小到大列出{all}的{outputs}。"),
-        "falling": ("{show}所有{all}的{outputs}，按{order}降序排列。", "按{order}从大到小列出{all}的{outputs}。"),
+        "sorted": ("{show}所有{all}的{outputs}，按{order}升序排列。", "列出{all}的{outputs}，按{order}升序排序。"),
+        "falling": ("{show}所有{all}的{outputs}，按{order}降序排列。", "列出{all}的{outputs}，按{order}降序排序。"),
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
@@ -138,9 +142,9 @@ class DistinctValues(Family):
     english = {
         "plain": (
             "Enumerate the distinct {columns} of the {all}.",
-            "What are the different {columns} of {all}?", "{show} the distinct {columns} of all {all}.",
+            "What unique {columns} do the {all} have?", "What are the different {columns} of {all}?", "{show} the distinct {columns} of all {all}.",
             "Which {columns} occur among the {all}?", "{show} every {column} that {all} have, each once.",
-            "What {columns} are there among the {all}?", "{show} the {columns} of the {all} without repetition.",
+            "What {columns} are there among the {all}?", "{show} the {columns} of the {all} without repetition.", "Which {columns} come up among the {all}?",
         ),
         "filtered": (
             "What are the different {columns} of {things}?", "{show} the distinct {columns} of {things}.",
@@ -176,6 +180,7 @@ class Filtered(Family):
     english = {
         "which": (
             "Which {all} {do}?", "{show} the {things}.", "Which of the {all} {do}?", "{show} all {things}.",
+            "I wonder which {all} {do}.", "I'm after {things}.", "Can you tell me which {all} {do}?", "Do any {all} {do}? If so, which?",
             "What are the {things}?", "Are there any {things}? List them.", "Name the {things}.",
             "I'm looking for {things}.", "Identify all {things}.", "Pick out the {things}.",
              "Point out {things}.",
@@ -184,7 +189,7 @@ class Filtered(Family):
             "{show} the {outputs} of {things}.", "What are the {outputs} of the {things}?",
             "{show} {outputs} for all {things}.", "For {things}, show the {outputs}.",
             "I'm interested in the {outputs} of {things}.", "Let me know the {outputs} of all {things}.",
-            "Looking only at {things}: {outputs}?", "Details on {things}, please: {outputs}.",
+            "Looking only at {things}, what are the {outputs}?", "Details on {things}, please: {outputs}.",
         ),
         "one": (
             "{show} the {columns} of {things}.", "What are the {columns} of the {things}?",
@@ -245,7 +250,9 @@ class Lookup(Family):
             "What are the {outputs} of the {thing} {with}?", "{show} the {outputs} of the {thing} {with}.",
         ),
         "one": (
-            "Remind me of the {outputs} of the {thing} {with}.", "I forgot the {outputs} of the {thing} {with}. What is it?", "For the {thing} {with}, what is the {outputs}?",
+            "Remind me of the {outputs} of the {thing} {with}.", "Quick question: what is the {outputs} of the {thing} {with}?",
+            "Any idea what the {outputs} of the {thing} {with} is?", "Do you happen to know the {outputs} of the {thing} {with}?",
+            "I forgot the {outputs} of the {thing} {with}. What is it?", "For the {thing} {with}, what is the {outputs}?",
             "What is the {outputs} of the {thing} {with}?", "{show} the {outputs} of the {thing} {with}.",
             "Tell me the {outputs} of the {thing} {with}.",
         ),
@@ -256,7 +263,8 @@ class Lookup(Family):
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
-        unique = [column for column in table.columns if column.role in ("label", "key", "code") and column.is_unique]
+        unique = [column for column in table.columns if column.role in ("label", "key", "code")
+                  and (column.is_unique or column is table.naming)]  # fmt: skip
         for column in unique:
             # People know names, and ids only where there is no name.
             rounds = 3 * draw.rounds if column.role == "label" else draw.rounds
@@ -293,6 +301,8 @@ class CountDistinct(Family):
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
+        if facts.ends_of(table.name) is not None:
+            return  # nobody asks what only connects for what it has
         columns = [column for column in table.of_role("category", "text", "label", "code", "year", "reference")
                    if len(column.values) > 1 and any(count > 1 for _, count in column.values)]  # fmt: skip
         for column in columns:

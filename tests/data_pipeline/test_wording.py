@@ -1,0 +1,212 @@
+"""How questions read: what rows, columns and conditions are called."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.database.connection import BusinessDatabase, open_database
+from data_pipeline.steps.contract import Language
+from data_pipeline.steps.qa_generation.english import English
+from data_pipeline.steps.qa_generation.facts import Facts, TableFacts
+from data_pipeline.steps.qa_generation.families import FAMILIES
+from data_pipeline.steps.qa_generation.families.family import at, rows_of, select, up_source
+from data_pipeline.steps.qa_generation.generator import VOICES
+from data_pipeline.steps.qa_generation.nouns import Nouns
+from data_pipeline.steps.qa_generation.plan import (
+    At,
+    BesideAverage,
+    Compared,
+    During,
+    Having,
+    Measure,
+    Missing,
+    Plan,
+    Related,
+    Selection,
+    Simple,
+    Value,
+)
+from tests.support.library import SCHEMA, generate, look, statements
+
+VIEWS = """
+CREATE VIEW "Loans by Branch" AS
+SELECT loan_id, branch.name AS branch_name, lent_on, fee FROM loan JOIN branch ON loan.branch_id = branch.branch_id;
+CREATE VIEW "Fees by Day" AS SELECT branch.city AS branch_city, fee FROM loan JOIN branch USING (branch_id);
+"""
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BusinessDatabase]:
+    path = Path(tmp_path_factory.mktemp("wording")) / "library.sqlite"
+    connection = sqlite3.connect(path)
+    connection.executescript(SCHEMA + VIEWS)
+    for text, values in statements():
+        connection.execute(text, values)
+    connection.commit()
+    connection.close()
+    with open_database(f"sqlite:///{path}") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def facts(database: BusinessDatabase) -> Facts:
+    return look(database)[0]
+
+
+def said(facts: Facts, query: Selection, family: str = "count_filter", variant: str = "plain") -> set[str]:
+    """All ways in which a plan is asked."""
+    kind = next(one for one in FAMILIES if one.name == family)
+    voice = English(Nouns(facts, "en"), 7)
+    plan = Plan(family=family, variant=variant, query=query)
+    return {voice.question(plan, kind.english, turn) for turn in range(80)}
+
+
+def table_of(facts: Facts, name: str) -> TableFacts:
+    return next(table for table in facts.tables if table.name.name == name)
+
+
+def loans_where(facts: Facts, column: str, condition: Callable[[At], Simple]) -> Selection:
+    """Loans whose book is as asked."""
+    loan = table_of(facts, "loan")
+    link = next(one for one in facts.up(loan.name) if one.parent.name == "book")
+    source = up_source(link, ["loan"])
+    return select(loan, [rows_of(loan)], joins=[source], where=[condition(At(source=source.alias, column=column))])
+
+
+TRAVEL = Value(kind="text", text="travel")
+
+
+def test_rows_of_a_view_are_called_by_the_column_that_never_repeats(database: BusinessDatabase) -> None:
+    """Its name is no noun for one of them; the question begins with it."""
+    pairs, _, _ = generate(database, wanted=200)
+    told = [pair.question for pair in pairs if '"Loans by Branch"' in pair.sql]
+
+    assert len(told) > 5
+    assert all('"Loans by Branch"' in question for question in told), told
+    assert any(re.search(r"\bloans?\b", question) for question in told)
+    assert not any(re.search(r"\brows?\b|\brecords?\b|loans by branches", question) for question in told), told
+
+
+def test_rows_that_nothing_names_are_records(database: BusinessDatabase) -> None:
+    """In both languages."""
+    expected: dict[Language, str] = {"en": "record", "zh": "记录"}
+    for language, word in expected.items():
+        pairs, _, _ = generate(database, wanted=200, language=language)
+        told = [pair.question for pair in pairs if '"Fees by Day"' in pair.sql]
+
+        assert any(word in question for question in told), told
+
+
+def test_table_that_only_connects_is_called_by_its_other_end(facts: Facts) -> None:
+    """Nobody asks which books have book authors."""
+    book = table_of(facts, "book")
+    link = next(one for one in facts.down(book.name) if one.child.name == "book_author")
+    has = Related(source="book_author", link=link.id, has=True, spelling="exists")
+    told = said(facts, select(book, [rows_of(book)], where=[has]))
+
+    assert all(re.search(r"\b(authors|author)\b", question) for question in told)
+    assert not any("book author" in question or "link" in question for question in told)
+
+
+def test_table_that_only_connects_has_a_word_of_its_own(facts: Facts) -> None:
+    """Where it is counted alone."""
+    connecting = table_of(facts, "book_author")
+    told = said(facts, select(connecting, [rows_of(connecting)]), "count")
+
+    assert any("book-author links" in question for question in told), told
+
+
+@pytest.mark.parametrize(
+    ("column", "condition", "expected"),
+    [
+        ("price", lambda at: BesideAverage(at=at, is_above=True), "whose book's price is above average"),
+        ("genre", lambda at: Compared(at=at, operator="=", value=TRAVEL), 'with a book whose genre is "travel"'),
+        ("published_on", lambda at: During(at=at, year=2003), "whose book was published in 2003"),
+        ("published_on", lambda at: Missing(at=at, is_missing=True), "whose book has not yet been published"),
+    ],
+    ids=["measure", "category", "moment", "missing"],
+)  # fmt: skip
+def test_condition_on_a_parent_says_whose_it_is(
+    facts: Facts, column: str, condition: Callable[[At], Simple], expected: str
+) -> None:
+    """And speaks of the parent as of one thing."""
+    told = said(facts, loans_where(facts, column, condition))
+
+    assert any(f"loans {expected}" in question for question in told), told
+
+
+def test_conditions_on_parents_come_last(facts: Facts) -> None:
+    """What stood after `with a book in ...` would be said of the book."""
+    query = loans_where(facts, "genre", lambda at: Compared(at=at, operator="=", value=TRAVEL))
+    loan = table_of(facts, "loan")
+    own = BesideAverage(at=at(loan, "fee"), is_above=True)
+    told = said(facts, query.model_copy(update={"where": (*query.where, own)}))
+
+    assert all(question.index("fee") < question.index("travel") for question in told), told
+
+
+def test_either_of_two_values_is_said_once(facts: Facts) -> None:
+    """Not: in Lyon or in Porto."""
+    branch = table_of(facts, "branch")
+    cities = [Compared(at=at(branch, "city"), operator="=", value=Value(kind="text", text=city))
+              for city in ("Lyon", "Porto")]  # fmt: skip
+    told = said(facts, select(branch, [rows_of(branch)], where=cities, is_either=True))
+
+    assert all("Lyon or Porto" in question for question in told), told
+
+
+def test_article_follows_the_sound(facts: Facts) -> None:
+    """An average, a total."""
+    book = table_of(facts, "book")
+    measure = Measure(function="avg", at=at(book, "price"))
+    having = Having(measure=measure, operator=">", value=Value(kind="number", text="30"))
+    query = select(book, [at(book, "genre")], groups=[at(book, "genre")]).model_copy(update={"having": having})
+
+    assert all("an average price above 30" in question for question in said(facts, query, "having", "measured"))
+
+
+def test_key_of_a_table_is_its_id(facts: Facts) -> None:
+    """Nobody says: the loan with the loan ID 3."""
+    loan = table_of(facts, "loan")
+    condition = Compared(at=at(loan, "loan_id"), operator="=", value=Value(kind="number", text="3"))
+    told = said(facts, select(loan, [at(loan, "fee")], where=[condition]), "lookup", "one")
+
+    assert not any("loan ID" in question for question in told), told
+    assert any("the loan with ID 3" in question for question in told), told
+
+
+def test_views_are_asked_about_less_than_tables(database: BusinessDatabase) -> None:
+    """What they hold is in their tables."""
+    _, generator, facts = generate(database, wanted=300)
+    asked = generator.coverage.tables
+    views = [asked[table.name] for table in facts.tables if table.is_view]
+
+    assert max(views) < asked[table_of(facts, "loan").name] / 2
+
+
+def test_sentences_take_turns(database: BusinessDatabase) -> None:
+    """However short one is: no sentence of a kind of question is used again before all others were."""
+    pairs, _, _ = generate(database, wanted=300)
+    counted = [pair.question for pair in pairs if pair.family == "count_filter"]
+    begun = [re.split(r" (the|many|me|total|number)\b", question)[0] for question in counted]
+
+    assert len(counted) >= 10
+    assert max(begun.count(one) for one in begun) <= len(counted) / 2
+
+
+def test_both_voices_say_every_variant_of_a_view(facts: Facts) -> None:
+    """Also where every sentence of a variant begins with what a title forbids."""
+    view = table_of(facts, "Loans by Branch")
+    plan = Plan(family="top", variant="one filtered", query=select(
+        view, [at(view, "loan_id")],
+        where=[Compared(at=at(view, "fee"), operator=">", value=Value(kind="number", text="3"))],
+    ))  # fmt: skip
+    top = next(one for one in FAMILIES if one.name == "top")
+    for language, voice in VOICES.items():
+        phrasings = top.english if language == "en" else top.chinese
+        assert voice(Nouns(facts, language), 7).sentences(plan, phrasings)
