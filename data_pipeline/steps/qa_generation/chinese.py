@@ -40,7 +40,7 @@ from data_pipeline.table_list import TableName
 
 SHOW: Final = (
     "列出", "查询", "显示", "请列出", "给出", "找出", "查找", "请查询", "帮我列出", "我想看", "请提供", "帮我查一下",
-    "麻烦列出", "我需要", "筛选出", "调出", "获取", "请展示", "返回", "告诉我",
+    "麻烦列出", "我需要", "筛选出", "调出", "获取", "请展示", "告诉我",
 )  # fmt: skip
 _CJK: Final = r"[\u3400-\u9fff]"
 
@@ -78,7 +78,8 @@ class Chinese(Voice):
             "other_column": lambda: self.column(first_at(other), other) if other else "",
             "other_all": lambda: self.thing(other.root.table) if other else "",
             "joined": lambda: self.joined(query),
-            "newest": lambda: "最新" if self.first_order(plan).is_descending else "最早",
+            "asks": lambda: self.asks(query),
+            "owners": lambda: self.owners(self.first_measure(plan), query),
             "end": lambda: self.thing(query.sources[-1].table),
             "value": lambda: self.value(compared_value(query)),
             "unit": lambda: "每月" if unit_of(plan) == "month" else "每年",
@@ -152,6 +153,16 @@ class Chinese(Voice):
                 return f"{self.measure(output.measure, selection)}累计值"
             case Change():
                 return f"{self.measure(output.measure, selection)}变化"
+
+    def asks(self, selection: Selection) -> str:
+        """How one asks for what is shown: numbers are how much."""
+        shown = [self.column_at(one, selection).role for one in selection.outputs if isinstance(one, At)]
+        return "是多少" if shown and all(role == "measure" for role in shown) else "是什么"
+
+    def owners(self, measure: Measure, selection: Selection) -> str:
+        """What a counted reference refers to."""
+        assert measure.at is not None, "it is a reference that is counted"
+        return self.key(measure.at, selection)
 
     def outputs(self, selection: Selection) -> str:
         """The columns of the result that are shown as they are."""
@@ -251,7 +262,7 @@ class Chinese(Voice):
                 low, high = self.value(condition.low), self.value(condition.high)
                 return self.chance.choice((f"{noun}在{low}到{high}之间", f"{noun}介于{low}和{high}之间"))
             case OneOf():
-                return f"{noun}为{_listed([self.value(value) for value in condition.values], '或')}"
+                return f"{noun}为{self._either(condition.values)}"
             case Like():
                 text = f"“{condition.text}”"
                 return f"{noun}以{text}开头" if condition.place == "start" else f"{noun}包含{text}"
@@ -274,6 +285,13 @@ class Chinese(Voice):
                 most, least = _extremes(noun)
                 last, first = ("最晚", "最早") if is_moment else (f"最{most}", f"最{least}")
                 return f"{noun}{last if condition.is_greatest else first}"
+
+    def _either(self, values: Sequence[Value]) -> str:
+        """One of several values; quotes stand around all of them, or none."""
+        told = [self.value(value) for value in values]
+        if any(one.startswith("“") for one in told):
+            told = [f"“{one.strip('“”')}”" for one in told]
+        return _listed(told, "或")
 
     def _flag(self, condition: Flag, facts: ColumnFacts, noun: str) -> str:
         words = split_words(facts.name)
@@ -306,7 +324,8 @@ class Chinese(Voice):
         if role != self.nouns.thing(link.parent, self.chance):
             known = " ".join(role)
             return f"担任至少一个{thing}的{known}" if related.has else f"未担任任何{thing}的{known}"
-        return f"至少有一个{thing}" if related.has else f"没有任何{thing}"
+        has = "有" if conditions else "至少有一个"
+        return f"{has}{thing}" if related.has else f"没有任何{thing}"
 
     # Values and labels.
 

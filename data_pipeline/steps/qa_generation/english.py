@@ -52,11 +52,11 @@ SHOW: Final = (
     "List", "Show", "Give me", "Find", "Display", "Show me", "Return", "I need", "Please list", "Get",
     "Could you list", "Tell me", "I want to see", "Look up", "Provide", "Can you show", "Retrieve", "Let me see",
     "Report", "Fetch", "Extract", "Please provide", "Help me find", "I'd like to see", "We need", "Please give",
-    "Can I get", "Would you show", "I require", "Bring up", "Please find", "Send me", "Could I have",
+    "Can I get", "Would you show", "Bring up", "Please find", "Send me", "Could I have",
     "Select", "For a report, list", "For my analysis, get", "I am looking for", "Can you pull", "We would like",
-    "Please send", "Could someone list", "I was asked for", "Kindly list", "Identify", "Point me to",
-    "Let's get", "Write down", "May I see", "Locate", "Gather", "Collect", "Present", "Output", "Obtain", "Let us see",
-    "Pull up", "View", "Tell us",
+    "Please send", "Could someone list", "Identify", "May I see", "Locate", "Obtain",
+    "Pull up", "View", "Tell us", "State", "Pull", "Grab", "Give", "Specify",
+    "Indicate", "Query",
 )  # fmt: skip
 _PLACES: Final = frozenset({"city", "country", "state", "region", "province", "continent", "district", "county"})
 _PEOPLE: Final = frozenset(
@@ -158,7 +158,10 @@ class English(Voice):
             ),
             "other_thing": lambda: self.singular(plan.other.root.table) if plan.other else "",
             "most_happened": lambda: self.most_happened(plan),
-            "newest": lambda: "most recent" if self.first_order(plan).is_descending else "oldest",
+            "newest": lambda: "most recent" if self.first_order(plan).is_descending else "earliest",
+            "happened_each": lambda: self.happened(plan, self.plural(query.root.table)),
+            "things_happened_each": lambda: self.happened(plan, self.things(query)),
+            "had_happened": lambda: self.had_happened(plan),
             "end": lambda: self.singular(query.sources[-1].table),
             "ends": lambda: self.plural(query.sources[-1].table),
             "value": lambda: self.value(compared_value(query)),
@@ -195,6 +198,9 @@ class English(Voice):
 
     def _within(self, table: TableName) -> str:
         """Where the rows are that have no name of their own, but at the subject: its sentence begins with that."""
+        ends = self.nouns.connected(table) if table not in self.known_as else None
+        if ends is not None:
+            return f" between {' and '.join(' '.join(plural(self.nouns.thing(end, self.chance))) for end in ends)}"
         title = self.nouns.title(table)
         return "" if title is None or table == self.subject else f" in {title}"
 
@@ -262,9 +268,13 @@ class English(Voice):
                     own = f"whether it {' '.join(words)}"
                 elif facts.role == "flag" and len(words) == 1 and _ADJECTIVE.fullmatch(words[0]):
                     own = f"whether it is {own}"
-                if not role or own.startswith(role):
+                if not role:
+                    # Beside that of the other row of the same table it must be clear whose it is.
+                    is_beside = any(source.table == selection.root.table for source in selection.sources[1:])
+                    return f"{self.singular(selection.root.table)} {own}" if is_beside else own
+                if own.startswith(role):
                     return own
-                return f"{role} {own}" if own in ("name", "title", "ID") else f"{own} of the {role}"
+                return f"{role} {own}" if own in ("name", "title", "ID") else f"{_possessive(role)} {own}"
             case Bucket():
                 return output.unit
             case Measure():
@@ -319,7 +329,9 @@ class English(Voice):
             case "avg":
                 return f"the mean {noun}" if "average" in words else f"the average {noun}"
             case "min" | "max":
-                return f"the {self.extreme(facts, is_greatest=measure.function == 'max')} {noun}"
+                word = self.extreme(facts, is_greatest=measure.function == "max")
+                same = {"highest": "maximum", "lowest": "minimum"}.get(word, word)
+                return f"the {self.chance.choice((word, same))} {noun}"
 
     def running(self, measure: Measure, selection: Selection) -> str:
         """What is added up from the first bucket to each."""
@@ -353,7 +365,7 @@ class English(Voice):
             return "longest" if is_greatest else "shortest"
         if words & _BIG:
             return self.chance.choice(("largest", "biggest", "greatest") if is_greatest else ("smallest",))
-        return self.chance.choice(("highest", "highest", "maximum") if is_greatest else ("lowest", "lowest", "minimum"))
+        return "highest" if is_greatest else "lowest"
 
     def superlative(self, plan: Plan) -> str:
         """The superlative of what a plan sorts by."""
@@ -392,9 +404,10 @@ class English(Voice):
         same = one_of_same(selection)
         if same is not None:
             return self.condition(same, selection)
-        self._prefers_whose = len(selection.where) > 1
+        prefers = self._prefers_whose
+        self._prefers_whose = prefers or len(selection.where) > 1
         told = [self.condition(condition, selection) for condition in self._in_order(selection)]
-        self._prefers_whose = False
+        self._prefers_whose = prefers
         return (" or " if selection.is_either else " and ").join(told)
 
     def _in_order(self, selection: Selection) -> list[Condition]:
@@ -601,23 +614,53 @@ class English(Voice):
 
     def most_happened(self, plan: Plan) -> str:
         """That most rows have their moment then: `were the most employees hired`, `did the fewest members join`."""
+        most = f"the {self.superlative(plan)} {self.plural(plan.query.root.table)}"
+        act, participle = self._act(plan)
+        if act in _BASE:
+            return f"did {most} {_BASE[act]}"
+        if participle is not None:
+            return f"were {most} {participle}"
+        return f"are there {most}, by {self.column(moment_of(plan), plan.query)}"
+
+    def happened(self, plan: Plan, rows: str) -> str:
+        """What happens to rows at their moment, by year or month: `employees were hired each year`."""
+        act, participle = self._act(plan)
+        unit = unit_of(plan)
+        if act is not None:
+            return f"{rows} {act} each {unit}"
+        if participle is not None:
+            return f"{rows} were {participle} each {unit}"
+        return f"{rows} are there for each {unit}, by {self.column(moment_of(plan), plan.query)}"
+
+    def had_happened(self, plan: Plan) -> str:
+        """The same, of all until then: `employees had been hired by the end of each year`."""
+        act, participle = self._act(plan)
+        rows, end = self.plural(plan.query.root.table), f"by the end of each {unit_of(plan)}"
+        if act is not None:
+            return f"{rows} had {act.replace('began', 'begun')} {end}"
+        if participle is not None:
+            return f"{rows} had been {participle} {end}"
+        return f"{rows} were there in total {end}, by {self.column(moment_of(plan), plan.query)}"
+
+    def _act(self, plan: Plan) -> tuple[str | None, str | None]:
+        """What rows do at the moment of a plan, or what is done to them: `joined`, or `hired`."""
         at = moment_of(plan)
         facts = self.column_at(at, plan.query)
+        if source_of(at, plan.query).link is not None or self.nouns.is_named_by_people(facts.table, facts.name):
+            return None, None
         words = list(split_words(facts.name))
         while words and words[-1] in _WHEN:
             words.pop()
         stem = " ".join(words)
-        most = f"the {self.superlative(plan)} {self.plural(plan.query.root.table)}"
-        act = _ACTS.get(stem)
-        if act in _BASE:
-            return f"did {most} {_BASE[act]}"
+        if stem in _ACTS:
+            return _ACTS[stem], None
         participle = _DONE.get(stem) or (stem if stem.endswith("ed") or stem in _PARTICIPLES else None)
-        thing = self.nouns.thing(plan.query.root.table, self.chance)[-1]
+        thing = self.words(plan.query.root.table)[-1]
         if participle is None or stem == thing:
-            return f"are there {most}, by {self.column(at, plan.query)}"
+            return None, None
         if _HAPPENINGS_OF.get(participle) == thing:
-            participle = "made"
-        return f"were {most} {participle}"
+            participle = "placed" if participle == "ordered" else "made"
+        return None, participle
 
     def _missing(self, condition: Missing, selection: Selection) -> str:
         facts = self.column_at(condition.at, selection)
@@ -667,7 +710,9 @@ class English(Voice):
     def _related(self, related: Related, selection: Selection) -> str:
         link = self.facts.by_link[related.link]
         inner = alone(selection.root.model_copy(update={"alias": related.source, "table": link.child}), related.where)
+        prefers, self._prefers_whose = self._prefers_whose, True
         clauses = self.clauses(inner)
+        self._prefers_whose = prefers
         of_one = _in_singular(clauses)
         that = self.that(selection.root.table)
         role = self.nouns.role(link, self.chance)

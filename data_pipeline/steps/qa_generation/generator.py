@@ -45,10 +45,10 @@ SHARE_WANTED: Final = {1: 0.5, 2: 0.5}
 """Which share of all words, and of all pairs of words, should be new; about that of questions by people (.24 and .59
 in the development set of Spider). A way to ask that brings less for its length makes the whole poorer."""
 
-WORTH: Final = {1: 4.0, 2: 1.0}
+WORTH: Final = {1: 8.0, 2: 1.0}
 """What a new word is worth beside a new pair of words."""
 
-WAYS_TO_ASK: Final = 12
+WAYS_TO_ASK: Final = 16
 """How many phrasings of one plan are held against each other."""
 
 MIX: Final[Mapping[Difficulty, float]] = {"easy": 0.2, "medium": 0.39, "hard": 0.2, "extra": 0.1, "beyond": 0.11}
@@ -169,7 +169,7 @@ class Generator:
     def _candidates(self, draw: int) -> Iterator[Candidate]:
         for table in self._facts.tables:
             for family in self._families:
-                rounds = FIRST_ROUNDS * (1 if draw == 0 else 2)
+                rounds = FIRST_ROUNDS * (2 if family.weight > 1 else 1) * (2 if draw else 1)
                 for plan in family.plans(table, self._facts, Draw(self._seed + draw, table, family.name, rounds)):
                     packed = plan.model_dump_json()
                     digest = hashlib.sha256(packed.encode()).digest()

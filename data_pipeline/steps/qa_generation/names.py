@@ -16,6 +16,7 @@ _SPELLED: Final = {
     "acct": "account", "yr": "year", "mon": "month", "msg": "message", "pwd": "password", "src": "source",
     "lat": "latitude", "lon": "longitude", "lng": "longitude", "org": "organization", "km": "km", "id": "ID",
     "ids": "IDs", "url": "URL", "isbn": "ISBN", "vat": "VAT", "ip": "IP", "sku": "SKU", "gdp": "GDP", "usd": "USD",
+    "abbr": "abbreviation", "us": "US", "uk": "UK", "eu": "EU",
     "eur": "EUR", "cny": "CNY", "kg": "kg", "uuid": "UUID", "sqm": "square metres",
 }  # fmt: skip
 _PREFIXES: Final = frozenset({"tbl", "tb", "dim", "fact", "fct", "vw", "stg", "ods", "dwd", "dws", "ads"})
@@ -61,7 +62,7 @@ def common_prefix(tables: Sequence[str]) -> str | None:
 
 _NO_THINGS: Final = frozenset(
     {"by", "of", "for", "to", "from", "with", "and", "or", "above", "below", "in", "on", "at", "per", "list", "qry",
-     "query", "view", "summary", "totals", "report", "statistics", "stats", "revenue"}
+     "query", "view", "summary", "totals", "subtotals", "report", "statistics", "stats", "revenue"}
 )  # fmt: skip
 
 

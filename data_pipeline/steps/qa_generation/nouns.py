@@ -62,6 +62,7 @@ _HAPPENINGS: Final = {
     "measured": "measurement", "recorded": "recording", "ordered": "order", "counted": "counting", "lent": "lending",
     "borrowed": "borrowing", "lost": "loss",
 }  # fmt: skip
+_LINK: Final = ("link",)
 _ROLES: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     ("reports", "to"): ("manager",), ("created", "by"): ("creator",), ("supervised", "by"): ("supervisor",),
     ("assigned", "to"): ("assignee",), ("updated", "by"): ("last", "editor"), ("sold", "by"): ("seller",),
@@ -118,6 +119,13 @@ class Nouns:
         if table not in self._tables:
             self._tables[table] = self._thing(self.facts.by_name[table])
         return self._tables[table]
+
+    def connected(self, table: TableName) -> tuple[TableName, TableName] | None:
+        """What the rows of a table connect that has no words of its own."""
+        ends = self.facts.ends_of(table)
+        if ends is None or self._terms.of_table(table) or self._thing(self.facts.by_name[table]) != _LINK:
+            return None
+        return ends[0].parent, ends[1].parent
 
     def title(self, table: TableName) -> str | None:
         """A table whose name is no noun for one row, as a title: `"Sales by Category"`; None for all others."""
@@ -204,11 +212,10 @@ class Nouns:
         return singular(tuple(spelled(table_words(table.name.name, self._prefix)).split()))
 
     def _connection(self, first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
-        """A row that says no more than that two others belong together: `employee-territory link`."""
+        """A row that says no more than that two others belong together."""
         if self.language == "zh":
             return (f"{' '.join(first)}与{' '.join(second)}的关联",)
-        own = second[len(first) :] if second[: len(first)] == first else second
-        return (*first[:-1], f"{first[-1]}-{' '.join(own)}", "link")
+        return _LINK
 
     def _column(self, column: ColumnFacts) -> str:
         comment = self._comment(column)

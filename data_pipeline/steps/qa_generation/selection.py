@@ -37,10 +37,10 @@ from data_pipeline.table_list import TableName
 WEIGHTS: Final[Mapping[str, int]] = {"table": 8, "link": 6, "family": 4, "column": 3, "clause": 2}
 """What a first time is worth, by what it is of."""
 
-ASKED_BESIDE_VIEWS: Final = 4
+ASKED_BESIDE_VIEWS: Final = 6
 """How many questions a table gets for each of a view, once everything is covered."""
 
-LOOKED_AT: Final = 40
+LOOKED_AT: Final = 60
 """Among how many candidates of one family and table the one with the newest words is taken."""
 
 REFUSED_IN_A_ROW: Final = 30

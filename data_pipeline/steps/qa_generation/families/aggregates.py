@@ -19,7 +19,7 @@ class Aggregate(Family):
             "Over the whole set of {all}, what is {measure}?",
             "What is {measure} of all {all}?", "Determine {measure} over all {all}.", "What is {measure} across the {all}?",
             "Tell me {measure} of the {all}.", "I would like to know {measure} of all {all}.",
-            "Taking all {all} together, what is {measure}?", "Work out {measure} across every {thing}.", "Calculate {measure} for the {all}.",
+            "Taking all {all} together, what is {measure}?", "Work out {measure} across all {all}.", "Calculate {measure} for the {all}.",
         ),
         "filtered": (
             "What is {measure} of {things}?", "Determine {measure} of the {things}.", "For {things}, what is {measure}?",
@@ -47,6 +47,7 @@ class Aggregate(Family):
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
         source = table.name.name
+        named = [column.name for column in table.of_role("label")]  # nobody asks for a number of the rows of one name
         for term in table.terms:
             yield Plan(family=self.name, query=select(table, [term]))
             for _ in range(draw.rounds):
@@ -57,7 +58,7 @@ class Aggregate(Family):
         for column in table.of_role("measure"):
             yield Plan(family=self.name, query=select(table, [draw.measure(column, source)]))
             for _ in range(draw.rounds):
-                condition = draw.condition(table, avoid=[column.name])
+                condition = draw.condition(table, avoid=[column.name, *named])
                 if condition is not None:
                     query = select(table, [draw.measure(column, source)], where=[condition])
                     yield Plan(family=self.name, variant="filtered", query=query)
@@ -83,8 +84,8 @@ class GroupCount(Family):
             "Group the {all} by {key} and count them.", "Tally the {all} by {key}.", "Summarize the number of {all} by {key}.",
         ),
         "filtered": (
-            "How many {things} are there for each {key}?", "For every {key}, count the {things}.",
-            "{show} the number of {things} for each {key}.",
+            "For each {key}, how many {all} {do}?", "For every {key}, count the {things}.",
+            "Per {key}, what is the number of {things}?",
         ),
         "two": (
             "How many {all} are there for each combination of {each}?", "Count the {all} by {each}.",
@@ -184,7 +185,7 @@ class GroupHaving(Family):
     }  # fmt: skip
     chinese = {
         "plain": ("哪些{key}{having}？", "{show}{having}的{key}。"),
-        "measured": ("哪些{key}的{all}{having}？", "{show}其{all}{having}的{key}。"),
+        "measured": ("哪些{key}的{all}{having}？", "{show}{all}{having}的{key}。"),
         "counted": ("哪些{key}{having}？分别有多少？", "{show}{having}的{key}及其数量。"),
     }
 
@@ -240,7 +241,7 @@ class ShareOfTotal(Family):
     name = "share"
     english = {
         "plain": (
-            "What proportion of the {all} falls to each {key}, as a percentage?", "Which portion of the {all} does each {key} make up, in percent?", "How big a slice of all {all} belongs to each {key}, in percent?",
+            "What proportion of the {all} falls to each {key}, as a percentage?",
             "What percentage of all {all} does each {key} account for?", "{show} the share of {all} per {key}, in percent.",
             "How are the {all} distributed over the {keys}, in percent?",
             "For each {key}, what is its percentage of the total number of {all}?",
@@ -253,8 +254,8 @@ class ShareOfTotal(Family):
     chinese = {
         "plain": ("每个{key}的{all}占总数的百分之多少？", "各{key}的{all}数量占比是多少（百分比）？"),
         "summed": (
-            "每个{key}占所有{all}{measure}的百分之多少？",
-            "各{key}在{all}的{measure}中的占比是多少（百分比）？",
+            "每个{key}的{measure}占全部{all}的百分之多少？",
+            "各{key}的{measure}占所有{all}的百分比是多少？",
         ),
     }
 

@@ -43,6 +43,7 @@ from data_pipeline.steps.qa_generation.roles import yes_of_values
 
 Item = TypeVar("Item")
 _LITERAL_CHARACTERS: Final = 40
+MOST_EITHER: Final = 3
 MANY_VALUES: Final = 8
 """From so many different numbers on, ranges of them are asked for."""
 
@@ -127,15 +128,13 @@ class Draw:
             case "label" | "code" | "text":
                 if literals and column.role != "text":
                     found += [Compared(at=place, operator="=", value=self.chance.choice(literals)) for _ in range(2)]
+                    found += self._either(literals, place)
                 found += self._pieces(literals, place) if not column.is_number else []
             case "category":
                 if len(literals) > 1:
                     found.append(Compared(at=place, operator="=", value=self.chance.choice(literals)))
                     found.append(Compared(at=place, operator="<>", value=self.chance.choice(literals)))
-                if len(literals) > 3:
-                    found.append(
-                        OneOf(at=place, values=tuple(self.chance.sample(literals, self.chance.choice((2, 3)))))
-                    )
+                found += self._either(literals, place)
             case "measure":
                 found += self._amounts(column, place)
             case "year":
@@ -147,6 +146,11 @@ class Draw:
             case "moment":
                 found += self._moments(column, place)
         return found
+
+    def _either(self, literals: Sequence[Value], place: At) -> list[Simple]:
+        if len(literals) <= MOST_EITHER:
+            return []
+        return [OneOf(at=place, values=tuple(self.chance.sample(literals, self.chance.randint(2, MOST_EITHER))))]
 
     def _pieces(self, literals: Sequence[Value], place: At) -> list[Simple]:
         found: list[Simple] = []

@@ -28,30 +28,28 @@ class PerPeriod(Family):
     name = "trend"
     english = {
         "plain": (
-            "Over the {unit}s, how has the number of {all} evolved, by {moment}?",
-            "How many {all} are there per {unit} of the {moment}?", "Count the {all} for each {unit}, by {moment}.",
-            "How did the number of {all} develop by {unit} of their {moment}?",
+            "How many {happened_each}?", "Count the {all} for each {unit}, by {moment}.",
+            "I'd like to see how many {happened_each}.", "Do you know how many {happened_each}?",
             "{show} the number of {all} for every {unit}, based on the {moment}, in order of time.",
         ),
         "measured": (
-            "Over the {unit}s, how has {measure} of the {all} evolved, by {moment}?",
-            "How did {measure} of {all} develop by {unit} of the {moment}?", "What is {measure} of the {all} for each {unit}, by {moment}?",
-            "{show} {measure} of the {all} per {unit} of their {moment}, oldest first.",
+            "How did {measure} of {all} develop from {unit} to {unit}, by {moment}?",
+            "What is {measure} of the {all} for each {unit}, by {moment}?",
+            "{show} {measure} of the {all} for every {unit}, going by the {moment}, earliest first.",
         ),
         "filtered": (
-            "How did the number of {things} develop by {unit} of the {moment}?",
-            "For {things}, count them for each {unit} of the {moment}, in order of time.",
+            "How many {things_happened_each}?", "Tell me how many {things_happened_each}.",
         ),
     }  # fmt: skip
     chinese = {
-        "plain": ("按{period}统计{all}的数量（以{moment}为准）。", "{all}的数量{unit}如何变化（以{moment}为准）？"),
+        "plain": ("按{period}统计{all}的数量（以{moment}为准）。", "按{moment}统计，{unit}各有多少{all}？"),
         "measured": (
             "按{period}统计{all}的{measure}（以{moment}为准）。",
             "{all}的{measure}{unit}如何变化（以{moment}为准）？",
         ),
         "filtered": (
             "按{period}统计{things}的数量（以{moment}为准）。",
-            "{things}的数量{unit}如何变化（以{moment}为准）？",
+            "按{moment}统计，{unit}各有多少{things}？",
         ),
     }
 
@@ -113,17 +111,19 @@ class Latest(Family):
     name = "latest"
     english = {
         "one": (
-            "Which {thing} has the {best} {order}?", "Which {thing} is the {newest} one by {order}?",
-            "{show} the {outputs} of the {newest} {thing} by {order}.",
+            "Which {thing} has the {best} {order}?", "{show} the {outputs} of the {newest} {thing}, by {order}.",
         ),
         "many": (
-            "{show} the {outputs} of the {n} {newest} {all} by {order}.",
-            "What are the {outputs} of the {n} {newest} {all}, judged by their {order}?",
+            "{show} the {outputs} of the {n} {newest} {all}, by {order}.",
+            "What are the {outputs} of the {n} {newest} {all}, going by the {order}?",
         ),
     }  # fmt: skip
     chinese = {
-        "one": ("{show}按{order}{newest}的{thing}的{outputs}。", "按{order}来看，{newest}的{thing}的{outputs}是什么？"),
-        "many": ("{show}按{order}{newest}的{n}个{thing}的{outputs}。",),
+        "one": ("{show}{order}{best}的{thing}的{outputs}。", "{order}{best}的{thing}的{outputs}{asks}？"),
+        "many": (
+            "{show}{order}{best}的{n}个{thing}的{outputs}。",
+            "{order}{best}的{n}个{thing}的{outputs}分别{asks}？",
+        ),
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
@@ -145,13 +145,12 @@ class RunningTotal(Family):
     name = "running_total"
     english = {
         "plain": (
-            "Accumulated over time, how many {all} are there by the end of each {unit}, by {moment}?",
-            "{show} {running} by {unit} of the {moment}.",
-            "How did the cumulative number of {all} grow by {unit} of the {moment}?",
-            "How many {all} were there in total up to the end of each {unit}, by {moment}?",
+            "How many {had_happened}?", "{show} {running} by {unit}, going by the {moment}.",
+            "How did the cumulative number of {all} grow from {unit} to {unit}, by {moment}?",
+            "Tell me how many {had_happened}.",
         ),
         "measured": (
-            "{show} {running} of {all} by {unit} of the {moment}.",
+            "{show} {running} of {all} by {unit}, going by the {moment}.",
             "What is {running} of the {all} at the end of each {unit}, by {moment}?",
         ),
     }  # fmt: skip
@@ -183,20 +182,19 @@ class ChangePerPeriod(Family):
     name = "change"
     english = {
         "plain": (
-            "Compare the number of {all} per {unit} of the {moment} with that of the {unit} before: count and difference.",
-            "How many {all} are there per {unit} of the {moment}, and by how much does that differ from the {unit} before?",
-            "{show} the number of {all} per {unit} of the {moment}, and its change from the previous {unit}.",
-            "{show} the {unit}-over-{unit} change in the number of {all} by {moment}, with the number itself.",
+            "How many {happened_each}, and by how much does that differ from the {unit} before?",
+            "{show} the number of {all} for each {unit}, by {moment}, and its change from the previous {unit}.",
+            "{show} the {unit}-over-{unit} change in the number of {all}, by {moment}, with the number itself.",
         ),
         "measured": (
-            "What is {measure} of {all} per {unit} of the {moment}, and by how much did it change from the {unit} before?",
-            "{show} {measure} of {all} per {unit} of the {moment}, and its change from the {unit} before.",
+            "What is {measure} of {all} for each {unit}, by {moment}, and how much did it change from the {unit} before?",
+            "{show} {measure} of {all} for each {unit}, by {moment}, and its change from the {unit} before.",
         ),
     }  # fmt: skip
     chinese = {
         "plain": (
             "按{period}统计{all}的数量，以及与{period_before}相比的变化（以{moment}为准）。",
-            "{unit}有多少{all}，与{period_before}相比变化多少（以{moment}为准）？",
+            "按{moment}统计，{unit}各有多少{all}，与{period_before}相比变化多少？",
         ),
         "measured": ("按{period}统计{all}的{measure}，以及与{period_before}相比的变化（以{moment}为准）。",),
     }

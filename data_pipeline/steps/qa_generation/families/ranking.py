@@ -36,7 +36,7 @@ class TopRows(Family):
     chinese = {
         "one": ("哪个{thing}的{order}{best}？", "{show}{order}{best}的{thing}。"),
         "many": ("{order}{best}的{n}个{thing}是哪些？", "{show}{order}{best}的前{n}个{thing}。"),
-        "one filtered": ("在{things}中，哪个的{order}{best}？", "{things}中{order}{best}的是哪个？"),
+        "one filtered": ("在{things}中，{order}{best}的是哪一个？", "{things}中{order}{best}的是哪个？"),
         "many filtered": ("在{things}中，{order}{best}的{n}个是哪些？", "{show}{things}中{order}{best}的前{n}个。"),
     }
 
@@ -119,7 +119,7 @@ class AboveAverage(Family):
     name = "above_average"
     english = {
         "plain": ("Which {all} {do}?", "{show} the {things}.", "{show} all {things}."),
-        "count": ("How many {things} are there?", "Count the {things}."),
+        "count": ("How many {all} {do}?", "Count the {things}."),
     }
     chinese = {
         "plain": ("哪些{all}{do}？", "{show}{things}。"),

@@ -95,8 +95,7 @@ class WithParent(Family):
     name = "join_list"
     english = {
         "plain": (
-            "Match each {thing} to its {joined}: {outputs}.", "Combine each {thing} with its {joined}: {outputs}.", "Pair every {thing} with its {joined} and show the {outputs}.",
-            "{show} each {thing} with its {joined}: the {outputs}.", "{show} the {outputs} of every {thing}.",
+            "List each {thing} with its {joined}: {outputs}.", "{show} the {outputs} of every {thing}.",
             "What are the {outputs} of each {thing}?",
         ),
         "left": (
@@ -155,7 +154,6 @@ class ByParent(Family):
             "For all {things}, give the {outputs}.",
         ),
         "count": (
-            "How many {things} are there?",
             "Count the {things}.",
             "What is the number of {things}?",
             "How many {all} {do}?",
@@ -218,8 +216,7 @@ class PerParent(Family):
             "For every {key}, compute {measure} of its {all}.",
         ),
         "filtered": (
-            "For each {key}, how many {things} are there?", "Count the {things} per {key}.",
-            "How many {things} are there for each {key}?",
+            "For each {key}, how many {all} {do}?", "For every {key}, count the {things}.",
         ),
         "ordered": (
             "{show} {measure} of {all} per {key}, in descending order.", "Rank the {keys} by {measure} of their {all}, in descending order.",
@@ -329,7 +326,7 @@ class HavingParents(Family):
         "plain": ("Which {keys} have {having}?", "{show} the {keys} that have {having}.", "Find every {key} with {having}."),
         "average": (
             "Among the {keys} with any {all}, which have an above-average number of them, and how many?",
-            "Which {keys} have more {all} than the average of those that have any? Give the number, too.",
+            "Considering only {keys} with {all}, which have more of them than average, and how many?",
         ),
     }  # fmt: skip
     chinese = {
@@ -424,13 +421,12 @@ class Childless(Family):
     name = "anti_join"
     english = {
         "which": (
-            "Track down the {things}.",
             "Which {all} {do}?",
             "{show} the {things}.",
             "{show} all {things}.",
             "Are there {things}? List them.",
         ),
-        "count": ("How many {things} are there?", "Count the {things}."),
+        "count": ("How many {all} {do}?", "Count the {things}."),
     }
     chinese = {
         "which": ("哪些{all}{do}？", "{show}{things}。"),
@@ -464,20 +460,18 @@ class WithSomeChild(Family):
     weight = 4
     english = {
         "which": (
-            "Single out the {things}.",
-            "Which {all}, if any, {do}?",
             "Which {all} {do}?",
             "{show} the {things}.",
             "{show} all {things}.",
             "What are the {things}?",
         ),
-        "count": ("How many {things} are there?", "Count the {things}.", "What is the number of {things}?"),
+        "count": ("How many {all} {do}?", "Count the {things}.", "What is the number of {things}?"),
         "columns": ("{show} the {outputs} of {things}.", "What are the {outputs} of the {things}?"),
     }
     chinese = {
         "which": ("哪些{all}{do}？", "{show}{things}。"),
         "count": ("有多少{all}{do}？", "请统计有多少{all}{do}。"),
-        "columns": ("{show}{things}的{outputs}。",),
+        "columns": ("哪些{all}{do}？{show}它们的{outputs}。", "对于{things}，{show}{outputs}。"),
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:

@@ -25,7 +25,7 @@ class BothConditions(Family):
             "Which {keys} have {things} but no {other_things}?", "{show} the {keys} with {things} and without any {other_things}.",
         ),
         "union": (
-            "Which {keys} have {things} or {other_things}?", "{show} every {key} that has {things} or {other_things}, each once.",
+            "Which {keys} have {things} or {other_things}?",
         ),
     }  # fmt: skip
     chinese = {
@@ -35,8 +35,8 @@ class BothConditions(Family):
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
-        keys = [one for one in table.of_role("category", "label", "text", "reference")
-                if one.name != table.shown and _repeats(one) and not (one.role == "reference" and _has_label(one, facts))]  # fmt: skip
+        keys = [one for one in table.of_role("category", "reference")
+                if _repeats(one) and not (one.role == "reference" and _has_label(one, facts))]  # fmt: skip
         others = table.of_role("category", "moment", "measure") if table.is_asked_for else []
         for column in draw.some(keys, 2 + draw.rounds):
             asked = draw.one([one for one in others if one.name != column.name])

@@ -7,7 +7,7 @@ from typing import Final
 
 from data_pipeline.steps.qa_generation.facts import ColumnFacts, Facts, TableFacts
 from data_pipeline.steps.qa_generation.families.family import Draw, Family, at, is_sayable, rows_of, select
-from data_pipeline.steps.qa_generation.plan import Compared, Condition, Measure, Missing, Order, Plan
+from data_pipeline.steps.qa_generation.plan import Compared, Condition, Measure, Missing, OneOf, Order, Plan
 
 
 class CountAll(Family):
@@ -42,8 +42,8 @@ class CountFiltered(Family):
     weight = 4
     english = {
         "plain": (
-            "How many {things} are there?", "Count the {things}.", "What is the number of {things}?",
-            "How many {things} do we have?", "Tell me how many {all} {do}.", "I want the count of {things}.",
+            "Count the {things}.", "What is the number of {things}?", "Tell me how many {all} {do}.",
+            "I want the count of {things}.",
             "Give the total number of {things}.", "What's the count of {things}?", "How many {all} {do}?",
             "How many of the {all} {do}?", "Do you know how many {all} {do}?",
         ),
@@ -66,14 +66,15 @@ class CountFiltered(Family):
                     yield Plan(family=self.name, query=select(table, [rows_of(table)], where=[condition]))
         for _ in range(draw.rounds):
             first = draw.condition(table)
-            if first is not None:
-                second = draw.condition(table, avoid=[first.at.column])
+            second = draw.condition(table, avoid=[first.at.column]) if first is not None else None
+            if second is not None:
                 yield Plan(family=self.name, query=select(table, [rows_of(table)], where=[first, second]))
 
 
 def _finds_one(condition: Condition, column: ColumnFacts) -> bool:
-    """Whether a condition is met by one row only: that is looked up, not counted."""
-    return isinstance(condition, Compared) and condition.operator == "=" and (column.is_unique or column.never_repeats)
+    """Whether a condition names the rows that it finds: these are looked up, not counted."""
+    is_naming = isinstance(condition, OneOf) or (isinstance(condition, Compared) and condition.operator == "=")
+    return is_naming and (column.is_unique or column.never_repeats)
 
 
 class Projection(Family):
@@ -199,7 +200,7 @@ class Filtered(Family):
     chinese = {
         "which": ("哪些{all}{do}？", "{show}{things}。", "{show}所有{things}。", "有哪些{things}？"),
         "columns": ("{show}{things}的{outputs}。", "{things}的{outputs}分别是什么？", "查询{things}的{outputs}。"),
-        "one": ("{show}{things}的{outputs}。", "{things}的{outputs}是什么？", "查询{things}的{outputs}。"),
+        "one": ("{show}{things}的{outputs}。", "{things}的{outputs}{asks}？", "查询{things}的{outputs}。"),
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
@@ -258,8 +259,8 @@ class Lookup(Family):
         ),
     }  # fmt: skip
     chinese = {
-        "columns": ("{things}的{outputs}分别是什么？", "{show}{things}的{outputs}。"),
-        "one": ("{things}的{outputs}是什么？", "{show}{things}的{outputs}。"),
+        "columns": ("{things}的{outputs}分别{asks}？", "{show}{things}的{outputs}。"),
+        "one": ("{things}的{outputs}{asks}？", "{show}{things}的{outputs}。"),
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
@@ -287,6 +288,13 @@ class CountDistinct(Family):
             "How many different {counted} do the {all} have?", "How many distinct {counted} are there among {all}?",
             "Count the different {counted} of the {all}.", "What is the number of distinct {counted} across all {all}?",
         ),
+        "owners": (
+            "How many different {counted} have {all}?", "How many {counted} have any {all} at all?",
+            "Count the {counted} that have at least one {thing}.",
+        ),
+        "owners filtered": (
+            "How many different {counted} have {things}?", "Count the different {counted} that have {things}.",
+        ),
         "filtered": (
             "How many different {counted} do {things} have?", "How many distinct {counted} are there among {things}?",
         ),
@@ -297,6 +305,8 @@ class CountDistinct(Family):
             "统计{all}中不同{column}的数量。",
             "{all}的{column}去重后有多少个？",
         ),
+        "owners": ("有{all}的{owners}一共有多少个？", "统计有{all}的{owners}的数量（去重）。"),
+        "owners filtered": ("有{things}的{owners}一共有多少个？", "统计有{things}的{owners}的数量（去重）。"),
         "filtered": ("{things}有多少种不同的{column}？", "统计{things}中不同{column}的数量。"),
     }
 
@@ -307,10 +317,15 @@ class CountDistinct(Family):
                    if len(column.values) > 1 and any(count > 1 for _, count in column.values)]  # fmt: skip
         for column in columns:
             measure = Measure(function="count_distinct", at=at(table, column.name))
-            yield Plan(family=self.name, query=select(table, [measure]))
+            is_owner = column.role == "reference" and any(
+                column.name in link.child_columns for link in facts.up(table.name)
+            )
+            variant = "owners" if is_owner else "plain"
+            yield Plan(family=self.name, variant=variant, query=select(table, [measure]))
             condition = draw.condition(table, avoid=[column.name])
             if condition is not None and draw.chance.random() < 0.5:
-                yield Plan(family=self.name, variant="filtered", query=select(table, [measure], where=[condition]))
+                variant = "owners filtered" if is_owner else "filtered"
+                yield Plan(family=self.name, variant=variant, query=select(table, [measure], where=[condition]))
 
 
 SINGLE: Final = (CountAll(), CountFiltered(), Projection(), DistinctValues(), Filtered(), Lookup(), CountDistinct())
