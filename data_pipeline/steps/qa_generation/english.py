@@ -54,9 +54,8 @@ SHOW: Final = (
     "Report", "Fetch", "Extract", "Please provide", "Help me find", "I'd like to see", "We need", "Please give",
     "Can I get", "Would you show", "Bring up", "Please find", "Send me", "Could I have",
     "Select", "For a report, list", "For my analysis, get", "I am looking for", "Can you pull", "We would like",
-    "Please send", "Could someone list", "Identify", "May I see", "Locate", "Obtain",
-    "Pull up", "View", "Tell us", "State", "Pull", "Grab", "Give", "Specify",
-    "Indicate", "Query",
+    "Please send", "Could someone list", "Identify", "May I see", "Obtain",
+    "Pull up", "View", "Tell us", "State", "Pull", "Give",
 )  # fmt: skip
 _PLACES: Final = frozenset({"city", "country", "state", "region", "province", "continent", "district", "county"})
 _PEOPLE: Final = frozenset(

@@ -41,6 +41,8 @@ DRAWS_AT_MOST: Final = 4
 """How often families draw again when the gates left too few pairs: then the schema has no more to ask."""
 
 FIRST_ROUNDS: Final = 4
+"""How often a family draws from a table at first; one that is asked more often has twice as much to choose from."""
+
 SHARE_WANTED: Final = {1: 0.5, 2: 0.5}
 """Which share of all words, and of all pairs of words, should be new; about that of questions by people (.24 and .59
 in the development set of Spider). A way to ask that brings less for its length makes the whole poorer."""

@@ -28,7 +28,7 @@ class PerPeriod(Family):
     name = "trend"
     english = {
         "plain": (
-            "How many {happened_each}?", "Count the {all} for each {unit}, by {moment}.",
+            "How many {happened_each}?",
             "I'd like to see how many {happened_each}.", "Do you know how many {happened_each}?",
             "{show} the number of {all} for every {unit}, based on the {moment}, in order of time.",
         ),
@@ -184,7 +184,7 @@ class ChangePerPeriod(Family):
         "plain": (
             "How many {happened_each}, and by how much does that differ from the {unit} before?",
             "{show} the number of {all} for each {unit}, by {moment}, and its change from the previous {unit}.",
-            "{show} the {unit}-over-{unit} change in the number of {all}, by {moment}, with the number itself.",
+            "{show} the number of {all} by {unit}, going by the {moment}, and the {unit}-over-{unit} change.",
         ),
         "measured": (
             "What is {measure} of {all} for each {unit}, by {moment}, and how much did it change from the {unit} before?",
