@@ -83,9 +83,11 @@ class HashedWords:
 
     def embed_question(self, question: str, corpus: Corpus) -> Vector:
         (vector,) = _unit(_hashed([question]))
-        rarity = np.log((corpus.size + 1) / (corpus.frequencies + 0.5)).clip(0.0) ** RARITY_POWER
+        (said,) = np.nonzero(vector)
+        rarity = np.log((corpus.size + 1) / (corpus.frequencies[said] + 0.5)).clip(0.0) ** RARITY_POWER
         # Where every item has every dimension of the question, it is as good as any other.
-        weighted = vector * rarity
+        weighted = np.zeros(DIMENSION, np.float32)
+        weighted[said] = vector[said] * rarity
         found: Vector = _unit((weighted if weighted.any() else vector)[np.newaxis])[0]
         return found
 
@@ -136,14 +138,15 @@ def _hashed(texts: Sequence[str]) -> Vector:
         | ((signs >= 0x3040) & (signs <= 0x30FF))
         | ((signs >= 0xAC00) & (signs <= 0xD7AF))
     )
-    weights = np.zeros(len(said) * DIMENSION)
+    fallen: dict[float, list[NDArray[np.int64]]] = {}  # by weight: counted together, as counting reads every dimension
 
     def add(places: NDArray[np.int64], hashes: NDArray[np.uint64], weight: float, salt: int) -> None:
+        if not len(places):
+            return
         mixed = hashes * np.uint64(_FACTOR) + np.uint64(salt * _MIX & _MASK)
         mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(_MIX)
         dimensions = (mixed >> np.uint64(40)).astype(np.int64) % DIMENSION
-        counts = np.bincount(rows[places] * DIMENSION + dimensions, minlength=len(weights))
-        np.add(weights, weight * counts, out=weights)
+        fallen.setdefault(weight, []).append(rows[places] * DIMENSION + dimensions)
 
     places, hashes = _words(signs, is_space, is_chinese)
     add(places, hashes, WORD_WEIGHT, _SALTS["word"])
@@ -154,6 +157,9 @@ def _hashed(texts: Sequence[str]) -> Vector:
     add(places, signs[places], SIGN_WEIGHT, _SALTS["sign"])
     (places,) = np.nonzero(is_chinese[:-1] & is_chinese[1:])
     add(places, signs[places] * np.uint64(_FACTOR) + signs[places + 1], SIGN_PAIR_WEIGHT, _SALTS["pair"])
+    weights = np.zeros(len(said) * DIMENSION)
+    for weight, parts in fallen.items():
+        weights += weight * np.bincount(np.concatenate(parts), minlength=len(weights))
     return np.log1p(weights).astype(np.float32).reshape(len(said), DIMENSION)
 
 
