@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
-from sqlalchemy import Connection, Engine, Row, bindparam, delete, exists, func, insert, select, text, update
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, exists, func, insert, literal, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -113,8 +113,7 @@ class RelationalVectorStore:
                 ]  # fmt: skip
                 connection.execute(insert(self._tables.items), rows)
                 state.count(np.stack([vector for _, vector in fresh.values()]), +1)
-                known |= self._numbers(connection, list(fresh))
-            self._mark_staged(connection, task_id, known.values())
+            self._mark_staged(connection, task_id, list(by_id))
 
     def claim(self, task_id: str, ids: Sequence[str]) -> list[str]:
         holdings = self._tables.holdings
@@ -124,7 +123,7 @@ class RelationalVectorStore:
             for part in _parts(known.values(), IDS_AT_ONCE):
                 mine = holdings.c.item_number.in_(part) & (holdings.c.task_id == task_id)
                 held.update(connection.execute(select(holdings.c.item_number).where(mine)).scalars())
-            self._mark_staged(connection, task_id, sorted(set(known.values()) - held))
+            self._mark_staged(connection, task_id, [one for one, number in known.items() if number not in held])
         return [one for one in ids if one not in known]
 
     def commit(self, load: Load) -> Loaded:
@@ -189,11 +188,12 @@ class RelationalVectorStore:
         connection.execute(delete(loads).where(loads.c.task_id == load.task_id))
         connection.execute(insert(loads).values(task_id=load.task_id, run_id=load.run_id))
 
-    def _mark_staged(self, connection: Connection, task_id: str, numbers: Iterable[int]) -> None:
-        rows = [{"item_number": number, "task_id": task_id} for number in numbers]
-        if rows:
-            dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-            connection.execute(dialect.insert(self._tables.staged).on_conflict_do_nothing(), rows)
+    def _mark_staged(self, connection: Connection, task_id: str, ids: Sequence[str]) -> None:
+        items, dialect = self._tables.items, sqlite if connection.dialect.name == "sqlite" else postgresql
+        for part in _parts(ids, IDS_AT_ONCE):
+            these = select(items.c.number, literal(task_id)).where(items.c.id.in_(part))
+            staged = dialect.insert(self._tables.staged).from_select(["item_number", "task_id"], these)
+            connection.execute(staged.on_conflict_do_nothing())
 
     def _delete(self, connection: Connection, table: Any, numbers: Sequence[int], task_id: str) -> None:
         for part in _parts(numbers, IDS_AT_ONCE):
