@@ -66,6 +66,19 @@ class VectorColumn(UserDefinedType["Vector"]):
         return _Raw(column)
 
 
+class HalfVector(UserDefinedType["Vector"]):
+    """A vector of two bytes a number, which only PostgreSQL has, in its index."""
+
+    cache_ok = True
+
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Its name."""
+        return f"halfvec({self.dimension})"
+
+
 class _Raw(FunctionElement[Any]):
     """The bytes of a vector."""
 

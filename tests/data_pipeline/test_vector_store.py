@@ -353,24 +353,76 @@ def test_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     assert (tmp_path / "v.sqlite").read_bytes() == before
 
 
-def test_large_store_in_postgresql_has_an_index_that_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a size on; searches with a filter go on until they have enough."""
-    with fresh_database() as url:
-        with opened(url) as store:
-            load(store, "task_1", *PAIRS, *PAGES)
-            exact = [one.item.id for one in store.search(Question("rent by company", limit=5))]
-            monkeypatch.setattr(postgres, "INDEX_FROM", 50)
-            load(store, "task_2", PAGES[0])
-            with psycopg.connect(url) as session:
-                session.execute("SET enable_seqscan = off")
-                rows = session.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'vector_items_nearest'")
-                (definition,) = rows.fetchone() or ("",)
-            found = [one.item.id for one in store.search(Question("rent by company", limit=5))]
-            narrow = store.search(Question("rent by company", limit=5, kinds=["documentation"]))
+def indexes(url: str) -> dict[str, str]:
+    """The definitions of the indexes that find the nearest."""
+    with psycopg.connect(url) as session:
+        rows = session.execute("SELECT indexname, indexdef FROM pg_indexes WHERE indexdef LIKE '%hnsw%'")
+        return dict(rows.fetchall())
 
-        assert "hnsw" in definition
-        assert found == exact
-        assert len(narrow) == 5
+
+def results(store: VectorStore, **limits: Any) -> list[tuple[str, float]]:
+    return [(one.item.id, round(one.score, 5)) for one in store.search(Question("rent by company", limit=5, **limits))]
+
+
+def test_large_store_in_postgresql_has_an_index_that_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a size on, with the scores of whole vectors; searches with a filter go on until they have enough."""
+    with fresh_database() as url, opened(url) as store:
+        load(store, "task_1", *PAIRS, *PAGES, OTHER)
+        exact, of_kind = results(store), results(store, kinds=["documentation"])
+        before = indexes(url)
+        monkeypatch.setattr(postgres, "IN_MEMORY_BYTES", 50 * 4096)
+        load(store, "task_2", PAGES[0])
+
+        assert before == {}
+        assert ["halfvec" in definition for definition in indexes(url).values()] == [True]
+        assert results(store) == exact
+        assert results(store, kinds=["documentation"]) == of_kind
+        assert len(of_kind) == 5
+        assert results(store, task_id="task_2") == [one for one in of_kind if one[0] == PAGES[0].id]
+        assert results(store, database="nowhere") == []
+        assert [one[0] for one in results(store, database="sales")] == [OTHER.id]
+
+
+def test_search_right_after_a_large_load_is_planned_for_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statistics are there with the index; without them the planner read every vector until autovacuum had come."""
+    monkeypatch.setattr(postgres, "IN_MEMORY_BYTES", 50 * 4096)
+    with fresh_database() as url, opened(url) as store:
+        load(store, "task_1", *PAIRS)
+        with psycopg.connect(url) as session:
+            rows = session.execute("SELECT DISTINCT tablename FROM pg_stats WHERE tablename LIKE 'vector_%'")
+            known = {name for (name,) in rows}
+
+    assert {"vector_items", "vector_holdings"} <= known
+
+
+def test_index_of_an_older_store_is_searched_until_a_load_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of whole vectors goes: where the store is small for good, else when there is the new one."""
+    old = "CREATE INDEX vector_items_nearest ON vector_items USING hnsw (vector vector_ip_ops)"
+    with fresh_database() as url, opened(url) as store, psycopg.connect(url, autocommit=True) as session:
+        load(store, "task_1", *PAIRS, *PAGES)
+        exact = results(store)
+        session.execute(old)
+        small = results(store)
+        load(store, "task_1", *PAIRS, *PAGES)
+        without = indexes(url)
+        session.execute(old)
+        monkeypatch.setattr(postgres, "IN_MEMORY_BYTES", 50 * 4096)
+        large = results(store)
+        load(store, "task_1", *PAIRS, *PAGES)
+
+        assert without == {}
+        assert list(indexes(url)) == ["vector_items_nearest_half"]
+        assert small == large == results(store) == exact
+
+
+def test_database_that_fails_under_a_search_is_told(url: str) -> None:
+    """Whoever asked it, SQLAlchemy or the driver itself."""
+    with opened(url) as store:
+        load(store, "task_1", *PAGES)
+        with opened(url) as other, other._engine.begin() as connection:  # type: ignore[attr-defined]
+            connection.exec_driver_sql("ALTER TABLE vector_items RENAME COLUMN vector TO lost")
+        with pytest.raises(StoreUnavailable, match="vector"):
+            store.search(Question("page"))
 
 
 @given(
