@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from sqlalchemy import (
+    DDL,
     JSON,
     BigInteger,
     Column,
@@ -27,6 +28,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    event,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -136,6 +138,12 @@ def counts_from_bytes(raw: bytes) -> Counts:
     return np.frombuffer(raw, "<i8").astype(np.int64)
 
 
+def _compress(table: Table) -> None:
+    """Have PostgreSQL compress vectors, which it leaves whole: of most of ours, nine numbers in ten are zero."""
+    smaller = DDL(f"ALTER TABLE {table.name} ALTER COLUMN vector SET STORAGE EXTENDED")  # type: ignore[no-untyped-call]
+    event.listen(table, "after_create", smaller.execute_if(dialect="postgresql"))
+
+
 class Tables:
     """The tables for vectors of one length."""
 
@@ -204,3 +212,5 @@ class Tables:
             Column("details", JSON, nullable=False),
             prefixes=["TEMPORARY"],
         )
+        _compress(self.items)
+        _compress(self.incoming_items)
