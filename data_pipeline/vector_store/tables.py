@@ -139,7 +139,7 @@ def counts_from_bytes(raw: bytes) -> Counts:
 
 
 def _compress(table: Table) -> None:
-    """Have PostgreSQL compress vectors, which it leaves whole: of most of ours, nine numbers in ten are zero."""
+    """Have PostgreSQL compress vectors, which it leaves whole: in most of ours, five numbers of six are zero."""
     smaller = DDL(f"ALTER TABLE {table.name} ALTER COLUMN vector SET STORAGE EXTENDED")  # type: ignore[no-untyped-call]
     event.listen(table, "after_create", smaller.execute_if(dialect="postgresql"))
 

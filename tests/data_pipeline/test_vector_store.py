@@ -395,6 +395,15 @@ def test_search_right_after_a_large_load_is_planned_for_what_is_there(monkeypatc
     assert {"vector_items", "vector_holdings"} <= known
 
 
+def test_vectors_in_postgresql_are_compressed() -> None:
+    """Most of their numbers are zero."""
+    with fresh_database() as url, opened(url) as store, psycopg.connect(url) as session:
+        load(store, "task_1", *PAIRS)
+        (largest,) = session.execute("SELECT max(pg_column_size(vector)) FROM vector_items").fetchone() or (0,)
+
+    assert 0 < largest < 2_000
+
+
 def test_index_of_an_older_store_is_searched_until_a_load_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """That of whole vectors goes: where the store is small for good, else when there is the new one."""
     old = "CREATE INDEX vector_items_nearest ON vector_items USING hnsw (vector vector_ip_ops)"
