@@ -53,6 +53,10 @@ WORTH: Final = {1: 8.0, 2: 1.0}
 WAYS_TO_ASK: Final = 16
 """How many phrasings of one plan are held against each other."""
 
+FEWEST_WAYS: Final = 4
+WAYS_IN_ALL: Final = 4_000
+"""From some hundred pairs on hardly a word is new, however it is asked: fewer phrasings are tried, at last four."""
+
 MIX: Final[Mapping[Difficulty, float]] = {"easy": 0.2, "medium": 0.39, "hard": 0.2, "extra": 0.1, "beyond": 0.11}
 VOICES: Final[Mapping[Language, type[Voice]]] = {"en": English, "zh": Chinese}
 
@@ -223,7 +227,8 @@ class Generator:
         sentences = self._voice.sentences(plan, phrasings)
         used = [self._sentences[sentence] for sentence in sentences]
         turns = [turn for turn in range(WAYS_TO_ASK * len(sentences)) if used[turn % len(sentences)] == min(used)]
-        asked = {turn: self._voice.question(plan, phrasings, turn) for turn in turns[:WAYS_TO_ASK]}
+        ways = min(WAYS_TO_ASK, max(FEWEST_WAYS, WAYS_IN_ALL // (self._done + 1)))
+        asked = {turn: self._voice.question(plan, phrasings, turn) for turn in turns[:ways]}
         turn = max(asked, key=lambda one: (self._newness(asked[one]), -one))
         return asked[turn], sentences[turn % len(sentences)]
 

@@ -67,13 +67,14 @@ class Voice(ABC):
         self._seed = seed
         self._plan: Plan | None = None
         self._plan_text = ""
+        self._slots = Slots({})
 
     def question(self, plan: Plan, phrasings: Phrasings, turn: int) -> str:
         """The question of a plan: the sentence whose turn it is, its places filled from the plan."""
         sentences = self.sentences(plan, phrasings)
         self.begin(plan, turn)
         title = self.nouns.title(plan.query.root.table)
-        return self.finished(sentences[turn % len(sentences)].format_map(Slots(self.places(plan))), title)
+        return self.finished(sentences[turn % len(sentences)].format_map(self._slots), title)
 
     def sentences(self, plan: Plan, phrasings: Phrasings) -> Sequence[str]:
         """The sentences in which a plan can be asked."""
@@ -83,8 +84,8 @@ class Voice(ABC):
         """Make what is left to chance follow from the plan alone."""
         self.subject = plan.query.root.table
         self.known_as = self._far_ends(plan)
-        if plan is not self._plan:
-            self._plan, self._plan_text = plan, plan.model_dump_json()
+        if plan is not self._plan:  # it is asked in many ways, one after the other
+            self._plan, self._plan_text, self._slots = plan, plan.model_dump_json(), Slots(self.places(plan))
         text = f"{self._seed}:{turn}:{self._plan_text}"
         self.chance = Random(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
 

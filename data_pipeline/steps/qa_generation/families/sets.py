@@ -13,6 +13,10 @@ Combined = Literal["union", "intersect", "except"]
 COMBINED: Final[tuple[Combined, ...]] = ("intersect", "except", "union")
 
 
+OTHERS_AT_MOST: Final = 12
+"""Of so many other tables is asked what one has in common with them."""
+
+
 class BothConditions(Family):
     """Groups that have rows of one kind and of another, or not."""
 
@@ -86,7 +90,7 @@ class TwoTables(Family):
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
         columns = table.of_role("category", "label", "text")
-        others = draw.some([other for other in facts.tables if other.name != table.name], 40)
+        others = draw.some([other for other in facts.tables if other.name != table.name], OTHERS_AT_MOST)
         for other in others:
             for column in columns:
                 for theirs in other.of_role("category", "label", "text"):
