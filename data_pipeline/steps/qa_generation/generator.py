@@ -53,9 +53,9 @@ WORTH: Final = {1: 8.0, 2: 1.0}
 WAYS_TO_ASK: Final = 16
 """How many phrasings of one plan are held against each other."""
 
-FEWEST_WAYS: Final = 4
-WAYS_IN_ALL: Final = 4_000
-"""From some hundred pairs on hardly a word is new, however it is asked: fewer phrasings are tried, at last four."""
+FEWEST_WAYS: Final = 3
+WAYS_IN_ALL: Final = 3_000
+"""From some hundred pairs on hardly a word is new, however it is asked: fewer phrasings are tried, at last three."""
 
 MIX: Final[Mapping[Difficulty, float]] = {"easy": 0.2, "medium": 0.39, "hard": 0.2, "extra": 0.1, "beyond": 0.11}
 VOICES: Final[Mapping[Language, type[Voice]]] = {"en": English, "zh": Chinese}
