@@ -85,13 +85,13 @@ class Chinese(Voice):
             "unit": lambda: "每月" if unit_of(plan) == "month" else "每年",
             "period": lambda: "月份" if unit_of(plan) == "month" else "年份",
             "period_end": lambda: "每月月末" if unit_of(plan) == "month" else "每年年末",
-            "period_before": lambda: "上个月" if unit_of(plan) == "month" else "上一年",
+            "period_before": lambda: "上一个有记录的月份" if unit_of(plan) == "month" else "上一个有记录的年份",
         }
 
     def finished(self, sentence: str, title: str | None) -> str:
         text = re.sub(r"\s+", " ", sentence).strip()
         if title is not None:
-            text = f"在“{title[1:-1]}”中，{text}"
+            text = f"在“{title[1:-1]}”中，{re.sub('记录的(?!数量)', '', text)}"
         text = re.sub(rf"({_CJK})([A-Za-z0-9])", r"\1 \2", text)
         return re.sub(rf"([A-Za-z0-9])({_CJK})", r"\1 \2", text)
 
@@ -248,7 +248,7 @@ class Chinese(Voice):
     def predicates(self, selection: Selection) -> str:
         """All conditions, after the noun."""
         conditions = self.conditions(selection)
-        return conditions if conditions.startswith(("有", "没有", "至少", "担任", "未")) else f"的{conditions}"
+        return conditions if conditions.startswith(("有", "没有", "至少", "是", "不是")) else f"的{conditions}"
 
     def condition(self, condition: Condition, selection: Selection) -> str:
         if isinstance(condition, Related):
@@ -272,7 +272,8 @@ class Chinese(Voice):
                     noun = " ".join(self.nouns.role(link, self.chance))
                 if self.role_of(condition.at, selection):
                     return f"{noun}{'为空' if condition.is_missing else '不为空'}"
-                return f"没有{noun}" if condition.is_missing else f"有{noun}"
+                is_told = facts.role not in ("reference", "moment")
+                return f"没有{noun}" if condition.is_missing else f"{'填写了' if is_told else '有'}{noun}"
             case Flag():
                 return self._flag(condition, facts, noun)
             case During():
@@ -323,7 +324,8 @@ class Chinese(Voice):
         role = self.nouns.role(link, self.chance)
         if role != self.nouns.thing(link.parent, self.chance):
             known = " ".join(role)
-            return f"担任至少一个{thing}的{known}" if related.has else f"未担任任何{thing}的{known}"
+            some = thing if conditions else f"至少一个{thing}"
+            return f"是{some}的{known}" if related.has else f"不是任何{thing}的{known}"
         has = "有" if conditions else "至少有一个"
         return f"{has}{thing}" if related.has else f"没有任何{thing}"
 

@@ -55,7 +55,7 @@ SHOW: Final = (
     "Can I get", "Would you show", "Bring up", "Please find", "Send me", "Could I have",
     "Select", "For a report, list", "For my analysis, get", "I am looking for", "Can you pull", "We would like",
     "Please send", "Could someone list", "Identify", "May I see", "Obtain",
-    "Pull up", "View", "Tell us", "State", "Pull", "Give",
+    "Pull up", "View", "Tell us", "Pull", "Give",
 )  # fmt: skip
 _PLACES: Final = frozenset({"city", "country", "state", "region", "province", "continent", "district", "county"})
 _PEOPLE: Final = frozenset(
@@ -106,7 +106,7 @@ _HAPPENED: Final = re.compile(
 _SUMS: Final = frozenset({"total", "sum", "subtotal"})
 _LEADS: Final = (
     "Altogether", "Over the", "Among the", "Per {", "For ", "Looking", "Within", "Taking", "Considering", "By {",
-    "Accum", "Counting", "Quick", "Of all", "In which",
+    "Accum", "Counting", "Quick", "Do you", "Any idea", "Of all", "In which",
 )  # fmt: skip
 _MARKS: Final = (" in ", " of ", " at ", " per ", " on ", " for ", " by ")
 _MONTHS: Final = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
@@ -655,7 +655,7 @@ class English(Voice):
             return _ACTS[stem], None
         participle = _DONE.get(stem) or (stem if stem.endswith("ed") or stem in _PARTICIPLES else None)
         thing = self.words(plan.query.root.table)[-1]
-        if participle is None or stem == thing:
+        if participle in (None, "required") or stem == thing:  # what is required by a day does not happen then
             return None, None
         if _HAPPENINGS_OF.get(participle) == thing:
             participle = "placed" if participle == "ordered" else "made"

@@ -40,7 +40,7 @@ from data_pipeline.steps.qa_generation.selection import (
 DRAWS_AT_MOST: Final = 4
 """How often families draw again when the gates left too few pairs: then the schema has no more to ask."""
 
-FIRST_ROUNDS: Final = 4
+FIRST_ROUNDS: Final = 5
 """How often a family draws from a table at first; one that is asked more often has twice as much to choose from."""
 
 SHARE_WANTED: Final = {1: 0.5, 2: 0.5}

@@ -45,7 +45,7 @@ class PerPeriod(Family):
         "plain": ("按{period}统计{all}的数量（以{moment}为准）。", "按{moment}统计，{unit}各有多少{all}？"),
         "measured": (
             "按{period}统计{all}的{measure}（以{moment}为准）。",
-            "{all}的{measure}{unit}如何变化（以{moment}为准）？",
+            "按{moment}统计，{unit}{all}的{measure}各是多少？",
         ),
         "filtered": (
             "按{period}统计{things}的数量（以{moment}为准）。",
@@ -81,7 +81,7 @@ class BestPeriod(Family):
         ),
         "measured": (
             "In which {unit} is {measure} of the {all} {best}, going by the {moment}?",
-            "Which {unit} has the {best} {number} of {all}, by {moment}?",
+            "By {moment}, in which {unit} is {measure} of {all} {best}?",
         ),
     }  # fmt: skip
     chinese = {
@@ -182,13 +182,13 @@ class ChangePerPeriod(Family):
     name = "change"
     english = {
         "plain": (
-            "How many {happened_each}, and by how much does that differ from the {unit} before?",
-            "{show} the number of {all} for each {unit}, by {moment}, and its change from the previous {unit}.",
-            "{show} the number of {all} by {unit}, going by the {moment}, and the {unit}-over-{unit} change.",
+            "How many {happened_each}, and by how much does that differ from the previous {unit} with any?",
+            "{show} the number of {all} for each {unit}, by {moment}, and its change from the previous {unit} with any.",
+            "{show} the number of {all} by {unit}, going by the {moment}, and the change from the last {unit} that had any.",
         ),
         "measured": (
-            "What is {measure} of {all} for each {unit}, by {moment}, and how much did it change from the {unit} before?",
-            "{show} {measure} of {all} for each {unit}, by {moment}, and its change from the {unit} before.",
+            "What is {measure} of {all} for each {unit}, by {moment}, and how much did it change from the previous {unit} with any?",
+            "{show} {measure} of {all} for each {unit}, by {moment}, and its change from the previous {unit} with any.",
         ),
     }  # fmt: skip
     chinese = {

@@ -269,7 +269,9 @@ class TopParents(Family):
             "Which {n} {keys} have the {best} {counted}?", "{show} the {n} {keys} with the {best} {counted}.",
             "What are the top {n} {keys} by number of {counted}?",
         ),
-        "many few": ("Which {n} {keys} have the {best} {counted}?", "{show} the {n} {keys} with the {best} {counted}."),
+        "one few": (
+            "Of the {keys} with any {counted}, which has the {best}?", "Among the {keys} that have {counted}, which has the {best}?",
+        ),
         "measured": (
             "Which {key} has the {best} {number} of {all}?", "For which {key} is {measure} of the {all} {best}?",
         ),
@@ -281,7 +283,7 @@ class TopParents(Family):
     chinese = {
         "one": ("哪个{key}的{counted}{best}？", "{show}{counted}{best}的{key}。"),
         "many": ("{counted}{best}的{n}个{key}是哪些？", "{show}{counted}{best}的前{n}个{key}。"),
-        "many few": ("{counted}{best}的{n}个{key}是哪些？",),
+        "one few": ("在有{all}的{key}中，哪个的{counted}{best}？",),
         "measured": ("哪个{key}的{all}的{measure}{best}？", "{show}{all}的{measure}{best}的{key}。"),
         "measured many": ("{show}{all}的{measure}{best}的{n}个{key}。", "{all}的{measure}{best}的前{n}个{key}是哪些？"),
     }
@@ -296,7 +298,7 @@ class TopParents(Family):
                 falls = count > 1 or draw.chance.random() < 0.75
                 yield Plan(
                     family=self.name,
-                    variant="one" if count == 1 else "many" if falls else "many few",
+                    variant="many" if count > 1 else "one" if falls else "one few",
                     query=self._query(table, parent, rows_of(table), count, falls=falls),
                 )
                 for measure in draw.measures(table, 1, are_compared=True):
@@ -326,12 +328,12 @@ class HavingParents(Family):
         "plain": ("Which {keys} have {having}?", "{show} the {keys} that have {having}.", "Find every {key} with {having}."),
         "average": (
             "Among the {keys} with any {all}, which have an above-average number of them, and how many?",
-            "Considering only {keys} with {all}, which have more of them than average, and how many?",
+            "Which {keys} have more {all} than average, and how many? Leave out {keys} without any.",
         ),
     }  # fmt: skip
     chinese = {
         "plain": ("哪些{key}{having}？", "{show}{having}的{key}。", "有哪些{key}{having}？"),
-        "average": ("哪些{key}的{all}数量高于平均水平？分别是多少？",),
+        "average": ("在有{all}的{key}中，哪些的{all}数量高于平均水平？分别是多少？",),
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
@@ -390,7 +392,7 @@ class WithChildren(Family):
     name = "children_count"
     english = {
         "plain": (
-            "Counting zeros as well, how many {joined_all} belong to each {thing}?",
+            "How many {joined_all} does each {thing} have? List {all} without any, too.",
             "How many {joined_all} does each {thing} have, including those with none?",
             "{show} every {thing} with its number of {joined_all}, and zero where there are none.",
             "How many {joined_all} are there per {thing}? Include those with none.",

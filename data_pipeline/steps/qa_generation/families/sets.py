@@ -23,19 +23,29 @@ class BothConditions(Family):
     name = "set_within"
     english = {
         "intersect": (
-            "Which {keys} have both {things} and {other_things}?", "{show} the {keys} that have {things} as well as {other_things}.",
+            "Which {keys} occur both among {things} and among {other_things}?",
+            "{show} the {keys} that {things} share with {other_things}.",
         ),
         "except": (
+            "Which {keys} occur among {things} but not among {other_things}?",
+            "{show} the {keys} of {things} that no {other_things} have.",
+        ),
+        "union": ("Which {keys} occur among {things} or {other_things}?",),
+        "owners intersect": (
+            "Which {keys} have both {things} and {other_things}?", "{show} the {keys} that have {things} as well as {other_things}.",
+        ),
+        "owners except": (
             "Which {keys} have {things} but no {other_things}?", "{show} the {keys} with {things} and without any {other_things}.",
         ),
-        "union": (
-            "Which {keys} have {things} or {other_things}?",
-        ),
+        "owners union": ("Which {keys} have {things} or {other_things}?",),
     }  # fmt: skip
     chinese = {
-        "intersect": ("哪些{key}既有{things}，又有{other_things}？",),
-        "except": ("哪些{key}有{things}，但没有{other_things}？",),
-        "union": ("哪些{key}有{things}或者{other_things}？",),
+        "intersect": ("哪些{key}既出现在{things}中，也出现在{other_things}中？",),
+        "except": ("哪些{key}出现在{things}中，但不出现在{other_things}中？",),
+        "union": ("哪些{key}出现在{things}或者{other_things}中？",),
+        "owners intersect": ("哪些{key}既有{things}，又有{other_things}？",),
+        "owners except": ("哪些{key}有{things}，但没有{other_things}？",),
+        "owners union": ("哪些{key}有{things}或者{other_things}？",),
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
@@ -54,7 +64,7 @@ class BothConditions(Family):
                 known = (at(table, column.name),) if column.null_count else ()
                 yield Plan(
                     family=self.name,
-                    variant=combined,
+                    variant=f"owners {combined}" if column.role == "reference" else combined,
                     query=query.model_copy(update={"known": known}),
                     combined=combined,
                     other=other.model_copy(update={"known": known}),

@@ -225,9 +225,9 @@ class Filtered(Family):
     def _plan(
         self, table: TableFacts, draw: Draw, where: list[Condition], *, is_either: bool = False
     ) -> Iterator[Plan]:
-        avoid = {condition.at.column for condition in where if isinstance(condition, Compared) and
-                 condition.operator == "="} | {condition.at.column for condition in where if
-                                               isinstance(condition, Missing)}  # fmt: skip
+        # What a condition says is not asked again.
+        avoid = {condition.at.column for condition in where if isinstance(condition, (OneOf, Missing)) or (
+                 isinstance(condition, Compared) and condition.operator == "=")}  # fmt: skip
         if table.is_asked_for and table.shown not in avoid and draw.chance.random() < 0.5:
             query = select(table, [at(table, str(table.shown))], where=where, is_either=is_either)
             yield Plan(family=self.name, variant="which", query=query)
