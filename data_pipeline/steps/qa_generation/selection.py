@@ -37,7 +37,7 @@ from data_pipeline.table_list import TableName
 WEIGHTS: Final[Mapping[str, int]] = {"table": 8, "link": 6, "family": 4, "column": 3, "clause": 2}
 """What a first time is worth, by what it is of."""
 
-ASKED_BESIDE_VIEWS: Final = 6
+ASKED_BESIDE_VIEWS: Final = 10
 """How many questions a table gets for each of a view, once everything is covered."""
 
 LOOKED_AT: Final = 60
