@@ -11,10 +11,9 @@ import pytest
 
 from data_pipeline.database.connection import BusinessDatabase, open_database
 from data_pipeline.steps.contract import Language
-from data_pipeline.steps.qa_generation.english import English
 from data_pipeline.steps.qa_generation.facts import Facts, TableFacts
 from data_pipeline.steps.qa_generation.families import FAMILIES
-from data_pipeline.steps.qa_generation.families.family import at, rows_of, select, up_source
+from data_pipeline.steps.qa_generation.families.family import Draw, at, rows_of, select, up_source
 from data_pipeline.steps.qa_generation.generator import VOICES
 from data_pipeline.steps.qa_generation.nouns import Nouns
 from data_pipeline.steps.qa_generation.plan import (
@@ -58,12 +57,15 @@ def facts(database: BusinessDatabase) -> Facts:
     return look(database)[0]
 
 
-def said(facts: Facts, query: Selection, family: str = "count_filter", variant: str = "plain") -> set[str]:
+def said(
+    facts: Facts, query: Selection, family: str = "count_filter", variant: str = "plain", language: Language = "en"
+) -> set[str]:
     """All ways in which a plan is asked."""
     kind = next(one for one in FAMILIES if one.name == family)
-    voice = English(Nouns(facts, "en"), 7)
+    voice = VOICES[language](Nouns(facts, language), 7)
     plan = Plan(family=family, variant=variant, query=query)
-    return {voice.question(plan, kind.english, turn) for turn in range(80)}
+    phrasings = kind.english if language == "en" else kind.chinese
+    return {voice.question(plan, phrasings, turn) for turn in range(80)}
 
 
 def table_of(facts: Facts, name: str) -> TableFacts:
@@ -210,3 +212,50 @@ def test_both_voices_say_every_variant_of_a_view(facts: Facts) -> None:
     for language, voice in VOICES.items():
         phrasings = top.english if language == "en" else top.chinese
         assert voice(Nouns(facts, language), 7).sentences(plan, phrasings)
+
+
+def test_rows_without_something_are_not_asked_about_as_whether(facts: Facts) -> None:
+    """In Chinese `to have some without` reads like `to have or not`."""
+    book = table_of(facts, "book")
+    link = next(one for one in facts.down(book.name) if one.child.name == "loan")
+    lacks = Missing(at=At(source="loan", column="branch_id"), is_missing=True)
+    has = Related(source="loan", link=link.id, has=True, spelling="exists", where=(lacks,))
+    told = said(facts, select(book, [rows_of(book)], where=[has]), language="zh")
+
+    assert any("至少有一个没有" in question for question in told), told
+    assert not any("有没有" in question or "有有" in question for question in told), told
+
+
+def test_changes_are_those_from_the_last_period_that_had_any(facts: Facts) -> None:
+    """A month without a row is in no result: the one before it in time is not the one before it in the result."""
+    change = next(one for one in FAMILIES if one.name == "change")
+    loan = table_of(facts, "loan")
+    plans = list(change.plans(loan, facts, Draw(7, loan, "change", 2)))
+    voice = VOICES["en"](Nouns(facts, "en"), 7)
+    told = {voice.question(plan, change.english, turn) for plan in plans for turn in range(9)}
+
+    assert told
+    assert all(re.search(r"(year|month) (with any|that had any)[?.]", question) for question in told), told
+
+
+def test_what_happens_is_counted_by_when_it_happens(facts: Facts) -> None:
+    """Not: how has the number of readers evolved, which is how many there are."""
+    trend = next(one for one in FAMILIES if one.name == "trend")
+    reader = table_of(facts, "reader")
+    plan = next(one for one in trend.plans(reader, facts, Draw(7, reader, "trend", 2)) if one.variant == "plain")
+    voice = VOICES["en"](Nouns(facts, "en"), 7)
+    told = {voice.question(plan, trend.english, turn) for turn in range(9)}
+
+    assert any(re.search(r"how many readers joined each (year|month)", question, re.IGNORECASE) for question in told)
+
+
+def test_who_has_fewest_is_asked_of_those_that_have_some(facts: Facts) -> None:
+    """The query joins them: who has none is in no row of it."""
+    top = next(one for one in FAMILIES if one.name == "join_top")
+    few = {*top.english["one few"], *top.chinese["one few"]}
+
+    assert all(re.search(r"with any|that have|有\{all\}", sentence) for sentence in few)
+    loan = table_of(facts, "loan")
+    alone = [plan for plan in top.plans(loan, facts, Draw(7, loan, "join_top", 6)) if plan.variant == "one"]
+    assert alone
+    assert all(plan.query.order[0].is_descending for plan in alone)

@@ -326,7 +326,8 @@ class Chinese(Voice):
             known = " ".join(role)
             some = thing if conditions else f"至少一个{thing}"
             return f"是{some}的{known}" if related.has else f"不是任何{thing}的{known}"
-        has = "有" if conditions else "至少有一个"
+        # `有没有` would ask whether, and not for those without.
+        has = "有" if conditions and not conditions.startswith(("有", "没有")) else "至少有一个"
         return f"{has}{thing}" if related.has else f"没有任何{thing}"
 
     # Values and labels.

@@ -431,7 +431,7 @@ class Childless(Family):
         "count": ("How many {all} {do}?", "Count the {things}."),
     }
     chinese = {
-        "which": ("哪些{all}{do}？", "{show}{things}。"),
+        "which": ("哪些{all}{do}？", "查一下哪些{all}{do}。"),
         "count": ("有多少{all}{do}？", "请统计有多少{all}{do}。"),
     }
 
@@ -471,9 +471,9 @@ class WithSomeChild(Family):
         "columns": ("{show} the {outputs} of {things}.", "What are the {outputs} of the {things}?"),
     }
     chinese = {
-        "which": ("哪些{all}{do}？", "{show}{things}。"),
+        "which": ("哪些{all}{do}？", "查一下哪些{all}{do}。"),
         "count": ("有多少{all}{do}？", "请统计有多少{all}{do}。"),
-        "columns": ("哪些{all}{do}？{show}它们的{outputs}。", "对于{things}，{show}{outputs}。"),
+        "columns": ("哪些{all}{do}？{show}它们的{outputs}。", "哪些{all}{do}？它们的{outputs}{asks}？"),
     }
 
     def plans(self, table: TableFacts, facts: Facts, draw: Draw) -> Iterator[Plan]:
