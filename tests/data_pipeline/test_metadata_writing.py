@@ -143,6 +143,21 @@ def test_every_table_is_in_a_theme(tables: list[Table], language: str) -> None:
     assert themes_of(tables[::-1], language) == themes
 
 
+def test_name_of_two_tables_in_chinese_is_no_longer_than_others() -> None:
+    """Also where both tables have English names: the word between them makes it a Chinese one."""
+
+    def table(name: str, comment: str, *targets: str) -> Table:
+        keys = tuple(ForeignKey(None, ("a",), TableName(None, target), ("id",)) for target in targets)
+        columns = (Column("id", "integer", False), Column("a", "integer", True))
+        return Table(TableName(None, name), "table", comment, columns, Key(None, ("id",)), keys)
+
+    tables = [table("a", "orders"), table("b", "lines", "a"), table("c", "orders"), table("d", "shipments", "c")]
+    names = {theme.name for theme in themes_of(tables, "zh")}
+
+    assert len(names) == 2
+    assert all(len(name) <= NAME_CHARACTERS for name in names if "和" in name), names
+
+
 @given(schemas(), st.sampled_from(["en", "zh"]), st.text())
 def test_sql_loads_into_sqlite_with_any_names_and_comments(tables: list[Table], language: str, context: str) -> None:
     """Quotes, newlines, comments, reserved words: rows come out as they went in."""

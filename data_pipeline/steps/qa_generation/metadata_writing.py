@@ -428,16 +428,21 @@ def _capital(text: str) -> str:
 
 def _distinct(name: str, others: Sequence[str], taken: Iterable[str], words: _Words) -> str:
     """The name, or with the second table, or with the first number that makes it another one."""
-    limit = NAME_CHARACTERS if _CJK.search(name) else WORDS_CHARACTERS
     both = f"{name}{words.and_}{others[0]}" if others else name
-    if name in taken and both not in taken and len(both) <= limit:
+    if name in taken and both not in taken and len(both) <= _characters(both):
         return both
+    limit = _characters(name)
     found, number = name, 1
     while found in taken:
         number += 1
         ending = str(number) if _CJK.search(name) else f" {number}"
         found = name[: limit - len(ending)] + ending
     return found
+
+
+def _characters(name: str) -> int:
+    """How long a name may be: one with a Chinese word in it is a Chinese one."""
+    return NAME_CHARACTERS if _CJK.search(name) else WORDS_CHARACTERS
 
 
 def _listed(names: Sequence[str], limit: int, words: _Words) -> str:
