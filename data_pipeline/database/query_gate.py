@@ -18,6 +18,7 @@ from sqlglot import exp
 from sqlglot.dialects import Postgres, SQLite
 from sqlglot.errors import SqlglotError
 
+from data_pipeline.database.query_expansion import expanded_nodes
 from data_pipeline.errors import QueryRefused
 from data_pipeline.table_list import TableName
 
@@ -25,6 +26,9 @@ Dialect = Literal["sqlite", "postgresql"]
 
 LENGTH_LIMIT: Final = 20_000
 """In characters; a question's answer is rarely longer than a thousand."""
+
+EXPANDED_LIMIT: Final = 200_000
+"""In nodes, of which a database keeps each in a hundred bytes or two; an expression that people write has some tens."""
 
 SYSTEM_SCHEMAS: Final = frozenset({"information_schema", "pg_catalog", "pg_toast", "pg_temp"})
 SYSTEM_PREFIXES: Final = ("pg_", "sqlite_", "pragma_")
@@ -141,6 +145,8 @@ def _check(text: str, dialect: Dialect) -> Query:
             )
         for node in expression.walk():
             _check_node(node, dialect)
+        if expanded_nodes(expression) > EXPANDED_LIMIT:
+            raise QueryRefused("too_deep", "what it reads by name doubles from one level to the next: write it flatter")
         sql = expression.sql(dialect=read, comments=False)
     except SqlglotError as error:
         raise QueryRefused("syntax", f"it is no SQL: {_first_line(error)}") from None

@@ -345,8 +345,10 @@ def test_rows_that_take_too_many_bytes_are_not_fetched(tmp_path: Path) -> None:
 
 def test_value_that_its_database_cannot_hold_is_the_fault_of_the_query(tmp_path: Path) -> None:
     """It is no reason to try again, or to fail the step."""
-    doubled = "".join(f", t{n} AS (SELECT x || x AS x FROM t{n - 1})" for n in range(1, 25))
-    long = (f"WITH t0 AS (SELECT 'x' AS x){doubled} SELECT length(x) FROM t24", "SELECT lpad('x', 2000000000)")
+    doubled = "x"
+    for _ in range(6):
+        doubled = f"replace({doubled}, 'x', '{'x' * 20}')"
+    long = (f"SELECT length({doubled}) FROM (SELECT 'x' AS x)", "SELECT lpad('x', 2000000000)")
     with databases(tmp_path) as opened:
         for database, text in zip(opened, long, strict=True):
             with (
@@ -355,6 +357,34 @@ def test_value_that_its_database_cannot_hold_is_the_fault_of_the_query(tmp_path:
             ):
                 connection.exec_driver_sql(text).fetchall()
             assert failed.value.kind == "too_large", failed.value
+
+
+NESTED = "SELECT 'x' AS x"
+for level in range(24):
+    NESTED = f"SELECT x || x AS x FROM ({NESTED}) AS t{level}"
+INSIDE = "SELECT 'x' AS x"
+for level in range(24):
+    INSIDE = f"SELECT (SELECT x || x) AS x FROM ({INSIDE}) AS t{level}"
+NAMED = "".join(f", t{n} AS (SELECT x || x AS x FROM t{n - 1})" for n in range(1, 25))
+NAMED = f"WITH t0 AS (SELECT 'x' AS x){NAMED} SELECT length(x) FROM t24"
+
+
+@pytest.mark.parametrize("text", [NESTED, INSIDE, NAMED], ids=["nested", "inside", "named"])
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_query_that_doubles_from_level_to_level_is_refused(text: str, dialect: Dialect) -> None:
+    """A thousand characters, and the database writes out sixteen million: gigabytes, and no limit of time is asked."""
+    with pytest.raises(QueryRefused, match="write it flatter") as refused:
+        check_query(text, dialect)
+    assert refused.value.kind == "too_deep"
+
+
+def test_query_of_many_levels_that_do_not_double_is_let_through() -> None:
+    """Deep is not large: every level reads its columns once or twice, and hands them on."""
+    levels = "".join(f", t{n} AS (SELECT a, b, c, a + b AS d FROM t{n - 1} WHERE c > {n})" for n in range(1, 12))
+    text = f"WITH t0 AS (SELECT a, b, c, a + b AS d FROM t){levels} SELECT a, sum(d) FROM t11 GROUP BY a"
+
+    assert check_query(text, "sqlite").sql
+    assert check_query(text, "postgresql").sql
 
 
 def test_table_that_is_none_of_the_databases_is_not_read(tmp_path: Path) -> None:

@@ -182,13 +182,13 @@ class ChangePerPeriod(Family):
     name = "change"
     english = {
         "plain": (
-            "How many {happened_each}, and by how much does that differ from the previous {unit} with any?",
-            "{show} the number of {all} for each {unit}, by {moment}, and its change from the previous {unit} with any.",
-            "{show} the number of {all} by {unit}, going by the {moment}, and the change from the last {unit} that had any.",
+            "How many {happened_each}, and by how much does that differ from the previous {unit} on record?",
+            "{show} the number of {all} for each {unit}, by {moment}, and its change from the previous {unit} on record.",
+            "{show} the number of {all} by {unit}, going by the {moment}, and the change from the previous {unit} on record.",
         ),
         "measured": (
-            "What is {measure} of {all} for each {unit}, by {moment}, and how much did it change from the previous {unit} with any?",
-            "{show} {measure} of {all} for each {unit}, by {moment}, and its change from the previous {unit} with any.",
+            "What is {measure} of {all} for each {unit}, by {moment}, and how much did it change from the previous {unit} on record?",
+            "{show} {measure} of {all} for each {unit}, by {moment}, and its change from the previous {unit} on record.",
         ),
     }  # fmt: skip
     chinese = {

@@ -24,7 +24,6 @@ class BothConditions(Family):
     english = {
         "intersect": (
             "Which {keys} occur both among {things} and among {other_things}?",
-            "{show} the {keys} that {things} share with {other_things}.",
         ),
         "except": (
             "Which {keys} occur among {things} but not among {other_things}?",

@@ -318,7 +318,7 @@ class CountDistinct(Family):
         for column in columns:
             measure = Measure(function="count_distinct", at=at(table, column.name))
             is_owner = column.role == "reference" and any(
-                column.name in link.child_columns for link in facts.up(table.name)
+                column.name in link.child_columns and not link.is_to_itself for link in facts.up(table.name)
             )
             variant = "owners" if is_owner else "plain"
             yield Plan(family=self.name, variant=variant, query=select(table, [measure]))
