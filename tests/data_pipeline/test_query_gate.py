@@ -8,12 +8,15 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
+from sqlglot import exp
+from sqlglot.dialects import SQLite
 
 from data_pipeline.database import execution
 from data_pipeline.database.connection import BusinessDatabase, open_database
@@ -357,6 +360,28 @@ def test_value_that_its_database_cannot_hold_is_the_fault_of_the_query(tmp_path:
             ):
                 connection.exec_driver_sql(text).fetchall()
             assert failed.value.kind == "too_large", failed.value
+
+
+class Flipping(SQLite):  # type: ignore[misc]
+    """A parser that writes another function than it read: at every reading the query is another one."""
+
+    class Generator(SQLite.Generator):  # type: ignore[misc]
+        """How it writes."""
+
+        TRANSFORMS: ClassVar[dict[Any, Any]] = {
+            **SQLite.Generator.TRANSFORMS,
+            exp.Lower: lambda self, node: self.func("UPPER", node.this),
+            exp.Upper: lambda self, node: self.func("LOWER", node.this),
+        }
+
+
+def test_query_that_reads_otherwise_once_written_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known that does: the parser has to be told to."""
+    monkeypatch.setattr("data_pipeline.database.query_gate._READS", {"sqlite": Flipping})
+
+    with pytest.raises(QueryRefused, match="without a doubt") as refused:
+        check_query("SELECT lower(name) FROM customer", "sqlite")
+    assert refused.value.kind == "ambiguous"
 
 
 NESTED = "SELECT 'x' AS x"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
@@ -311,10 +312,18 @@ def test_look_makes_nothing(url: str, tmp_path: Path) -> None:
     assert look.item_count == 5
 
 
+def change(url: str, statement: str) -> None:
+    """As somebody would who has the file or the server in hand."""
+    path = url.removeprefix("sqlite:///")
+    with contextlib.closing(sqlite3.connect(path) if path != url else psycopg.connect(url)) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
 def test_store_of_a_newer_program_is_refused(url: str) -> None:
     """It is not touched."""
-    with opened(url) as store, store._engine.begin() as connection:  # type: ignore[attr-defined]
-        connection.exec_driver_sql("UPDATE vector_store SET schema_version = 99")
+    with opened(url):
+        change(url, "UPDATE vector_store SET schema_version = 99")
     for refused in (open_vector_store, look_at_vector_store):
         with pytest.raises(StoreUnavailable, match="newer version"):
             refused(VectorPlace(url))
@@ -428,8 +437,7 @@ def test_database_that_fails_under_a_search_is_told(url: str) -> None:
     """Whoever asked it, SQLAlchemy or the driver itself."""
     with opened(url) as store:
         load(store, "task_1", *PAGES)
-        with opened(url) as other, other._engine.begin() as connection:  # type: ignore[attr-defined]
-            connection.exec_driver_sql("ALTER TABLE vector_items RENAME COLUMN vector TO lost")
+        change(url, "ALTER TABLE vector_items RENAME COLUMN vector TO lost")
         with pytest.raises(StoreUnavailable, match="vector"):
             store.search(Question("page"))
 

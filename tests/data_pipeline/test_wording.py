@@ -21,6 +21,7 @@ from data_pipeline.steps.qa_generation.plan import (
     BesideAverage,
     Compared,
     During,
+    Flag,
     Having,
     Measure,
     Missing,
@@ -35,6 +36,10 @@ from tests.support.library import SCHEMA, generate, look, statements
 VIEWS = """
 CREATE VIEW "Loans by Branch" AS
 SELECT loan_id, branch.name AS branch_name, lent_on, fee FROM loan JOIN branch ON loan.branch_id = branch.branch_id;
+CREATE TABLE hall (hall_id INTEGER PRIMARY KEY, has_stage INTEGER NOT NULL);
+CREATE TABLE concert (concert_id INTEGER PRIMARY KEY, hall_id INTEGER NOT NULL REFERENCES hall (hall_id));
+INSERT INTO hall VALUES (1, 0), (2, 1), (3, 1);
+INSERT INTO concert VALUES (1, 1), (2, 2), (3, 2), (4, 3);
 CREATE VIEW "Fees by Day" AS SELECT branch.city AS branch_city, fee FROM loan JOIN branch USING (branch_id);
 """
 
@@ -259,3 +264,14 @@ def test_who_has_fewest_is_asked_of_those_that_have_some(facts: Facts) -> None:
     alone = [plan for plan in top.plans(loan, facts, Draw(7, loan, "join_top", 6)) if plan.variant == "one"]
     assert alone
     assert all(plan.query.order[0].is_descending for plan in alone)
+
+
+def test_what_a_parent_has_is_said_of_the_parent(facts: Facts) -> None:
+    """In Chinese, too: a concert has no stage, its hall has."""
+    concert = table_of(facts, "concert")
+    (link,) = facts.up(concert.name)
+    source = up_source(link, ["concert"])
+    flag = Flag(at=At(source=source.alias, column="has_stage"), is_set=True, value=Value(kind="number", text="1"))
+    told = said(facts, select(concert, [rows_of(concert)], joins=[source], where=[flag]), language="zh")
+
+    assert all("hall 有 stage" in question for question in told), told

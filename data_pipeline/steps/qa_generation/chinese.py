@@ -100,8 +100,7 @@ class Chinese(Voice):
     def thing(self, table: TableName) -> str:
         """Rows of a table, one or many."""
         title = self.nouns.title(table)
-        words = " ".join(self.words(table))
-        thing = words if title is None or words != "record" else "记录"
+        thing = " ".join(self.words(table))
         return thing if title is None or table == self.subject else f"“{title[1:-1]}”中的{thing}"
 
     def things(self, selection: Selection) -> str:
@@ -275,7 +274,7 @@ class Chinese(Voice):
                 is_told = facts.role not in ("reference", "moment")
                 return f"没有{noun}" if condition.is_missing else f"{'填写了' if is_told else '有'}{noun}"
             case Flag():
-                return self._flag(condition, facts, noun)
+                return self._flag(condition, facts, selection)
             case During():
                 month = f"{condition.month}月" if condition.month is not None else ""
                 return f"{noun}在{condition.year}年{month}"
@@ -294,11 +293,12 @@ class Chinese(Voice):
             told = [f"“{one.strip('“”')}”" for one in told]
         return _listed(told, "或")
 
-    def _flag(self, condition: Flag, facts: ColumnFacts, noun: str) -> str:
+    def _flag(self, condition: Flag, facts: ColumnFacts, selection: Selection) -> str:
         words = split_words(facts.name)
         if len(words) > 1 and words[0] == "has" and not self.nouns.is_named_by_people(facts.table, facts.name):
-            return f"{'有' if condition.is_set else '没有'}{' '.join(words[1:])}"
-        return f"{noun}为{'是' if condition.is_set else '否'}"
+            has = "有" if condition.is_set else "没有"
+            return f"{self.role_of(condition.at, selection)}{has}{' '.join(words[1:])}"
+        return f"{self._possessed(condition.at, selection)}为{'是' if condition.is_set else '否'}"
 
     def _compared(self, condition: Compared, facts: ColumnFacts, noun: str) -> str:
         value = self.value(condition.value)

@@ -106,7 +106,7 @@ _HAPPENED: Final = re.compile(
 _SUMS: Final = frozenset({"total", "sum", "subtotal"})
 _LEADS: Final = (
     "Altogether", "Over the", "Among the", "Per {", "For ", "Looking", "Within", "Taking", "Considering", "By {",
-    "Accum", "Counting", "Quick", "Do you", "Any idea", "Of all", "In which",
+    "Counting", "Quick", "Do you", "Any idea", "Of all", "In which",
 )  # fmt: skip
 _MARKS: Final = (" in ", " of ", " at ", " per ", " on ", " for ", " by ")
 _MONTHS: Final = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",

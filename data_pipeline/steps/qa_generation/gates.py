@@ -147,7 +147,7 @@ class Gates:
     # Not trivial.
 
     def _why_trivial(self, query: Query, found: QueryRows) -> Rejected | None:
-        # One row more than there are tells as much as all of them; few numbers, so that many pairs share a result.
+        # A variant with more rows is cut, and so another result; few limits, so that many pairs share one.
         enough = next((rows for rows in ROWS_ENOUGH if rows > len(found.rows)), ROWS_COMPARED)
         for detail, variant in self._without_a_part(query):
             if _same(found, self._run(variant, enough)):

@@ -200,7 +200,7 @@ class Nouns:
         if table.naming is not None:
             return singular(tuple(spelled(words_named(table.naming.name)).split()))
         if not is_thing(table.name.name):
-            return ("record",)
+            return ("记录",) if self.language == "zh" else ("record",)
         comment = table.comment or self._comments.tables.get(table.name)
         if comment is not None:
             noun = _noun_in(comment, self.language, most_words=2)

@@ -98,9 +98,9 @@ class Voice(ABC):
             if not links:  # grouped by the reference itself
                 groups = {key.column for key in selection.groups if isinstance(key, At)}
                 links = [link for link in self.facts.up(selection.root.table) if groups >= set(link.child_columns)]
-            ends = {link.child: self.facts.far_end(link) for link in links}
-            if len(links) == 1:
-                found.update((child, end) for child, end in ends.items() if end is not None)
+            end = self.facts.far_end(links[0]) if len(links) == 1 else None
+            if end is not None:
+                found[links[0].child] = end
         return found
 
     @abstractmethod
