@@ -384,23 +384,39 @@ def test_query_that_reads_otherwise_once_written_is_refused(monkeypatch: pytest.
     assert refused.value.kind == "ambiguous"
 
 
-NESTED = "SELECT 'x' AS x"
-for level in range(24):
-    NESTED = f"SELECT x || x AS x FROM ({NESTED}) AS t{level}"
-INSIDE = "SELECT 'x' AS x"
-for level in range(24):
-    INSIDE = f"SELECT (SELECT x || x) AS x FROM ({INSIDE}) AS t{level}"
+def around_itself(level: str) -> str:
+    """A query with a query in it, twenty-four times; `{0}` is the inner one, `{1}` a number."""
+    text = "SELECT 'x' AS x"
+    for number in range(24):
+        text = level.format(text, number)
+    return text
+
+
 NAMED = "".join(f", t{n} AS (SELECT x || x AS x FROM t{n - 1})" for n in range(1, 25))
-NAMED = f"WITH t0 AS (SELECT 'x' AS x){NAMED} SELECT length(x) FROM t24"
+BESIDE = "".join(f", LATERAL (SELECT t{n - 1}.x || t{n - 1}.x AS x) AS t{n}" for n in range(1, 25))
+DOUBLING = {
+    "nested": around_itself("SELECT x || x AS x FROM ({0}) AS t{1}"),
+    "inside": around_itself("SELECT (SELECT x || x) AS x FROM ({0}) AS t{1}"),
+    "bracketed": around_itself("SELECT a.x || a.x AS x FROM (({0}) AS a CROSS JOIN (SELECT 1 AS y) AS b)"),
+    "joined": around_itself("SELECT b.x || b.x AS x FROM ((SELECT 1 AS y) AS a CROSS JOIN ({0}) AS b)"),
+    "listed": around_itself("SELECT v.x || v.x AS x FROM (VALUES (({0}))) AS v(x)"),
+    "named": f"WITH t0 AS (SELECT 'x' AS x){NAMED} SELECT length(x) FROM t24",
+}
 
 
-@pytest.mark.parametrize("text", [NESTED, INSIDE, NAMED], ids=["nested", "inside", "named"])
+@pytest.mark.parametrize("text", DOUBLING.values(), ids=DOUBLING)
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 def test_query_that_doubles_from_level_to_level_is_refused(text: str, dialect: Dialect) -> None:
     """A thousand characters, and the database writes out sixteen million: gigabytes, and no limit of time is asked."""
     with pytest.raises(QueryRefused, match="write it flatter") as refused:
         check_query(text, dialect)
     assert refused.value.kind == "too_deep"
+
+
+def test_lateral_queries_that_double_beside_one_another_are_refused() -> None:
+    """Each sees the one before it. SQLite has none."""
+    with pytest.raises(QueryRefused, match="write it flatter"):
+        check_query(f"SELECT t24.x FROM (SELECT 'x' AS x) AS t0{BESIDE}", "postgresql")
 
 
 def test_query_of_many_levels_that_do_not_double_is_let_through() -> None:
@@ -410,6 +426,23 @@ def test_query_of_many_levels_that_do_not_double_is_let_through() -> None:
 
     assert check_query(text, "sqlite").sql
     assert check_query(text, "postgresql").sql
+
+
+LONG = {
+    "and": "SELECT a FROM t WHERE " + " AND ".join(f"a <> {number}" for number in range(900)),
+    "or": "SELECT a FROM t WHERE " + " OR ".join(f"a = {number}" for number in range(900)),
+    "union": " UNION ALL ".join(f"SELECT {number}" for number in range(700)),
+    "in": f"SELECT a FROM t WHERE a IN ({', '.join(map(str, range(2500)))})",
+    "outputs": f"SELECT {', '.join(f'a + {number}' for number in range(1500))} FROM t",
+    "named": "WITH " + ", ".join(f"t{number} AS (SELECT {number} AS a)" for number in range(500)) + " SELECT a FROM t9",
+}
+
+
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG)
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_query_that_is_long_and_not_deep_is_let_through(text: str, dialect: Dialect) -> None:
+    """Nothing of it grows inside of the database."""
+    assert check_query(text, dialect).sql
 
 
 def test_table_that_is_none_of_the_databases_is_not_read(tmp_path: Path) -> None:
