@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, NoReturn
 from pydantic import BaseModel, ConfigDict
 
 from journal import names
-from journal.directory import list_states, lock_directory, state_directory_of
+from journal.directory import list_states, lock_directory, real_path_of, state_directory_of
 from journal.errors import (
     DirectoryBusy,
     DirectoryMissing,
@@ -217,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _targets(filesystem: Filesystem, options: argparse.Namespace) -> Iterator[Target]:
-    path = os.path.realpath(options.directory)
+    path = real_path_of(options.directory)
     if not options.all:
         state = os.path.realpath(options.state_directory) if options.state_directory else state_directory_of(path)
         if not (os.path.isdir(path) or os.path.isdir(state)):

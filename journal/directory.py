@@ -11,8 +11,6 @@ with lock_directory("training_data/task_1", label="run 7") as directory:
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import threading
 import time
@@ -20,10 +18,13 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from journal import names
 from journal.errors import DirectoryMissing, InvalidOperation, JournalError, StateUnusable
-from journal.filesystem import NO_HARD_LINK, Directory, Filesystem, LocalFilesystem
+from journal.filesystem import NO_HARD_LINK, Directory, Filesystem, LocalFilesystem, is_mount_point
 from journal.lock import FileLock, Lock
+from journal.names_only import NamesOnly
 from journal.records import DIRECTORY, Folder, Identity, Policy, is_name
 from journal.recovery import RecoveryReport, recover
 from journal.retry import RetryLimits, Rounds
@@ -33,9 +34,26 @@ LockFactory = Callable[[Filesystem, Directory, str], Lock]
 
 
 def state_directory_of(path: str) -> str:
-    """Where the state directory of a directory is by default: beside it, so that the directory itself stays clean."""
-    parent, name = os.path.split(os.path.realpath(path))
+    """Return the default state directory of a directory: beside it, so that the directory itself stays clean.
+
+    It is inside, as `.journal`, where the directory is a mount point: no file could be moved to the outside. Once
+    there, it is used for good.
+    """
+    real_path = real_path_of(path)
+    inside = os.path.join(real_path, names.STATE_ROOT)
+    if os.path.lexists(os.path.join(inside, names.LOCK)) or is_mount_point(real_path):
+        return inside
+    parent, name = os.path.split(real_path)
     return os.path.join(parent, names.STATE_ROOT, name)
+
+
+def real_path_of(path: str | os.PathLike[str]) -> str:
+    """Resolve the links that lead to a directory, but not the directory itself, which may not be one."""
+    spelled = os.fspath(path)
+    parent, name = os.path.split(spelled.rstrip(os.sep))
+    if name in ("", os.curdir, os.pardir):
+        return os.path.realpath(spelled)
+    return os.path.join(os.path.realpath(parent or os.curdir), name)
 
 
 def lock_directory(
@@ -56,7 +74,7 @@ def lock_directory(
     recovery raises; then the lock is free again. With `recover_first=False` a hot journal stays until `recover` is
     called or a transaction begins.
     """
-    real_path = os.path.realpath(path)
+    real_path = real_path_of(path)
     state_path = state_directory_of(real_path) if state_directory is None else os.path.realpath(state_directory)
     locked = LockedDirectory(
         real_path, state_path, label, filesystem or LocalFilesystem(), retry or RetryLimits(), lock_factory, sleep
@@ -98,6 +116,14 @@ class LockedDirectory:
         self._state = open_state(filesystem, path, state_path)
         self._lock = lock_factory(filesystem, self._state, label)
         self._one_at_a_time = threading.Lock()
+
+    @property
+    def goes_by_names(self) -> bool:
+        """Whether the file system has no hard links with one inode number: then entries are only renamed.
+
+        The guarantee is weaker there: a power loss may lose a file if the file system's rename is not atomic.
+        """
+        return isinstance(self._filesystem, NamesOnly)
 
     def __enter__(self) -> Self:
         return self
@@ -161,7 +187,7 @@ class LockedDirectory:
 
         def create(target: Directory) -> None:
             if replace:
-                self._filesystem.unlink(target, name, None)
+                self._filesystem.unlink(target, name)
             self._filesystem.create(target, name, chunks)
 
         self._stage(folder, name, create)
@@ -189,7 +215,7 @@ class LockedDirectory:
             except FileExistsError:
                 raise
             except BaseException:
-                self._filesystem.unlink(target, name, None)
+                self._filesystem.unlink(target, name)
                 raise
         finally:
             self._filesystem.close(target)
@@ -208,7 +234,7 @@ class LockedDirectory:
             self._filesystem.close(self._state)
             raise
         try:
-            make_ready(self._filesystem, self.path, self._state)
+            self._filesystem = make_ready(self._filesystem, self.path, self._state)
         except BaseException:
             self.release()
             raise
@@ -260,13 +286,15 @@ def open_state(filesystem: Filesystem, path: str, state_path: str) -> Directory:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DirectoryMissing(path) from error
     try:
-        return _make_state(filesystem, state_path)
+        return _make_state(filesystem, path, state_path)
     except OSError as error:
         raise StateUnusable(state_path, f"it cannot be made ({error}).") from error
 
 
-def _make_state(filesystem: Filesystem, state_path: str) -> Directory:
+def _make_state(filesystem: Filesystem, path: str, state_path: str) -> Directory:
     root_path, name = os.path.split(state_path)
+    if root_path == path:
+        return _make_inside(filesystem, path, name)
     base = filesystem.open_directory(os.path.dirname(root_path))
     try:
         root = _make_or_open(filesystem, base, os.path.basename(root_path))
@@ -278,6 +306,14 @@ def _make_state(filesystem: Filesystem, state_path: str) -> Directory:
         filesystem.close(base)
 
 
+def _make_inside(filesystem: Filesystem, path: str, name: str) -> Directory:
+    directory = filesystem.open_directory(path)
+    try:
+        return _make_or_open(filesystem, directory, name)
+    finally:
+        filesystem.close(directory)
+
+
 def _make_or_open(filesystem: Filesystem, parent: Directory, name: str) -> Directory:
     try:
         filesystem.make_directory(parent, name, is_private=True)
@@ -286,30 +322,85 @@ def _make_or_open(filesystem: Filesystem, parent: Directory, name: str) -> Direc
     return filesystem.open_subdirectory(parent, name)
 
 
-def make_ready(filesystem: Filesystem, path: str, state: Directory) -> None:
-    """Once per state directory: make the way to it durable (3 syncs) and see that files can move to the directory."""
+class Ready(BaseModel):
+    """The content of `ready`: what was found out about the file system, and in which area of the disk that holds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    area: str
+    has_links: bool
+
+
+def make_ready(filesystem: Filesystem, path: str, state: Directory) -> Filesystem:
+    """Return the door through which transactions in the directory go, having looked once what the disk can do.
+
+    The first time, the way to the state directory is made durable (3 syncs). The look is repeated when the directory
+    is mounted elsewhere, so at least once after each boot: a home may have been copied to another file system.
+    Raises DirectoryMissing, StateUnusable.
+    """
     try:
         directory = filesystem.open_directory(path)
     except FileNotFoundError:
-        return  # renamed or removed since; a recovery may still be due
+        return door_of(filesystem, state)  # renamed or removed since; a recovery may still be due
     except OSError as error:
         raise DirectoryMissing(path) from error
     try:
-        _remove_probe(filesystem, directory, state)
-        if filesystem.look(state, names.READY) is None:
-            if filesystem.look(state, names.PROBE) is None:
-                filesystem.create(state, names.PROBE, [])
-            _sync_upwards(filesystem, state)
-            _probe(filesystem, directory, state)
-            filesystem.create(state, names.READY, [])
+        area = filesystem.mount(directory)
+        if filesystem.mount(state) != area:
+            raise StateUnusable(
+                state.path, "it is not on the same mount as the directory, or in another project's quota."
+            )
+        ready = read_ready(filesystem, state)
+        if ready is None or ready.area != area:
+            ready = _find_out(filesystem, state, area)
+        return filesystem if ready.has_links else NamesOnly(filesystem)
     except OSError as error:
-        if error.errno == errno.EXDEV:
-            reason = "it is not on the same mount as the directory. Choose one that is (--state-directory)."
-        else:
-            reason = f"it cannot be set up ({error})."
-        raise StateUnusable(state.path, reason) from error
+        raise StateUnusable(state.path, f"it cannot be set up ({error}).") from error
     finally:
         filesystem.close(directory)
+
+
+def door_of(filesystem: Filesystem, state: Directory) -> Filesystem:
+    """The door through which the last owner went; changes nothing."""
+    ready = read_ready(filesystem, state)
+    return NamesOnly(filesystem) if ready is not None and not ready.has_links else filesystem
+
+
+def read_ready(filesystem: Filesystem, state: Directory) -> Ready | None:
+    """What is known about the file system; None before the first look, and in what an older version left."""
+    try:
+        return Ready.model_validate_json(filesystem.read(state, names.READY))
+    except (OSError, ValidationError):
+        return None
+
+
+def _find_out(filesystem: Filesystem, state: Directory, area: str) -> Ready:
+    if filesystem.look(state, names.PROBE) is None:
+        filesystem.create(state, names.PROBE, [])
+    if filesystem.look(state, names.READY) is None:
+        _sync_upwards(filesystem, state)
+    ready = Ready(area=area, has_links=_has_links(filesystem, state))
+    filesystem.unlink(state, names.READY)
+    filesystem.create(state, names.READY, [ready.model_dump_json().encode() + b"\n"])
+    return ready
+
+
+def _has_links(filesystem: Filesystem, state: Directory) -> bool:
+    """Whether two links to one file have one inode number: only then does a number identify a file.
+
+    On sshfs, mergerfs and unionfs-fuse each link has a number of its own, and on file systems without hard links
+    (exfat, vfat) the number of a file changes while it is not in use.
+    """
+    filesystem.unlink(state, names.PROBE_LINK)
+    try:
+        filesystem.link(state, names.PROBE, state, names.PROBE_LINK)
+    except OSError as error:
+        if error.errno not in NO_HARD_LINK:
+            raise
+        return False
+    first, second = (filesystem.look(state, name) for name in (names.PROBE, names.PROBE_LINK))
+    filesystem.unlink(state, names.PROBE_LINK)
+    return first is not None and second is not None and first.is_same(second)
 
 
 def _sync_upwards(filesystem: Filesystem, state: Directory) -> None:
@@ -321,29 +412,6 @@ def _sync_upwards(filesystem: Filesystem, state: Directory) -> None:
             filesystem.sync_directory(directory)
         finally:
             filesystem.close(directory)
-
-
-def _probe(filesystem: Filesystem, directory: Directory, state: Directory) -> None:
-    """Give a file a name in the directory for a moment: equal device numbers prove nothing (bind mounts, quotas)."""
-    try:
-        filesystem.link(state, names.PROBE, directory, names.PROBE)
-        _remove_probe(filesystem, directory, state)
-    except FileExistsError:
-        return  # somebody's file of that name; another mount would have been told first
-    except OSError as error:
-        if error.errno not in NO_HARD_LINK:
-            raise
-        with contextlib.suppress(FileExistsError):
-            filesystem.rename(state, names.PROBE, directory, names.PROBE)
-            filesystem.rename(directory, names.PROBE, state, names.PROBE)
-
-
-def _remove_probe(filesystem: Filesystem, directory: Directory, state: Directory) -> None:
-    """Remove the probe's name from the directory, also one that a crash left; its inode tells that it is ours."""
-    left = filesystem.look(directory, names.PROBE)
-    ours = filesystem.look(state, names.PROBE)
-    if left is not None and ours is not None and left.is_same(ours):
-        filesystem.unlink(directory, names.PROBE, ours.inode)
 
 
 def recover_all(
@@ -371,12 +439,36 @@ def recover_all(
 
 
 def list_states(filesystem: Filesystem, root: str) -> list[str]:
-    """The names of the directories under `root` that have a state directory."""
+    """The names of the directories under `root` that have a state directory, beside them or inside."""
+    return sorted({*_states_beside(filesystem, root), *_states_inside(filesystem, root)})
+
+
+def _states_beside(filesystem: Filesystem, root: str) -> list[str]:
     try:
         states = filesystem.open_directory(os.path.join(root, names.STATE_ROOT))
     except FileNotFoundError:
         return []
     try:
-        return sorted(name for name, identity in filesystem.scan(states) if identity.type == "directory")
+        return [
+            name
+            for name, identity in filesystem.scan(states)
+            if identity.type == "directory" and names.owner_of(name) is None  # no trash of the root's own state
+        ]
     finally:
         filesystem.close(states)
+
+
+def _states_inside(filesystem: Filesystem, root: str) -> list[str]:
+    try:
+        directories = filesystem.open_directory(root)
+    except FileNotFoundError:
+        return []
+    lock = os.path.join(names.STATE_ROOT, names.LOCK)
+    try:
+        return [
+            name
+            for name, identity in filesystem.scan(directories)
+            if identity.type == "directory" and filesystem.look(directories, os.path.join(name, lock)) is not None
+        ]
+    finally:
+        filesystem.close(directories)

@@ -16,6 +16,7 @@ JournalError
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,10 +43,14 @@ class InvalidOperation(JournalError, ValueError):
 
 
 class DirectoryMissing(JournalError):
-    """There is no such directory; nothing was changed."""
+    """The path is not a directory, or leads to one by a symbolic link in its last part; nothing was changed."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"{printable(path)} is not a directory: make it first, or mend the name.")
+        if os.path.islink(path):
+            message = f"{printable(path)} is a symbolic link, which is not followed: name the directory itself."
+        else:
+            message = f"{printable(path)} is not a directory: create it first, or correct the path."
+        super().__init__(message)
         self.path = path
 
 

@@ -27,8 +27,17 @@ SCAN_FROM: Final = 64
 """From this many names on, one pass over the directory (0.5 us an entry) beats one lstat a name (2 us)."""
 
 NO_HARD_LINK: Final = frozenset({errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
-"""What link() gives where a rename may still work: another user's file (fs.protected_hardlinks), too many links,
+"""Errors of link() after which a rename may still work: another user's file (fs.protected_hardlinks), too many links,
 or a file system without hard links."""
+
+NO_EXCLUSIVE_RENAME: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""Errors of renameat2(RENAME_NOREPLACE) on an old kernel and on file systems that do not know the flag."""
+
+NO_OWNERS: Final = frozenset({errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""Errors of chown() and chmod() on file systems that keep no owners or modes."""
+
+NO_ALLOCATION: Final = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
+"""Errors of fallocate() on file systems that cannot allocate blocks ahead of the bytes."""
 
 _TYPES: Final[dict[int, Type]] = {
     stat.S_IFREG: "file",
@@ -57,7 +66,7 @@ class Directory:
 
 
 class Filesystem(Protocol):
-    """The verbs, at the level of this package. All but the first eight change something; all raise OSError."""
+    """The verbs, at the level of this package. All but the first nine change something; all raise OSError."""
 
     def open_directory(self, path: str) -> Directory:
         """Open a directory, not through a symbolic link in its last part."""
@@ -67,6 +76,13 @@ class Filesystem(Protocol):
 
     def close(self, directory: Directory) -> None:
         """Give the descriptor back."""
+
+    def mount(self, directory: Directory) -> str:
+        """Name the area of the disk that a directory is in: files can be moved between directories of equal areas.
+
+        The value holds until the next boot. It says more than a device number: bind mounts and project quotas
+        divide one device into areas between which no file can be moved.
+        """
 
     def look(self, directory: Directory, name: str) -> Identity | None:
         """What stands under a name, with size and mtime; None when nothing does. Never follows a link."""
@@ -98,14 +114,29 @@ class Filesystem(Protocol):
     def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
         """Rename without replacing: FileExistsError when the new name is taken."""
 
-    def unlink(self, directory: Directory, name: str, inode: int | None) -> bool:
-        """Remove a name that is not a directory's, only if an lstat just before shows this inode (I5).
+    def replace(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+        """Rename over whatever has the new name: only for new names that nobody but this package uses.
 
-        False when the name is free or stands for another file; None for names that only this package makes.
+        As rename(2) has it, nothing happens if both names are links to one file.
+        """
+
+    def unlink(self, directory: Directory, name: str) -> bool:
+        """Remove a name that is not a directory's; False when it is free.
+
+        Only for names in the state directory: any other name may be another file by the time it is removed (I5).
         """
 
     def create(self, directory: Directory, name: str, chunks: Iterable[bytes]) -> None:
         """Write a new private file; FileExistsError when the name is taken. Nothing is synced."""
+
+    def reserve(self, directory: Directory, name: str, content: bytes, size_bytes: int) -> None:
+        """Create a private file with this content and the disk space for `size_bytes`; nothing is synced.
+
+        Where blocks cannot be allocated ahead, the file is filled with spaces up to that size.
+        """
+
+    def fill(self, directory: Directory, name: str, content: bytes) -> None:
+        """Overwrite a reserved file in place and cut it to the new content. Nothing is synced."""
 
     def copy(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
         """Copy a regular file with its mode and times, or a symbolic link, under a new name. Nothing is synced."""
@@ -121,21 +152,12 @@ class Filesystem(Protocol):
 
 
 def observe(filesystem: Filesystem, directory: Directory, names: Collection[str]) -> dict[str, Identity]:
-    """What stands under `names` now: one look a name for few of them, one scan for many. Absent: nothing does."""
+    """Return the identities under `names`, without those that are free: a look at each of few, one scan for many."""
     if len(names) >= SCAN_FROM:
         wanted = names if isinstance(names, (set, dict)) else set(names)
-        found = {name: identity for name, identity in filesystem.scan(directory) if name in wanted}
-        if not found or _scan_is_true(filesystem, directory, found):
-            return found
+        return {name: identity for name, identity in filesystem.scan(directory) if name in wanted}
     seen = ((name, filesystem.look(directory, name)) for name in names)
     return {name: identity for name, identity in seen if identity is not None}
-
-
-def _scan_is_true(filesystem: Filesystem, directory: Directory, found: dict[str, Identity]) -> bool:
-    """Whether readdir gives the inode that lstat gives; some layered file systems do not."""
-    name, scanned = next(iter(found.items()))
-    looked = filesystem.look(directory, name)
-    return looked is not None and looked.is_same(scanned)
 
 
 Rename = Callable[[Directory, str, Directory, str], None]
@@ -178,6 +200,12 @@ class LocalFilesystem:
             os.close(directory.fd)
             directory.fd = None
 
+    def mount(self, directory: Directory) -> str:
+        if directory.fd is None:
+            return str(os.stat(directory.path).st_dev)
+        parts = (os.fstat(directory.fd).st_dev, _mount_id(directory.fd), _project_id(directory.fd))
+        return ":".join(str(part) for part in parts)
+
     def look(self, directory: Directory, name: str) -> Identity | None:
         try:
             found = os.stat(directory.at(name), dir_fd=directory.fd, follow_symlinks=False)
@@ -187,15 +215,24 @@ class LocalFilesystem:
 
     def scan(self, directory: Directory) -> Iterator[tuple[str, Identity]]:
         with _entries(directory) as entries:
+            trusted: bool | None = None
             for entry in entries:
-                identity = _identity_of(entry)
+                if trusted is None:
+                    trusted = _shows_its_inode(entry)
+                identity = _identity_of(entry) if trusted else self.look(directory, entry.name)
                 if identity is not None:
                     yield entry.name, identity
 
     def scan_inodes(self, directory: Directory) -> Iterator[tuple[str, int]]:
         with _entries(directory) as entries:
+            trusted: bool | None = None
             for entry in entries:
-                yield entry.name, entry.inode()
+                if trusted is None:
+                    trusted = _shows_its_inode(entry)
+                if trusted:
+                    yield entry.name, entry.inode()
+                elif (identity := self.look(directory, entry.name)) is not None:
+                    yield entry.name, identity.inode
 
     def read(self, directory: Directory, name: str) -> bytes:
         with open(self._open_file(directory, name, os.O_RDONLY), "rb") as file:
@@ -230,7 +267,7 @@ class LocalFilesystem:
         if found is None:
             return
         if found.type != "directory":
-            self.unlink(parent, name, found.inode)
+            self.unlink(parent, name)
         else:
             shutil.rmtree(parent.at(name), dir_fd=parent.fd)
 
@@ -246,12 +283,12 @@ class LocalFilesystem:
     def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
         self._exclusive_rename(source, name, target, new_name)
 
-    def unlink(self, directory: Directory, name: str, inode: int | None) -> bool:
-        entry, fd = directory.at(name), directory.fd
+    def replace(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+        os.replace(source.at(name), target.at(new_name), src_dir_fd=source.fd, dst_dir_fd=target.fd)
+
+    def unlink(self, directory: Directory, name: str) -> bool:
         try:
-            if inode is not None and os.stat(entry, dir_fd=fd, follow_symlinks=False).st_ino != inode:
-                return False
-            os.unlink(entry, dir_fd=fd)
+            os.unlink(directory.at(name), dir_fd=directory.fd)
         except FileNotFoundError:
             return False
         return True
@@ -262,6 +299,19 @@ class LocalFilesystem:
             share_like(directory, fd, os.path.join(directory.path, name), 0o600)
             for chunk in chunks:
                 _write_all(file.fileno(), chunk)
+
+    def reserve(self, directory: Directory, name: str, content: bytes, size_bytes: int) -> None:
+        fd = self._open_file(directory, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        with open(fd, "wb", buffering=0):
+            share_like(directory, fd, os.path.join(directory.path, name), 0o600)
+            _write_all(fd, content)
+            if directory.fd is None or not allocate(fd, size_bytes):
+                _write_all(fd, b" " * (size_bytes - len(content)))
+
+    def fill(self, directory: Directory, name: str, content: bytes) -> None:
+        with open(self._open_file(directory, name, os.O_WRONLY), "wb", buffering=0) as file:
+            _write_all(file.fileno(), content)
+            file.truncate(len(content))  # gives allocated blocks back, too
 
     def copy(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
         if stat.S_ISLNK(os.stat(source.at(name), dir_fd=source.fd, follow_symlinks=False).st_mode):
@@ -325,16 +375,21 @@ def share_like(model: Directory, fd: int | None, path: str, owner_mode: int) -> 
         return
     found = os.stat(model.path if model.fd is None else model.fd)
     target = path if fd is None else fd
-    if os.geteuid() == 0:
-        os.chown(target, found.st_uid, found.st_gid)
-    elif found.st_gid in os.getgroups():
-        os.chown(target, -1, found.st_gid)
-    if found.st_mode & stat.S_IWGRP:
-        os.chmod(target, owner_mode | owner_mode >> 3)
+    try:
+        if os.geteuid() == 0:
+            os.chown(target, found.st_uid, found.st_gid)
+        elif found.st_gid in os.getgroups():
+            os.chown(target, -1, found.st_gid)
+        if found.st_mode & stat.S_IWGRP:
+            os.chmod(target, owner_mode | owner_mode >> 3)
+    except OSError as error:
+        # File systems without owners (exfat, vfat, many in user space): there is nothing to share or to protect.
+        if error.errno not in NO_OWNERS:
+            raise
 
 
 def platform_rename() -> Rename:
-    """The platform's rename that never replaces; where there is none, an error that says so."""
+    """Return the platform's rename that never replaces; where there is none, the one by a placeholder."""
     if os.name == "nt":
         return _rename_windows
     libc = ctypes.CDLL(None, use_errno=True)
@@ -342,7 +397,7 @@ def platform_rename() -> Rename:
         return _rename_by(libc.renameatx_np, 4)  # RENAME_EXCL of <sys/stdio.h>
     if hasattr(libc, "renameat2"):
         return _rename_by(libc.renameat2, 1)  # RENAME_NOREPLACE of <linux/fs.h>
-    return rename_by_link
+    return rename_by_placeholder
 
 
 def _rename_by(call: Callable[[int, bytes, int, bytes, int], int], flag: int) -> Rename:
@@ -359,8 +414,8 @@ def _rename_by(call: Callable[[int, bytes, int, bytes, int], int], flag: int) ->
         if not failed:
             return
         number = ctypes.get_errno()
-        if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # an old kernel, or a file system without the flag
-            rename_by_link(source, name, target, new_name)
+        if number in NO_EXCLUSIVE_RENAME:
+            rename_by_placeholder(source, name, target, new_name)
             return
         raise OSError(number, os.strerror(number), os.path.join(source.path, name))
 
@@ -371,10 +426,77 @@ def _rename_windows(source: Directory, name: str, target: Directory, new_name: s
     os.rename(source.at(name), target.at(new_name))  # never replaces there
 
 
-def rename_by_link(source: Directory, name: str, target: Directory, new_name: str) -> None:
-    """Rename without replacing by link and unlink: for files only, and cut in between it leaves both names."""
-    os.link(source.at(name), target.at(new_name), src_dir_fd=source.fd, dst_dir_fd=target.fd, follow_symlinks=False)
-    os.unlink(source.at(name), dir_fd=source.fd)
+def rename_by_placeholder(source: Directory, name: str, target: Directory, new_name: str) -> None:
+    """Take the new name with an empty file or directory of our own, then rename over that.
+
+    Weaker than an exclusive rename in one point: what another process writes under the new name between the two
+    calls is replaced. Cut in between, it leaves the placeholder, which recovery removes.
+    """
+    old, new = source.at(name), target.at(new_name)
+    if stat.S_ISDIR(os.stat(old, dir_fd=source.fd, follow_symlinks=False).st_mode):
+        os.mkdir(new, dir_fd=target.fd)
+        remove = os.rmdir
+    else:
+        os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=target.fd))
+        remove = os.unlink
+    try:
+        os.replace(old, new, src_dir_fd=source.fd, dst_dir_fd=target.fd)
+    except OSError:
+        remove(new, dir_fd=target.fd)
+        raise
+
+
+def allocate(fd: int, size_bytes: int) -> bool:
+    """Allocate the blocks for `size_bytes` without changing the file's size; False where that is not possible."""
+    if sys.platform != "linux":
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    keep_size = 1  # FALLOC_FL_KEEP_SIZE of <linux/falloc.h>
+    if not libc.fallocate(fd, keep_size, ctypes.c_int64(0), ctypes.c_int64(size_bytes)):
+        return True
+    number = ctypes.get_errno()
+    if number in NO_ALLOCATION:
+        return False
+    raise OSError(number, os.strerror(number))
+
+
+def _mount_id(fd: int) -> int | None:
+    """Return the kernel's number for the mount that a descriptor is in; None where it is not shown."""
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as lines:
+            return next((int(line.split()[1]) for line in lines if line.startswith("mnt_id:")), None)
+    except OSError:
+        return None  # no Linux, or no /proc: the device number has to do
+
+
+def _project_id(fd: int) -> int:
+    """Return a directory's number for project quotas (ext4, xfs, f2fs): no file can be linked into another project."""
+    if sys.platform != "linux":
+        return 0
+    import fcntl  # noqa: PLC0415 - Windows has none
+
+    attributes = bytearray(28)  # struct fsxattr of <linux/fs.h>; fsx_projid is its fourth u32
+    try:
+        fcntl.ioctl(fd, 0x801C581F, attributes)  # FS_IOC_FSGETXATTR
+    except OSError:
+        return 0  # a file system without projects
+    return int.from_bytes(attributes[12:16], sys.byteorder)
+
+
+def is_mount_point(path: str) -> bool:
+    """Whether no file can be moved between a directory and its parent, because one of them is mounted there."""
+    disk = LocalFilesystem()
+    areas = []
+    for place in (path, os.path.dirname(path)):
+        try:
+            directory = disk.open_directory(place)
+        except OSError:
+            return False  # who opens it next reports the error
+        try:
+            areas.append(disk.mount(directory))
+        finally:
+            disk.close(directory)
+    return areas[0] != areas[1]
 
 
 @contextlib.contextmanager
@@ -394,6 +516,14 @@ def _entries(directory: Directory) -> Iterator[Iterator[os.DirEntry[str]]]:
             yield entries
     finally:
         os.close(fd)
+
+
+def _shows_its_inode(entry: os.DirEntry[str]) -> bool:
+    """Whether readdir gives the inode number that lstat gives; file systems in user space often do not."""
+    try:
+        return entry.stat(follow_symlinks=False).st_ino == entry.inode()
+    except FileNotFoundError:
+        return False  # removed since: the slower way cannot be wrong
 
 
 def _identity_of(entry: os.DirEntry[str]) -> Identity | None:

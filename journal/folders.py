@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from types import TracebackType
 from typing import Self
 
 from journal.errors import DirectoryReplaced
 from journal.filesystem import Directory, Filesystem
-from journal.records import DIRECTORY, STATE, AnnouncedDirectory, Folder, Header
+from journal.names_only import NamesOnly
+from journal.records import DIRECTORY, NO_INODE, STATE, AnnouncedDirectory, Folder, Header
 
 
 class OpenFolders(dict[Folder, Directory]):
@@ -26,7 +28,16 @@ class OpenFolders(dict[Folder, Directory]):
     ) -> None:
         for folder, directory in self.items():
             if folder != STATE:
-                self._filesystem.close(directory)
+                with contextlib.suppress(OSError):  # the descriptor is gone all the same
+                    self._filesystem.close(directory)
+
+    def without_inodes(self) -> NamesOnly:
+        """Go by names alone from here on: close what is open and return the door that shows no inode numbers."""
+        for folder in [folder for folder in self if folder != STATE]:
+            self._filesystem.close(self.pop(folder))
+        door = NamesOnly(self._filesystem)
+        self._filesystem = door
+        return door
 
     def open_root(self, path: str) -> Directory:
         """Open the directory itself."""
@@ -81,6 +92,8 @@ class OpenFolders(dict[Folder, Directory]):
         found = self._filesystem.look(parent, name)
         if found is not None and (found.inode, found.type) == (inode, "directory"):
             return self._filesystem.open_subdirectory(parent, name)
+        if inode == NO_INODE:
+            return None  # it could only be known by its name
         for other, identity in self._filesystem.scan(parent):
             if (identity.inode, identity.type) == (inode, "directory"):
                 return self._filesystem.open_subdirectory(parent, other)

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from journal import names
-from journal.directory import list_states, state_directory_of
+from journal.directory import door_of, list_states, real_path_of, state_directory_of
 from journal.errors import NeedsAttention, printable
 from journal.filesystem import Directory, Filesystem, LocalFilesystem
 from journal.lock import Holder, is_locked, read_holder
@@ -40,7 +40,7 @@ def inspect_directory(
     path: str, *, state_directory: str | None = None, filesystem: Filesystem | None = None
 ) -> Inspection:
     """Who holds a directory, which journals it has, and what recovery would do. Raises OSError."""
-    path = os.path.realpath(path)
+    path = real_path_of(path)
     state_path = state_directory_of(path) if state_directory is None else os.path.realpath(state_directory)
     filesystem = filesystem or LocalFilesystem()
     try:
@@ -79,7 +79,7 @@ def _inspect(filesystem: Filesystem, path: str, state: Directory) -> Inspection:
         condition, held_by = "busy", read_holder(filesystem, state)
     else:
         try:
-            report = preview(filesystem, path, state, Rounds(RetryLimits()))
+            report = preview(door_of(filesystem, state), path, state, Rounds(RetryLimits()))
             condition = "clean" if report.is_clean else "work"
         except NeedsAttention as fault:
             condition, error = "damaged", str(fault)

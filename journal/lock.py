@@ -129,7 +129,7 @@ class FileLock:
             return
         try:
             with contextlib.suppress(OSError):  # a stale note misleads nobody; the error would hide a worse one
-                self._filesystem.unlink(self._state, names.HOLDER, None)
+                self._filesystem.unlink(self._state, names.HOLDER)
         finally:
             lock.release()
 
@@ -147,7 +147,7 @@ class FileLock:
     def _write_note(self) -> None:
         holder = Holder(pid=self._pid, host=socket.gethostname(), since=datetime.now(UTC), label=printable(self._label))
         with contextlib.suppress(OSError):  # only a courtesy: on a full disk the lock must still be had
-            self._filesystem.unlink(self._state, names.HOLDER, None)
+            self._filesystem.unlink(self._state, names.HOLDER)
             self._filesystem.create(self._state, names.HOLDER, [holder.model_dump_json().encode() + b"\n"])
 
 

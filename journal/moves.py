@@ -1,13 +1,14 @@
 """Carry files from one name to another so that every file has a durable name at every instant (I4).
 
-The same loop serves the way forward and the way back: link all, check, sync the directories that gained names,
-then unlink the old names, each after a look at what it stands for.
+The same loop serves the way forward and the way back: link all, check, sync the directories that gained names, then
+remove the old names by way of the parking place (I5). Where there are no hard links, entries are renamed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
@@ -15,7 +16,8 @@ from typing import NamedTuple
 
 from journal.errors import printable
 from journal.filesystem import NO_HARD_LINK, SCAN_FROM, Directory, Filesystem
-from journal.records import Folder, Move
+from journal.parking import Parking
+from journal.records import NO_INODE, Folder, Identity, Move
 from journal.retry import Failure, Rounds
 
 PROGRESS_EVERY = 512
@@ -32,8 +34,8 @@ class FailedMove(NamedTuple):
 class Carrier:
     """Moves files between open folders.
 
-    `unsynced` collects the folders whose entries changed since they were last synced. `pulse` is called now and then;
-    what it raises stops the work where it stands.
+    `unsynced` collects the folders whose entries changed since they were last synced, `moved_bytes` the sizes of the
+    files that each folder received. `pulse` is called now and then; what it raises stops the work.
     """
 
     def __init__(
@@ -41,20 +43,24 @@ class Carrier:
         filesystem: Filesystem,
         folders: Mapping[Folder, Directory],
         rounds: Rounds,
+        parking: Parking,
         pulse: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.unsynced: set[Folder] = set()
+        self.moved_bytes: defaultdict[Folder, int] = defaultdict(int)
         self._filesystem = filesystem
         self._folders = folders
         self._rounds = rounds
+        self._parking = parking
         self._pulse = pulse
 
     def carry(self, moves: Sequence[Move], linked: Sequence[Move] = ()) -> list[FailedMove]:
-        """Move each file; `linked` already have both names and only need to lose the old one.
+        """Move each file; those in `linked` have both names already and only need to lose the old one.
 
-        Returns what failed for good, left under its old name. A failed sync raises OSError: nothing was unlinked then.
+        Returns the moves that failed for good, their files left under the old name. A failed sync raises OSError: no
+        old name was removed then. Raises journal.parking.ReturnFailed.
         """
-        arrived = list(linked)  # linked under the new name, to be unlinked under the old one
+        arrived = list(linked)  # linked under the new name, to be removed under the old one
         renamed: list[Move] = []
         failed = self._link_all(moves, arrived, renamed)
         for folder in {move.destination for move in moves} | {move.destination for move in linked}:
@@ -64,13 +70,22 @@ class Carrier:
             self.sync(folder)  # I4: the new names are durable before an old one goes
         for move in renamed:
             self.unsynced.add(move.source)
-        failed += self._unlink_all(arrived)
+        failed += self._remove_old_names(arrived)
+        failed += self._refuse_unmoved([*arrived, *renamed], {id(move) for move, _ in failed})
         return failed
 
     def sync(self, folder: Folder) -> None:
         """Make a folder's entries durable."""
         self._filesystem.sync_directory(self._folders[folder])
         self.unsynced.discard(folder)
+
+    def remove_name(self, folder: Folder, name: str, expected: Identity) -> Identity | None:
+        """Remove a name that stands for the expected file, never another's; see `Parking.remove`."""
+        self.unsynced.add(folder)
+        if folder.root == "state":  # nobody else has a file there: it can be unlinked
+            self._filesystem.unlink(self._folders[folder], name)
+            return None
+        return self._parking.remove(self._folders[folder], name, expected)
 
     def _link_all(self, moves: Sequence[Move], arrived: list[Move], renamed: list[Move]) -> list[FailedMove]:
         folders, link = self._folders, self._filesystem.link
@@ -103,7 +118,7 @@ class Carrier:
 
     def _refuse_strangers(self, arrived: list[Move], renamed: list[Move]) -> list[FailedMove]:
         """Give back what turned out to be another file than the announced one (I5); takes it out of the lists."""
-        strangers = self._strangers(arrived) | self._strangers(renamed)
+        strangers = self._strangers(arrived) | self._renamed_strangers(renamed)
         if not strangers:
             return []
         failed = []
@@ -130,37 +145,75 @@ class Carrier:
                     strangers.add(id(move))
         return strangers
 
+    def _renamed_strangers(self, moves: Iterable[Move]) -> set[int]:
+        """The same for renamed entries, with a look at each, which gives their sizes."""
+        strangers = set()
+        for move in moves:
+            looked = self._filesystem.look(self._folders[move.destination], move.destination_name)
+            if looked is None or not looked.is_same(move.identity):
+                strangers.add(id(move))
+            else:
+                self.moved_bytes[move.destination] += looked.size or 0
+        return strangers
+
     def _drop_new_name(self, move: Move) -> None:
         """Drop the name that a failed move made, provided that the file still has its old one."""
-        source, destination = self._folders[move.source], self._folders[move.destination]
-        old = self._filesystem.look(source, move.source_name)
-        new = self._filesystem.look(destination, move.destination_name)
+        old = self._filesystem.look(self._folders[move.source], move.source_name)
+        new = self._filesystem.look(self._folders[move.destination], move.destination_name)
         if old is not None and new is not None and old.is_same(new):
-            self._filesystem.unlink(destination, move.destination_name, new.inode)
-            self.unsynced.add(move.destination)
+            self.remove_name(move.destination, move.destination_name, new)
 
     def _rename_back(self, move: Move) -> None:
         source, destination = self._folders[move.source], self._folders[move.destination]
-        with contextlib.suppress(FileNotFoundError):  # somebody removed it meanwhile
+        with contextlib.suppress(FileNotFoundError):  # another process removed it meanwhile
             self._filesystem.rename(destination, move.destination_name, source, move.source_name)
         self.unsynced |= {move.source, move.destination}
 
-    def _unlink_all(self, arrived: Sequence[Move]) -> list[FailedMove]:
-        folders, unlink = self._folders, self._filesystem.unlink
-
-        def unlink_source(move: Move) -> None:
-            # False: somebody took or removed the old name meanwhile; that file is theirs, ours has its new name.
-            unlink(folders[move.source], move.source_name, move.inode)
+    def _remove_old_names(self, arrived: Sequence[Move]) -> list[FailedMove]:
+        def remove(move: Move) -> None:
+            removed = self.remove_name(move.source, move.source_name, move.identity)
+            if removed is not None:
+                self.moved_bytes[move.destination] += removed.size or 0
+            elif move.source.root == "directory":
+                # Another process took or removed the old name meanwhile; that file is theirs, ours has its new name.
+                found = self._filesystem.look(self._folders[move.destination], move.destination_name)
+                self.moved_bytes[move.destination] += (found and found.size) or 0
 
         failed = []
-        for move, failure in self._rounds.run(unlink_source, self._counted(arrived)):
-            try:
-                self._drop_new_name(move)
-            except OSError as error:
-                failure.error.add_note(f"Its second name, {move.destination_name!r}, stays: {error}")
+        for move, failure in self._rounds.run(remove, self._counted(arrived)):
+            self._drop_second_name(move, failure.error)
             failed.append(FailedMove(move, failure))
-        self.unsynced |= {move.source for move in arrived}
         return failed
+
+    def _drop_second_name(self, move: Move, error: OSError) -> None:
+        try:
+            self._drop_new_name(move)
+        except OSError as remaining:
+            error.add_note(f"Its second name, {move.destination_name!r}, stays: {remaining}")
+
+    def _refuse_unmoved(self, moves: Sequence[Move], failed: set[int]) -> list[FailedMove]:
+        """Refuse each move whose file still has its old name, although every call said that it went."""
+        unmoved = []
+        by_folder: defaultdict[Folder, dict[str, Move]] = defaultdict(dict)
+        for move in moves:
+            if move.source.root == "directory" and id(move) not in failed:
+                by_folder[move.source][move.source_name] = move
+        for folder, by_name in by_folder.items():
+            for name, inode in self._filesystem.scan_inodes(self._folders[folder]):
+                if name in by_name and by_name[name].inode == inode and self._is_unmoved(by_name[name]):
+                    error = OSError("the file still has its old name")
+                    if inode != NO_INODE:  # without numbers, what has the new name could be another file
+                        self._drop_second_name(by_name[name], error)
+                    unmoved.append(FailedMove(by_name[name], Failure(error, 1)))
+        return unmoved
+
+    def _is_unmoved(self, move: Move) -> bool:
+        """Whether the old name stands for the file that the new name stands for."""
+        if move.inode != NO_INODE:
+            return True  # the scan saw its number
+        old = self._filesystem.look(self._folders[move.source], move.source_name)
+        new = self._filesystem.look(self._folders[move.destination], move.destination_name)
+        return old is not None and old == new
 
     def _counted(self, moves: Sequence[Move]) -> Iterator[Move]:
         for start in range(0, len(moves), PROGRESS_EVERY):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from journal.records import Folder, Identity, Move
+from journal.records import NO_INODE, Folder, Identity, Move
 
 Seen = Mapping[tuple[Folder, str], Identity | None]
 """What stands under each name; a name that was not looked at is absent, one that is free is None."""
@@ -49,11 +49,13 @@ def plan_undo(
     made: frozenset[Folder],
     seen: Seen,
     gone: frozenset[Folder] = frozenset(),
+    copies: frozenset[int] = frozenset(),
 ) -> list[Undo]:
     """Judge every announced move, newest first.
 
     `moves` holds (operation number, move) in the order they were done, `made` the directories the transaction made,
-    `gone` those that are no longer there.
+    `gone` those that are no longer there. `copies` are the numbers of the moves without inodes whose new name holds
+    only bytes that the old name holds, too.
     The result has one entry a move, in the order in which to undo.
     """
     view = dict(seen)
@@ -61,7 +63,8 @@ def plan_undo(
     for operation, move in reversed(moves):
         source, destination = (move.source, move.source_name), (move.destination, move.destination_name)
         found = view.get(destination)
-        verdict = judge(move, view.get(source), found, is_made=move.destination in made)
+        is_made = move.destination in made
+        verdict = judge(move, view.get(source), found, is_made=is_made, is_copy=operation in copies)
         if verdict is Verdict.MOVE_BACK and move.source in gone:
             verdict = Verdict.HOMELESS
         elif verdict is Verdict.MOVE_BACK:
@@ -72,9 +75,16 @@ def plan_undo(
     return plan
 
 
-def judge(move: Move, source: Identity | None, destination: Identity | None, *, is_made: bool) -> Verdict:
+def judge(
+    move: Move, source: Identity | None, destination: Identity | None, *, is_made: bool, is_copy: bool = False
+) -> Verdict:
     """One row of the recovery table (docs/journal-format.md): A the announced file, O another, - nothing."""
     announced = move.identity
+    if move.inode == NO_INODE and source is not None and destination is not None:
+        if is_copy and is_made:
+            return Verdict.DROP
+        # A staged name is private: the file is still there, so it was not moved.
+        return Verdict.NOTHING if move.source.root == "state" else Verdict.NAME_TAKEN
     source_is_a = source is not None and source.is_same(announced)
     destination_is_a = destination is not None and destination.is_same(announced)
     if destination_is_a and _was_changed(move, destination):

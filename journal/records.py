@@ -62,6 +62,10 @@ DIRECTORY: Final = Folder("directory")
 STATE: Final = Folder("state")
 
 
+NO_INODE: Final = 0
+"""Announced where the file system has no inode numbers that identify a file; see journal.names_only."""
+
+
 class Identity(NamedTuple):
     """What a name was seen to be; size in bytes and mtime in nanoseconds only where they were asked for."""
 

@@ -18,12 +18,14 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from journal import names
-from journal.errors import NeedsAttention, OutcomeUnknown, RollbackIncomplete, printable
+from journal.errors import DirectoryReplaced, NeedsAttention, OutcomeUnknown, RollbackIncomplete, printable
 from journal.filesystem import NO_HARD_LINK, Directory, Filesystem, observe
 from journal.folders import OpenFolders
 from journal.moves import Carrier, FailedMove, place_of
+from journal.parking import Parking, ReturnFailed
 from journal.playback import Seen, Undo, Verdict, plan_undo
 from journal.records import (
+    NO_INODE,
     STATE,
     AnnouncedDirectory,
     Committed,
@@ -91,12 +93,24 @@ class FoundJournal(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A hot journal with what is to be undone, and the announced directories that are gone."""
+    """A hot journal with what is to be undone, the announced directories that are gone, and the parked files.
+
+    `parked` are the parking places that hold a file's only name: another process saved it. The other places are
+    `redundant`.
+    """
 
     header: Header
     operations: tuple[Move | Create, ...]
     undos: list[Undo]
     gone: list[AnnouncedDirectory]
+    parked: list[str]
+    redundant: list[str]
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether names and bytes alone show how far each move got."""
+        lossless = (Verdict.NOTHING, Verdict.MOVE_BACK, Verdict.DROP)
+        return not self.gone and not self.parked and all(undo.verdict in lossless for undo in self.undos)
 
 
 def find_journals(filesystem: Filesystem, state: Directory) -> list[FoundJournal]:
@@ -124,9 +138,9 @@ def recover(filesystem: Filesystem, path: str, state: Directory, rounds: Rounds)
             elif journal.suffix == names.NEW:
                 if journal.transaction not in complete:
                     reports.append(_discard(filesystem, path, state, journal))
-                filesystem.unlink(state, journal.name, None)
+                filesystem.unlink(state, journal.name)
         swept, leftovers = sweep(filesystem, state)
-    except OSError as error:
+    except (OSError, ReturnFailed) as error:
         raise RollbackIncomplete(state.path, [], [str(error)]) from error
     return RecoveryReport(journals=tuple(reports), swept=swept, leftovers=leftovers)
 
@@ -233,7 +247,7 @@ class _Recovery:
         if journal.terminal is not None:
             return self._report_ended(journal.header, journal.terminal)
         with OpenFolders(self._filesystem, self._state) as folders:
-            judged = self._judge(folders, journal)
+            judged = self._judge_here_or_copied(folders, journal)
             conflicts = self._conflicts(folders, judged, copies=frozenset(self._copies(folders, judged)))
             return self._report(folders, judged, conflicts)
 
@@ -249,7 +263,7 @@ class _Recovery:
                 report = self._report_ended(journal.header, journal.terminal)
             else:
                 with OpenFolders(self._filesystem, self._state) as folders:
-                    report, terminal = self._roll_back(folders, self._judge(folders, journal))
+                    report, terminal = self._roll_back(folders, self._judge_here_or_copied(folders, journal))
                 append_terminal(self._filesystem, self._state, self._found.name, journal.length_bytes, terminal)
                 self._filesystem.sync_file(self._state, self._found.name)
         except NeedsAttention as error:
@@ -263,13 +277,88 @@ class _Recovery:
         content = self._filesystem.read(self._state, self._found.name)
         return decode_journal(content, self._journal_path)
 
+    def _judge_here_or_copied(self, folders: OpenFolders, journal: Journal) -> Judged:
+        """Judge by inodes or, where these are all new because the whole home was copied, by names and bytes.
+
+        Raises DirectoryReplaced when these do not prove how far each move got.
+        """
+        try:
+            return self._judge(folders, journal)
+        except DirectoryReplaced as replaced:
+            names_only = folders.without_inodes()
+            self._filesystem = names_only
+            try:
+                judged = self._judge(folders, _without_inodes(journal))
+            except (DirectoryReplaced, OSError):
+                raise replaced from None
+            if not judged.is_proven:
+                raise
+            return judged
+
     def _judge(self, folders: OpenFolders, journal: Journal) -> Judged:
         gone = folders.open_announced(self._path, journal.header)
         made = frozenset(announced.folder for announced in journal.header.made())
         moves = [(index, move) for index, move in enumerate(journal.operations) if isinstance(move, Move)]
         seen = self._observe(folders, [move for _, move in moves])
-        undos = plan_undo(moves, made, seen, frozenset(announced.folder for announced in gone))
-        return Judged(journal.header, journal.operations, undos, gone)
+        copies = self._begun_copies(folders, moves, seen)
+        undos = plan_undo(moves, made, seen, frozenset(announced.folder for announced in gone), copies)
+        parked, redundant = self._parked_files(folders, journal, seen)
+        return Judged(journal.header, journal.operations, undos, gone, parked, redundant)
+
+    def _begun_copies(self, folders: OpenFolders, moves: Sequence[tuple[int, Move]], seen: Seen) -> frozenset[int]:
+        """The moves without inodes that have a file under both names, the new one the beginning of the old one.
+
+        That is a placeholder, a copy, or one of two links that became two files when the home was copied.
+        """
+        return frozenset(
+            index
+            for index, move in moves
+            if move.inode == NO_INODE
+            and move.type == "file"
+            and seen.get((move.source, move.source_name)) is not None
+            and seen.get((move.destination, move.destination_name)) is not None
+            and self._filesystem.is_prefix(
+                folders[move.destination], move.destination_name, folders[move.source], move.source_name
+            )
+        )
+
+    def _parked_files(self, folders: OpenFolders, journal: Journal, seen: Seen) -> tuple[list[str], list[str]]:
+        """The parking places of this transaction: those that hold a file's only name, and the others."""
+        only: list[str] = []
+        redundant: list[str] = []
+        entries = [
+            (name, identity)
+            for name, identity in self._filesystem.scan(self._state)
+            if names.owner_of(name) == self._found.transaction
+        ]
+        staged = [identity for name, identity in entries if names.parking_number_of(name) is None]
+        for name, identity in entries:
+            if names.parking_number_of(name) is not None:
+                is_known = identity.inode != NO_INODE and (
+                    any(other.is_same(identity) for other in staged)
+                    or any(other is not None and other.is_same(identity) for other in seen.values())
+                )
+                is_spare = is_known or (identity.type == "file" and self._has_its_bytes(folders, journal, seen, name))
+                (redundant if is_spare else only).append(name)
+        return only, redundant
+
+    def _has_its_bytes(self, folders: OpenFolders, journal: Journal, seen: Seen, parked: str) -> bool:
+        """Whether a parked file is a record of the transaction, or a copy whose bytes are in another file."""
+        if self._found.transaction.encode() in self._filesystem.read(self._state, parked):
+            return True
+        places = [
+            place
+            for move in journal.operations
+            if isinstance(move, Move) and move.type == "file"
+            for place in ((move.source, move.source_name), (move.destination, move.destination_name))
+            if move.inode == NO_INODE or move.copy_on_failure
+        ]
+        return any(
+            (identity := seen.get((folder, name))) is not None
+            and identity.type == "file"
+            and self._filesystem.is_prefix(self._state, parked, folders[folder], name)
+            for folder, name in places
+        )
 
     def _observe(self, folders: OpenFolders, moves: Sequence[Move]) -> Seen:
         wanted: dict[Folder, set[str]] = defaultdict(set)
@@ -290,13 +379,17 @@ class _Recovery:
         return seen
 
     def _roll_back(self, folders: OpenFolders, judged: Judged) -> tuple[JournalReport, RolledBack]:
-        carrier = Carrier(self._filesystem, folders, self._rounds)
+        for name in judged.redundant:
+            self._filesystem.unlink(self._state, name)
+        numbers = [number for name in judged.parked if (number := names.parking_number_of(name)) is not None]
+        parking = Parking(self._filesystem, self._state, self._found.transaction, max(numbers, default=-1) + 1)
+        carrier = Carrier(self._filesystem, folders, self._rounds, parking)
         failed: list[FailedMove] = []
         errors: list[str] = []
         for _, group in groupby(judged.undos, key=lambda undo: undo.move.destination):
             try:
                 failed += self._undo_group(carrier, list(group))
-            except OSError as error:
+            except (OSError, ReturnFailed) as error:
                 errors.append(str(error))
         if failed or errors:
             kept = [place_of(folders, move.source, move.source_name) for move, _ in failed]
@@ -306,8 +399,7 @@ class _Recovery:
             carrier.sync(folder)  # I10: also when there was nothing to undo
         copies = self._copies(folders, judged)
         for move, inode in copies.values():
-            self._filesystem.unlink(folders[move.destination], move.destination_name, inode)
-            carrier.unsynced.add(move.destination)
+            carrier.remove_name(move.destination, move.destination_name, Identity(inode, "file"))
         self._remove_records(folders, judged.operations, carrier)
         conflicts = self._conflicts(folders, judged, copies=frozenset(copies))
         still_made = [made for made in judged.header.made() if made not in judged.gone]
@@ -323,6 +415,7 @@ class _Recovery:
             if made.root == "state" and not any(self._is_in(judged, conflict, made) for conflict in conflicts)
         ]
         if conflicts:
+            parking.clear()  # the journal stays, and with it whatever else its transaction owns
             self._write_records_of_kept(folders, judged.operations, staying, carrier)
         for folder in sorted(carrier.unsynced - {STATE}):
             carrier.sync(folder)
@@ -354,17 +447,19 @@ class _Recovery:
         return copies
 
     def _remove_records(self, folders: OpenFolders, operations: Sequence[Move | Create], carrier: Carrier) -> None:
-        """Remove the files that the transaction created, known by its id in their content."""
-        for operation in operations:
-            if not isinstance(operation, Create) or operation.destination not in folders:
+        """Remove the files that the transaction created, known by their reserved file or by its id in their content."""
+        creates = [operation for operation in operations if isinstance(operation, Create)]
+        for number, operation in enumerate(creates):
+            if operation.destination not in folders:
                 continue
             directory, name = folders[operation.destination], operation.destination_name
             found = self._filesystem.look(directory, name)
             if found is None or found.type != "file":
                 continue
-            if self._found.transaction.encode() in self._filesystem.read(directory, name):
-                self._filesystem.unlink(directory, name, found.inode)
-                carrier.unsynced.add(operation.destination)
+            reserved = self._filesystem.look(self._state, names.staged(self._found.transaction, number))
+            is_reserved = reserved is not None and reserved.inode != NO_INODE and found.is_same(reserved)
+            if is_reserved or self._found.transaction.encode() in self._filesystem.read(directory, name):
+                carrier.remove_name(operation.destination, name, found)
 
     def _write_records_of_kept(
         self,
@@ -388,7 +483,10 @@ class _Recovery:
 
     def _conflicts(self, folders: OpenFolders, judged: Judged, copies: frozenset[int]) -> list[Conflict]:
         gone = {announced.folder for announced in judged.gone if announced.made}
-        conflicts = []
+        conflicts = [
+            Conflict(reason=f"{place_of(folders, STATE, name)}: another process saved this file while it was moved")
+            for name in judged.parked
+        ]
         for index, move, verdict, _ in judged.undos:
             is_lost = verdict is Verdict.GONE and move.destination in gone
             if is_lost or (verdict.is_conflict and index not in copies):
@@ -447,7 +545,7 @@ class _Recovery:
             self._move_aside(names.CONFLICT)
             return
         purge(self._filesystem, self._state, owned_by(self._filesystem, self._state, self._found.transaction))
-        self._filesystem.unlink(self._state, self._found.name, None)
+        self._filesystem.unlink(self._state, self._found.name)
 
     def _path_aside(self, suffix: str) -> str:
         return printable(os.path.join(self._state.path, self._found.transaction + suffix))
@@ -464,7 +562,7 @@ class _Recovery:
                 raise
             filesystem.rename(state, name, state, aside)
         filesystem.sync_directory(state)
-        filesystem.unlink(state, name, None)
+        filesystem.unlink(state, name)
 
 
 def place_staged(filesystem: Filesystem, folders: OpenFolders, staged: str, folder: Folder, name: str) -> None:
@@ -475,6 +573,23 @@ def place_staged(filesystem: Filesystem, folders: OpenFolders, staged: str, fold
         if error.errno not in NO_HARD_LINK:
             raise
         filesystem.rename(folders[STATE], staged, folders[folder], name)
+
+
+def _without_inodes(journal: Journal) -> Journal:
+    """The same journal as a file system without inode numbers would have it."""
+    header = journal.header.model_copy(
+        update={
+            "inode": NO_INODE,
+            "directories": tuple(
+                announced.model_copy(update={"inode": NO_INODE}) for announced in journal.header.directories
+            ),
+        }
+    )
+    operations = tuple(
+        operation._replace(inode=NO_INODE) if isinstance(operation, Move) else operation
+        for operation in journal.operations
+    )
+    return journal._replace(header=header, operations=operations)
 
 
 def _reversed(undo: Undo) -> Move:

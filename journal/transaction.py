@@ -12,7 +12,7 @@ import secrets
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from graphlib import CycleError, TopologicalSorter
@@ -25,6 +25,7 @@ from journal.errors import InvalidOperation, JournalError, OutcomeUnknown, Trans
 from journal.filesystem import Directory, Filesystem, observe
 from journal.folders import OpenFolders
 from journal.moves import Carrier, FailedMove
+from journal.parking import Parking, ReturnFailed
 from journal.records import (
     DIRECTORY,
     STATE,
@@ -55,6 +56,9 @@ from journal.retry import Failure, RetryLimits, Rounds
 
 NEXT_FREE_LIMIT = 10_000
 """How many suffixes are tried for a new directory before the caller is told."""
+
+RESERVED_BYTES = 4096
+"""The disk space that is reserved for a created file whose caller does not say how large it can become."""
 
 
 class NewDirectory:
@@ -98,7 +102,8 @@ class Outcome:
     """What a committed transaction did.
 
     `retries` counts new tries after transient errors, `seconds` the whole commit; `leftovers` are entries of the state
-    directory that could not be purged and will be with the next recovery.
+    directory that could not be purged and will be with the next recovery. `notes` are sentences about files that other
+    processes saved in the middle of a move and that could not keep their names.
     """
 
     transaction: str
@@ -106,6 +111,8 @@ class Outcome:
     retries: int
     seconds: float
     leftovers: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    _moved_bytes: Mapping[Folder, int] = field(default_factory=dict)
     _moves: Sequence[Move] = ()
     _creates: Sequence[Create] = ()
     _failures: dict[int, OperationFailure] = field(default_factory=dict)
@@ -120,6 +127,10 @@ class Outcome:
             yield OperationResult(source, destination, self._failures.get(index))
         for declared, failure in self._refused:
             yield OperationResult(declared.source.place(declared.name), declared.place, failure)
+
+    def moved_bytes(self, destination: NewDirectory) -> int:
+        """The sizes of the files that this directory received, added up in bytes, as seen while they were moved."""
+        return self._moved_bytes.get(destination.folder, 0)
 
     @property
     def moved_count(self) -> int:
@@ -154,10 +165,15 @@ class _DeclaredFile(NamedTuple):
     name: str
     content: Callable[[Outcome], bytes]
     if_kept: Callable[[str, str], str] | None
+    size_bytes: int
 
 
 class _OperationFailed(Exception):
-    """An operation failed for good under the policy `rollback`."""
+    """An operation failed for good under the policy `rollback`, or one without which nothing may be committed."""
+
+
+class _SyncFailed(Exception):
+    """A sync failed where errors of single files are collected."""
 
 
 class Transaction:
@@ -258,9 +274,13 @@ class Transaction:
         content: Callable[[Outcome], bytes],
         *,
         if_kept: Callable[[str, str], str] | None = None,
+        size_bytes: int = RESERVED_BYTES,
     ) -> None:
         """Write a file into a directory that this transaction makes, once the outcome is known.
 
+        Its name is taken and the disk space for `size_bytes`, the largest size that it can have, is reserved before
+        anything moves, so that a transaction never commits without it. Until it is filled it consists of
+        `{"transaction": "<id>"}` and blanks.
         The content must contain the transaction's id (`Outcome.transaction`): that is how recovery knows it.
         `if_kept(transaction, directory name)` gives the text to leave instead when a recovery has to keep the
         directory, because somebody changed files meanwhile.
@@ -268,7 +288,7 @@ class Transaction:
         self._check_unused()
         if destination not in self._directories:
             raise InvalidOperation(f"{printable(name)}: files are created only in directories the transaction makes")
-        self._files.append(_DeclaredFile(destination, _checked(name), content, if_kept))
+        self._files.append(_DeclaredFile(destination, _checked(name), content, if_kept, size_bytes))
 
     def commit(self, progress: Callable[[int, int], None] | None = None) -> Outcome:
         """Do everything that was declared; returns once it is durable.
@@ -336,11 +356,13 @@ class _Run:
         self._folders = folders
         self._progress = progress
         self._pulses = 0
-        self._carrier = Carrier(self._filesystem, folders, transaction._rounds, self._pulse)
+        self._parking = Parking(self._filesystem, self._state, transaction.id)
+        self._carrier = Carrier(self._filesystem, folders, transaction._rounds, self._parking, self._pulse)
         self._failures: dict[int, OperationFailure] = {}
         self._refused: list[tuple[_Declared, OperationFailure]] = []
         self._made: list[AnnouncedDirectory] = []
         self._creates: list[Create] = []
+        self._reserved: list[str] = []
         self._staged = count()
         self._journal_name = transaction.id + names.JOURNAL
         self._length_bytes = 0
@@ -491,9 +513,26 @@ class _Run:
             owner=Owner(pid=os.getpid(), host=socket.gethostname()),
         )
         self._creates = [self._create_record(file) for file in transaction._files]
+        self._reserve()
         self._write_journal(header, [*self.moves, *self._creates])
         if any(made.root == "directory" for made in self._made):
             self._carrier.sync(DIRECTORY)
+        self._take_names()
+
+    def _reserve(self) -> None:
+        """Reserve space and an inode for each file to be written, before the journal: a full disk fails here."""
+        for file in self._transaction._files:
+            staged = names.staged(self._transaction.id, next(self._staged))
+            placeholder = f'{{"transaction": "{self._transaction.id}"}}\n'.encode()
+            self._filesystem.reserve(self._state, staged, placeholder, max(file.size_bytes, len(placeholder)))
+            self._filesystem.sync_file(self._state, staged)
+            self._reserved.append(staged)
+
+    def _take_names(self) -> None:
+        """Give each reserved file its name while the directory that it goes into still has room for an entry."""
+        for file, staged in zip(self._transaction._files, self._reserved, strict=True):
+            place_staged(self._filesystem, self._folders, staged, file.destination.folder, file.name)
+            self._carrier.unsynced.add(file.destination.folder)
 
     def _make(self, directory: NewDirectory) -> None:
         """Make a directory by exclusive mkdir: asking first whether the name is free would race."""
@@ -507,7 +546,11 @@ class _Run:
                 if directory.next_free:
                     continue
                 raise
-            self._folders.open(directory.folder)
+            try:
+                self._folders.open(directory.folder)
+            except OSError:
+                self._filesystem.remove_directory(parent, directory.name)  # nothing else knows that it is ours
+                raise
             self._made.append(self._announced(directory.folder, made=True))
             return
         raise FileExistsError(errno.EEXIST, f"the name and {NEXT_FREE_LIMIT - 1} with a suffix are taken", asked)
@@ -556,53 +599,60 @@ class _Run:
     def _fail(self, index: int, move: Move, failure: Failure) -> None:
         if self._transaction._on_error == "rollback":
             raise _OperationFailed(f"{printable(move.source_name)}: {failure.error}") from failure.error
-        copied = move.copy_on_failure and move.type == "file" and self._copy(move)
+        copied = False
+        if move.copy_on_failure and move.type == "file":
+            try:
+                self._copy(move)
+                copied = True
+            except OSError as error:
+                failure.error.add_note(f"it could not be copied either ({error.strerror or error})")
         self._failures[index] = _operation_failure(failure, copied=copied)
 
-    def _copy(self, move: Move) -> bool:
+    def _copy(self, move: Move) -> None:
+        """Copy a file that could not be moved; raises OSError, and then no copy is left at its destination."""
         staged = names.staged(self._transaction.id, next(self._staged))
         try:
             self._filesystem.copy(self._folders[move.source], move.source_name, self._state, staged)
         except OSError:
-            return False  # the failure of the move itself is what is reported
-        self._filesystem.sync_file(self._state, staged)
+            self._filesystem.unlink(self._state, staged)  # half a copy fills the disk to no end
+            raise
+        # A failed sync undoes the whole transaction (I8): it is not caught with the errors of a single file.
         try:
-            place_staged(self._filesystem, self._folders, staged, move.destination, move.destination_name)
-        except OSError:
-            return False
+            self._filesystem.sync_file(self._state, staged)
+        except OSError as error:
+            raise _SyncFailed(str(error)) from error
+        place_staged(self._filesystem, self._folders, staged, move.destination, move.destination_name)
         self._carrier.unsynced.add(move.destination)
-        return True
 
     def write_files(self, started: float) -> None:
-        """Write the files that tell the outcome, then make durable what is not yet."""
+        """Fill the reserved files, now that the outcome is known, then make durable what is not yet."""
         outcome = self.outcome(started)
-        for index, file in enumerate(self._transaction._files, start=len(self.moves)):
+        for file, staged in zip(self._transaction._files, self._reserved, strict=True):
             content = file.content(outcome)
             if self._transaction.id.encode() not in content:
                 raise InvalidOperation(
                     f"{file.name}: its content must contain the transaction's id ({self._transaction.id})"
                 )
-            staged = names.staged(self._transaction.id, next(self._staged))
             try:
-                self._filesystem.create(self._state, staged, [content])
+                self._fill(file, staged, content)
             except OSError as error:
-                self._fail_file(index, file, error)
-                continue
-            self._filesystem.sync_file(self._state, staged)
-            try:
-                place_staged(self._filesystem, self._folders, staged, file.destination.folder, file.name)
-            except OSError as error:
-                self._fail_file(index, file, error)
-                continue
-            self._carrier.unsynced.add(file.destination.folder)
+                raise _OperationFailed(f"{printable(file.name)}: {error}") from error
         for folder in sorted(self._carrier.unsynced):
             if folder.root == "directory" or folder.path in {made.path for made in self._made}:
                 self._carrier.sync(folder)  # the caller's staging folders need none: its files have new names
 
-    def _fail_file(self, index: int, file: _DeclaredFile, error: OSError) -> None:
-        if self._transaction._on_error == "rollback":
-            raise _OperationFailed(f"{printable(file.name)}: {error}") from error
-        self._failures[index] = _operation_failure(Failure(error, 1), copied=False)
+    def _fill(self, file: _DeclaredFile, staged: str, content: bytes) -> None:
+        """Write through the private name, which no other process can have put another file under."""
+        reserved = self._filesystem.look(self._state, staged)
+        if reserved is None:  # there are no hard links: it was renamed
+            self._filesystem.fill(self._folders[file.destination.folder], file.name, content)
+            self._filesystem.sync_file(self._folders[file.destination.folder], file.name)
+            return
+        self._filesystem.fill(self._state, staged, content)
+        self._filesystem.sync_file(self._state, staged)
+        found = self._filesystem.look(self._folders[file.destination.folder], file.name)
+        if found is None or not found.is_same(reserved):
+            raise FileExistsError(errno.EEXIST, "another process took its name", file.name)
 
     def write_commit_record(self) -> None:
         """Append `committed`; it counts once it is durable."""
@@ -627,11 +677,15 @@ class _Run:
             raise OutcomeUnknown(os.path.join(self._state.path, self._journal_name), error) from error
 
     def clean_up(self) -> None:
-        """After the commit: purge the trash and forget the journal; what cannot go is finished by a recovery."""
+        """After the commit: purge the trash and forget the journal; what cannot go is finished by a recovery.
+
+        Whatever fails here, the transaction is committed.
+        """
         transaction = self._transaction.id
-        _, self._leftovers = purge(self._filesystem, self._state, owned_by(self._filesystem, self._state, transaction))
         try:
-            self._filesystem.unlink(self._state, self._journal_name, None)
+            owned = owned_by(self._filesystem, self._state, transaction)
+            _, self._leftovers = purge(self._filesystem, self._state, owned)
+            self._filesystem.unlink(self._state, self._journal_name)
         except OSError as error:
             self._leftovers += (f"{self._journal_name}: {error}",)
 
@@ -639,12 +693,14 @@ class _Run:
         """Roll back. Returns only if the commit record turns out to be complete after all; else raises."""
         try:
             report = recover(self._filesystem, self._transaction._path, self._state, self._transaction._rounds)
-            self._remove_unannounced(error)
         except JournalError as incomplete:
             if isinstance(error, Exception):
+                self._remove_unannounced(incomplete)
                 raise incomplete from error
             error.add_note(str(incomplete))  # an exit goes on as what it is; the journal stays hot
+            self._remove_unannounced(error)
             raise error from incomplete
+        self._remove_unannounced(error)
         if any(journal.action == "finished" for journal in report.journals) and isinstance(error, OSError):
             return
         self._raise(error, report)
@@ -662,7 +718,7 @@ class _Run:
 
     def _raise(self, error: BaseException, report: RecoveryReport) -> NoReturn:
         conflicts = [conflict for journal in report.journals for conflict in journal.conflicts]
-        if isinstance(error, (OSError, _OperationFailed)):
+        if isinstance(error, (OSError, _OperationFailed, _SyncFailed, ReturnFailed)):
             raise TransactionFailed(self._transaction._label, str(error), conflicts) from (error.__cause__ or error)
         raise error
 
@@ -676,6 +732,8 @@ class _Run:
             retries=self._transaction._rounds.retries,
             seconds=self._transaction._clock() - started,
             leftovers=self._leftovers,
+            notes=tuple(self._parking.notes),
+            _moved_bytes=self._carrier.moved_bytes,
             _moves=self.moves,
             _creates=self._creates,
             _failures=self._failures,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from data_pipeline import task_directory
 from data_pipeline.backup.catalogue import read_record
-from data_pipeline.backup.record import BackupRecord, FailedFile, Statistics
+from data_pipeline.backup.record import BackupRecord, FailedFile, Statistics, largest_size
 from data_pipeline.workspace import Workspace
 from journal import Identity, JournalError, NewDirectory, Outcome, Transaction, printable
 
@@ -114,14 +114,23 @@ def disabled(now: datetime) -> BackupReport:
 
 @dataclass(frozen=True)
 class DeclaredBackup:
-    """A backup within a transaction; `sizes` are those of its files in bytes."""
+    """A backup within a transaction."""
 
     directory: NewDirectory
-    sizes: Mapping[str, int]
     facts: BackupFacts
+    _records: list[BackupRecord] = field(default_factory=list)
 
-    def record(self, outcome: Outcome) -> BackupRecord:
-        """What the transaction has done of it."""
+    @property
+    def record(self) -> BackupRecord:
+        """The record that the committed transaction has written."""
+        return self._records[-1]
+
+    def encode(self, outcome: Outcome) -> bytes:
+        """Write the record of what the transaction has done of this backup."""
+        self._records.append(self._make_record(outcome))
+        return self.record.encoded()
+
+    def _make_record(self, outcome: Outcome) -> BackupRecord:
         moved: list[str] = []
         failed: list[FailedFile] = []
         for source, destination, failure in outcome.results():
@@ -134,7 +143,7 @@ class DeclaredBackup:
                 moved.append(source)
         statistics = Statistics(
             files=len(moved),
-            bytes=sum(self.sizes[name] for name in moved),
+            bytes=outcome.moved_bytes(self.directory),
             seconds=round(outcome.seconds, 6),
             retries=outcome.retries,
         )
@@ -147,19 +156,18 @@ class DeclaredBackup:
         )
 
 
-def declare_backup(
-    transaction: Transaction, workspace: Workspace, files: Mapping[str, Identity], facts: BackupFacts
-) -> DeclaredBackup:
+def declare_backup(transaction: Transaction, files: Mapping[str, Identity], facts: BackupFacts) -> DeclaredBackup:
     """Declare, in a transaction, that files of the task directory move into a new backup with its record."""
     directory = transaction.make_directory(task_directory.backup_name(facts.instant), next_free=True)
     for name, identity in files.items():
         transaction.move(name, directory, copy_on_failure=True, seen=identity)
-    declared = DeclaredBackup(directory, {name: _size(os.path.join(workspace.path, name)) for name in files}, facts)
+    declared = DeclaredBackup(directory, facts)
     transaction.create(
         directory,
         task_directory.record_name(files),
-        lambda outcome: declared.record(outcome).encoded(),
+        declared.encode,
         if_kept=lambda transaction_id, name: facts.record(name, transaction_id, note=KEPT_NOTE).encoded().decode(),
+        size_bytes=largest_size(files),
     )
     return declared
 
@@ -181,9 +189,9 @@ def _move(
     progress: Callable[[int, int], None] | None,
 ) -> BackupReport:
     transaction = workspace.directory.transaction(f"backup of run {facts.run_id}", on_error="continue")
-    declared = declare_backup(transaction, workspace, files, facts)
-    outcome = transaction.commit(progress)
-    return _report("backed_up", declared.record(outcome), facts.instant, now())
+    declared = declare_backup(transaction, files, facts)
+    transaction.commit(progress)
+    return _report("backed_up", declared.record, facts.instant, now())
 
 
 def _report(state: State, record: BackupRecord, started: datetime, ended: datetime) -> BackupReport:
@@ -206,10 +214,3 @@ def _made_by(workspace: Workspace, run_id: str) -> BackupRecord | None:
             if record is not None and record.run_id == run_id:
                 return record
     return None
-
-
-def _size(path: str) -> int:
-    try:
-        return os.lstat(path).st_size
-    except OSError:
-        return 0  # it vanished: the move will say so

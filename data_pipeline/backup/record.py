@@ -6,8 +6,10 @@ Read leniently, as older systems wrote only the five, and `failed_files` as plai
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
@@ -75,6 +77,21 @@ class BackupRecord(BaseModel):
         """The file's bytes: keys in the order of the fields, absent ones left out, names as people read them."""
         content = self.model_dump(mode="json", exclude_none=True)
         return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+FIXED_BYTES: Final = 2_000
+"""More than a record takes without its file names: keys, times, identifiers of at most 64 bytes."""
+
+FAILED_ENTRY_BYTES: Final = 600
+"""More than a failed file takes besides its name: five keys with indentation, and an error of up to 400 bytes."""
+
+
+def largest_size(names: Iterable[str]) -> int:
+    """Return the size in bytes that the record of a backup of these files cannot exceed, even if all of them fail."""
+    return FIXED_BYTES + sum(
+        FAILED_ENTRY_BYTES + (len(name) if name.isascii() and name.isprintable() else 6 * len(os.fsencode(name)))
+        for name in names
+    )
 
 
 def decode_record(raw: bytes, directory: str) -> BackupRecord | None:

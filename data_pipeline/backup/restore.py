@@ -137,7 +137,7 @@ def _restore(
     safety_backup = None
     if report.replaced:
         present = _identities(workspace, report.replaced)
-        safety_backup = declare_backup(transaction, workspace, present, facts)
+        safety_backup = declare_backup(transaction, present, facts)
     for file in report.restored:
         transaction.move(file, DIRECTORY, source=work.folder)
     transaction.commit(progress)

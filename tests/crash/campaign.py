@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -55,6 +56,24 @@ def calls_of(scenario: Scenario) -> list[str]:
     disk.on_call = lambda number, verb, name: calls.append(f"{verb} {name}")
     scenario.run(disk)
     return calls
+
+
+def at_moment(disk: ModelFilesystem, moment: int, act: Callable[[ModelFilesystem], None]) -> None:
+    """Let `act` happen just before the call of that number, looks counted too: between any two calls there is one."""
+    passed = itertools.count()
+
+    def before_each(*_: object) -> None:
+        if next(passed) == moment:
+            act(disk)
+
+    disk.on_call = disk.on_look = before_each
+
+
+def moments_of(scenario: Scenario) -> int:
+    """How many moments an undisturbed run has."""
+    disk = scenario.disk()
+    scenario.run(disk)
+    return disk.calls + disk.looks
 
 
 def run_until(scenario: Scenario, call: int) -> ModelFilesystem:

@@ -107,7 +107,7 @@ def test_folder_of_the_directory_that_is_gone_asks_for_a_person() -> None:
     calls: list[str] = []
     trial.on_call = lambda number, verb, name: calls.append(f"{verb} {name}")
     move_down(trial)
-    interrupted(disk, die_at(calls.index("unlink f0")), move_down)
+    interrupted(disk, die_at(calls.index("replace f0")), move_down)
     disk.nodes[disk._resolve(PATH)].entries.pop("sub")
 
     with pytest.raises(DirectoryReplaced, match="sub"):

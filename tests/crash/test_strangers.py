@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from journal import DirectoryReplaced, JournalError
-from tests.crash.campaign import before, calls_of, recover, run_until, sample
+from tests.crash.campaign import at_moment, before, calls_of, moments_of, recover, run_until, sample
 from tests.support.model_filesystem import Died, ModelFilesystem
-from tests.support.scenarios import BACKUP, PATH, PUBLISH, RESTORE, Scenario, assert_nothing_lost, files_of, verdict
+from tests.support.scenarios import (
+    BACKUP,
+    PATH,
+    PUBLISH,
+    PUBLISH_KEEP,
+    RESTORE,
+    Scenario,
+    assert_nothing_lost,
+    files_of,
+    lock,
+    verdict,
+)
 
 Act = Callable[[ModelFilesystem], None]
 
@@ -65,17 +77,12 @@ def survives(scenario: Scenario, act: Act, disk: ModelFilesystem) -> None:
 
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
-@pytest.mark.parametrize("scenario", [BACKUP, RESTORE], ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", [BACKUP, PUBLISH_KEEP, RESTORE], ids=lambda scenario: scenario.name)
 def test_stranger_at_any_moment_of_a_run_loses_nothing(scenario: Scenario, act: Act) -> None:
-    """I5: a file that was not announced is never touched."""
-    for call in range(len(calls_of(scenario))):
+    """I5: a file that was not announced is never touched, not even between a look at a name and its removal."""
+    for moment in range(moments_of(scenario)):
         disk = scenario.disk()
-
-        def interfere(number: int, verb: str, name: str, call: int = call, disk: ModelFilesystem = disk) -> None:
-            if number == call:
-                act(disk)
-
-        disk.on_call = interfere
+        at_moment(disk, moment, act)
         with contextlib.suppress(JournalError):
             scenario.run(disk)
         disk.revive()
@@ -83,6 +90,77 @@ def test_stranger_at_any_moment_of_a_run_loses_nothing(scenario: Scenario, act: 
         survives(scenario, act, disk)
         recover(disk)
         survives(scenario, act, disk)
+
+
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
+@pytest.mark.parametrize("scenario", [BACKUP, PUBLISH_KEEP, RESTORE], ids=lambda scenario: scenario.name)
+def test_stranger_at_any_moment_of_a_recovery_loses_nothing(scenario: Scenario, act: Act) -> None:
+    """I5 backward, also when that recovery is killed and run again."""
+    deaths = sample(range(len(calls_of(scenario)) + 1), 8, scenario.name, act.__name__)
+    for death in deaths:
+        dead = run_until(scenario, death)
+        trial = dead.clone()
+        recover(trial)
+        for moment in range(trial.calls + trial.looks):
+            disk = dead.clone()
+            at_moment(disk, moment, act)
+            with contextlib.suppress(JournalError):
+                recover(disk)
+            disk.revive()
+            survives(scenario, act, disk)
+            recover(disk)
+            survives(scenario, act, disk)
+
+
+def test_editor_that_saves_twice_while_its_file_is_moved_keeps_both_texts() -> None:
+    """The first text was moved away with the name, the second took the name: the first gets a name of its own."""
+    disk = BACKUP.disk()
+
+    def save_twice(number: int, verb: str, name: str) -> None:
+        if (verb, name) == ("replace", "f0"):
+            disk.save_over(f"{PATH}/f0", b"saved once")
+            disk.on_look = save_again
+
+    def save_again(number: int, what: str) -> None:
+        disk.on_look = None
+        disk.put(f"{PATH}/f0", b"saved again")
+
+    disk.on_call = save_twice
+    BACKUP.run(disk)
+
+    files = files_of(disk)
+    assert files["f0"] == b"saved again"
+    assert files["bak/f0"] == b"content of f0"
+    assert [content for name, content in files.items() if name.startswith("saved-")] == [b"saved once"]
+
+
+def test_file_that_was_saved_and_parked_when_the_process_died_is_kept_for_a_person() -> None:
+    """Nobody knows any more which name it had: the journal is set aside and says where the file is."""
+    disk = BACKUP.disk()
+
+    def die_once_parked(number: int, verb: str, name: str) -> None:
+        if (verb, name) == ("replace", "f0"):
+            disk.save_over(f"{PATH}/f0", b"saved")
+            disk.on_look = die
+
+    def die(number: int, what: str) -> None:
+        disk._is_dead = True
+        raise Died
+
+    disk.on_call = die_once_parked
+    with contextlib.suppress(Died):
+        BACKUP.run(disk)
+    disk.revive()
+    with lock(disk) as directory:
+        (report,) = directory.recovered.journals
+
+    assert report.action == "conflict"
+    (conflict,) = report.conflicts
+    assert "another process saved this file" in conflict
+    assert [content for name, content in disk.tree("/t/.journal/D").items() if name.startswith("parked-")] == [b"saved"]
+    assert files_of(disk)["f0"] == b"content of f0"
+    recover(disk)
+    assert b"saved" in disk.tree("/t/.journal/D").values()
 
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
@@ -100,20 +178,27 @@ def test_stranger_between_a_kill_and_the_recovery_loses_nothing(scenario: Scenar
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
 def test_stranger_at_any_moment_before_a_kill_loses_nothing(act: Act) -> None:
     """I3, I5: interference, then death, then recovery."""
-    total = len(calls_of(BACKUP))
+    total = moments_of(BACKUP)
     pairs = [(first, death) for first in range(total) for death in range(first + 1, total + 1)]
-    for first, death in sample(pairs, 120, act.__name__):
+    for first, death in sample(pairs, 400, act.__name__):
         disk = BACKUP.disk()
+        passed = itertools.count()
 
         def interfere(
-            number: int, verb: str, name: str, first: int = first, death: int = death, disk: ModelFilesystem = disk
+            *_: object,
+            first: int = first,
+            death: int = death,
+            disk: ModelFilesystem = disk,
+            passed: Iterator[int] = passed,
         ) -> None:
-            if number == first:
+            moment = next(passed)
+            if moment == first:
                 act(disk)
-            if number == death:
+            if moment == death:
+                disk._is_dead = True
                 raise Died
 
-        disk.on_call = interfere
+        disk.on_call = disk.on_look = interfere
         with contextlib.suppress(JournalError, Died):
             BACKUP.run(disk)
         disk.revive()
@@ -124,7 +209,7 @@ def test_stranger_at_any_moment_before_a_kill_loses_nothing(act: Act) -> None:
 
 def test_file_in_the_source_s_place_after_a_kill_is_a_conflict_that_a_person_resolves() -> None:
     """I5: both files are left, the journal is set aside with its reason, and later transactions are not blocked."""
-    call = calls_of(BACKUP).index("unlink f1")
+    call = calls_of(BACKUP).index("replace f1")
     disk = run_until(BACKUP, call)
     disk.put(f"{PATH}/f0", b"edited")
     recover(disk)
@@ -206,7 +291,7 @@ def test_committed_journal_that_reappears_is_finished_again_and_undoes_nothing()
 
 def test_renamed_directory_is_found_by_its_inode_and_recovered_under_its_new_name() -> None:
     """The journal's directory has another name now; it is the same directory."""
-    disk = run_until(BACKUP, calls_of(BACKUP).index("unlink f1"))
+    disk = run_until(BACKUP, calls_of(BACKUP).index("replace f1"))
     top = disk._resolve("/t")
     inode = disk.nodes[top].entries.pop("D")
     disk.nodes[top].entries["renamed"] = inode
@@ -218,7 +303,7 @@ def test_renamed_directory_is_found_by_its_inode_and_recovered_under_its_new_nam
 
 def test_replaced_directory_is_reported_and_its_journal_set_aside_once() -> None:
     """The announced directory is gone for good: a person must look, but nothing is blocked for ever."""
-    disk = run_until(BACKUP, calls_of(BACKUP).index("unlink f1"))
+    disk = run_until(BACKUP, calls_of(BACKUP).index("replace f1"))
     disk.nodes[disk._resolve("/t")].entries.pop("D")
     disk.put(PATH)
 
@@ -229,7 +314,7 @@ def test_replaced_directory_is_reported_and_its_journal_set_aside_once() -> None
 
 def test_renamed_backup_directory_is_found_by_its_inode() -> None:
     """Somebody renamed the half-filled backup directory between the kill and the recovery."""
-    disk = run_until(BACKUP, calls_of(BACKUP).index("unlink f1"))
+    disk = run_until(BACKUP, calls_of(BACKUP).index("replace f1"))
     entries = disk.nodes[disk._resolve(PATH)].entries
     entries["renamed"] = entries.pop("bak")
     recover(disk)
@@ -239,7 +324,7 @@ def test_renamed_backup_directory_is_found_by_its_inode() -> None:
 
 def test_backup_directory_moved_elsewhere_is_a_conflict_whose_journal_is_kept() -> None:
     """The moved files are nowhere in sight: the journal is the only evidence and stays."""
-    disk = run_until(BACKUP, calls_of(BACKUP).index("unlink f1"))
+    disk = run_until(BACKUP, calls_of(BACKUP).index("replace f1"))
     disk.nodes[disk._resolve("/t")].entries["elsewhere"] = disk.nodes[disk._resolve(PATH)].entries.pop("bak")
     recover(disk)
 

@@ -19,10 +19,11 @@ from pyfakefs.fake_filesystem_unittest import Patcher
 from pyfakefs.helpers import reset_ids, set_uid
 
 from data_pipeline.backup.catalogue import list_backups
-from data_pipeline.backup.create import BackupReport, back_up
+from data_pipeline.backup.create import BackupFacts, BackupReport, back_up
+from data_pipeline.backup.record import FailedFile, Statistics, largest_size
 from data_pipeline.workspace import Door, open_workspace
-from journal import LocalFilesystem
-from journal.filesystem import Directory, rename_by_link
+from journal import LocalFilesystem, printable
+from journal.filesystem import Directory, rename_by_placeholder
 from tests.support.scenarios import NoLock
 from tests.support.tasks import CLOCK, WritingStep, backups_of, content_below, make_task, run_complete, run_step
 
@@ -146,7 +147,7 @@ def test_file_that_may_not_be_moved_is_reported_and_the_rest_moves(ordinary_user
     with Patcher():
         task = Path("/data/task_1")
         make_task(task, {name: name for name in ("locked.ddl", "a.ddl", "b.ddl")}, table_list=None)
-        disk = OneIsRefused(by_descriptor=False, exclusive_rename=rename_by_link)
+        disk = OneIsRefused(by_descriptor=False, exclusive_rename=rename_by_placeholder)
         open_to_all(task, disk)
         ordinary_user()
         report = backed_up(task, door=Door(disk, NoLock))
@@ -166,7 +167,7 @@ def test_directory_in_which_nothing_may_be_made_fails_the_backup_and_keeps_every
     """6: 备份目录创建失败，记录错误但不阻止主流程."""
     with Patcher():
         task = make_task(Path("/data/task_1"), {"a.ddl": "a"}, table_list=None)
-        disk = LocalFilesystem(by_descriptor=False, exclusive_rename=rename_by_link)
+        disk = LocalFilesystem(by_descriptor=False, exclusive_rename=rename_by_placeholder)
         open_to_all(task, disk)
         task.chmod(0o555)
         ordinary_user()
@@ -313,22 +314,35 @@ def test_full_disk_fails_the_backup_and_keeps_everything(task: Path) -> None:
     assert sorted(os.listdir(task)) == ["a.ddl", "table_list.txt"]
 
 
-def test_record_that_cannot_be_written_is_reported_and_the_files_are_moved(task: Path) -> None:
-    """The files are safe in the backup; that its record is missing is said."""
+def test_backup_whose_record_cannot_be_written_is_undone(task: Path) -> None:
+    """A backup without its record could not say what it holds: every file is in its place, and the run goes on."""
 
     class NoRecord(LocalFilesystem):
-        def create(self, directory: Directory, name: str, chunks: Any) -> None:
-            if name.startswith("staged-"):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
-            super().create(directory, name, chunks)
+        def reserve(self, directory: Directory, name: str, content: bytes, size_bytes: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
 
     make_task(task, {"a.ddl": "four"})
     report = backed_up(task, door=Door(NoRecord()))
 
-    assert (report.state, report.moved_files, report.statistics.bytes) == ("backed_up", ("a.ddl",), 4)
-    assert [(failed.file, failed.errno) for failed in report.failed_files] == [("backup_info.json", errno.ENOSPC)]
-    assert os.listdir(task / STAMP) == ["a.ddl"]
-    assert list_backups(str(task))[0].record_state == "missing"
+    assert (report.state, report.failed_files) == ("failed", ())
+    assert "No space left" in (report.error or "")
+    assert sorted(os.listdir(task)) == ["a.ddl", "table_list.txt"]
+
+
+def test_record_is_never_larger_than_the_space_that_is_reserved_for_it(task: Path) -> None:
+    """Not even when every file fails with a long error and has a name of bytes that need escapes."""
+    names = ["a" * 200, "\x01" * 120, os.fsdecode(b"\xff" * 200), '"' * 200, "日" * 80]
+    facts = BackupFacts("t" * 64, "r" * 64, datetime.now(UTC).astimezone(), restored="file_bak_20250121_094400_9999")
+    record = facts.record(
+        "file_bak_20250121_094400_9999",
+        "20250121T094400123456-1a2b3c4d",
+        failed_files=tuple(
+            FailedFile(file=printable(name), error="e" * 400, errno=28, attempts=10, copied=True) for name in names
+        ),
+        statistics=Statistics(files=10**9, bytes=10**18, seconds=10**6, retries=10**6),
+    )
+
+    assert len(record.encoded()) <= largest_size(names)
 
 
 def test_file_that_vanishes_while_it_is_backed_up_is_reported(task: Path) -> None:

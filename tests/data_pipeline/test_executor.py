@@ -357,10 +357,10 @@ def test_run_beside_a_transaction_that_cannot_be_undone_keeps_its_outputs_apart(
                 raise OSError(errno.EIO, "Input/output error")
             super().sync_directory(directory)
 
-        def unlink(self, directory: Directory, name: str, inode: int | None) -> bool:
-            if self.is_stuck and os.path.basename(directory.path).startswith("file_bak"):
+        def replace(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+            if self.is_stuck and os.path.basename(source.path).startswith("file_bak"):
                 raise OSError(errno.EIO, "Input/output error", name)
-            return super().unlink(directory, name, inode)
+            super().replace(source, name, target, new_name)
 
     make_task(task, {"a": "old"})
     result = run_complete(task, WritingStep({"t.ddl": "new"}), door=Door(Stuck()), run_id="run_9")

@@ -105,7 +105,7 @@ def test_missing_directory_is_refused_and_nothing_is_made(tmp_path: Path) -> Non
     """No state directory appears for a name that does not exist."""
     make_files(tmp_path, "file")
     for name in ("gone", "file"):
-        with pytest.raises(DirectoryMissing, match="make it first"):
+        with pytest.raises(DirectoryMissing, match="create it first"):
             lock_directory(tmp_path / name, label="test")
 
     assert names_in(tmp_path) == ["file"]
@@ -137,14 +137,34 @@ def test_directory_that_was_removed_after_its_last_use_is_reported_missing(tmp_p
 
 
 def test_path_through_symbolic_links_is_the_same_directory(tmp_path: Path) -> None:
-    """Paths are resolved once: two spellings share one lock."""
-    task = tmp_path / "task"
+    """The links that lead to it are resolved once: two spellings share one lock."""
+    task = tmp_path / "home" / "task"
     make_files(task, "a")
-    (tmp_path / "alias").symlink_to(task)
-    with lock_directory(tmp_path / "alias", label="one"), pytest.raises(DirectoryBusy):
+    (tmp_path / "alias").symlink_to(tmp_path / "home")
+    with lock_directory(tmp_path / "alias" / "task", label="one"), pytest.raises(DirectoryBusy):
         lock_directory(task, label="two", timeout_seconds=0)
 
-    assert state_directory_of(str(tmp_path / "alias")) == str(tmp_path / ".journal" / "task")
+    assert state_directory_of(str(tmp_path / "alias" / "task")) == str(tmp_path / "home" / ".journal" / "task")
+
+
+@pytest.mark.parametrize("ending", ["", "/", "/.", "/../task"])
+def test_directory_can_be_spelled_in_every_way(tmp_path: Path, ending: str) -> None:
+    """A slash or dots at the end lead to the directory itself."""
+    make_files(tmp_path / "task", "a")
+
+    assert state_directory_of(str(tmp_path / "task") + ending) == str(tmp_path / ".journal" / "task")
+
+
+def test_symbolic_link_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None:
+    """Whoever may write beside the directory could lead a transaction elsewhere; nothing is made."""
+    make_files(tmp_path / "outside", "a")
+    (tmp_path / "task").symlink_to(tmp_path / "outside")
+
+    with pytest.raises(DirectoryMissing, match="is a symbolic link, which is not followed"):
+        lock_directory(tmp_path / "task", label="test")
+
+    assert names_in(tmp_path) == ["outside", "task"]
+    assert names_in(tmp_path / "outside") == ["a"]
 
 
 def test_state_directory_elsewhere_serves_as_well(tmp_path: Path) -> None:
@@ -160,13 +180,13 @@ def test_state_directory_elsewhere_serves_as_well(tmp_path: Path) -> None:
 
 
 def test_state_directory_on_another_mount_is_refused_by_name(tmp_path: Path) -> None:
-    """Found by moving a file there, as device numbers prove nothing."""
+    """No file can be moved between two areas of the disk; device numbers alone would not tell them apart."""
     task = tmp_path / "task"
     make_files(task, "a")
 
     class TwoMounts(LocalFilesystem):
-        def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
-            raise OSError(errno.EXDEV, "Invalid cross-device link", name)
+        def mount(self, directory: Directory) -> str:
+            return directory.path
 
     with pytest.raises(StateUnusable, match="not on the same mount"):
         lock_directory(task, label="test", filesystem=TwoMounts())
@@ -191,29 +211,56 @@ def test_state_directory_that_cannot_be_made_or_opened_is_reported_with_its_path
         lock_directory(task, label="test", filesystem=Refusing())
 
 
-def test_probe_that_a_crash_left_in_the_directory_is_removed_by_the_next_lock(tmp_path: Path) -> None:
-    """Its inode tells that it is ours; a file of that name by somebody else stays."""
+def test_file_system_is_looked_at_without_touching_the_directory(tmp_path: Path) -> None:
+    """A name that could not be removed again, as in an append-only directory, would be taken for a user's file."""
+    task = tmp_path / "task"
+    make_files(task, "a")
+
+    class Watched(LocalFilesystem):
+        def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+            assert target.path != str(task)
+            super().link(source, name, target, new_name)
+
+    lock_directory(task, label="test", filesystem=Watched()).release()
+
+    assert names_in(task) == ["a"]
+    assert "ready" in names_in(tmp_path / ".journal" / "task")
+
+
+def test_file_system_is_looked_at_again_where_the_home_is_mounted_elsewhere(tmp_path: Path) -> None:
+    """A home may have been copied to a disk that can do less: what `ready` says holds only for its own area."""
+    task = tmp_path / "task"
+    make_files(task, "a")
+
+    class Elsewhere(LocalFilesystem):
+        area = "first"
+        probes = 0
+
+        def mount(self, directory: Directory) -> str:
+            return self.area
+
+        def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+            self.probes += 1
+            super().link(source, name, target, new_name)
+
+    disk = Elsewhere()
+    for area, probes in (("first", 1), ("first", 1), ("second", 2)):
+        disk.area = area
+        lock_directory(task, label="test", filesystem=disk).release()
+        assert disk.probes == probes
+
+
+def test_mark_of_an_older_version_is_made_anew(tmp_path: Path) -> None:
+    """It was an empty file: it says nothing about the file system."""
     task = tmp_path / "task"
     make_files(task, "a")
     lock_directory(task, label="test").release()
-    os.link(tmp_path / ".journal" / "task" / ".journal-probe", task / ".journal-probe")
-    lock_directory(task, label="test").release()
-    assert names_in(task) == ["a"]
+    ready = tmp_path / ".journal" / "task" / "ready"
+    ready.write_bytes(b"")
+    with lock_directory(task, label="test") as directory:
+        assert not directory.goes_by_names
 
-    make_files(task, ".journal-probe")
-    lock_directory(task, label="test").release()
-    assert names_in(task) == [".journal-probe", "a"]
-
-
-@pytest.mark.parametrize("links", [True, False])
-def test_somebody_s_file_under_the_probe_s_name_does_not_block_the_directory(tmp_path: Path, links: bool) -> None:
-    """The name is taken: so it is the same mount, as another one would have been told first."""
-    task = tmp_path / "task"
-    make_files(task, ".journal-probe")
-    lock_directory(task, label="test", filesystem=LocalFilesystem(hard_links=links)).release()
-
-    assert content_of(task / ".journal-probe") == b".journal-probe"
-    assert "ready" in names_in(tmp_path / ".journal" / "task")
+    assert b"has_links" in ready.read_bytes()
 
 
 def test_set_up_that_was_cut_is_done_again(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pyfakefs.fake_filesystem_unittest import Patcher
 from pyfakefs.helpers import reset_ids, set_uid
 
 from journal import LocalFilesystem, TransactionFailed, lock_directory
-from journal.filesystem import rename_by_link
+from journal.filesystem import rename_by_placeholder
 from tests.support.backup import back_up, make_files, names_in
 from tests.support.scenarios import NoLock
 
@@ -23,7 +23,7 @@ def disk() -> Iterator[LocalFilesystem]:
     with Patcher():
         os.makedirs("/data")
         make_files(TASK, "a", "b")
-        yield LocalFilesystem(by_descriptor=False, exclusive_rename=rename_by_link)
+        yield LocalFilesystem(by_descriptor=False, exclusive_rename=rename_by_placeholder)
         reset_ids()
 
 

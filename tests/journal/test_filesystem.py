@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -24,7 +25,7 @@ from journal.filesystem import (
     observe,
     open_lock_file,
     platform_rename,
-    rename_by_link,
+    rename_by_placeholder,
     share_like,
 )
 from journal.records import Identity, Type
@@ -413,13 +414,12 @@ def test_device_is_seen_as_a_device_by_look_and_scan(disk: LocalFilesystem) -> N
 
 
 class Watched(LocalFilesystem):
-    """Counts looks and scans; `scan_offset` makes readdir give other inodes than lstat."""
+    """Counts looks and scans."""
 
-    def __init__(self, scan_offset: int = 0) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.looks: list[str] = []
         self.scans = 0
-        self._scan_offset = scan_offset
 
     def look(self, directory: Directory, name: str) -> Identity | None:
         self.looks.append(name)
@@ -427,8 +427,7 @@ class Watched(LocalFilesystem):
 
     def scan(self, directory: Directory) -> Iterator[tuple[str, Identity]]:
         self.scans += 1
-        for name, identity in super().scan(directory):
-            yield name, identity._replace(inode=identity.inode + self._scan_offset)
+        yield from super().scan(directory)
 
 
 @pytest.fixture
@@ -473,50 +472,76 @@ def test_few_names_are_looked_at_singly(crowd: Directory) -> None:
     assert (len(disk.looks), disk.scans) == (SCAN_FROM - 1, 0)
 
 
-def test_many_names_take_one_scan_and_one_look(crowd: Directory) -> None:
-    """The one look proves that the scan tells the truth."""
+def test_many_names_take_one_scan(crowd: Directory) -> None:
+    """One pass over the directory costs less than a look at each."""
     disk = Watched()
 
     observe(disk, crowd, [f"file-{number}" for number in range(SCAN_FROM)])
 
-    assert (len(disk.looks), disk.scans) == (1, 1)
-
-
-def test_many_names_of_which_none_is_taken_take_one_scan_only(crowd: Directory) -> None:
-    """Nothing was found, so there is nothing to prove: the usual case of a fresh backup directory."""
-    disk = Watched()
-
-    observed = observe(disk, crowd, [f"free-{number}" for number in range(SCAN_FROM)])
-
-    assert observed == {}
     assert (disk.looks, disk.scans) == ([], 1)
 
 
-def test_false_inodes_of_a_scan_are_not_believed(crowd: Directory) -> None:
-    """A layered file system may give one inode in readdir and another in lstat: then each name is looked at."""
-    disk = Watched(scan_offset=1_000_000)
-    names = [f"file-{number}" for number in range(SCAN_FROM)]
+class OtherNumber:
+    """A directory entry whose number in readdir is not that of lstat."""
 
-    observed = observe(disk, crowd, names)
+    def __init__(self, entry: os.DirEntry[str]) -> None:
+        self._entry = entry
+        self.name = entry.name
 
-    assert seen_as(observed) == true_identities(crowd, names)
+    def inode(self) -> int:
+        return 4294967295
+
+    def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+        return self._entry.stat(follow_symlinks=follow_symlinks)
 
 
-def test_scanned_entry_that_is_gone_by_the_look_makes_each_name_be_looked_at(crowd: Directory) -> None:
-    """Somebody is at work in the directory: what is true now is asked name by name."""
-    names = [f"file-{number}" for number in range(SCAN_FROM)]
-    gone: list[str] = []
+@pytest.mark.parametrize("scan", [LocalFilesystem.scan, LocalFilesystem.scan_inodes])
+def test_false_inodes_of_a_scan_are_not_believed(
+    crowd: Directory,
+    monkeypatch: pytest.MonkeyPatch,
+    scan: Callable[[LocalFilesystem, Directory], Iterator[tuple[str, Identity | int]]],
+) -> None:
+    """File systems in user space give one inode in readdir and another in lstat: then each name is looked at."""
+    entries = door._entries
 
-    class Vanishing(Watched):
-        def look(self, directory: Directory, name: str) -> Identity | None:
-            if not self.looks:
-                path_in(directory, name).unlink()
-                gone.append(name)
-            return super().look(directory, name)
+    @contextlib.contextmanager
+    def other_numbers(directory: Directory) -> Iterator[Iterator[OtherNumber]]:
+        with entries(directory) as true_entries:
+            yield map(OtherNumber, true_entries)
 
-    observed = observe(Vanishing(), crowd, names)
+    monkeypatch.setattr(door, "_entries", other_numbers)
+    scanned = {name: found if isinstance(found, int) else found.inode for name, found in scan(Watched(), crowd)}
 
-    assert seen_as(observed) == true_identities(crowd, [name for name in names if name not in gone])
+    assert scanned == {name: inode_of(path_in(crowd, name)) for name in os.listdir(crowd.path)}
+
+
+@pytest.mark.parametrize("scan", [LocalFilesystem.scan, LocalFilesystem.scan_inodes])
+def test_entry_that_is_gone_before_it_is_compared_is_left_out(
+    crowd: Directory,
+    monkeypatch: pytest.MonkeyPatch,
+    scan: Callable[[LocalFilesystem, Directory], Iterator[tuple[str, Identity | int]]],
+) -> None:
+    """Another process removed it: the others are looked at one by one, which cannot be wrong."""
+    entries = door._entries
+    removed: list[str] = []
+
+    @contextlib.contextmanager
+    def vanishing(directory: Directory) -> Iterator[Iterator[os.DirEntry[str]]]:
+        def without_first(all_entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+            for entry in all_entries:
+                if not removed:
+                    removed.append(entry.name)
+                    path_in(directory, entry.name).unlink()
+                yield entry
+
+        with entries(directory) as true_entries:
+            yield without_first(true_entries)
+
+    monkeypatch.setattr(door, "_entries", vanishing)
+    scanned = [name for name, _ in scan(LocalFilesystem(), crowd)]
+
+    assert sorted(scanned) == sorted(os.listdir(crowd.path))
+    assert removed[0] not in scanned
 
 
 # ---- reading ----------------------------------------------------------------------------------------------------
@@ -795,7 +820,7 @@ def refusing_kernel(number: int) -> Rename:
 
 RENAMES: dict[str, Callable[[], Rename]] = {
     "kernel": platform_rename,
-    "link-and-unlink": lambda: rename_by_link,
+    "placeholder": lambda: rename_by_placeholder,
     "kernel-says-EINVAL": lambda: refusing_kernel(errno.EINVAL),
     "kernel-says-ENOSYS": lambda: refusing_kernel(errno.ENOSYS),
     "kernel-says-ENOTSUP": lambda: refusing_kernel(errno.ENOTSUP),
@@ -822,7 +847,7 @@ def test_rename_moves_the_entry_itself(
 
 
 def test_rename_never_replaces(renaming_disk: LocalFilesystem, here: Directory, there: Directory, kind: Kind) -> None:
-    """I5: by the kernel's own flag, or by link and unlink; an empty directory is not replaced either."""
+    """I5: by the kernel's own flag, or by a placeholder; an empty directory is not replaced either."""
     path_in(here, "old").write_bytes(b"ours")
     kind.make(path_in(there, "taken"))
     inode = inode_of(path_in(there, "taken"))
@@ -876,14 +901,39 @@ def test_directory_is_not_renamed_over_an_empty_one(disk: LocalFilesystem, here:
     assert inode_of(path_in(there, "taken")) == inode
 
 
-def test_directory_stays_where_the_kernel_cannot_rename_without_replacing(
+def test_directory_is_renamed_over_a_placeholder_where_the_kernel_cannot_rename_without_replacing(
     by_descriptor: bool, here: Directory, there: Directory
 ) -> None:
-    """It cannot be linked, so the move is refused: never is it first asked whether a name is free, then renamed."""
+    """An empty directory of our own takes the name first; one of another process is not replaced."""
     disk = LocalFilesystem(by_descriptor=by_descriptor, exclusive_rename=refusing_kernel(errno.EINVAL))
     path_in(here, "old").mkdir()
+    make_file(path_in(here, "old/file"))
+    path_in(there, "taken").mkdir()
 
-    with pytest.raises(OSError, match="old"):
+    with pytest.raises(FileExistsError):
+        disk.rename(here, "old", there, "taken")
+    disk.rename(here, "old", there, "new")
+
+    assert (names_in(here), names_in(there)) == (set(), {"new", "taken"})
+    assert path_in(there, "new/file").read_bytes() == b"content"
+
+
+@pytest.mark.parametrize("kind_of_entry", ["file", "directory"])
+def test_placeholder_goes_where_the_rename_over_it_fails(
+    by_descriptor: bool, here: Directory, there: Directory, monkeypatch: pytest.MonkeyPatch, kind_of_entry: str
+) -> None:
+    """The old name is as it was, and the new one is free again."""
+    disk = LocalFilesystem(by_descriptor=by_descriptor, exclusive_rename=rename_by_placeholder)
+    if kind_of_entry == "file":
+        make_file(path_in(here, "old"))
+    else:
+        path_in(here, "old").mkdir()
+
+    def replace(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", "old")
+
+    put_instead(monkeypatch, os, replace=replace)
+    with pytest.raises(PermissionError):
         disk.rename(here, "old", there, "new")
 
     assert (names_in(here), names_in(there)) == ({"old"}, set())
@@ -893,7 +943,7 @@ def test_directory_stays_where_the_kernel_cannot_rename_without_replacing(
 def test_error_of_the_kernels_rename_is_raised_with_its_number_and_path(
     by_descriptor: bool, here: Directory, there: Directory, number: int
 ) -> None:
-    """Only what says "I do not know this flag" is tried by link and unlink; all else is the answer."""
+    """Only what says "I do not know this flag" is tried by a placeholder; all else is the answer."""
     disk = LocalFilesystem(by_descriptor=by_descriptor, exclusive_rename=refusing_kernel(number))
     make_file(path_in(here, "old"))
 
@@ -920,46 +970,45 @@ def test_kernels_rename_gets_descriptors_and_bytes(here: Directory, there: Direc
         assert calls == [(-100, os.fsencode(here.path) + b"/\xff", -100, os.fsencode(there.path) + b"/new", 1)]
 
 
-# ---- unlinking --------------------------------------------------------------------------------------------------
+# ---- replacing and unlinking -------------------------------------------------------------------------------------
 
 
-def test_name_of_the_announced_inode_is_unlinked(disk: LocalFilesystem, here: Directory, leaf: Kind) -> None:
+def test_replacing_takes_whatever_has_the_name(
+    disk: LocalFilesystem, here: Directory, there: Directory, leaf: Kind
+) -> None:
+    """It serves the parking place, where only this package has a file; what was there loses that name."""
+    leaf.make(path_in(here, "entry"))
+    inode = inode_of(path_in(here, "entry"))
+    make_file(path_in(there, "parked"))
+
+    disk.replace(here, "entry", there, "parked")
+
+    assert names_in(here) == set()
+    assert is_unharmed(path_in(there, "parked"), leaf.type, inode)
+
+
+def test_replacing_one_of_two_names_of_a_file_by_the_other_does_nothing(disk: LocalFilesystem, here: Directory) -> None:
+    """So rename(2) has it: who wants the name to go must empty the place first."""
+    make_file(path_in(here, "one"))
+    os.link(path_in(here, "one"), path_in(here, "two"))
+
+    disk.replace(here, "one", here, "two")
+
+    assert names_in(here) == {"one", "two"}
+
+
+def test_private_name_is_unlinked(disk: LocalFilesystem, here: Directory, leaf: Kind) -> None:
     """The entry itself goes, not what a link points to."""
     leaf.make(path_in(here, "entry"))
 
-    assert disk.unlink(here, "entry", inode_of(path_in(here, "entry"))) is True
+    assert disk.unlink(here, "entry") is True
     assert names_in(here) == set()
     assert leaf.type != "symlink" or "nowhere" not in os.listdir(Path(here.path).parent)
 
 
-def test_name_of_another_inode_is_left_alone(disk: LocalFilesystem, here: Directory, kind: Kind) -> None:
-    """I5: an editor may have saved over the file since it was announced."""
-    kind.make(path_in(here, "entry"))
-
-    assert disk.unlink(here, "entry", inode_of(path_in(here, "entry")) + 1) is False
-    assert names_in(here) == {"entry"}
-
-
-def test_link_to_the_announced_file_is_not_mistaken_for_it(disk: LocalFilesystem, here: Directory) -> None:
-    """I5: a look that followed the link would see the announced inode."""
-    make_live_link(path_in(here, "link"))
-
-    assert disk.unlink(here, "link", os.stat(path_in(here, "link")).st_ino) is False
-    assert names_in(here) == {"link"}
-
-
-@pytest.mark.parametrize("inode", [None, 4711], ids=["any-inode", "an-inode"])
-def test_free_name_needs_no_unlinking(disk: LocalFilesystem, here: Directory, inode: int | None) -> None:
+def test_free_name_needs_no_unlinking(disk: LocalFilesystem, here: Directory) -> None:
     """I3: a recovery that was cut is repeated."""
-    assert disk.unlink(here, "free", inode) is False
-
-
-def test_name_that_only_this_package_makes_is_unlinked_without_a_look(disk: LocalFilesystem, here: Directory) -> None:
-    """The journal itself, the holder's note."""
-    make_file(path_in(here, "holder"))
-
-    assert disk.unlink(here, "holder", None) is True
-    assert names_in(here) == set()
+    assert disk.unlink(here, "free") is False
 
 
 def test_unlink_keeps_a_directory(disk: LocalFilesystem, here: Directory) -> None:
@@ -967,9 +1016,99 @@ def test_unlink_keeps_a_directory(disk: LocalFilesystem, here: Directory) -> Non
     path_in(here, "directory").mkdir()
 
     with pytest.raises(OSError, match="directory"):
-        disk.unlink(here, "directory", inode_of(path_in(here, "directory")))
+        disk.unlink(here, "directory")
 
     assert names_in(here) == {"directory"}
+
+
+# ---- reserving --------------------------------------------------------------------------------------------------
+
+
+def test_reserved_file_has_its_space_and_is_filled_in_place(disk: LocalFilesystem, here: Directory) -> None:
+    """What is allocated and not needed is given back."""
+    disk.reserve(here, "record", b"short\n", 1_000_000)
+    reserved = os.stat(path_in(here, "record"))
+    disk.fill(here, "record", b"longer than that\n")
+    filled = os.stat(path_in(here, "record"))
+
+    assert reserved.st_blocks * 512 >= 1_000_000
+    assert reserved.st_mode & 0o777 == 0o600
+    assert path_in(here, "record").read_bytes() == b"longer than that\n"
+    assert filled.st_ino == reserved.st_ino
+    assert filled.st_blocks * 512 < 1_000_000
+
+
+def test_where_no_blocks_can_be_allocated_a_reserved_file_is_written_full_of_blanks(
+    disk: LocalFilesystem, here: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader sees the same content and blanks; filling it cuts them off."""
+    monkeypatch.setattr(door, "allocate", lambda fd, size_bytes: False)
+    disk.reserve(here, "record", b"short\n", 10_000)
+    assert path_in(here, "record").read_bytes() == b"short\n".ljust(10_000)
+
+    disk.fill(here, "record", b"done")
+    assert path_in(here, "record").read_bytes() == b"done"
+
+
+@pytest.mark.parametrize(("number", "expected"), [(errno.EOPNOTSUPP, False), (errno.ENOSYS, False)])
+def test_file_system_without_allocation_says_so(monkeypatch: pytest.MonkeyPatch, number: int, expected: bool) -> None:
+    """Some file systems in user space, and NFS before 4.2."""
+    libc = SimpleNamespace(fallocate=lambda *_: ctypes.set_errno(number) or -1)
+    put_instead(monkeypatch, ctypes, CDLL=lambda *_, **__: libc)
+
+    assert door.allocate(0, 1) is expected
+
+
+def test_full_disk_cannot_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is what reserving is for."""
+    libc = SimpleNamespace(fallocate=lambda *_: ctypes.set_errno(errno.ENOSPC) or -1)
+    put_instead(monkeypatch, ctypes, CDLL=lambda *_, **__: libc)
+
+    with pytest.raises(OSError, match="No space"):
+        door.allocate(0, 1)
+
+
+def test_other_platforms_do_not_allocate_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call is Linux's."""
+    put_instead(monkeypatch, sys, platform="darwin")
+
+    assert door.allocate(0, 1) is False
+
+
+# ---- areas of the disk ------------------------------------------------------------------------------------------
+
+
+def test_directories_of_one_mount_are_in_one_area(disk: LocalFilesystem, here: Directory, there: Directory) -> None:
+    """Files can be moved between them."""
+    assert disk.mount(here) == disk.mount(there)
+
+
+def test_directories_of_two_mounts_are_in_two_areas(disk: LocalFilesystem, here: Directory) -> None:
+    """/proc is mounted on every Linux."""
+    other = disk.open_directory("/proc")
+
+    assert disk.mount(other) != disk.mount(here)
+    disk.close(other)
+
+
+def test_mount_point_is_known_by_its_area() -> None:
+    """Its parent is in another one; a path that does not exist is left to whoever opens it."""
+    assert door.is_mount_point("/proc")
+    assert not door.is_mount_point("/proc/self/fd")
+    assert not door.is_mount_point("/proc/nowhere")
+
+
+def test_where_proc_is_missing_the_device_number_has_to_do(here: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No mount number, no project: the area is the device."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    put_instead(monkeypatch, sys, platform="darwin")
+
+    assert door._mount_id(0) is None
+    assert door._project_id(0) == 0
 
 
 # ---- writing ----------------------------------------------------------------------------------------------------
@@ -1221,7 +1360,10 @@ def test_nothing_else_syncs_of_its_own_accord(
     disk.link(here, "one", there, "three")
     disk.rename(here, "one", there, "four")
     disk.write_at(there, "four", 0, b"CONTENT", truncate=True)
-    disk.unlink(there, "four", None)
+    disk.replace(there, "two", there, "four")
+    disk.unlink(there, "four")
+    disk.reserve(here, "five", b"", 100)
+    disk.fill(here, "five", b"content")
     disk.make_directory(here, "sub", is_private=True)
     disk.remove_tree(here, "sub")
 
@@ -1273,7 +1415,11 @@ VERBS: dict[str, Callable[[LocalFilesystem, Directory], object]] = {
     "remove_tree": lambda disk, here: disk.remove_tree(here, "sub"),
     "link": lambda disk, here: disk.link(here, "file", here, "new"),
     "rename": lambda disk, here: disk.rename(here, "file", here, "new"),
-    "unlink": lambda disk, here: disk.unlink(here, "file", None),
+    "mount": lambda disk, here: disk.mount(here),
+    "replace": lambda disk, here: disk.replace(here, "file", here, "new"),
+    "unlink": lambda disk, here: disk.unlink(here, "file"),
+    "reserve": lambda disk, here: disk.reserve(here, "new", b"content", 100),
+    "fill": lambda disk, here: disk.fill(here, "file", b"content"),
     "create": lambda disk, here: disk.create(here, "new", [b"content"]),
     "copy": lambda disk, here: disk.copy(here, "file", here, "new"),
     "write_at": lambda disk, here: disk.write_at(here, "file", 0, b"content", truncate=True),
@@ -1309,7 +1455,7 @@ def test_odd_name_goes_through_every_verb(
     disk.create(here, name, [b"content"])
     assert [found for found, _ in disk.scan(here)] == [name]
     disk.link(here, name, there, name)
-    assert disk.unlink(here, name, inode_of(path_in(there, name)))
+    assert disk.unlink(here, name)
     disk.rename(there, name, here, name)
     disk.copy(here, name, there, name)
     assert disk.is_prefix(here, name, there, name)
@@ -1469,11 +1615,11 @@ def test_this_platform_has_its_own_no_replace_rename(here: Directory, there: Dir
     assert names_in(there) == {"new"}
 
 
-def test_libc_without_such_a_rename_leaves_link_and_unlink(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libc_without_such_a_rename_leaves_the_placeholder(monkeypatch: pytest.MonkeyPatch) -> None:
     """An old C library does not know renameat2."""
     put_instead(monkeypatch, ctypes, CDLL=lambda *_, **__: SimpleNamespace())
 
-    assert platform_rename() is rename_by_link
+    assert platform_rename() is rename_by_placeholder
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
@@ -1501,12 +1647,12 @@ def test_each_platform_asks_its_own_rename_not_to_replace(
     assert calls == [(name, source, os.fsencode(here.at("old")), target, os.fsencode(there.at("new")), flag)]
 
 
-def test_old_macos_without_such_a_rename_leaves_link_and_unlink(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_macos_without_such_a_rename_leaves_the_placeholder(monkeypatch: pytest.MonkeyPatch) -> None:
     """renameatx_np came with macOS 10.12."""
     put_instead(monkeypatch, ctypes, CDLL=lambda *_, **__: SimpleNamespace())
     put_instead(monkeypatch, sys, platform="darwin")
 
-    assert platform_rename() is rename_by_link
+    assert platform_rename() is rename_by_placeholder
 
 
 @pytest.mark.parametrize("what", ["file", "directory"])

@@ -263,10 +263,10 @@ def test_torn_commit_record_does_not_glue_itself_to_the_next_record(task: Path) 
         pass
 
     class StopBeforeUnlink(LocalFilesystem):
-        def unlink(self, directory: Directory, name: str, inode: int | None) -> bool:
+        def unlink(self, directory: Directory, name: str) -> bool:
             if name.endswith(".journal"):
                 raise Stop
-            return super().unlink(directory, name, inode)
+            return super().unlink(directory, name)
 
     with pytest.raises(Stop):
         lock_directory(task, label="next", filesystem=StopBeforeUnlink())

@@ -325,6 +325,7 @@ def test_disk_without_hard_links_works_by_renames(task: Path) -> None:
     """FAT and some network disks: every move is a rename that does not replace."""
     disk = LocalFilesystem(hard_links=False)
     with lock_directory(task, label="test", filesystem=disk) as directory:
+        assert directory.goes_by_names
         back_up(directory)
         work = directory.make_state_folder("work-1")
         directory.write(work, "a", [b"new"])
@@ -393,31 +394,83 @@ def test_unmovable_file_that_cannot_be_copied_is_reported_without_a_copy(task: P
     assert names_in(task / "bak") == ["a", "backup_info.json", "c"]
 
 
-@pytest.mark.parametrize("stage", ["create", "link"])
-def test_record_that_cannot_be_written_is_reported_and_the_files_are_moved(task: Path, stage: str) -> None:
-    """Under `continue` a backup without its record is still a backup."""
+@pytest.mark.parametrize("stage", ["reserve", "link", "fill"])
+def test_backup_is_rolled_back_where_its_record_cannot_be_written(task: Path, stage: str) -> None:
+    """A committed backup always has its record: without one nobody would know what was moved."""
 
     class NoRecord(LocalFilesystem):
-        def create(self, directory: Directory, name: str, chunks: object) -> None:
-            if stage == "create" and name.startswith("staged-"):
-                raise OSError(errno.ENOSPC, "No space left on device", name)
-            super().create(directory, name, chunks)  # type: ignore[arg-type]
+        def reserve(self, directory: Directory, name: str, content: bytes, size_bytes: int) -> None:
+            self.refuse("reserve", name)
+            super().reserve(directory, name, content, size_bytes)
 
         def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
-            if stage == "link" and name.startswith("staged-"):
-                raise OSError(errno.ENOSPC, "No space left on device", name)
+            self.refuse("link", name)
             super().link(source, name, target, new_name)
 
-    with lock_directory(task, label="test", filesystem=NoRecord()) as directory:
-        outcome = back_up(directory)
-        assert [failed.destination for failed in outcome.failures] == ["bak/backup_info.json"]
-        assert outcome.moved_count == 3
+        def fill(self, directory: Directory, name: str, content: bytes) -> None:
+            self.refuse("fill", name)
+            super().fill(directory, name, content)
 
-        strict = directory.transaction("strict")
-        strict.create(strict.make_directory("bak_2"), "info", record)
+        def refuse(self, at: str, name: str) -> None:
+            if at == stage and name.startswith("staged-"):
+                raise OSError(errno.ENOSPC, "No space left on device", name)
+
+    with lock_directory(task, label="test", filesystem=NoRecord()) as directory:
         with pytest.raises(TransactionFailed, match="No space left"):
-            strict.commit()
-    assert names_in(task) == ["bak"]
+            back_up(directory)
+        assert names_in(directory.state_path) == [".journal-probe", "holder", "lock", "ready"]
+    assert names_in(task) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_space_of_the_record_is_reserved_before_anything_moves(task: Path, has_links: bool) -> None:
+    """Its name is there, too: a full disk fails before the first move, not after the last."""
+    seen: list[tuple[bytes, int]] = []
+
+    class Watched(LocalFilesystem):
+        def watch(self, name: str, new_name: str) -> None:
+            if name == new_name == "a":
+                record = task / "bak" / "backup_info.json"
+                seen.append((record.read_bytes(), record.stat().st_blocks * 512))
+
+        def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+            self.watch(name, new_name)
+            super().link(source, name, target, new_name)
+
+        def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+            self.watch(name, new_name)
+            super().rename(source, name, target, new_name)
+
+    with lock_directory(task, label="test", filesystem=Watched(hard_links=has_links)) as directory:
+        transaction = directory.transaction("backup")
+        backup = transaction.make_directory("bak")
+        transaction.move("a", backup)
+        transaction.create(backup, "backup_info.json", record, size_bytes=100_000)
+        transaction.commit()
+
+    ((content, allocated_bytes),) = seen
+    assert content == f'{{"transaction": "{transaction.id}"}}\n'.encode()
+    assert allocated_bytes >= 100_000
+    assert transaction.id.encode() in content_of(task / "bak" / "backup_info.json")
+
+
+def test_record_whose_name_another_process_took_rolls_the_backup_back(task: Path) -> None:
+    """The other process's file stays in the directory, which is kept for it."""
+
+    class Squatted(LocalFilesystem):
+        def fill(self, directory: Directory, name: str, content: bytes) -> None:
+            super().fill(directory, name, content)
+            make_files(task / "bak", "other")
+            os.replace(task / "bak" / "other", task / "bak" / "backup_info.json")
+
+    with (
+        lock_directory(task, label="test", filesystem=Squatted()) as directory,
+        pytest.raises(TransactionFailed, match="another process took its name"),
+    ):
+        back_up(directory)
+
+    assert names_in(task) == ["a", "b", "bak", "c"]
+    assert content_of(task / "bak" / "backup_info.json") == b"other"
 
 
 def test_record_without_the_transaction_s_id_is_refused_and_everything_rolled_back(
@@ -551,17 +604,18 @@ def test_what_cannot_be_purged_is_named_and_swept_later(task: Path) -> None:
                 raise OSError(errno.EBUSY, "Device or resource busy", name)
             super().remove_tree(parent, name)
 
-        def unlink(self, directory: Directory, name: str, inode: int | None) -> bool:
+        def unlink(self, directory: Directory, name: str) -> bool:
             if self.stuck and name.endswith(".journal"):
                 raise OSError(errno.EIO, "Input/output error", name)
-            return super().unlink(directory, name, inode)
+            return super().unlink(directory, name)
 
     disk = Sticky()
     with lock_directory(task, label="test", filesystem=disk) as directory:
         transaction = directory.transaction("delete")
         transaction.delete("a")
         outcome = transaction.commit()
-        assert [leftover.split("-")[0][:5] for leftover in outcome.leftovers] == ["trash", outcome.transaction[:5]]
+        left = [leftover.partition("-")[0][:6] for leftover in outcome.leftovers]
+        assert left == ["parked", "trash", outcome.transaction[:6]]
         disk.stuck = False
         report = directory.recover()
 

@@ -11,9 +11,10 @@ synced when. `power_losses` then gives every durable state that a kind of file s
 File content is apart from all of them: what was not synced may be kept, lost or torn.
 Inode numbers are reused as soon as they are free, as ext4 does.
 
-Names in `immovable` can be neither linked nor renamed, as immutable files.
+A file that is put under a name in `immovable` can be neither linked nor renamed, as immutable files.
 Calls that change something are counted; `on_call` sees each before it happens and may raise, to die or to fail,
-or do what a stranger would do. After `Died` every further call dies too: a dead process runs no `finally`.
+or do what a stranger would do. `on_look` sees each look and scan likewise, so that a stranger can act between any two
+calls. After `Died` every further call dies too: a dead process runs no `finally`.
 """
 
 from __future__ import annotations
@@ -45,8 +46,19 @@ class Node:
     synced: bytes | None = None
     mtime_ns: int = 0
     entries: dict[str, int] = field(default_factory=dict)
+    is_immovable: bool = False
     is_dropped: bool = False
     """A failed sync marked the pages clean: the next sync succeeds and does nothing."""
+
+
+class OpenDirectory(Directory):
+    """An open directory; the disk goes by `number`, as the kernel by a descriptor, whatever `inode` shows."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, path: str, number: int) -> None:
+        super().__init__(path, number)
+        self.number = number
 
 
 class Change(NamedTuple):
@@ -60,6 +72,9 @@ class Change(NamedTuple):
 Hook = Callable[[int, str, str], None]
 """Called with the number of the call, its verb and the name it is about."""
 
+LookHook = Callable[[int, str], None]
+"""Called with the number of the look and what it is at."""
+
 
 class ModelFilesystem:
     """The door to this disk; see journal.filesystem.Filesystem for the verbs."""
@@ -67,8 +82,11 @@ class ModelFilesystem:
     def __init__(self) -> None:
         self.nodes: dict[int, Node] = {2: Node("directory")}
         self.on_call: Hook | None = None
+        self.on_look: LookHook | None = None
         self.calls = 0
+        self.looks = 0
         self.syncs = 0
+        self.area = "one"
         self.immovable: frozenset[str] = frozenset()
         self._is_dead = False
         self._clock = 0
@@ -86,7 +104,8 @@ class ModelFilesystem:
             return self._make(parent, name, Node("directory"))
         existing = self.nodes[parent].entries.get(name)
         if existing is None:
-            return self._make(parent, name, Node("file", content, mtime_ns=self._now()))
+            node = Node("file", content, mtime_ns=self._now(), is_immovable=name in self.immovable)
+            return self._make(parent, name, node)
         node = self.nodes[existing]
         node.content, node.mtime_ns = content, self._now()
         return existing
@@ -125,7 +144,7 @@ class ModelFilesystem:
 
     def revive(self) -> None:
         """A new process on the state that a killed one left."""
-        self._is_dead, self.on_call, self.calls = False, None, 0
+        self._is_dead, self.on_call, self.on_look, self.calls, self.looks = False, None, None, 0, 0
 
     def clone(self) -> ModelFilesystem:
         """An independent copy, alive."""
@@ -201,7 +220,8 @@ class ModelFilesystem:
                 other.nodes[number] = Node("directory", entries=dict(names))
                 pending.extend(names.values())
             else:
-                other.nodes[number] = Node(node.type, self._surviving_content(node, keep), mtime_ns=node.mtime_ns)
+                content = self._surviving_content(node, keep)
+                other.nodes[number] = Node(node.type, content, mtime_ns=node.mtime_ns, is_immovable=node.is_immovable)
         other._clock = self._clock + 1
         other.immovable = self.immovable
         other.sync_all()
@@ -224,7 +244,7 @@ class ModelFilesystem:
         number = self._resolve(path)
         if self.nodes[number].type != "directory":
             raise _error(errno.ENOTDIR, path)
-        return Directory(path, number)
+        return OpenDirectory(path, number)
 
     def open_subdirectory(self, parent: Directory, name: str) -> Directory:
         self._read()
@@ -233,8 +253,12 @@ class ModelFilesystem:
     def close(self, directory: Directory) -> None:
         self._read()
 
-    def look(self, directory: Directory, name: str) -> Identity | None:
+    def mount(self, directory: Directory) -> str:
         self._read()
+        return self.area
+
+    def look(self, directory: Directory, name: str) -> Identity | None:
+        self._before_look(f"look {name}")
         number = self._of(directory).entries.get(name)
         if number is None:
             return None
@@ -242,7 +266,7 @@ class ModelFilesystem:
         return Identity(number, node.type, len(node.content), node.mtime_ns)
 
     def scan(self, directory: Directory) -> Iterator[tuple[str, Identity]]:
-        self._read()
+        self._before_look("scan")
         for name, number in list(self._of(directory).entries.items()):
             yield name, Identity(number, self.nodes[number].type)
 
@@ -260,13 +284,13 @@ class ModelFilesystem:
     def make_directory(self, parent: Directory, name: str, *, is_private: bool) -> None:
         self._call("make_directory", name)
         self._refuse_taken(parent, name)
-        self._make(parent.inode, name, Node("directory"))
+        self._make(_number(parent), name, Node("directory"))
 
     def remove_directory(self, parent: Directory, name: str) -> None:
         self._call("remove_directory", name)
         if self._node(parent, name).entries:
             raise _error(errno.ENOTEMPTY, name)
-        self._change(Change(parent.inode, name, None))
+        self._change(Change(_number(parent), name, None))
 
     def remove_tree(self, parent: Directory, name: str) -> None:
         found = self.look(parent, name)
@@ -278,38 +302,53 @@ class ModelFilesystem:
                 self.remove_tree(inside, inner)
             self.remove_directory(parent, name)
         else:
-            self.unlink(parent, name, None)
+            self.unlink(parent, name)
 
     def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
         self._call("link", name)
         node = self._node(source, name)
-        if node.type == "directory" or name in self.immovable:
+        if node.type == "directory" or node.is_immovable:
             raise _error(errno.EPERM, name)
         self._refuse_taken(target, new_name)
-        self._change(Change(target.inode, new_name, self._of(source).entries[name]))
+        self._change(Change(_number(target), new_name, self._of(source).entries[name]))
 
     def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
         self._call("rename", name)
-        self._node(source, name)
-        if name in self.immovable:
+        if self._node(source, name).is_immovable:
             raise _error(errno.EPERM, name)
         self._refuse_taken(target, new_name)
         number = self._of(source).entries[name]
-        self._change(Change(source.inode, name, None), Change(target.inode, new_name, number))
+        self._change(Change(_number(source), name, None), Change(_number(target), new_name, number))
 
-    def unlink(self, directory: Directory, name: str, inode: int | None) -> bool:
+    def replace(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+        self._call("replace", name)
+        if self._node(source, name).is_immovable:
+            raise _error(errno.EPERM, name)
+        number = self._of(source).entries[name]
+        if self._of(target).entries.get(new_name) != number:  # between two links to one file nothing happens
+            self._change(Change(_number(source), name, None), Change(_number(target), new_name, number))
+
+    def unlink(self, directory: Directory, name: str) -> bool:
         self._call("unlink", name)
-        number = self._of(directory).entries.get(name)
-        if number is None or (inode is not None and number != inode):
+        if name not in self._of(directory).entries:
             return False
-        self._change(Change(directory.inode, name, None))
+        self._change(Change(_number(directory), name, None))
         return True
 
     def create(self, directory: Directory, name: str, chunks: Iterable[bytes]) -> None:
         self._call("create", name)
         self._refuse_taken(directory, name)
-        number = self._make(directory.inode, name, Node("file", mtime_ns=self._now()))
+        number = self._make(_number(directory), name, Node("file", mtime_ns=self._now()))
         self._write(self.nodes[number], 0, b"".join(chunks), name)
+
+    def reserve(self, directory: Directory, name: str, content: bytes, size_bytes: int) -> None:
+        self.create(directory, name, [content])
+
+    def fill(self, directory: Directory, name: str, content: bytes) -> None:
+        self._call("fill", name)
+        node = self._file(directory, name)
+        self._write(node, 0, content, name)
+        node.content = node.content[: len(content)]
 
     def copy(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
         node = self._file(source, name)
@@ -339,13 +378,19 @@ class ModelFilesystem:
         self._call("sync_directory", os.path.basename(directory.path))
         self._of(directory)
         self.syncs += 1
-        self._forced = self._synced_at[directory.inode] = len(self._log)
+        self._forced = self._synced_at[_number(directory)] = len(self._log)
 
     # ---- inside -----------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
         if self._is_dead:
             raise Died
+
+    def _before_look(self, what: str) -> None:
+        self._read()
+        self.looks += 1
+        if self.on_look is not None:
+            self.on_look(self.looks - 1, what)
 
     def _call(self, verb: str, name: str) -> None:
         self._read()
@@ -407,7 +452,7 @@ class ModelFilesystem:
         return number
 
     def _of(self, directory: Directory) -> Node:
-        return self.nodes[directory.inode]
+        return self.nodes[_number(directory)]
 
     def _node(self, directory: Directory, name: str) -> Node:
         entries = self._of(directory).entries
@@ -422,6 +467,11 @@ class ModelFilesystem:
     def _refuse_taken(self, directory: Directory, name: str) -> None:
         if name in self._of(directory).entries:
             raise _error(errno.EEXIST, name)
+
+
+def _number(directory: Directory) -> int:
+    assert isinstance(directory, OpenDirectory)
+    return directory.number
 
 
 def _error(number: int, name: str) -> OSError:

@@ -127,7 +127,8 @@ from data_pipeline.service import runs
 from data_pipeline.service.routes import backups
 from data_pipeline.workspace import Door
 
-VERBS = {"make_directory", "remove_directory", "remove_tree", "link", "rename", "unlink", "create", "copy", "write_at",
+VERBS = {"make_directory", "remove_directory", "remove_tree", "link", "rename", "replace", "unlink",
+         "create", "reserve", "fill", "copy", "write_at",
          "sync_file", "sync_directory"}
 how, calls = sys.argv.pop(1), 0
 

@@ -23,7 +23,8 @@ from data_pipeline import cli, foreground
 from data_pipeline.commands import backups
 from data_pipeline.workspace import Door
 
-VERBS = {"make_directory", "remove_directory", "remove_tree", "link", "rename", "unlink", "create", "copy", "write_at",
+VERBS = {"make_directory", "remove_directory", "remove_tree", "link", "rename", "replace", "unlink",
+         "create", "reserve", "fill", "copy", "write_at",
          "sync_file", "sync_directory"}
 limit, calls = int(sys.argv.pop(1)), 0
 

@@ -1,0 +1,70 @@
+"""A disk whose inode numbers identify nothing: names and types are all there is to go by.
+
+Some file systems in user space give each hard link an inode number of its own, or a new number after a while
+(sshfs, mergerfs, unionfs-fuse, exfat-fuse), and a home that was copied has new numbers throughout. This door shows the
+disk behind it with the number 0 everywhere and without hard links. Moves then go by rename, and recovery judges two
+files under the two names of one move by their bytes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+
+from journal.filesystem import Directory, Filesystem
+from journal.records import NO_INODE, Identity
+
+
+class NamesOnly:
+    """A `Filesystem` in front of another one; everything not named here is the other one's."""
+
+    def __init__(self, disk: Filesystem) -> None:
+        self._disk = disk
+        self.close = disk.close
+        self.mount = disk.mount
+        self.read = disk.read
+        self.is_prefix = disk.is_prefix
+        self.make_directory = disk.make_directory
+        self.remove_directory = disk.remove_directory
+        self.remove_tree = disk.remove_tree
+        self.rename = disk.rename
+        self.replace = disk.replace
+        self.unlink = disk.unlink
+        self.reserve = disk.reserve
+        self.fill = disk.fill
+        self.copy = disk.copy
+        self.write_at = disk.write_at
+        self.sync_file = disk.sync_file
+        self.sync_directory = disk.sync_directory
+
+    def open_directory(self, path: str) -> Directory:
+        return _without_number(self._disk.open_directory(path))
+
+    def open_subdirectory(self, parent: Directory, name: str) -> Directory:
+        return _without_number(self._disk.open_subdirectory(parent, name))
+
+    def look(self, directory: Directory, name: str) -> Identity | None:
+        found = self._disk.look(directory, name)
+        return None if found is None else found._replace(inode=NO_INODE)
+
+    def scan(self, directory: Directory) -> Iterator[tuple[str, Identity]]:
+        for name, _ in self._disk.scan(directory):
+            identity = self.look(directory, name)  # with its size, which here is part of the evidence
+            if identity is not None:
+                yield name, identity
+
+    def scan_inodes(self, directory: Directory) -> Iterator[tuple[str, int]]:
+        for name, _ in self._disk.scan_inodes(directory):
+            yield name, NO_INODE
+
+    def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:  # noqa: ARG002
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), name)
+
+    def create(self, directory: Directory, name: str, chunks: Iterable[bytes]) -> None:
+        self._disk.create(directory, name, chunks)
+
+
+def _without_number(directory: Directory) -> Directory:
+    directory.inode = NO_INODE
+    return directory
