@@ -6,6 +6,7 @@ Exit codes: 0 clean, 1 there is work to do or was done, 2 damaged: a person must
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -148,7 +149,7 @@ def _set_aside(found: Sequence[FoundJournal]) -> bool:
 
 def _is_readable(content: bytes, name: str) -> bool:
     try:
-        decode_journal(content, name)
+        decode_journal(io.BytesIO(content), name)
     except NeedsAttention:
         return False
     return True

@@ -17,7 +17,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from typing import BinaryIO, Final, Protocol
 
 from journal.copying import CHUNK_BYTES, copy_content
@@ -79,6 +79,9 @@ class Filesystem(Protocol):
 
     def read(self, directory: Directory, name: str) -> bytes:
         """A whole regular file."""
+
+    def read_lines(self, directory: Directory, name: str) -> Generator[bytes, None, None]:
+        """The lines of a regular file, each with its newline; the last may lack it. Close it to end early."""
 
     def is_prefix(self, directory: Directory, name: str, whole: Directory, whole_name: str) -> bool:
         """Whether one regular file's bytes are the beginning of another's."""
@@ -205,6 +208,10 @@ class LocalFilesystem:
     def read(self, directory: Directory, name: str) -> bytes:
         with open(self._open_file(directory, name, os.O_RDONLY), "rb") as file:
             return file.read()
+
+    def read_lines(self, directory: Directory, name: str) -> Generator[bytes, None, None]:
+        with open(self._open_file(directory, name, os.O_RDONLY), "rb") as file:
+            yield from file
 
     def is_prefix(self, directory: Directory, name: str, whole: Directory, whole_name: str) -> bool:
         with (

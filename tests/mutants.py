@@ -150,7 +150,7 @@ MUTANTS = (
     broken(
         "does not check what was prepared",
         "records",
-        '    if prepared.checksum != f"{zlib.crc32(before):08x}":\n',
+        '    if prepared.checksum != f"{checksum:08x}":\n',
         "    if False:\n",
         ask="journal/test_records.py",
     ),

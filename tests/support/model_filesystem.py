@@ -19,9 +19,10 @@ or do what a stranger would do. After `Died` every further call dies too: a dead
 from __future__ import annotations
 
 import errno
+import io
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -253,6 +254,9 @@ class ModelFilesystem:
     def read(self, directory: Directory, name: str) -> bytes:
         self._read()
         return self._file(directory, name).content
+
+    def read_lines(self, directory: Directory, name: str) -> Generator[bytes, None, None]:
+        yield from io.BytesIO(self.read(directory, name))
 
     def is_prefix(self, directory: Directory, name: str, whole: Directory, whole_name: str) -> bool:
         return self.read(whole, whole_name).startswith(self.read(directory, name))
