@@ -259,6 +259,8 @@ def open_state(filesystem: Filesystem, path: str, state_path: str) -> Directory:
         filesystem.close(filesystem.open_directory(path))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DirectoryMissing(path) from error
+    except OSError as error:
+        raise StateUnusable(state_path, f"its directory {path} cannot be opened ({error}).") from error
     try:
         return _make_state(filesystem, state_path)
     except OSError as error:
@@ -355,7 +357,7 @@ def recover_all(
 ) -> dict[str, RecoveryReport | JournalError]:
     """Recover every directory under `root` whose lock is free; returns a report or the error for each name.
 
-    A busy one is left to its owner: its entry is DirectoryBusy.
+    A busy one is left to its owner: its entry is DirectoryBusy. Raises StateUnusable when `.journal` cannot be read.
     """
     disk = filesystem or LocalFilesystem()
     real_root = os.path.realpath(root)
@@ -371,12 +373,15 @@ def recover_all(
 
 
 def list_states(filesystem: Filesystem, root: str) -> list[str]:
-    """The names of the directories under `root` that have a state directory."""
+    """The names of the directories under `root` that have a state directory. Raises StateUnusable."""
+    path = os.path.join(root, names.STATE_ROOT)
     try:
-        states = filesystem.open_directory(os.path.join(root, names.STATE_ROOT))
+        states = filesystem.open_directory(path)
+        try:
+            return sorted(name for name, identity in filesystem.scan(states) if identity.type == "directory")
+        finally:
+            filesystem.close(states)
     except FileNotFoundError:
         return []
-    try:
-        return sorted(name for name, identity in filesystem.scan(states) if identity.type == "directory")
-    finally:
-        filesystem.close(states)
+    except OSError as error:
+        raise StateUnusable(path, f"it cannot be read ({error}).") from error
