@@ -896,6 +896,33 @@ def test_unfinished_journal_without_a_good_header_has_none(content: bytes) -> No
     assert decode_unfinished_header(BytesIO(content), PATH) is None
 
 
+def test_lines_are_read_one_at_a_time_and_no_further_than_needed() -> None:
+    """A journal of a million moves is never in memory as text."""
+
+    def lines(fine: int) -> Iterator[bytes]:
+        yield from written().splitlines(keepends=True)[:fine]
+        yield b"bad\n"
+        pytest.fail("one line too many was read")
+
+    assert decode_unfinished_header(lines(1), PATH) is not None
+    with pytest.raises(JournalDamaged) as damaged:
+        decode_journal(lines(2), PATH)
+
+    assert damaged.value.line == 3
+
+
+def test_move_that_keeps_its_name_holds_it_once() -> None:
+    """A million moves are held at once."""
+    header = decode_journal(BytesIO(written()), PATH).header
+    move = Move(DIRECTORY, "name", Folder("directory", "bak"), "na" + "me", 1, "file")
+    content = b"".join(encode_journal(header, [move]))
+
+    (operation,) = decode_journal(BytesIO(content), PATH).operations
+
+    assert isinstance(operation, Move)
+    assert operation.source_name is operation.destination_name
+
+
 def test_long_journal_is_written_in_chunks_of_64_kibibytes() -> None:
     """Each chunk but the last ends with the line that fills it, and together they are the journal."""
     folder = Folder("directory", "b" * 200)
