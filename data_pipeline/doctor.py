@@ -12,7 +12,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from data_pipeline.database.connection import open_database
-from data_pipeline.errors import DatabaseUnavailable, EmbedderMismatch, InvalidInput, StoreUnavailable
+from data_pipeline.errors import (
+    DatabaseUnavailable,
+    DirectoryUnusable,
+    EmbedderMismatch,
+    InvalidInput,
+    StoreUnavailable,
+)
 from data_pipeline.settings import Settings
 from data_pipeline.settings_report import DEFAULT, settings_in_use
 from data_pipeline.store import look_at_store
@@ -58,7 +64,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         workers = {name: one for name, one in slots.items() if one.condition == "busy"}
         yield from _journals(found)
         yield from _kept(found.values())
-    except OSError as error:
+    except (OSError, DirectoryUnusable) as error:
         yield Finding("journals", "problem", str(error), "Mend the permissions there")
     yield from _store(settings, has_worker=bool(workers))
     yield _vector_store(settings)

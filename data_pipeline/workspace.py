@@ -384,14 +384,20 @@ def create_private_file(path: str, content: bytes = b"") -> None:
 
 
 def inspect_tasks(training_data: str) -> dict[str, Inspection]:
-    """How every directory under a root is that was ever locked; changes nothing. Raises OSError."""
-    return inspect_all(training_data)
+    """How every directory under a root is that was ever locked; changes nothing. Raises DirectoryUnusable."""
+    with _in_our_words(""):  # it says nothing of a task
+        return inspect_all(training_data)
 
 
 def recover_tasks(training_data: str) -> dict[str, RecoveryReport | PipelineError]:
-    """Recover every task directory under a root whose lock is free; a report or the error for each task."""
+    """Recover every task directory under a root whose lock is free; a report or the error for each task.
+
+    Raises DirectoryUnusable when the place of the state directories cannot be read.
+    """
+    with _in_our_words(""):  # it says nothing of a task
+        recovered = recover_all(training_data)
     results: dict[str, RecoveryReport | PipelineError] = {}
-    for name, result in recover_all(training_data).items():
+    for name, result in recovered.items():
         results[name] = result if isinstance(result, RecoveryReport) else _in_words(name, result)
     return results
 

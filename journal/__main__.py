@@ -6,6 +6,7 @@ Exit codes: 0 clean, 1 there is work to do or was done, 2 damaged: a person must
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -23,6 +24,7 @@ from journal.errors import (
     NeedsAttention,
     OutcomeUnknown,
     RollbackIncomplete,
+    StateUnusable,
     printable,
 )
 from journal.filesystem import Directory, Filesystem, LocalFilesystem
@@ -148,7 +150,7 @@ def _set_aside(found: Sequence[FoundJournal]) -> bool:
 
 def _is_readable(content: bytes, name: str) -> bool:
     try:
-        decode_journal(content, name)
+        decode_journal(io.BytesIO(content), name)
     except NeedsAttention:
         return False
     return True
@@ -160,12 +162,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     filesystem = LocalFilesystem()
     try:
         answers = [_ask(options.command, filesystem, target) for target in _targets(filesystem, options)]
+    except StateUnusable as error:
+        print(f"journal: {error}", file=sys.stderr)
+        return DAMAGED
     except JournalError as error:
         print(f"journal: {error}", file=sys.stderr)
         return USAGE
-    except OSError as error:
-        print(f"journal: {error}", file=sys.stderr)
-        return DAMAGED
     if options.json:
         print(json.dumps([answer.model_dump(mode="json") for answer in answers], indent=2))
     else:
@@ -177,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _ask(command: Command, filesystem: Filesystem, target: Target) -> Answer:
     try:
         return command(filesystem, target)
-    except OSError as error:
+    except (OSError, StateUnusable) as error:
         return _answer(target, DAMAGED, error=str(error))
 
 

@@ -285,6 +285,8 @@ def open_state(filesystem: Filesystem, path: str, state_path: str) -> Directory:
         filesystem.close(filesystem.open_directory(path))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DirectoryMissing(path) from error
+    except OSError as error:
+        raise StateUnusable(state_path, f"its directory {path} cannot be opened ({error}).") from error
     try:
         return _make_state(filesystem, path, state_path)
     except OSError as error:
@@ -423,7 +425,7 @@ def recover_all(
 ) -> dict[str, RecoveryReport | JournalError]:
     """Recover every directory under `root` whose lock is free; returns a report or the error for each name.
 
-    A busy one is left to its owner: its entry is DirectoryBusy.
+    A busy one is left to its owner: its entry is DirectoryBusy. Raises StateUnusable when `.journal` cannot be read.
     """
     disk = filesystem or LocalFilesystem()
     real_root = os.path.realpath(root)
@@ -439,36 +441,42 @@ def recover_all(
 
 
 def list_states(filesystem: Filesystem, root: str) -> list[str]:
-    """The names of the directories under `root` that have a state directory, beside them or inside."""
-    return sorted({*_states_beside(filesystem, root), *_states_inside(filesystem, root)})
+    """List the names of the directories under `root` that have a state directory, beside them or inside.
 
-
-def _states_beside(filesystem: Filesystem, root: str) -> list[str]:
-    try:
-        states = filesystem.open_directory(os.path.join(root, names.STATE_ROOT))
-    except FileNotFoundError:
-        return []
-    try:
-        return [
-            name
-            for name, identity in filesystem.scan(states)
-            if identity.type == "directory" and names.owner_of(name) is None  # no trash of the root's own state
-        ]
-    finally:
-        filesystem.close(states)
-
-
-def _states_inside(filesystem: Filesystem, root: str) -> list[str]:
+    Raises StateUnusable.
+    """
+    beside = os.path.join(root, names.STATE_ROOT)
+    lock = os.path.join(names.STATE_ROOT, names.LOCK)
+    found = {
+        name
+        for name, identity in _entries_of(filesystem, beside)
+        if identity.type == "directory" and names.owner_of(name) is None  # no trash of the root's own state
+    }
     try:
         directories = filesystem.open_directory(root)
     except FileNotFoundError:
-        return []
-    lock = os.path.join(names.STATE_ROOT, names.LOCK)
+        return sorted(found)
+    except OSError as error:
+        raise StateUnusable(beside, f"{root} cannot be read ({error}).") from error
     try:
-        return [
-            name
-            for name, identity in filesystem.scan(directories)
-            if identity.type == "directory" and filesystem.look(directories, os.path.join(name, lock)) is not None
-        ]
+        for name, identity in filesystem.scan(directories):
+            if identity.type == "directory" and filesystem.look(directories, os.path.join(name, lock)) is not None:
+                found.add(name)
+    except OSError as error:
+        raise StateUnusable(beside, f"{root} cannot be read ({error}).") from error
     finally:
         filesystem.close(directories)
+    return sorted(found)
+
+
+def _entries_of(filesystem: Filesystem, path: str) -> list[tuple[str, Identity]]:
+    try:
+        directory = filesystem.open_directory(path)
+        try:
+            return list(filesystem.scan(directory))
+        finally:
+            filesystem.close(directory)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StateUnusable(path, f"it cannot be read ({error}).") from error

@@ -17,12 +17,12 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Final, Protocol
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from typing import BinaryIO, Final, Protocol
 
+from journal.copying import CHUNK_BYTES, copy_content
 from journal.records import Identity, Type
 
-CHUNK_BYTES: Final = 1 << 20
 SCAN_FROM: Final = 64
 """From this many names on, one pass over the directory (0.5 us an entry) beats one lstat a name (2 us)."""
 
@@ -96,6 +96,9 @@ class Filesystem(Protocol):
     def read(self, directory: Directory, name: str) -> bytes:
         """A whole regular file."""
 
+    def read_lines(self, directory: Directory, name: str) -> Generator[bytes, None, None]:
+        """The lines of a regular file, each with its newline; the last may lack it. Close it to end early."""
+
     def is_prefix(self, directory: Directory, name: str, whole: Directory, whole_name: str) -> bool:
         """Whether one regular file's bytes are the beginning of another's."""
 
@@ -139,7 +142,11 @@ class Filesystem(Protocol):
         """Overwrite a reserved file in place and cut it to the new content. Nothing is synced."""
 
     def copy(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
-        """Copy a regular file with its mode and times, or a symbolic link, under a new name. Nothing is synced."""
+        """Copy a regular file with its mode, times and holes, or a symbolic link, under a new name; syncs nothing.
+
+        A copy that fails leaves nothing under the new name. ENOSPC is raised before the disk is full: see
+        `journal.copying`.
+        """
 
     def write_at(self, directory: Directory, name: str, offset_bytes: int, content: bytes, *, truncate: bool) -> None:
         """Write into an existing file, cutting it at the offset first when asked. Nothing is synced."""
@@ -167,6 +174,7 @@ class LocalFilesystem:
     """The real disk.
 
     `by_descriptor`, `exclusive_rename` and `hard_links` stand for what the platform can; the defaults ask it.
+    Without `by_descriptor`, copies are read and written like any file, holes included.
     """
 
     def __init__(
@@ -237,6 +245,10 @@ class LocalFilesystem:
     def read(self, directory: Directory, name: str) -> bytes:
         with open(self._open_file(directory, name, os.O_RDONLY), "rb") as file:
             return file.read()
+
+    def read_lines(self, directory: Directory, name: str) -> Generator[bytes, None, None]:
+        with open(self._open_file(directory, name, os.O_RDONLY), "rb") as file:
+            yield from file
 
     def is_prefix(self, directory: Directory, name: str, whole: Directory, whole_name: str) -> bool:
         with (
@@ -317,19 +329,29 @@ class LocalFilesystem:
         if stat.S_ISLNK(os.stat(source.at(name), dir_fd=source.fd, follow_symlinks=False).st_mode):
             os.symlink(os.readlink(source.at(name), dir_fd=source.fd), target.at(new_name), dir_fd=target.fd)
             return
-        reading = self._open_file(source, name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with open(reading, "rb") as original:
-            found = os.fstat(reading)
-            if not stat.S_ISREG(found.st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", name)
+        with open(self._open_file(source, name, os.O_RDONLY), "rb") as original:
             writing = self._open_file(target, new_name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-            with open(writing, "wb") as copied:
-                shutil.copyfileobj(original, copied, CHUNK_BYTES)
-                copied.flush()
-                if os.chmod in os.supports_fd:
-                    os.chmod(writing, stat.S_IMODE(found.st_mode))
-                if os.utime in os.supports_fd:
-                    os.utime(writing, ns=(found.st_atime_ns, found.st_mtime_ns))
+            made = os.fstat(writing)
+            try:
+                with open(writing, "wb") as copied:
+                    self._copy_into(copied, made, original, target)
+            except BaseException:
+                with contextlib.suppress(OSError):  # what hindered the copy is what the caller has to know
+                    self.unlink(target, new_name, made.st_ino)
+                raise
+
+    def _copy_into(self, copied: BinaryIO, made: os.stat_result, original: BinaryIO, target: Directory) -> None:
+        found = os.fstat(original.fileno())
+        place = target.path if target.fd is None else target.fd
+        copy_content(original, copied, place, by_kernel=self._by_descriptor)
+        copied.flush()
+        if os.chmod in os.supports_fd:
+            mode = stat.S_IMODE(found.st_mode)
+            if (found.st_uid, found.st_gid) != (made.st_uid, made.st_gid):
+                mode &= ~(stat.S_ISUID | stat.S_ISGID)  # no program runs as whoever made the copy
+            os.chmod(copied.fileno(), mode)
+        if os.utime in os.supports_fd:
+            os.utime(copied.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
 
     def write_at(self, directory: Directory, name: str, offset_bytes: int, content: bytes, *, truncate: bool) -> None:
         with open(self._open_file(directory, name, os.O_WRONLY), "wb", buffering=0) as file:
@@ -357,13 +379,34 @@ class LocalFilesystem:
                 os.close(fd)
 
     def _open_file(self, directory: Directory, name: str, flags: int) -> int:
-        flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-        return os.open(directory.at(name), flags, 0o600, dir_fd=directory.fd)
+        return _open_regular(directory.at(name), flags | getattr(os, "O_BINARY", 0), directory.fd)
 
 
 def open_lock_file(path: str, flags: int) -> int:
-    """An opener for `open` that never goes through a symbolic link and creates nothing."""
-    return os.open(path, (flags & ~os.O_CREAT) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+    """An opener for `open` that never waits, never goes through a symbolic link and creates nothing."""
+    return _open_regular(path, flags & ~os.O_CREAT)
+
+
+def _open_regular(path: str, flags: int, dir_fd: int | None = None) -> int:
+    """Open a regular file and nothing else: a FIFO would wait for its other end, a device may have no end."""
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        fd = os.open(path, flags, 0o600, dir_fd=dir_fd)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a FIFO that nobody reads, or a socket
+            raise _not_regular(path) from error
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise _not_regular(path)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _not_regular(path: str) -> OSError:
+    return OSError(errno.EINVAL, "not a regular file", path)
 
 
 def share_like(model: Directory, fd: int | None, path: str, owner_mode: int) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from journal import names
 from journal.directory import door_of, list_states, real_path_of, state_directory_of
-from journal.errors import NeedsAttention, printable
+from journal.errors import NeedsAttention, StateUnusable, printable
 from journal.filesystem import Directory, Filesystem, LocalFilesystem
 from journal.lock import Holder, is_locked, read_holder
 from journal.recovery import RecoveryReport, find_journals, preview
@@ -39,29 +39,35 @@ class Inspection(BaseModel):
 def inspect_directory(
     path: str, *, state_directory: str | None = None, filesystem: Filesystem | None = None
 ) -> Inspection:
-    """Who holds a directory, which journals it has, and what recovery would do. Raises OSError."""
+    """Who holds a directory, which journals it has, and what recovery would do. Raises StateUnusable."""
     path = real_path_of(path)
     state_path = state_directory_of(path) if state_directory is None else os.path.realpath(state_directory)
     filesystem = filesystem or LocalFilesystem()
     try:
-        state = filesystem.open_directory(state_path)
-    except FileNotFoundError:
-        return Inspection(directory=printable(path), state_directory=printable(state_path), condition="clean")
-    try:
-        return _inspect(filesystem, path, state)
-    finally:
-        filesystem.close(state)
+        try:
+            state = filesystem.open_directory(state_path)
+        except FileNotFoundError:
+            return Inspection(directory=printable(path), state_directory=printable(state_path), condition="clean")
+        try:
+            return _inspect(filesystem, path, state)
+        finally:
+            filesystem.close(state)
+    except OSError as error:
+        raise StateUnusable(state_path, f"it cannot be read ({error}).") from error
 
 
 def inspect_all(root: str, *, filesystem: Filesystem | None = None) -> dict[str, Inspection]:
-    """Every directory under `root` that was ever locked, by name. One that cannot be read is `damaged`."""
+    """Every directory under `root` that was ever locked, by name. One that cannot be read is `damaged`.
+
+    Raises StateUnusable when `.journal` itself cannot be read.
+    """
     filesystem = filesystem or LocalFilesystem()
     found = {}
     for name in list_states(filesystem, os.path.realpath(root)):
         path = os.path.join(os.path.realpath(root), name)
         try:
             found[name] = inspect_directory(path, filesystem=filesystem)
-        except OSError as error:
+        except StateUnusable as error:
             found[name] = Inspection(
                 directory=printable(path),
                 state_directory=printable(state_directory_of(path)),

@@ -7,10 +7,11 @@ processes lock two files of one name. kill -9 frees the lock at once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import IO, Protocol
 
@@ -24,6 +25,9 @@ from journal.filesystem import Directory, Filesystem, open_lock_file
 CHECK_INTERVAL_SECONDS = 0.02
 REPLACED_LIMIT = 20
 """How often a lock file may be replaced between opening and locking it before somebody must be doing it on purpose."""
+
+NO_LOCK_FILE = frozenset({errno.EINVAL, errno.EISDIR, errno.ELOOP})
+"""What opening gives for a FIFO, a device or a socket, for a directory, and for a symbolic link."""
 
 
 class Holder(BaseModel):
@@ -92,22 +96,17 @@ class FileLock:
                 opener=open_lock_file,
             )
             try:
-                self._make_lock_file()
-                file = lock.acquire()
+                with _errors_named(self._state):
+                    self._make_lock_file()
+                    file = lock.acquire()
+                    is_current = self._is_current(file)
             except portalocker.AlreadyLocked as error:
                 holder = read_holder(self._filesystem, self._state)
                 raise DirectoryBusy(self._path, clock() - started, holder) from error
-            except portalocker.LockException as error:
-                raise StateUnusable(self._state.path, f"its file system cannot lock files ({error}).") from error
-            except PermissionError as error:
-                raise StateUnusable(
-                    self._state.path,
-                    f"the lock file {printable(self._path)} belongs to another user and may not be opened ({error}). "
-                    "Let its owner run this, or give its group access (chmod -R g+rwX).",
-                ) from error
-            except OSError as error:
-                raise StateUnusable(self._state.path, f"its lock file cannot be opened ({error}).") from error
-            if self._is_current(file):
+            except BaseException:
+                lock.release()
+                raise
+            if is_current:
                 self._lock, self._pid = lock, os.getpid()
                 try:
                     self._write_note()
@@ -145,14 +144,18 @@ class FileLock:
                 self._filesystem.create(self._state, names.LOCK, [])
 
     def _write_note(self) -> None:
-        holder = Holder(pid=self._pid, host=socket.gethostname(), since=datetime.now(UTC), label=printable(self._label))
         with contextlib.suppress(OSError):  # only a courtesy: on a full disk the lock must still be had
+            host = socket.gethostname()
+            holder = Holder(pid=self._pid, host=host, since=datetime.now(UTC), label=printable(self._label))
             self._filesystem.unlink(self._state, names.HOLDER)
             self._filesystem.create(self._state, names.HOLDER, [holder.model_dump_json().encode() + b"\n"])
 
 
 def is_locked(state: Directory) -> bool:
-    """Whether somebody holds the lock of a state directory now; asks without taking it for writing."""
+    """Whether somebody holds the lock of a state directory now; asks without taking it for writing.
+
+    Raises StateUnusable when the lock file cannot be opened or asked.
+    """
     probe = portalocker.Lock(
         os.path.join(state.path, names.LOCK),
         "rb",
@@ -161,13 +164,35 @@ def is_locked(state: Directory) -> bool:
         opener=open_lock_file,
     )
     try:
-        probe.acquire()
+        with _errors_named(state), contextlib.suppress(FileNotFoundError):  # never locked
+            probe.acquire()
     except portalocker.AlreadyLocked:
         return True
-    except FileNotFoundError:
-        return False
     probe.release()
     return False
+
+
+@contextlib.contextmanager
+def _errors_named(state: Directory) -> Iterator[None]:
+    """Raise StateUnusable for what may happen to a lock file, except that it is locked."""
+    path = printable(os.path.join(state.path, names.LOCK))
+    try:
+        yield
+    except portalocker.AlreadyLocked:
+        raise
+    except portalocker.LockException as error:
+        raise StateUnusable(state.path, f"its file system cannot lock files ({error}).") from error
+    except PermissionError as error:
+        raise StateUnusable(
+            state.path,
+            f"the lock file {path} belongs to another user and may not be opened ({error}). "
+            "Let its owner run this, or give its group access (chmod -R g+rwX).",
+        ) from error
+    except OSError as error:
+        reason = f"its lock file cannot be opened ({error})."
+        if error.errno in NO_LOCK_FILE:
+            reason += f" {path} is not a regular file: remove it."
+        raise StateUnusable(state.path, reason) from error
 
 
 def read_holder(filesystem: Filesystem, state: Directory) -> Holder | None:

@@ -24,6 +24,7 @@ class NamesOnly:
         self.close = disk.close
         self.mount = disk.mount
         self.read = disk.read
+        self.read_lines = disk.read_lines
         self.is_prefix = disk.is_prefix
         self.make_directory = disk.make_directory
         self.remove_directory = disk.remove_directory

@@ -14,6 +14,7 @@ After it, a torn or bad tail is how a crash looks and is ignored, unless a good 
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import zlib
@@ -38,6 +39,10 @@ from journal.errors import JournalDamaged, JournalUnsupported
 from journal.names import TRANSACTION_PATTERN
 
 FORMAT_VERSION: Final = 1
+
+CUT_OFF: Final = "the line is cut off"
+CHECKSUM_BYTES: Final = 9
+"""The checksum of a line, and the space after it."""
 
 Root = Literal["directory", "state"]
 Type = Literal["file", "directory", "symlink", "fifo", "socket", "block", "character"]
@@ -306,7 +311,10 @@ class _MoveBody(_Record):
         return self
 
     def operation(self) -> Move:
-        return Move(*self.source, *self.destination, self.inode, self.type, self.size, self.mtime_ns,
+        (source, name), (destination, new_name) = self.source, self.destination
+        if new_name == name:
+            new_name = name  # one text for both: a million moves are held at once
+        return Move(source, name, destination, new_name, self.inode, self.type, self.size, self.mtime_ns,
                     self.copy_on_failure)  # fmt: skip
 
 
@@ -371,85 +379,83 @@ def encode_terminal(terminal: Terminal) -> bytes:
     return encode_record(terminal.encoded_body())
 
 
-def decode_journal(content: bytes, path: str) -> Journal:
-    """Read a whole journal; `path` is for the messages.
+def decode_journal(lines: Iterable[bytes], path: str) -> Journal:
+    """Read a journal from its lines, each with its newline (a file opened for reading, `Filesystem.read_lines`).
 
+    No more than one line is held beside the operations. `path` is for the messages.
     Raises JournalDamaged or JournalUnsupported with the number of the line that shows it.
     """
-    lines, torn = _lines_of(content)
-    header = _decode_header(lines, path)
+    remaining = iter(lines)
+    first = next(remaining, b"")
+    header = _decode_header(first, path)
     operations: list[Operation] = []
-    length = len(lines[0]) + 1
-    for number, line in enumerate(lines[1:], start=2):
+    number, length, checksum = 1, len(first), zlib.crc32(first)
+    for number, line in enumerate(remaining, start=2):
+        if not line.endswith(b"\n"):
+            raise JournalDamaged(path, number, CUT_OFF)
         record = _decode(line, path, number)
         if isinstance(record, _PreparedBody):
-            _check_prepared(record, number, content[:length], path)
-            length += len(line) + 1
-            terminal = _decode_tail(lines[number:], path, number + 1)
-            if terminal is not None:
-                length += len(lines[number]) + 1
-            return Journal(header, tuple(operations), terminal, length)
+            _check_prepared(record, number, checksum, path)
+            terminal, terminal_length = _decode_tail(remaining, path, number + 1)
+            return Journal(header, tuple(operations), terminal, length + len(line) + terminal_length)
         if not isinstance(record, Operation):
             raise JournalDamaged(path, number, "a record that belongs elsewhere")
         operations.append(record)
-        length += len(line) + 1
-    if torn:
-        raise JournalDamaged(path, len(lines) + 1, "the line is cut off")
-    raise JournalDamaged(path, len(lines), "the journal ends before `prepared`")
+        length += len(line)
+        checksum = zlib.crc32(line, checksum)
+    raise JournalDamaged(path, number, "the journal ends before `prepared`")
 
 
-def decode_unfinished_header(content: bytes, path: str) -> Header | None:
+def decode_unfinished_header(lines: Iterable[bytes], path: str) -> Header | None:
     """The header of a journal that was still being written, None when it cannot be read: nothing had moved then."""
     try:
-        return _decode_header(_lines_of(content)[0], path)
+        return _decode_header(next(iter(lines), b""), path)
     except (JournalDamaged, JournalUnsupported):
         return None
 
 
 def explain(content: bytes, path: str) -> list[tuple[int, str | None]]:
     """Each line's number and what is wrong with it (None: it is good), for a person who looks at a damaged journal."""
-    lines, torn = _lines_of(content)
     faults: dict[int, str | None] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(io.BytesIO(content), start=1):
         try:
-            _decode(line, path, number)
-            faults[number] = None
+            if line.endswith(b"\n"):
+                _decode(line, path, number)
+                faults[number] = None
+            else:
+                faults[number] = CUT_OFF
         except (JournalDamaged, JournalUnsupported) as error:
             faults[number] = error.reason
-    if torn:
-        faults[len(lines) + 1] = "the line is cut off"
     try:
-        decode_journal(content, path)
+        decode_journal(io.BytesIO(content), path)
     except (JournalDamaged, JournalUnsupported) as error:
         faults[error.line] = faults.get(error.line) or error.reason
     return sorted(faults.items())
 
 
-def _lines_of(content: bytes) -> tuple[list[bytes], bytes]:
-    """The lines that are ended by a newline, and what follows the last of them."""
-    lines = content.split(b"\n")
-    return lines[:-1], lines[-1]
-
-
-def _decode_header(lines: list[bytes], path: str) -> Header:
-    if not lines:
-        raise JournalDamaged(path, 1, "the line is cut off")
-    header = _decode(lines[0], path, 1)
+def _decode_header(line: bytes, path: str) -> Header:
+    if not line.endswith(b"\n"):
+        raise JournalDamaged(path, 1, CUT_OFF)
+    header = _decode(line, path, 1)
     if not isinstance(header, Header):
         raise JournalDamaged(path, 1, "not a header")
     return header
 
 
-def _check_prepared(prepared: _PreparedBody, number: int, before: bytes, path: str) -> None:
+def _check_prepared(prepared: _PreparedBody, number: int, checksum: int, path: str) -> None:
     if prepared.records != number - 1:
         raise JournalDamaged(path, number, f"{number - 1} records stand before it, it says {prepared.records}")
-    if prepared.checksum != f"{zlib.crc32(before):08x}":
+    if prepared.checksum != f"{checksum:08x}":
         raise JournalDamaged(path, number, "the records before it are not those that were written")
 
 
-def _decode_tail(lines: list[bytes], path: str, first: int) -> Terminal | None:
-    """The terminal record, which can only be the first line; bad lines are a crash's, unless a good one follows."""
+def _decode_tail(lines: Iterable[bytes], path: str, first: int) -> tuple[Terminal | None, int]:
+    """The terminal record, which can only be the first line, and its length in bytes.
+
+    Bad lines, and one that is cut off, are a crash's, unless a good one follows.
+    """
     terminal: Terminal | None = None
+    length = 0
     for number, line in enumerate(lines, start=first):
         try:
             record = _decode(line, path, number)
@@ -457,14 +463,14 @@ def _decode_tail(lines: list[bytes], path: str, first: int) -> Terminal | None:
             continue
         if number > first or not isinstance(record, (Committed, RolledBack)):
             raise JournalDamaged(path, number, "a record that belongs elsewhere")
-        terminal = record
-    return terminal
+        terminal, length = record, len(line)
+    return terminal, length
 
 
 def _decode(line: bytes, path: str, number: int) -> _Record | Operation:
     """One line; a crash or a bad disk breaks its checksum, a right checksum on anything unknown is another version."""
-    checksum, separator, raw = line.partition(b" ")
-    if not separator or checksum != b"%08x" % zlib.crc32(raw):
+    raw = line[CHECKSUM_BYTES:-1]
+    if line[:CHECKSUM_BYTES] != b"%08x " % zlib.crc32(raw) or line[-1:] != b"\n":
         raise JournalDamaged(path, number, "the checksum does not fit the line")
     try:
         text = raw.decode("ascii")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from itertools import groupby
 from typing import Literal, NamedTuple
 
@@ -195,7 +196,8 @@ def _unowned(filesystem: Filesystem, state: Directory) -> list[str]:
 def _report_discarded(
     filesystem: Filesystem, state: Directory, journal: FoundJournal
 ) -> tuple[JournalReport, Header | None]:
-    header = decode_unfinished_header(filesystem.read(state, journal.name), journal.name)
+    with closing(filesystem.read_lines(state, journal.name)) as lines:
+        header = decode_unfinished_header(lines, journal.name)
     label, since = (printable(header.label), header.time) if header else ("", "")
     return JournalReport(transaction=journal.transaction, label=label, since=since, action="discarded"), header
 
@@ -274,8 +276,8 @@ class _Recovery:
         return report
 
     def _read(self) -> Journal:
-        content = self._filesystem.read(self._state, self._found.name)
-        return decode_journal(content, self._journal_path)
+        with closing(self._filesystem.read_lines(self._state, self._found.name)) as lines:
+            return decode_journal(lines, self._journal_path)
 
     def _judge_here_or_copied(self, folders: OpenFolders, journal: Journal) -> Judged:
         """Judge by inodes or, where these are all new because the whole home was copied, by names and bytes.

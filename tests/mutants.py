@@ -120,6 +120,34 @@ MUTANTS = (
         ask="journal/test_filesystem.py",
     ),
     broken(
+        "fills the disk with a copy",
+        "copying",
+        "        if total and needed_bytes > free - reserved:",
+        "        if False:",
+        ask="journal/test_copying.py",
+    ),
+    broken(
+        "looks at the free space only once",
+        "copying",
+        "        self._check(max(count_bytes, self._needed_bytes))\n",
+        "",
+        ask="journal/test_copying.py",
+    ),
+    broken(
+        "leaves a part of a copy",
+        "filesystem",
+        "                    self.unlink(target, new_name, made.st_ino)\n",
+        "                    pass\n",
+        ask="journal/test_copying.py",
+    ),
+    broken(
+        "opens what is no regular file",
+        "filesystem",
+        "        if not stat.S_ISREG(os.fstat(fd).st_mode):\n            raise _not_regular(path)\n    except",
+        "        pass\n    except",
+        ask="journal/test_every_errno.py",
+    ),
+    broken(
         "trusts that the right file was linked",
         "moves",
         "        failed += self._refuse_strangers(arrived, renamed)\n",
@@ -150,7 +178,7 @@ MUTANTS = (
     broken(
         "does not check what was prepared",
         "records",
-        '    if prepared.checksum != f"{zlib.crc32(before):08x}":\n',
+        '    if prepared.checksum != f"{checksum:08x}":\n',
         "    if False:\n",
         ask="journal/test_records.py",
     ),

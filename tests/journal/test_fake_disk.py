@@ -51,3 +51,20 @@ def test_directory_that_may_not_be_written_leaves_everything_in_place(disk: Loca
 
     reset_ids()
     assert names_in(TASK) == ["a", "b"]
+
+
+def test_copy_that_does_not_fit_is_refused_and_leaves_nothing() -> None:
+    """The free space of a disk of 40 MiB, of which 2 MiB stay reserved."""
+    with Patcher() as patched:
+        assert patched.fs is not None
+        patched.fs.set_disk_usage(40 << 20)
+        disk = LocalFilesystem(by_descriptor=False, exclusive_rename=rename_by_placeholder)
+        os.mkdir("/data")
+        with open("/data/file", "wb") as file:
+            file.write(b"x" * (19 << 20))
+        here = disk.open_directory("/data")
+        disk.copy(here, "file", here, "fits")
+        with pytest.raises(OSError, match=r"19.0 MiB needed, 2.0 MiB free, of which 2.0 MiB stay reserved"):
+            disk.copy(here, "file", here, "copy")
+
+        assert names_in("/data") == ["file", "fits"]

@@ -1408,6 +1408,8 @@ VERBS: dict[str, Callable[[LocalFilesystem, Directory], object]] = {
     "scan_inodes": lambda disk, here: list(disk.scan_inodes(here)),
     "first_of_a_scan": lambda disk, here: next(iter(disk.scan(here))),
     "read": lambda disk, here: disk.read(here, "file"),
+    "read_lines": lambda disk, here: list(disk.read_lines(here, "file")),
+    "first_of_the_lines": lambda disk, here: next(disk.read_lines(here, "file")),
     "is_prefix": lambda disk, here: disk.is_prefix(here, "file", here, "file"),
     "make_directory": lambda disk, here: disk.make_directory(here, "new", is_private=False),
     "make_private_directory": lambda disk, here: disk.make_directory(here, "new", is_private=True),

@@ -5,6 +5,7 @@ import random
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def encoded(journal: Journal) -> bytes:
 def verdict(content: bytes) -> Decoded | Damaged | Unsupported:
     """What the package makes of a file, in the terms of the independent decoder."""
     try:
-        journal = decode_journal(content, PATH)
+        journal = decode_journal(BytesIO(content), PATH)
     except JournalDamaged as error:
         return Damaged(error.line)
     except JournalUnsupported as error:
@@ -252,7 +253,7 @@ def test_random_journals_read_as_written_in_both_decoders(batch: int) -> None:
         expected = Decoded(header, operations, terminal, len(content))
         assert verdict(content) == expected, f"random_journal({seed!r})"
         assert decode(content) == expected, f"random_journal({seed!r})"
-        assert encoded(decode_journal(content, PATH)) == content, f"random_journal({seed!r})"
+        assert encoded(decode_journal(BytesIO(content), PATH)) == content, f"random_journal({seed!r})"
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
@@ -308,7 +309,7 @@ def test_worked_example_of_the_page_reads_as_the_page_says() -> None:
     """The example in docs/journal-format.md is a good journal of two backed up files and a record beside them."""
     example = PAGE.read_text("utf-8").split("<!-- example -->")[1].split("<!-- /example -->")[0]
     content = example.strip().removeprefix("```\n").removesuffix("```").encode("ascii")
-    journal = decode_journal(content, PATH)
+    journal = decode_journal(BytesIO(content), PATH)
     backup = Folder("directory", "file_bak_20250121_094400")
     assert journal.header.transaction == "20250121T094400123456-1a2b3c4d"
     assert (journal.header.label, journal.header.on_error) == ("backup", "continue")
@@ -329,7 +330,7 @@ def test_worked_example_of_the_page_reads_as_the_page_says() -> None:
 
 def test_each_field_of_a_record_is_read_into_its_own_attribute() -> None:
     """Options of moves and creates, failures and conflicts arrive where their names say."""
-    committed = decode_journal(written(terminals=(COMMITTED,)), PATH)
+    committed = decode_journal(BytesIO(written(terminals=(COMMITTED,))), PATH)
     assert committed.operations == (
         Move(DIRECTORY, "a", Folder("directory", "bak"), "a", 21, "file", copy_on_failure=True),
         Move(STATE, names.staged(TRANSACTION, 0), DIRECTORY, "r\udce9sum\udce9", 22, "file", size=0, mtime_ns=-1),
@@ -337,7 +338,7 @@ def test_each_field_of_a_record_is_read_into_its_own_attribute() -> None:
     )
     failure = FailedOperation(operation=0, error="EBUSY", errno=16, attempts=3, copied=True)
     assert committed.terminal == Committed(failed=(failure,))
-    rolled_back = decode_journal(written(terminals=(ROLLED_BACK,)), PATH)
+    rolled_back = decode_journal(BytesIO(written(terminals=(ROLLED_BACK,))), PATH)
     assert rolled_back.terminal == RolledBack(conflicts=(Conflict(operation=1, reason="replaced"),))
 
 
@@ -356,7 +357,7 @@ def test_bad_tail_after_prepared_is_ignored(terminal: Record | None, tail: bytes
 
 def test_torn_last_record_is_ignored() -> None:
     """A terminal record that lacks nothing but its newline was not finished: the transaction did not take effect."""
-    journal = decode_journal(written(terminals=(COMMITTED,))[:-1], PATH)
+    journal = decode_journal(BytesIO(written(terminals=(COMMITTED,))[:-1]), PATH)
     assert journal.terminal is None
     assert journal.length_bytes == len(written())
 
@@ -372,7 +373,7 @@ def test_good_record_after_a_bad_line_is_damage_on_its_own_line(
     content = before + line_of(good) + b"more garbage\n"
     line = before.count(b"\n") + 1
     with pytest.raises(JournalDamaged, match=f"line {line}: a record that belongs elsewhere"):
-        decode_journal(content, PATH)
+        decode_journal(BytesIO(content), PATH)
     assert verdict(content) == decode(content) == Damaged(line)
 
 
@@ -428,7 +429,7 @@ def test_journal_that_breaks_the_grammar_is_damage_on_that_line(content: bytes, 
 def test_message_tells_a_cut_inside_a_line_from_one_after_it(content: bytes, message: str) -> None:
     """A person sees whether the last line is whole."""
     with pytest.raises(JournalDamaged, match=re.escape(message)):
-        decode_journal(content, PATH)
+        decode_journal(BytesIO(content), PATH)
 
 
 @pytest.mark.parametrize(
@@ -446,7 +447,7 @@ def test_prepared_that_disagrees_with_what_stands_before_it_is_damage(operations
     prepared = written().splitlines(keepends=True)[-1]
     content = b"".join(line_of(body) for body in [HEADER, *operations]) + prepared
     with pytest.raises(JournalDamaged, match=message):
-        decode_journal(content, PATH)
+        decode_journal(BytesIO(content), PATH)
     assert verdict(content) == decode(content)
 
 
@@ -471,7 +472,7 @@ def test_prepared_that_disagrees_with_what_stands_before_it_is_damage(operations
 def test_what_a_newer_version_wrote_is_unsupported_with_its_line(content: bytes, line: int) -> None:
     """What this version would not write, under a right checksum, is not damage: the one that wrote it can read it."""
     with pytest.raises(JournalUnsupported, match="Recover with the version that wrote it") as caught:
-        decode_journal(content, PATH)
+        decode_journal(BytesIO(content), PATH)
     assert caught.value.path == PATH
     assert Unsupported(caught.value.line) == decode(content) == Unsupported(line)
 
@@ -492,7 +493,7 @@ def test_what_a_newer_version_wrote_is_unsupported_with_its_line(content: bytes,
 def test_message_says_what_is_not_known(content: bytes, message: str) -> None:
     """A person can tell from the message alone how far away the newer version is."""
     with pytest.raises(JournalUnsupported) as caught:
-        decode_journal(content, PATH)
+        decode_journal(BytesIO(content), PATH)
     assert message in str(caught.value)
 
 
@@ -502,7 +503,7 @@ def test_place_that_leads_elsewhere_is_refused(which: str, path: object) -> None
     """No path that is absolute, climbs, has empty parts or cannot exist gets from a journal to the file system."""
     content = written(operations=[MOVE | {which: ["directory", path]}])
     with pytest.raises(JournalUnsupported, match=rf"line 2: move\.{which}: "):
-        decode_journal(content, PATH)
+        decode_journal(BytesIO(content), PATH)
     assert verdict(content) == decode(content) == Unsupported(2)
 
 
@@ -511,7 +512,7 @@ def test_announced_directory_that_leads_elsewhere_is_refused(path: object) -> No
     """A rollback removes the directories that were made: none of them is outside the two roots."""
     content = written(header=HEADER | {"directories": [{"root": "directory", "path": path, "inode": 1, "made": True}]})
     with pytest.raises(JournalUnsupported, match=r"line 1: header\.directories\.0\.path: "):
-        decode_journal(content, PATH)
+        decode_journal(BytesIO(content), PATH)
     assert verdict(content) == decode(content) == Unsupported(1)
 
 
@@ -522,7 +523,7 @@ def test_place_of_another_shape_is_refused(place: object) -> None:
     """A place is one of the two roots and a path, nothing else."""
     content = written(operations=[{"record": "create", "destination": place}])
     with pytest.raises(JournalUnsupported, match=r"line 2: create\.destination: .*not a place"):
-        decode_journal(content, PATH)
+        decode_journal(BytesIO(content), PATH)
     assert verdict(content) == decode(content) == Unsupported(2)
 
 
@@ -530,7 +531,7 @@ def test_place_of_another_shape_is_refused(place: object) -> None:
 def test_place_of_an_odd_but_lawful_name_is_read(path: str) -> None:
     """Dots within a name, blanks and undecodable bytes are names like any other."""
     content = written(operations=[{"record": "create", "destination": ["state", path]}])
-    (operation,) = decode_journal(content, PATH).operations
+    (operation,) = decode_journal(BytesIO(content), PATH).operations
     assert verdict(content) == decode(content)
     folder, _, name = path.rpartition("/")
     assert operation == Create(Folder("state", folder), name)
@@ -556,7 +557,7 @@ def test_header_with_an_unlawful_value_is_refused(body: Record) -> None:
     """A value that no version wrote so far is never taken for another one."""
     content = written(header=body)
     with pytest.raises(JournalUnsupported, match="line 1: header"):
-        decode_journal(content, PATH)
+        decode_journal(BytesIO(content), PATH)
     assert verdict(content) == decode(content) == Unsupported(1)
 
 
@@ -668,7 +669,7 @@ def test_body_that_is_no_record_is_unsupported(body: str) -> None:
     """However strange, a line whose checksum is right ends in a refusal that names it and nothing else."""
     content = written(operations=[MOVE, body])
     assert verdict(content) == decode(content) == Unsupported(3)
-    assert decode_unfinished_header(line_of(body), PATH) is None
+    assert decode_unfinished_header(BytesIO(line_of(body)), PATH) is None
     assert explain(content, PATH)[2][1] is not None
 
 
@@ -790,7 +791,7 @@ def test_terminal_record_says_what_it_left_undone_even_if_that_is_nothing(
 def test_error_names_an_undecodable_path_in_valid_text() -> None:
     """The message can be printed whatever bytes the journal's path holds."""
     with pytest.raises(JournalDamaged) as caught:
-        decode_journal(b"", "/srv/r\udce9sum\udce9/x.journal")
+        decode_journal(BytesIO(b""), "/srv/r\udce9sum\udce9/x.journal")
     assert str(caught.value) == "/srv/r\\xe9sum\\xe9/x.journal, line 1: the line is cut off."
 
 
@@ -879,9 +880,9 @@ def test_explain_does_not_depend_on_the_journals_path(path: str) -> None:
 def test_unfinished_journal_gives_its_header_once_that_is_whole() -> None:
     """Cut anywhere behind its first line, a journal being written still tells whose it is."""
     content, header_length = written(), len(line_of(HEADER))
-    expected = decode_journal(content, PATH).header
+    expected = decode_journal(BytesIO(content), PATH).header
     for length in range(len(content) + 1):
-        header = decode_unfinished_header(content[:length], PATH)
+        header = decode_unfinished_header(BytesIO(content[:length]), PATH)
         assert header == (expected if length >= header_length else None), f"cut after {length} bytes"
 
 
@@ -892,14 +893,41 @@ def test_unfinished_journal_gives_its_header_once_that_is_whole() -> None:
 )
 def test_unfinished_journal_without_a_good_header_has_none(content: bytes) -> None:
     """Nothing had moved under a journal being written, so its first line may be anything."""
-    assert decode_unfinished_header(content, PATH) is None
+    assert decode_unfinished_header(BytesIO(content), PATH) is None
+
+
+def test_lines_are_read_one_at_a_time_and_no_further_than_needed() -> None:
+    """A journal of a million moves is never in memory as text."""
+
+    def lines(fine: int) -> Iterator[bytes]:
+        yield from written().splitlines(keepends=True)[:fine]
+        yield b"bad\n"
+        pytest.fail("one line too many was read")
+
+    assert decode_unfinished_header(lines(1), PATH) is not None
+    with pytest.raises(JournalDamaged) as damaged:
+        decode_journal(lines(2), PATH)
+
+    assert damaged.value.line == 3
+
+
+def test_move_that_keeps_its_name_holds_it_once() -> None:
+    """A million moves are held at once."""
+    header = decode_journal(BytesIO(written()), PATH).header
+    move = Move(DIRECTORY, "name", Folder("directory", "bak"), "na" + "me", 1, "file")
+    content = b"".join(encode_journal(header, [move]))
+
+    (operation,) = decode_journal(BytesIO(content), PATH).operations
+
+    assert isinstance(operation, Move)
+    assert operation.source_name is operation.destination_name
 
 
 def test_long_journal_is_written_in_chunks_of_64_kibibytes() -> None:
     """Each chunk but the last ends with the line that fills it, and together they are the journal."""
     folder = Folder("directory", "b" * 200)
     operations = [Create(folder, f"{number:04}" + "\n" * 200) for number in range(500)]
-    header = decode_journal(written(), PATH).header
+    header = decode_journal(BytesIO(written()), PATH).header
     chunks = list(encode_journal(header, operations))
     assert len(chunks) > 3
     for chunk in chunks[:-1]:
@@ -907,21 +935,21 @@ def test_long_journal_is_written_in_chunks_of_64_kibibytes() -> None:
         before_last_line = chunk.rindex(b"\n", 0, -1) + 1
         assert before_last_line < 65_536 <= len(chunk)
     assert len(chunks[-1]) < 65_536 + 200
-    assert decode_journal(b"".join(chunks), PATH).operations == tuple(operations)
+    assert decode_journal(BytesIO(b"".join(chunks)), PATH).operations == tuple(operations)
 
 
 def test_journal_whose_last_operation_fills_a_chunk_ends_with_prepared_alone() -> None:
     """The checksum in `prepared` covers the chunks that are already written."""
-    header = decode_journal(written(), PATH).header
+    header = decode_journal(BytesIO(written()), PATH).header
     operations = [Create(DIRECTORY, "x" * 255, if_kept="k" * 70_000)]
     chunks = list(encode_journal(header, operations))
     assert [chunk.count(b"\n") for chunk in chunks] == [2, 1]
-    assert decode_journal(b"".join(chunks), PATH).operations == tuple(operations)
+    assert decode_journal(BytesIO(b"".join(chunks)), PATH).operations == tuple(operations)
 
 
 def test_short_journal_is_one_chunk() -> None:
     """A journal of a few files is written with one call."""
-    journal = decode_journal(written(), PATH)
+    journal = decode_journal(BytesIO(written()), PATH)
     assert list(encode_journal(journal.header, journal.operations)) == [written()]
 
 
@@ -933,7 +961,7 @@ def test_what_cannot_be_one_entry_is_no_name(name: str) -> None:
 
 def test_header_tells_the_directories_that_change_and_those_that_were_made() -> None:
     """The directory itself comes first; only those marked as made are the transaction's own."""
-    header = decode_journal(written(), PATH).header
+    header = decode_journal(BytesIO(written()), PATH).header
     bak = Folder("directory", "bak")
     assert list(header.announced()) == [(DIRECTORY, 11), (bak, 12), (STATE, 13)]
     assert [directory.folder for directory in header.made()] == [bak]

@@ -271,7 +271,7 @@ def test_torn_commit_record_does_not_glue_itself_to_the_next_record(task: Path) 
     with pytest.raises(Stop):
         lock_directory(task, label="next", filesystem=StopBeforeUnlink())
 
-    decoded = decode_journal(journal.read_bytes(), "it")
+    decoded = decode_journal(journal.read_bytes().splitlines(keepends=True), "it")
     assert decoded.terminal is not None
     assert decoded.terminal.record == "rolled_back"
     assert decoded.length_bytes == journal.stat().st_size

@@ -234,7 +234,7 @@ def make_disk(kind: Kind, image: str) -> Disk:
 # ---- the plug -------------------------------------------------------------------------------------------------
 
 LOOKING = frozenset({
-    "open_directory", "open_subdirectory", "close", "look", "scan", "scan_inodes", "read", "is_prefix",
+    "open_directory", "open_subdirectory", "close", "look", "scan", "scan_inodes", "read", "read_lines", "is_prefix",
 })  # fmt: skip
 CHANGING = frozenset({
     "make_directory", "remove_directory", "remove_tree", "link", "rename", "unlink", "create", "copy", "write_at",

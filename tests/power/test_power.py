@@ -6,12 +6,13 @@ POWER_POINTS=all tries every call (minutes), POWER_SEED=... repeats a run; see c
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 
-from journal import Filesystem, JournalError, OutcomeUnknown, TransactionFailed
+from journal import Filesystem, JournalError, Outcome, OutcomeUnknown, TransactionFailed, lock_directory
 from tests.power.conftest import Campaign, Workshop
 from tests.power.rig import (
     AFTER,
@@ -20,6 +21,7 @@ from tests.power.rig import (
     BEFORE_BUT_EMPTY,
     CHANGING,
     LOOKING,
+    MEBIBYTE,
     SCENARIOS,
     Broken,
     Call,
@@ -394,3 +396,80 @@ def test_control_without_the_sync_between_link_and_unlink_btrfs_loses_files(work
     with copies_of_a_run(laid, [point], ignores=lambda number, call: number == syncs[0]) as images:
         problem = judge_copy(laid, images[point], laid.allowed(point)).problem
     assert all(f"{name}: LOST" in problem for name in laid.scenario.before), problem
+
+
+# ---- copies ---------------------------------------------------------------------------------------------------
+
+SPARSE_BYTES = 10 << 30
+
+
+def _middle(path: str) -> tuple[int, bytes]:
+    """The size of a file and a MiB of it: reading all of 10 GiB of hole takes a minute."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(size // 2)
+        return size, file.read(MEBIBYTE)
+
+
+def _unmovable(workshop: Workshop, kind: Kind, make: Callable[[str, int], None]) -> tuple[Outcome, int, int, int]:
+    """Back up a directory with a file that nobody may move; the outcome, and the bytes free before, after, and asked.
+
+    `make` writes the file, given its path and the free space.
+    """
+    with fresh(Laid(workshop.empty(kind), SCENARIOS["backup"], ())) as disk, disk.mounted():
+        os.mkdir(disk.directory)
+        path = os.path.join(disk.directory, "unmovable")
+        with lock_directory(disk.directory, label="set up"):
+            pass
+        make(path, shutil.disk_usage(disk.root).free)
+        os.sync()
+        set_immutable(path, on=True)
+        try:
+            before = shutil.disk_usage(disk.root)
+            with lock_directory(disk.directory, label="test") as locked:
+                transaction = locked.transaction("backup", on_error="continue")
+                transaction.move("unmovable", transaction.make_directory(BACKUP), copy_on_failure=True)
+                outcome = transaction.commit()
+            os.sync()
+            copy = os.path.join(disk.directory, BACKUP, "unmovable")
+            (result,) = outcome.failures
+            assert result.failure is not None
+            assert result.failure.copied == os.path.exists(copy)
+            if result.failure.copied:
+                assert _middle(copy) == _middle(path)
+            assert not state_entries(disk)
+            return outcome, before.total, before.free, shutil.disk_usage(disk.root).free
+        finally:
+            set_immutable(path, on=False)
+
+
+def test_sparse_file_that_nobody_may_move_is_copied_with_its_holes(workshop: Workshop, kind: Kind) -> None:
+    """10 GiB of hole on a disk of some MiB: the copy takes the space of its data."""
+
+    def make(path: str, free: int) -> None:
+        with open(path, "wb") as file:
+            file.truncate(SPARSE_BYTES)
+            file.seek(SPARSE_BYTES // 2)
+            file.write(b"middle")
+
+    outcome, _, before, after = _unmovable(workshop, kind, make)
+
+    (result,) = outcome.failures
+    assert result.failure is not None
+    assert result.failure.copied
+    assert before - after < MEBIBYTE
+
+
+def test_large_file_that_nobody_may_move_shares_its_blocks_or_stays_alone(workshop: Workshop, kind: Kind) -> None:
+    """More than half of the disk: where blocks can be shared the copy takes none, elsewhere the reserve stays free."""
+
+    def make(path: str, free: int) -> None:
+        with open(path, "wb") as file:
+            file.writelines([os.urandom(MEBIBYTE)] * (free * 6 // 10 // MEBIBYTE))
+
+    outcome, total, before, after = _unmovable(workshop, kind, make)
+
+    (result,) = outcome.failures
+    assert result.failure is not None
+    assert result.failure.copied == (kind.name != "ext4")
+    assert before - after < total // 20

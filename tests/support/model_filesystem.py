@@ -20,9 +20,10 @@ calls. After `Died` every further call dies too: a dead process runs no `finally
 from __future__ import annotations
 
 import errno
+import io
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -277,6 +278,9 @@ class ModelFilesystem:
     def read(self, directory: Directory, name: str) -> bytes:
         self._read()
         return self._file(directory, name).content
+
+    def read_lines(self, directory: Directory, name: str) -> Generator[bytes, None, None]:
+        yield from io.BytesIO(self.read(directory, name))
 
     def is_prefix(self, directory: Directory, name: str, whole: Directory, whole_name: str) -> bool:
         return self.read(whole, whole_name).startswith(self.read(directory, name))
