@@ -80,6 +80,7 @@ class Table:
     `sources` are what a view reads; `view_sql` is also what makes one of SQLite's virtual tables. `numbered_by_default`
     are columns whose sequence PostgreSQL makes with the type `serial`. `options` are what SQLite says of a table after
     its bracket: WITHOUT ROWID, STRICT, and AUTOINCREMENT; `descending` are columns of its primary key, downwards.
+    `rules` are PostgreSQL's rewrite rules, without the one that makes a view.
     """
 
     name: TableName
