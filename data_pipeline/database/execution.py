@@ -80,12 +80,11 @@ class Cancellation:
 
     def set(self) -> None:
         """Stop them."""
-        with self._lock:
+        with self._lock:  # held until the server has been asked: the request must not reach a later statement
             self._is_set = True
-            running = list(self._running)
-        for raw in running:  # SQLite looks by itself
-            with contextlib.suppress(psycopg.Error):  # it has ended, or its server has
-                raw.cancel_safe(timeout=5)
+            for raw in self._running:  # SQLite looks by itself
+                with contextlib.suppress(psycopg.Error):  # it has ended, or its server has
+                    raw.cancel_safe(timeout=5)
 
     @contextlib.contextmanager
     def of(self, raw: psycopg.Connection[Any]) -> Iterator[None]:
@@ -215,7 +214,7 @@ def limited_connection(database: BusinessDatabase, limits: QueryLimits) -> Itera
     if limits.cancellation.is_set:
         raise QueryFailed("cancelled", "it was cancelled")
     guard = _guarded_sqlite if database.dialect_name == "sqlite" else _guarded_postgresql
-    with database.connect() as connection:
+    with database.connect(statement_seconds=limits.seconds) as connection:
         try:
             with guard(connection, limits):
                 # A percent sign in a query is no placeholder.
@@ -243,12 +242,13 @@ def _guarded_sqlite(connection: Connection, limits: QueryLimits) -> Iterator[Non
     def is_over() -> bool:
         return time.monotonic() > deadline or cancellation.is_set
 
-    raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.value_bytes)
+    length_before = raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.value_bytes)
     raw.set_progress_handler(is_over, STEPS_BETWEEN_LOOKS)
     try:
         yield
     finally:
         raw.set_progress_handler(None, 0)
+        raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, length_before)  # the pool's next caller has limits of its own
 
 
 @contextlib.contextmanager
@@ -256,12 +256,6 @@ def _guarded_postgresql(connection: Connection, limits: QueryLimits) -> Iterator
     raw = connection.connection.driver_connection
     assert isinstance(raw, psycopg.Connection)
     with limits.cancellation.of(raw):
-        # Cursors are planned for their first rows, unless told that all of them are wanted.
-        milliseconds = max(1, int(limits.seconds * 1000))
-        connection.exec_driver_sql(
-            f"SELECT set_config('statement_timeout', '{milliseconds}', true), "
-            "set_config('cursor_tuple_fraction', '1', true)"
-        )
         yield
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from data_pipeline.database.schema import Check, Index, Key
+from data_pipeline.database.schema import Check, Index, Key, Rule
 from data_pipeline.table_list import TableName
 
 KINDS: Final = {"r": "table", "p": "table", "v": "view", "m": "materialized view"}
@@ -58,6 +58,7 @@ _INDEXES: Final = (
     " (SELECT 1 FROM pg_constraint k WHERE k.conindid = x.indexrelid AND k.contype IN ('p', 'u', 'x'))"
     " ORDER BY c.relname, i.relname"
 )
+# What a view reads is named by its rule ON SELECT alone: any other rule says what happens to writes.
 _SOURCES: Final = (
     "SELECT DISTINCT c.relname, n.nspname, s.relname"
     " FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class"
@@ -65,7 +66,20 @@ _SOURCES: Final = (
     " AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class"
     " JOIN pg_class s ON s.oid = d.refobjid AND s.relkind IN ('r', 'p', 'v', 'm', 'f')"
     " JOIN pg_namespace n ON n.oid = s.relnamespace"
-    " WHERE c.oid = ANY(%s) ORDER BY 1, 2, 3"
+    " WHERE c.oid = ANY(%s) AND r.ev_type = '1' ORDER BY 1, 2, 3"
+)
+# As pg_dump writes them: the rule, then in which sessions it fires where that is not the default.
+_RULES: Final = (
+    "SELECT c.relname, r.rulename, pg_get_ruledef(r.oid) || CASE r.ev_enabled WHEN 'O' THEN '' ELSE"
+    " format(E'\\nALTER TABLE %%I.%%I %%s RULE %%I;', o.nspname, c.relname, CASE r.ev_enabled"
+    " WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, r.rulename) END,"
+    " ARRAY(SELECT DISTINCT ARRAY[n.nspname::text, s.relname::text] FROM pg_depend d"
+    " JOIN pg_class s ON s.oid = d.refobjid AND s.relkind IN ('r', 'p', 'v', 'm', 'f')"
+    " JOIN pg_namespace n ON n.oid = s.relnamespace"
+    " WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid"
+    " AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class ORDER BY 1)"
+    " FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace o ON o.oid = c.relnamespace"
+    " WHERE c.oid = ANY(%s) AND r.ev_type <> '1' ORDER BY c.relname, r.rulename"
 )
 # A column that was made as `serial` and never renamed: the type makes the same sequence again.
 _NUMBERED: Final = (
@@ -92,6 +106,7 @@ class PostgresTable:
     checks: list[Check] = field(default_factory=list)
     indexes: list[Index] = field(default_factory=list)
     sources: list[TableName] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
     numbered: set[str] = field(default_factory=set)
 
 
@@ -118,6 +133,8 @@ def read_postgresql_catalog(connection: Connection, schema: str, names: Sequence
         found[name].indexes.append(Index(index, definition))
     for name, source_schema, source in rows(_SOURCES):
         found[name].sources.append(TableName(source_schema, source))
+    for name, rule, statement, needed in rows(_RULES):
+        found[name].rules.append(Rule(rule, statement, tuple(TableName(*place) for place in needed)))
     for name, column in rows(_NUMBERED):
         found[name].numbered.add(column)
     return found

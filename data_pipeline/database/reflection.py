@@ -174,6 +174,7 @@ def _postgresql_table(
         view_sql=entry.view_sql,
         sources=tuple(entry.sources),
         numbered_by_default=frozenset(entry.numbered),
+        rules=tuple(entry.rules),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,12 +65,22 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """A rewrite rule of PostgreSQL: the statements that create it, and the other tables and views named in them."""
+
+    name: str
+    statement: str
+    needs: tuple[TableName, ...] = ()
+
+
+@dataclass(frozen=True)
 class Table:
     """A table or a view as the database has it.
 
     `sources` are what a view reads; `view_sql` is also what makes one of SQLite's virtual tables. `numbered_by_default`
     are columns whose sequence PostgreSQL makes with the type `serial`. `options` are what SQLite says of a table after
     its bracket: WITHOUT ROWID, STRICT, and AUTOINCREMENT; `descending` are columns of its primary key, downwards.
+    `rules` are PostgreSQL's rewrite rules, without the one that makes a view.
     """
 
     name: TableName
@@ -87,6 +97,7 @@ class Table:
     numbered_by_default: frozenset[str] = frozenset()
     options: frozenset[str] = frozenset()
     descending: frozenset[str] = frozenset()
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,14 +110,18 @@ class SharedObject:
 
 
 def in_loading_order(tables: Iterable[Table]) -> list[Table]:
-    """What a table refers to, and what a view reads, before it; views last; a cycle is broken by name."""
+    """What a table refers to, and what a view reads, before it; views last; a cycle is broken by name.
+
+    The tables that a rule names come first, too, so that the rule stands in its own table's file. They are not waited
+    for where they refer to that table: keys come before rules.
+    """
     waiting = {table.name: table for table in sorted(tables, key=_place)}
     followers: dict[TableName, list[Table]] = {name: [] for name in waiting}
     missing: dict[TableName, int] = {}
     for table in waiting.values():
-        needed = {*table.sources, *(key.target for key in table.foreign_keys)} - {table.name}
-        missing[table.name] = len(needed & waiting.keys())
-        for name in needed & waiting.keys():
+        needed = _needed_before(table, waiting)
+        missing[table.name] = len(needed)
+        for name in needed:
             followers[name].append(table)
     free = [_place(table) for table in waiting.values() if not missing[table.name]]
     ordered: list[Table] = []
@@ -122,6 +137,16 @@ def in_loading_order(tables: Iterable[Table]) -> list[Table]:
             if not missing[follower.name]:
                 heapq.heappush(free, _place(follower))
     return ordered
+
+
+def _needed_before(table: Table, tables: Mapping[TableName, Table]) -> set[TableName]:
+    named = [tables[name] for rule in table.rules for name in rule.needs if name in tables]
+    by_rules = {other.name for other in named if other.kind == "table" and table.name not in _targets(other)}
+    return ({*table.sources, *_targets(table), *by_rules} & tables.keys()) - {table.name}
+
+
+def _targets(table: Table) -> set[TableName]:
+    return {key.target for key in table.foreign_keys}
 
 
 def _place(table: Table) -> tuple[bool, TableName]:

@@ -45,12 +45,14 @@ def read_sqlite_catalog(connection: Connection, names: Sequence[str]) -> dict[st
         return connection.exec_driver_sql(statement.replace("NAMED", _NAMED), asked).all()
 
     found = {}
-    for name, kind, sql in rows("SELECT name, type, sql FROM sqlite_master WHERE name IN NAMED AND type <> 'index'"):
+    # A trigger may have the name of its table.
+    statement = "SELECT name, type, sql FROM sqlite_master WHERE name IN NAMED AND type IN ('table', 'view')"
+    for name, kind, sql in rows(statement):
         text = read_table_text(sql or "") if kind == "table" else TableText()
         found[name] = SqliteTable(kind, sql or "", text)
     if any(table.kind == "view" for table in found.values()):
-        names_of_all = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type <> 'index'").scalars()
-        known = {name.lower(): name for name in names_of_all}
+        all_names = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"
+        known = {name.lower(): name for name in connection.exec_driver_sql(all_names).scalars()}
         for name, table in found.items():
             if table.kind == "view":
                 table.sources = tuple(_tables_in(table.created_sql, known, but=name))

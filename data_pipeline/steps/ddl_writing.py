@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import Dialect
 from sqlalchemy.dialects import postgresql, sqlite
 
-from data_pipeline.database.schema import Column, ForeignKey, Key, SharedObject, Table
+from data_pipeline.database.schema import Column, ForeignKey, Key, Rule, SharedObject, Table
 from data_pipeline.steps.wording import Comment, Suggestion, column_comments, one_line, table_comment
 from data_pipeline.table_list import TableName
 
@@ -26,11 +26,15 @@ _SERIAL: Final = {"smallint": "smallserial", "integer": "serial", "bigint": "big
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a table's files say of other tables: which load, and when; which refer to this one."""
+    """What a table's files say of other tables: which load, and when; which refer to this one.
+
+    `rules` are those of any table that can be created as soon as this one is loaded, and not before.
+    """
 
     own_place: int
     places: Mapping[TableName, int]
     referring: Sequence[tuple[TableName, ForeignKey]]
+    rules: Sequence[Rule] = ()
 
 
 def surroundings_of(tables: Sequence[Table]) -> dict[TableName, Surroundings]:
@@ -44,13 +48,22 @@ def surroundings_of(tables: Sequence[Table]) -> dict[TableName, Surroundings]:
         for key in table.foreign_keys:
             if key.target in referring:
                 referring[key.target].append((table.name, key))
-    return {table.name: Surroundings(number, places, referring[table.name]) for number, table in enumerate(tables)}
+    rules: dict[TableName, list[Rule]] = {table.name: [] for table in tables}
+    for table in tables:
+        for rule in table.rules:
+            needed = (table.name, *rule.needs)
+            if all(name in places for name in needed):
+                rules[max(needed, key=places.__getitem__)].append(rule)
+    return {
+        table.name: Surroundings(number, places, referring[table.name], rules[table.name])
+        for number, table in enumerate(tables)
+    }
 
 
 def ddl_of(
     table: Table, around: Surroundings, dialect_name: str, language: str, suggestion: Suggestion | None = None
 ) -> str:
-    """The `.ddl` file: two comment lines, the table or view, its indexes, keys that had to wait for it."""
+    """The `.ddl` file: two comment lines, the table or view, its indexes, keys and rules that had to wait for it."""
     writer = _Writer(dialect_name, language, suggestion or Suggestion())
     meaning = table_comment(table, suggestion or Suggestion())
     said = one_line(meaning.marked(language))
@@ -65,6 +78,7 @@ def ddl_of(
         lines += writer.late_keys(around)
     else:
         lines += writer.view(table, around)
+    lines += writer.rules(table, around)
     return "\n".join(lines) + "\n"
 
 
@@ -106,10 +120,21 @@ class _Writer:
         statement = sql if self._is_sqlite else f"create {table.kind} {self.place(table.name)} as\n{sql}"
         lines = [_ended(statement), *(_ended(index.definition) for index in table.indexes)]
         unlisted = [name for name in table.sources if name not in around.places]
-        if unlisted:
-            names = ", ".join(one_line(self.place(name)) for name in unlisted)
-            lines = [f"-- not listed: {names}", *(f"-- {line}" for part in lines for line in part.splitlines())]
+        return self._not_loading(lines, unlisted) if unlisted else lines
+
+    def rules(self, table: Table, around: Surroundings) -> list[str]:
+        """The rules that can be created now; as comments those of this table that can be created nowhere."""
+        lines = [_ended(rule.statement.rstrip().rstrip(";")) for rule in around.rules]
+        for rule in table.rules:
+            unlisted = [name for name in (table.name, *rule.needs) if name not in around.places]
+            if unlisted:
+                lines += self._not_loading([rule.statement], unlisted)
         return lines
+
+    def _not_loading(self, statements: Sequence[str], unlisted: Sequence[TableName]) -> list[str]:
+        """Return statements as comments, below the names that they need and that do not load."""
+        names = ", ".join(one_line(self.place(name)) for name in unlisted)
+        return [f"-- not listed: {names}", *(f"-- {line}" for part in statements for line in part.splitlines())]
 
     def table(self, table: Table, around: Surroundings) -> list[str]:
         """The statement, a comment after each comma."""

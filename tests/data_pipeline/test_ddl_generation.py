@@ -653,3 +653,164 @@ def test_comments_of_a_sqlite_table_are_on_its_page_and_survive_a_round_trip(tmp
     assert tables[0].comment == "people who work in service areas"
     assert "- left_on (DATE) - empty while employed" in page
     assert [(table.comment, table.columns) for table in again] == [(table.comment, table.columns) for table in tables]
+
+
+# ---- tables with more than columns and keys -------------------------------------------------------------------------
+
+RULED = """
+CREATE TABLE visitor (id int PRIMARY KEY, name text, seen int NOT NULL DEFAULT 0);
+CREATE TABLE visit (id int PRIMARY KEY, visitor_id int NOT NULL REFERENCES visitor (id), at date);
+CREATE TABLE "Old; visit" (id int, visitor_id int, note text);
+CREATE SCHEMA "Other Place";
+CREATE TABLE "Other Place".trail (what text, many bigint);
+CREATE VIEW recent AS SELECT id, visitor_id FROM visit WHERE at > '2024-01-01';
+CREATE FUNCTION marked(t text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT '<' || t || '>' $$;
+CREATE RULE old_ones AS ON INSERT TO visit WHERE new.id < 10
+    DO INSTEAD INSERT INTO "Old; visit" VALUES (new.id, new.visitor_id, E'-- it''s\\n; old');
+CREATE RULE "counted, too" AS ON INSERT TO visit DO ALSO
+    (UPDATE visitor SET seen = seen + 1 WHERE id = new.visitor_id;
+     INSERT INTO "Other Place".trail VALUES (marked('visit'), (SELECT count(*) FROM recent)));
+CREATE RULE kept AS ON DELETE TO visitor DO INSTEAD NOTHING;
+CREATE RULE cascaded AS ON UPDATE TO visitor DO ALSO UPDATE visit SET at = NULL WHERE visitor_id = old.id;
+CREATE RULE heard AS ON UPDATE TO visitor DO ALSO NOTIFY heard;
+ALTER TABLE visitor DISABLE RULE kept;
+ALTER TABLE visitor ENABLE REPLICA RULE cascaded;
+ALTER TABLE visit ENABLE ALWAYS RULE old_ones;
+CREATE RULE taken_in AS ON INSERT TO recent DO INSTEAD INSERT INTO visit VALUES (new.id, new.visitor_id, '2025-01-01');
+CREATE RULE refused AS ON DELETE TO recent DO INSTEAD INSERT INTO "Other Place".trail VALUES ('refused', old.id);
+"""
+
+
+def rules_of(url: str) -> list[Any]:
+    """All rules, with what they do and when."""
+    with psycopg.connect(url) as connection:
+        return connection.execute(
+            "SELECT c.relname, r.rulename, r.ev_enabled, pg_get_ruledef(r.oid, true) FROM pg_rewrite r"
+            " JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2"
+        ).fetchall()
+
+
+def test_rules_of_tables_and_views_survive_the_round_trip(postgres_url: str) -> None:  # noqa: F811 - the fixture
+    """Also those that name a table which loads later, disabled ones, several statements, odd names."""
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(RULED)
+    staging, output = generate(postgres_url, *all_tables(postgres_url))
+
+    assert output.failures == {}
+    assert output.result["not_profiled"] == {}
+    with fresh_database() as copy:
+        load(copy, staging)
+        assert len(rules_of(postgres_url)) == 8
+        assert rules_of(copy) == rules_of(postgres_url)
+        assert without_comments(reflected(copy)) == without_comments(reflected(postgres_url))
+
+
+def test_rule_stands_in_the_file_of_its_table_where_that_loads(postgres_url: str) -> None:  # noqa: F811 - the fixture
+    """The table that it names loads first, whatever its name; a key that points back comes first all the same."""
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE sale (id int PRIMARY KEY); CREATE TABLE written_down (id int);"
+            "CREATE TABLE undone (sale_id int REFERENCES sale (id));"
+            "CREATE RULE noted AS ON INSERT TO sale DO ALSO INSERT INTO written_down VALUES (new.id);"
+            "CREATE RULE gone AS ON DELETE TO sale DO ALSO DELETE FROM undone WHERE sale_id = old.id"
+        )
+    staging, _ = generate(postgres_url, *all_tables(postgres_url))
+
+    assert "CREATE RULE noted AS" in staging.files["sale.ddl"]
+    assert "CREATE RULE gone AS" in staging.files["undone.ddl"]
+    assert "alter table" not in "".join(staging.files.values())
+    with fresh_database() as copy:
+        load(copy, staging)
+        assert rules_of(copy) == rules_of(postgres_url)
+
+
+def test_rule_that_names_what_is_not_listed_is_a_comment_and_the_rest_loads(
+    postgres_url: str,  # noqa: F811 - the fixture
+) -> None:
+    """Like a key to such a table; a view loads although only a rule of it names one."""
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(RULED)
+    wanted = [TableName("public", name) for name in ("visitor", "visit", "recent")]
+    staging, output = generate(postgres_url, *wanted)
+    lines = staging.files["visit.ddl"].splitlines()
+
+    assert output.failures == {}
+    assert '-- not listed: public."Old; visit"' in lines
+    assert "-- CREATE RULE old_ones AS" in lines
+    assert "DO INSTEAD NOTHING" in staging.files["visitor.ddl"]
+    with fresh_database() as copy:
+        load(copy, staging)
+        loaded = [(table, rule) for table, rule, _, _ in rules_of(copy)]
+        assert loaded == [
+            ("recent", "_RETURN"),
+            ("recent", "taken_in"),
+            ("visitor", "cascaded"),
+            ("visitor", "heard"),
+            ("visitor", "kept"),
+        ]
+
+
+SURPRISING = """
+CREATE TABLE plain (id int PRIMARY KEY, kind text, CHECK (id > 0));
+INSERT INTO plain SELECT n, 'kind ' || n % 3 FROM generate_series(1, 30) AS n;
+CREATE TABLE empty ();
+CREATE TABLE heir (more int) INHERITS (plain);
+CREATE TABLE grandchild () INHERITS (heir);
+CREATE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$;
+CREATE TABLE watched (id int PRIMARY KEY, plain_id int REFERENCES plain (id));
+CREATE TRIGGER watched BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION touched();
+CREATE CONSTRAINT TRIGGER checked AFTER UPDATE ON watched DEFERRABLE FOR EACH ROW EXECUTE FUNCTION touched();
+ALTER TABLE watched DISABLE TRIGGER ALL;
+CREATE TABLE guarded (id int PRIMARY KEY, owner name DEFAULT current_user);
+CREATE POLICY own_rows ON guarded USING (owner = current_user AND EXISTS (SELECT FROM plain));
+ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
+ALTER TABLE guarded FORCE ROW LEVEL SECURITY;
+CREATE VIEW written AS SELECT * FROM plain;
+CREATE TRIGGER written INSTEAD OF INSERT ON written FOR EACH ROW EXECUTE FUNCTION touched();
+CREATE VIEW first_of_two AS SELECT 1 AS one;
+CREATE VIEW second_of_two AS SELECT one FROM first_of_two;
+CREATE OR REPLACE VIEW first_of_two AS SELECT one FROM second_of_two;
+CREATE RECURSIVE VIEW counted (n) AS SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 5;
+CREATE VIEW without_table AS SELECT 1 AS one;
+CREATE MATERIALIZED VIEW waiting AS SELECT * FROM plain WITH NO DATA;
+CREATE TABLE split (id int, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE RULE on_split AS ON UPDATE TO split DO INSTEAD NOTHING;
+CREATE TABLE split_1 PARTITION OF split FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+CREATE UNLOGGED TABLE light (id int);
+CREATE TABLE itself (id int PRIMARY KEY);
+CREATE RULE itself AS ON INSERT TO itself DO ALSO DELETE FROM itself WHERE id < new.id;
+"""
+
+
+def test_no_kind_of_relation_ends_the_step(postgres_url: str) -> None:  # noqa: F811 - the fixture
+    """Triggers, policies, inheritance, views in a circle, a table without columns: each has its files."""
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(SURPRISING)
+    names = all_tables(postgres_url)
+    staging, output = generate(postgres_url, *names)
+    for name in names:  # by itself, too: nothing of what it names is listed then
+        alone, _ = generate(postgres_url, name)
+        assert f"{name.name}.ddl" in alone.files
+
+    assert output.failures == {}
+    assert output.result["processed_successfully"] == len(names) == 16
+    assert {name for name in staging.files if name.endswith(".ddl")} >= {f"{name.name}.ddl" for name in names}
+    # PostgreSQL itself refuses to read the one and the other.
+    assert output.result["not_profiled"].keys() == {
+        "public.first_of_two", "public.second_of_two", "public.waiting",
+    }  # fmt: skip
+
+
+def test_sqlite_trigger_of_the_name_of_its_table_is_no_table(tmp_path: Path) -> None:
+    """Triggers have names of their own; the catalog lists them beside tables."""
+    again = reloaded(
+        "CREATE TABLE t (a INT NOT NULL, b TEXT UNIQUE);"
+        "CREATE TRIGGER t AFTER INSERT ON t BEGIN SELECT 1; END;"
+        "CREATE VIEW v AS SELECT a FROM t;"
+        "CREATE TRIGGER v INSTEAD OF INSERT ON v BEGIN INSERT INTO t (a) VALUES (new.a); END",
+        tmp_path,
+    )
+
+    names = again.execute("SELECT type, name FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")
+    assert names.fetchall() == [("table", "t"), ("view", "v")]
