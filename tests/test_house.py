@@ -36,7 +36,7 @@ LAYERS = (
     {"table_list", "log_reading", "model_endpoint", "progress", "sealed", "task_directory", "vector_place"},
     {"settings", "language_model", "embedding"},
     {"workspace"},
-    {"own_database"},
+    {"own_database", "sqlite_clock"},
     {"database", "store", "vector_store", "task_files", "task_log", "worker_slots"},
     {"backup", "vector_backup", "task_json", "settings_report"},
     {"steps"},
