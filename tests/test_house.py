@@ -31,7 +31,9 @@ ORDER = (
 
 PIPELINE = ROOT / "data_pipeline"
 LAYERS = (
-    {"errors"},
+    {"errors", "versions"},
+    {"exit_codes"},
+    {"reporting", "standard_streams"},
     {"database_urls"},
     {"table_list", "log_reading", "model_endpoint", "progress", "sealed", "task_directory", "vector_place"},
     {"settings", "language_model", "embedding"},
