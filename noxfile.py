@@ -1,13 +1,17 @@
 """The checks of this project: `nox` runs those a reviewer would run, `nox -l` lists all.
 
-Sessions use the environment that nox itself runs in (the README's first command makes it); only `package`
-makes one of its own.
+Sessions use the environment that nox itself runs in (the README's first command makes it); only `package` and `pythons`
+make their own.
 """
 
 import os
+import re
 import shutil
+import subprocess
 import sys
 import tempfile
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nox
@@ -17,6 +21,21 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "tests", "crash", "docs", "package"]
 
 ROOT = Path(__file__).parent
+
+SMOKE = (
+    "tests/journal/test_transaction.py",
+    "tests/journal/test_command_line.py",
+    "tests/journal/test_processes.py",
+    "tests/data_pipeline/test_demo.py",
+    "tests/data_pipeline/test_exit_codes.py",
+    "tests/data_pipeline/test_engine.py::test_rows_get_their_times_whichever_python_created_the_tables",
+    "tests/data_pipeline/test_engine.py::test_suspended_run_goes_on_where_it_was_and_repeats_nothing",
+    "tests/data_pipeline/test_command_line.py::test_two_runs_then_restore_then_undo",
+    "tests/data_pipeline/test_upkeep.py::test_doctor_finds_nothing_in_an_empty_folder_and_makes_nothing",
+)
+"""What tells most in little time of another Python: moves, real kills, a server in the demo, runs, how commands end."""
+
+SMOKE_VARIABLES = {"JOURNAL_KILLS": "3"}
 
 
 def run(session: nox.Session, module: str, *arguments: str, **variables: str) -> None:
@@ -43,6 +62,67 @@ def tests(session: nox.Session) -> None:
     run(session, "coverage", "run", "-m", "pytest", *session.posargs)
     run(session, "coverage", "combine", "--quiet")
     run(session, "coverage", "report", "--fail-under=100")
+
+
+@nox.session
+def pythons(session: nox.Session) -> None:
+    """The tests on every Python that is installed, each in its own environment; `-- --smoke`: a few, on the others.
+
+    A smoke run leaves the Python out that nox runs on, whose whole suite the session `tests` runs.
+    """
+    is_smoke = "--smoke" in session.posargs
+    arguments = [argument for argument in session.posargs if argument != "--smoke"]
+    for version, python in installed_pythons().items():
+        if python is None:
+            session.warn(f"Python {version} is not installed: nothing was tried on it")
+        elif not (is_smoke and version == own_version()):
+            session.log(f"Python {version}: {python}")
+            environment = ROOT / ".nox" / f"pythons-{version}"
+            own = str(environment / ("Scripts" if os.name == "nt" else "bin") / "python")
+            session.run(python, "-m", "venv", "--clear", str(environment))
+            session.run(own, "-m", "pip", "install", "--quiet", "-e", f"{ROOT}[test]")
+            selected = [*SMOKE, "-n", "2"] if is_smoke else []
+            variables = {**os.environ, **SMOKE_VARIABLES} if is_smoke else dict(os.environ)
+            session.run(own, "-m", "pytest", *selected, *arguments, env=variables)
+
+
+def installed_pythons() -> dict[str, str | None]:
+    """Return an interpreter for every version that the classifiers name, None where there is none."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        classifiers = tomllib.load(file)["project"]["classifiers"]
+    versions = re.findall(r"Python :: (\d+\.\d+)$", "\n".join(classifiers), re.MULTILINE)
+    return {version: next(filter(is_python_of(version), candidates(version)), None) for version in versions}
+
+
+def candidates(version: str) -> Iterator[str]:
+    """Yield what may be an interpreter of a version: our own, those on the path, those of pyenv, newest first."""
+    if version == own_version():
+        yield sys.executable
+    if found := shutil.which(f"python{version}"):
+        yield found
+    folder = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    by_patch = sorted(
+        folder.glob(f"{version}.*"), key=lambda path: [int(part) for part in re.findall(r"\d+", path.name)]
+    )
+    yield from (str(path / "bin" / "python") for path in reversed(by_patch))
+
+
+def is_python_of(version: str) -> Callable[[str], bool]:
+    """Return whether a program is a Python of a version: pyenv puts programs on the path that only complain."""
+
+    def judge(python: str) -> bool:
+        code = "import sys; print('%d.%d' % sys.version_info[:2])"
+        try:
+            done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+        except OSError:
+            return False
+        return done.stdout.strip() == version
+
+    return judge
+
+
+def own_version() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 @nox.session

@@ -1,25 +1,28 @@
-"""The command line: puts the commands together, and makes an exit code of every error. Decides nothing.
-
-0 done   1 bad input or surroundings, nothing changed   2 wrong usage   3 the run failed   75 busy   130 interrupted
-"""
+"""The command line: puts the commands together, and prints every error with its exit code. Decides nothing."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn, cast
 
 import typer
-from rich.console import Console
+from sqlalchemy.exc import InterfaceError, OperationalError
+from typer.rich_utils import rich_format_error
 
 from data_pipeline.commands import backups, exporting, qa, running, searching, serving, tasks, upkeep, vectors
-from data_pipeline.commands.arguments import BAD_INPUT, BUSY
-from data_pipeline.errors import PipelineError, RunActive, TaskBusy
+from data_pipeline.errors import PipelineError, StoreUnavailable
+from data_pipeline.exit_codes import RESERVED, ExitCode, code_of_error
+from data_pipeline.reporting import describe_defect, is_json_asked, print_error
+from data_pipeline.standard_streams import protect_standard_streams, settled
 
+LOGGER = logging.getLogger("data_pipeline")
+PROGRAM: Final = "data-pipeline"
 EXIT_CODES: Final = (
-    "Exit codes: 0 done, 1 bad input or surroundings (nothing changed), 2 wrong usage, 3 the run failed, "
-    "75 the task is busy, 130 interrupted."
+    "Exit codes: " + ", ".join(f"{int(code)} {code.meaning}" for code in ExitCode if code not in RESERVED) + "."
 )
 
 app = typer.Typer(
@@ -42,6 +45,7 @@ def start(
     is_asked: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an unexpected error.")] = False,
 ) -> None:
     """Nothing is to be done before a command."""
 
@@ -61,17 +65,39 @@ app.add_typer(upkeep.config, name="config")
 
 
 def main() -> NoReturn:
-    """The entry point: every error that people can mend is one sentence on standard error, and an exit code."""
-    logging.getLogger("data_pipeline").addHandler(logging.NullHandler())
+    """The entry point: every error is one sentence on standard error, and an exit code."""
+    protect_standard_streams()
+    LOGGER.addHandler(logging.NullHandler())
+    sys.exit(settled(PROGRAM, _run(sys.argv[1:])))
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Run a command; return its exit code."""
+    as_json = is_json_asked(arguments)
+
+    def report(code: ExitCode, sentence: str, error_type: str, **details: Any) -> int:
+        print_error(PROGRAM, code, sentence, error_type, as_json=as_json, **details)
+        return code
+
     try:
-        app(prog_name="data-pipeline")
-    except (TaskBusy, RunActive) as error:
-        _complain(error, BUSY)
+        code: int | None = app(arguments, prog_name=PROGRAM, standalone_mode=False)
     except PipelineError as error:
-        _complain(error, BAD_INPUT)
-    sys.exit(0)
-
-
-def _complain(error: PipelineError, code: int) -> NoReturn:
-    Console(stderr=True).print(f"data-pipeline: {error}", markup=False, highlight=False, soft_wrap=True)
-    sys.exit(code)
+        return report(code_of_error(error), str(error), error.error_type, **error.details())
+    except typer.TyperException as error:
+        if as_json:
+            return report(ExitCode.WRONG_USAGE, error.format_message(), "wrong_usage")
+        rich_format_error(cast("Any", error))
+        return error.exit_code
+    except typer.Abort:
+        return report(ExitCode.BAD_INPUT, "Aborted; nothing was changed.", "aborted")
+    except (OperationalError, InterfaceError) as error:  # their texts may hold values
+        sentence = f"A database of this program does not answer ({type(error).__name__}). Try again, or run `doctor`."
+        return report(ExitCode.BAD_INPUT, sentence, StoreUnavailable.error_type)
+    except Exception as error:
+        LOGGER.exception("The command ended by a defect of this program")  # into the log of a server
+        if "--debug" in arguments:
+            traceback.print_exception(error)
+        return report(code_of_error(error), describe_defect(error, f"`{PROGRAM} --debug COMMAND`"), "internal_error")
+    if code == ExitCode.INTERRUPTED and as_json:
+        return report(ExitCode.INTERRUPTED, "Interrupted.", "interrupted")
+    return code or ExitCode.DONE

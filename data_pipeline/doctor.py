@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import stat
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
@@ -23,6 +21,7 @@ from data_pipeline.settings import Settings
 from data_pipeline.settings_report import DEFAULT, settings_in_use
 from data_pipeline.store import look_at_store
 from data_pipeline.task_json import formatted_size
+from data_pipeline.versions import judge_versions
 from data_pipeline.worker_slots import FOLDER as WORKERS
 from data_pipeline.workspace import KEPT_PREFIX, Inspection, inspect_tasks, printable, read_file
 
@@ -50,7 +49,8 @@ class Finding:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Every finding, as it is made: opening databases may take seconds."""
-    yield _versions()
+    for judgement in judge_versions():
+        yield Finding(*judgement)
     yield _settings(settings)
     yield _folder("home", settings.home_path)
     yield _folder("task directories", settings.training_data_path)
@@ -70,10 +70,6 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _vector_store(settings)
     yield _workers(workers)
     yield from _databases(settings)
-
-
-def _versions() -> Finding:
-    return Finding("versions", "ok", f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}")
 
 
 def _settings(settings: Settings) -> Finding:

@@ -36,6 +36,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from data_pipeline.database_urls import masked
 from data_pipeline.errors import StoreUnavailable
+from data_pipeline.sqlite_clock import add_subsecond_clock
 from data_pipeline.steps.contract import Finished, IsUsable, Json, Work, always_usable, ignored
 from data_pipeline.worker_slots import WorkerSlots
 from data_pipeline.workspace import Workspace, create_private_file
@@ -221,9 +222,7 @@ class Engine:
     def __init__(self, sql: SqlEngine, slots: WorkerSlots) -> None:
         self._sql = sql
         self._slots = slots
-        self._client = DBOSClient(
-            system_database_engine=sql, serializer=SERIALIZER, application_name=APPLICATION, use_listen_notify=False
-        )
+        self._client = _client_on(sql)
         self._worker: _Worker | None = None
 
     @classmethod
@@ -235,7 +234,7 @@ class Engine:
         try:
             parsed = _parsed(url)
             sql = _open_sql(parsed)
-            DBOS.migrate(parsed.render_as_string(hide_password=False))
+            _migrate(sql, parsed)
             return cls(sql, slots)
         except (SQLAlchemyError, OSError) as error:
             reason = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0]
@@ -489,8 +488,27 @@ def _open_sql(url: URL) -> SqlEngine:
     return engine
 
 
+def _client_on(sql: SqlEngine) -> DBOSClient:
+    return DBOSClient(
+        system_database_engine=sql, serializer=SERIALIZER, application_name=APPLICATION, use_listen_notify=False
+    )
+
+
+def _migrate(sql: SqlEngine, url: URL) -> None:
+    """Create DBOS's tables, or migrate them; on SQLite by a connection that has the clock that its statements need."""
+    if url.get_backend_name() == "postgresql":
+        DBOS.migrate(url.render_as_string(hide_password=False))
+        return
+    client = _client_on(sql)
+    try:
+        client._sys_db.run_migrations()  # noqa: SLF001 - `DBOS.migrate` opens a connection of its own
+    finally:
+        client.destroy()
+
+
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     """The settings with which a durable call costs 1 ms; DBOS's own cost 4 to 10."""
     connection.isolation_level = "IMMEDIATE"
+    add_subsecond_clock(connection)
     for setting in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {setting}")

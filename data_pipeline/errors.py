@@ -28,27 +28,43 @@ Every message says what, where, and what to do.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 
 class PipelineError(Exception):
-    """The root of all; a message for people."""
+    """The root of all; a message for people, and `error_type` with `details` for programs."""
+
+    error_type: ClassVar[str] = "failed"
+
+    def details(self) -> dict[str, Any]:
+        """Return what a program needs besides the message, by key."""
+        return {}
 
 
 class InvalidInput(PipelineError, ValueError):
     """A value from outside is wrong: `field` names it, `problems` lists every fault found in it."""
+
+    error_type = "invalid_params"
 
     def __init__(self, field: str, *problems: str) -> None:
         super().__init__(f"{field}: {'; '.join(problems)}")
         self.field = field
         self.problems = problems
 
+    def details(self) -> dict[str, Any]:
+        return {"invalid_params": {self.field: list(self.problems)}}
+
 
 class NotAllowed(PipelineError):
     """What is asked for is well formed, and this server may not do it."""
 
+    error_type = "not_allowed"
+
 
 class NotFound(PipelineError, LookupError):
     """There is no such `kind` (task, backup, file, step) of this name."""
+
+    error_type = "resource_not_found"
 
     def __init__(self, kind: str, name: str, hint: str = "") -> None:
         super().__init__(f"There is no {kind} {name!a}." + (f" {hint}" if hint else ""))
@@ -59,14 +75,21 @@ class NotFound(PipelineError, LookupError):
 class RunActive(PipelineError):
     """The task has a run that has not ended: `execution_id`."""
 
+    error_type = "task_running"
+
     def __init__(self, task_id: str, execution_id: str) -> None:
         super().__init__(f"Task {task_id} has a run that has not ended: {execution_id}. Wait for it, or cancel it.")
         self.task_id = task_id
         self.execution_id = execution_id
 
+    def details(self) -> dict[str, Any]:
+        return {"task_id": self.task_id, "execution_id": self.execution_id}
+
 
 class NotRunning(PipelineError):
     """The task has no run that has not ended."""
+
+    error_type = "task_not_running"
 
     def __init__(self, task_id: str) -> None:
         super().__init__(f"Task {task_id} has no run that has not ended.")
@@ -75,6 +98,8 @@ class NotRunning(PipelineError):
 
 class TaskBusy(PipelineError):
     """Somebody holds the task's directory; `holder` is who, as text, None when nobody left a note."""
+
+    error_type = "task_busy"
 
     def __init__(self, task_id: str, waited_seconds: float, holder: str | None) -> None:
         super().__init__(
@@ -85,17 +110,26 @@ class TaskBusy(PipelineError):
         self.waited_seconds = waited_seconds
         self.holder = holder
 
+    def details(self) -> dict[str, Any]:
+        return {"task_id": self.task_id}
+
 
 class DirectoryUnusable(PipelineError):
     """The task's directory cannot be made, locked or written."""
+
+    error_type = "directory_error"
 
 
 class DatabaseUnavailable(PipelineError):
     """The business database cannot be opened or asked; the message never holds a password."""
 
+    error_type = "database_error"
+
 
 class QueryRefused(PipelineError):
     """A text is not one query that only reads: `kind` is one word for counts, the message says what to mend."""
+
+    error_type = "query_refused"
 
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(f"The query was not run: {reason}.")
@@ -106,6 +140,8 @@ class QueryRefused(PipelineError):
 class QueryFailed(PipelineError):
     """The database refused a query, or it took too long: `kind` is one word for counts, the message says why."""
 
+    error_type = "query_failed"
+
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(f"The query failed: {reason}.")
         self.kind = kind
@@ -115,6 +151,8 @@ class QueryFailed(PipelineError):
 class ModelFailed(PipelineError):
     """The language model gave no answer that can be used; the message never holds the key."""
 
+    error_type = "model_failed"
+
     def __init__(self, reason: str) -> None:
         super().__init__(f"The language model gave no answer: {reason}.")
         self.reason = reason
@@ -123,6 +161,8 @@ class ModelFailed(PipelineError):
 class EmbeddingFailed(PipelineError):
     """The embeddings server gave no vectors that can be used; the message never holds the key."""
 
+    error_type = "embedding_failed"
+
     def __init__(self, reason: str) -> None:
         super().__init__(f"The embeddings server gave no vectors: {reason}.")
         self.reason = reason
@@ -130,6 +170,8 @@ class EmbeddingFailed(PipelineError):
 
 class EmbedderMismatch(PipelineError):
     """What is there was made by one embedder, and another one is configured: their vectors must not meet."""
+
+    error_type = "embedder_mismatch"
 
     def __init__(self, what: str, made_by: str, configured: str) -> None:
         super().__init__(
@@ -144,6 +186,8 @@ class EmbedderMismatch(PipelineError):
 class ItemsMissing(PipelineError):
     """Items that a load had staged are not in the vector store any more: `ids`. Nothing was committed."""
 
+    error_type = "items_missing"
+
     def __init__(self, ids: Sequence[str]) -> None:
         super().__init__(
             f"{len(ids)} items left the vector store while they were loaded, the first is {ids[0]}: somebody restored "
@@ -155,6 +199,8 @@ class ItemsMissing(PipelineError):
 class BackupDamaged(PipelineError):
     """A backup of the vectors is not what was written: nothing was restored, everything is as before."""
 
+    error_type = "backup_damaged"
+
     def __init__(self, backup: str, reason: str) -> None:
         super().__init__(f"The backup {backup} cannot be restored: {reason}. Nothing was changed; take another one.")
         self.backup = backup
@@ -164,13 +210,19 @@ class BackupDamaged(PipelineError):
 class StoreUnavailable(PipelineError):
     """A database of our own, of tasks or of vectors, cannot be opened."""
 
+    error_type = "store_error"
+
 
 class RecoveryNeeded(PipelineError):
     """An earlier transaction in this directory could only be undone in part."""
 
+    error_type = "recovery_needed"
+
 
 class StepFailed(PipelineError):
     """A step did not make all it should: `failures` says why, by table or item. Nothing of it was published."""
+
+    error_type = "step_failed"
 
     def __init__(self, step: str, failures: Mapping[str, str]) -> None:
         listed = "; ".join(f"{item}: {reason}" for item, reason in list(failures.items())[:5])
@@ -183,6 +235,8 @@ class StepFailed(PipelineError):
 class PublishFailed(PipelineError):
     """A step's outputs could not take their places: they wait in `work_path`."""
 
+    error_type = "publish_failed"
+
     def __init__(self, reason: str, work_path: str) -> None:
         super().__init__(f"The outputs were made but not published ({reason}). They are in {work_path}.")
         self.work_path = work_path
@@ -190,3 +244,5 @@ class PublishFailed(PipelineError):
 
 class RestoreFailed(PipelineError):
     """Nothing was restored: everything is as before, except what the message names."""
+
+    error_type = "restore_failed"

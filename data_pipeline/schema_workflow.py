@@ -1,47 +1,55 @@
-"""The script: `python -m data_pipeline.schema_workflow` runs the same steps on a directory, and never backs up.
-
-Exit codes: 0 success, 1 bad input or surroundings, 2 a step failed, 75 the directory is busy, 130 interrupted.
-"""
+"""The script: `python -m data_pipeline.schema_workflow` runs the same steps on a directory, and never backs up."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from rich.console import Console
 
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor
 from data_pipeline.database_urls import source_of
-from data_pipeline.errors import InvalidInput, PipelineError, TaskBusy
+from data_pipeline.errors import InvalidInput, PipelineError
+from data_pipeline.exit_codes import ExitCode, code_of_error, code_of_run
 from data_pipeline.foreground import door, language_model, wishes
+from data_pipeline.reporting import describe_defect, is_json_asked, print_error, print_json
 from data_pipeline.settings import load_settings
+from data_pipeline.standard_streams import protect_standard_streams, settled
 from data_pipeline.steps import Json, RunOptions, RunParameters
 from data_pipeline.table_list import decode_table_list, parse_table_list
 from data_pipeline.terminal import watching
 from data_pipeline.workspace import printable
 
-SUCCESS, BAD_INPUT, STEP_FAILED, BUSY, INTERRUPTED = 0, 1, 2, 75, 130
+LOGGER = logging.getLogger("data_pipeline")
+PROGRAM: Final = "schema_workflow"
+
+OLDER_CODES: Final = {ExitCode.WRONG_USAGE: 1, ExitCode.FAILED: 2}
+"""Where the older script, whose callers look at its codes, has other ones; all others are those of `ExitCode`."""
 
 EXAMPLE: Final = """\
 example:
   python -m data_pipeline.schema_workflow --db-connection postgresql://reader@db.example/shop \\
       --table-list tables.txt --business-context "An online shop" --skip-training-load
 
-exit codes: 0 success, 1 bad input, 2 a step failed, 75 the directory is busy, 130 interrupted
+exit codes: 0 done, 1 bad input or wrong usage, 2 a step failed, 4 done in part, 70 unexpected error,
+75 the directory is busy, 130 interrupted
 """
+
+
+class _WrongUsage(Exception):
+    """The arguments could not be parsed."""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(BAD_INPUT, f"{self.prog}: {message}\n")
+        raise _WrongUsage(message)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,8 +119,7 @@ def _run(options: argparse.Namespace) -> Json:
 
 
 def _log_where_asked(options: argparse.Namespace) -> None:
-    logger = logging.getLogger("data_pipeline")
-    logger.addHandler(logging.NullHandler())
+    LOGGER.addHandler(logging.NullHandler())
     handlers: list[logging.Handler] = []
     if options.verbose:
         handlers.append(logging.StreamHandler())
@@ -123,34 +130,47 @@ def _log_where_asked(options: argparse.Namespace) -> None:
             raise InvalidInput("--log-file", f"{printable(options.log_file)}: {error.strerror}") from error
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s [%(levelname)s] %(message)s"))
-        logger.addHandler(handler)
+        LOGGER.addHandler(handler)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the script; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    """Run the script; return the exit code."""
+    protect_standard_streams()
+    given = sys.argv[1:] if arguments is None else arguments
+    code = _outcome(given, as_json=is_json_asked(given))
+    return settled(PROGRAM, OLDER_CODES.get(code, code))
+
+
+def _outcome(arguments: Sequence[str], *, as_json: bool) -> ExitCode:
+    def report(code: ExitCode, sentence: str, error_type: str, **details: Any) -> ExitCode:
+        number = OLDER_CODES.get(code, code)
+        print_error(PROGRAM, code, sentence, error_type, as_json=as_json, number=number, **details)
+        return code
+
     try:
+        options = _parser().parse_args(arguments)
         _log_where_asked(options)
         result = _run(options)
-    except TaskBusy as error:
-        return _complain(error, BUSY)
+    except _WrongUsage as error:
+        return report(ExitCode.WRONG_USAGE, str(error), "wrong_usage")
     except PipelineError as error:
-        return _complain(error, BAD_INPUT)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    if options.json:
-        print(json.dumps(result, indent=2, ensure_ascii=False))
-    else:
-        print("completed" if result["success"] else f"failed: {result['error']}")
-        for kept in result["kept_files"]:
-            print(f"kept, as it was not ours to replace: {kept}")
-    return SUCCESS if result["success"] else STEP_FAILED
+        return report(code_of_error(error), str(error), error.error_type, **error.details())
+    except KeyboardInterrupt as error:
+        return report(code_of_error(error), "Interrupted.", "interrupted")
+    except Exception as error:
+        LOGGER.exception("The script ended by a defect of this program")  # with --verbose or --log-file
+        return report(code_of_error(error), describe_defect(error, "`--verbose`"), "internal_error")
+    _print_result(result, as_json=as_json)
+    return code_of_run(result)
 
 
-def _complain(error: PipelineError, code: int) -> int:
-    print(f"schema_workflow: {error}", file=sys.stderr)
-    return code
+def _print_result(result: Json, *, as_json: bool) -> None:
+    if as_json:
+        print_json(result)
+        return
+    print("completed" if result["success"] else f"failed: {result['error']}")
+    for kept in result["kept_files"]:
+        print(f"kept, as it was not ours to replace: {kept}")
 
 
 if __name__ == "__main__":

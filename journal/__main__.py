@@ -1,16 +1,19 @@
 """The command line: `python -m journal status|recover|verify DIRECTORY`.
 
-Exit codes: 0 clean, 1 there is work to do or was done, 2 damaged: a person must look, 3 busy, 64 wrong usage.
+The exit codes are those of the whole project (docs/runs.md): 0 clean or recovered, 1 bad input, 2 wrong usage,
+3 damaged: a person must look, 4 something is half done, 70 unexpected error, 75 busy, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Final, NamedTuple, NoReturn
 
 from pydantic import BaseModel, ConfigDict
@@ -33,7 +36,7 @@ from journal.lock import Holder
 from journal.records import decode_journal, explain
 from journal.recovery import FoundJournal, RecoveryReport, find_journals
 
-CLEAN, WORK, DAMAGED, BUSY, USAGE = 0, 1, 2, 3, 64
+CLEAN, BAD_INPUT, USAGE, DAMAGED, WORK, UNEXPECTED, BUSY, INTERRUPTED = 0, 1, 2, 3, 4, 70, 75, 130
 SEVERITY = (CLEAN, WORK, BUSY, DAMAGED)
 CODES: Final[dict[Condition, int]] = {"clean": CLEAN, "work": WORK, "damaged": DAMAGED, "busy": BUSY}
 WORDS: Final = {code: word for word, code in CODES.items()}
@@ -45,7 +48,8 @@ examples:
   python -m journal recover --all training_data      the same for every directory below
   python -m journal verify training_data/task_1      every journal, line by line
 
-exit codes: 0 clean, 1 work to do or done, 2 damaged: a person must look, 3 busy, 64 wrong usage
+exit codes: 0 clean or recovered, 1 bad input, 2 wrong usage, 3 damaged: a person must look,
+4 something is half done, 70 unexpected error, 75 busy, 130 interrupted
 """
 
 
@@ -120,8 +124,7 @@ def recover(filesystem: Filesystem, target: Target) -> Answer:
         return _answer(target, WORK, error=str(error))
     except JournalError as error:
         return _answer(target, DAMAGED, error=str(error))
-    code = DAMAGED if left else CLEAN if report.is_clean else WORK
-    return _answer(target, code, report=report)
+    return _answer(target, DAMAGED if left else WORK if report.leftovers else CLEAN, report=report)
 
 
 def verify(filesystem: Filesystem, target: Target) -> Answer:
@@ -156,24 +159,66 @@ def _is_readable(content: bytes, name: str) -> bool:
     return True
 
 
+class _WrongUsage(Exception):
+    """The arguments could not be parsed."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # an old encoding must not hide what there is to say
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        text, code = _run(given)
+    except SystemExit:  # of --help, which is printed
+        text, code = "", CLEAN
+    except _WrongUsage as error:
+        text, code = _refusal(given, USAGE, "wrong_usage", str(error))
+    except StateUnusable as error:
+        text, code = _refusal(given, DAMAGED, "directory_error", str(error))
+    except JournalError as error:
+        text, code = _refusal(given, BAD_INPUT, "invalid_params", str(error))
+    except OSError as error:
+        text, code = _refusal(given, DAMAGED, "directory_error", str(error))
+    except KeyboardInterrupt:
+        text, code = _refusal(given, INTERRUPTED, "interrupted", "interrupted")
+    except Exception as error:  # noqa: BLE001 - the boundary of the program; no message, it may hold anything
+        text, code = _refusal(given, UNEXPECTED, "internal_error", f"unexpected error: {type(error).__name__}")
+    return _printed(text, code)
+
+
+def _run(arguments: Sequence[str]) -> tuple[str, int]:
+    """What a command prints, and its exit code."""
     options = _parser().parse_args(arguments)
     filesystem = LocalFilesystem()
-    try:
-        answers = [_ask(options.command, filesystem, target) for target in _targets(filesystem, options)]
-    except StateUnusable as error:
-        print(f"journal: {error}", file=sys.stderr)
-        return DAMAGED
-    except JournalError as error:
-        print(f"journal: {error}", file=sys.stderr)
-        return USAGE
+    answers = [_ask(options.command, filesystem, target) for target in _targets(filesystem, options)]
     if options.json:
-        print(json.dumps([answer.model_dump(mode="json") for answer in answers], indent=2))
+        text = json.dumps([answer.model_dump(mode="json") for answer in answers], indent=2)
     else:
-        for answer in answers:
-            print("\n".join(_lines(answer)))
-    return max((answer.exit_code for answer in answers), default=CLEAN, key=SEVERITY.index)
+        text = "\n".join(line for answer in answers for line in _lines(answer))
+    return text, max((answer.exit_code for answer in answers), default=CLEAN, key=SEVERITY.index)
+
+
+def _refusal(arguments: Sequence[str], code: int, error_type: str, sentence: str) -> tuple[str, int]:
+    """A sentence on standard error; the object that programs get instead of answers, and the exit code."""
+    print(f"journal: {sentence}", file=sys.stderr)
+    if "--json" not in arguments:
+        return "", code
+    data = {"response": sentence, "error_type": error_type, "timestamp": datetime.now(UTC).isoformat()}
+    return json.dumps({"code": code, "success": False, "message": error_type, "data": data}, indent=2), code
+
+
+def _printed(text: str, code: int) -> int:
+    """Print, and return the exit code; a reader that went away wanted no more, a full disk is one sentence."""
+    try:
+        print(text, end="\n" if text else "", flush=True)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # or the interpreter tries again, and complains
+            sys.stdout.close()
+        if not isinstance(error, BrokenPipeError):
+            print(f"journal: standard output is incomplete: {error.strerror}", file=sys.stderr)
+            return code or BAD_INPUT
+    return code
 
 
 def _ask(command: Command, filesystem: Filesystem, target: Target) -> Answer:
@@ -186,7 +231,7 @@ def _ask(command: Command, filesystem: Filesystem, target: Target) -> Answer:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(USAGE, f"{self.prog}: {message}\n")
+        raise _WrongUsage(message)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -275,7 +320,8 @@ def _answer(
 
 
 def _lines(answer: Answer) -> Iterator[str]:
-    yield f"{answer.directory}: {WORDS[answer.exit_code]}"
+    is_recovered = answer.exit_code == CLEAN and answer.report is not None and not answer.report.is_clean
+    yield f"{answer.directory}: {'recovered' if is_recovered else WORDS[answer.exit_code]}"
     if answer.is_locked:
         yield f"  held by {answer.held_by or 'another process'}"
     for journal in answer.journals:

@@ -337,7 +337,7 @@ class LocalFilesystem:
                     self._copy_into(copied, made, original, target)
             except BaseException:
                 with contextlib.suppress(OSError):  # what hindered the copy is what the caller has to know
-                    self.unlink(target, new_name, made.st_ino)
+                    self.unlink(target, new_name)
                 raise
 
     def _copy_into(self, copied: BinaryIO, made: os.stat_result, original: BinaryIO, target: Directory) -> None:

@@ -17,13 +17,14 @@ from typing import Any, get_args
 import pytest
 import typer
 
-import journal
+import journal.__main__
 from data_pipeline import cli
 from data_pipeline.database.connection import open_database
 from data_pipeline.database.execution import QueryLimits
 from data_pipeline.database.finding import list_tables
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.demo.database import build_database
+from data_pipeline.exit_codes import RESERVED, ExitCode
 from data_pipeline.service.app import create_app, open_service
 from data_pipeline.service.errors import ANSWERS
 from data_pipeline.settings import PREFIX, Settings, load_settings
@@ -259,8 +260,8 @@ def test_api_guide_has_every_request_and_every_kind_of_error() -> None:
         short = re.sub(r"\{\w+\}", "{}", path.replace("/api/v0/data_pipeline", "").replace("/api/v0", ""))
         for method in methods:
             assert (method.upper(), short) in asked, f"{method.upper()} {path}"
-    for _, error_type in ANSWERS.values():
-        assert f"`{error_type}`" in page, error_type
+    for error in ANSWERS:
+        assert f"`{error.error_type}`" in page, error.error_type
 
 
 def documented_api() -> str:
@@ -362,6 +363,8 @@ def test_no_command_is_documented_that_there_is_not() -> None:
     assert set(re.findall(r"^### `(data-pipeline [a-z ]+)`", page, re.MULTILINE)) == set(COMMANDS)
     assert set(re.findall(r"`(--[a-z-]+)", page)) - known <= {
         "--help",
+        "--debug",
+        "--verbose",
         "--version",
         "--install-completion",
         "--show-completion",
@@ -461,3 +464,33 @@ def test_family_of_the_guide_makes_pairs_that_pass_the_gates(demo: Path, languag
     assert len(pairs) > 3
     assert all(", MAX(" in pair.sql for pair in pairs)
     assert len({pair.question for pair in pairs}) == len(pairs)
+
+
+def test_table_of_exit_codes_is_that_of_the_code() -> None:
+    """Every code with its meaning, once; reserved ones say so; the journal, the script and the pages agree."""
+    page = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
+    section = page.partition("## States, results and exit codes")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in re.findall(r"^\| \d.*$", section, re.MULTILINE)]
+
+    assert [(int(row[0]), row[1]) for row in rows] == [(int(code), code.meaning) for code in ExitCode]
+    assert {int(row[0]) for row in rows if row[2].startswith("reserved")} == {int(code) for code in RESERVED}
+    same = ("UNEXPECTED", "BUSY", "INTERRUPTED", "BAD_INPUT")
+    assert [getattr(journal.__main__, name) for name in same] == [ExitCode[name] for name in same]
+    assert (journal.__main__.CLEAN, journal.__main__.USAGE) == (ExitCode.DONE, ExitCode.WRONG_USAGE)
+    assert (journal.__main__.DAMAGED, journal.__main__.WORK) == (ExitCode.FAILED, ExitCode.DONE_IN_PART)
+    for code in set(ExitCode) - RESERVED:
+        assert f"{int(code)} {code.meaning}" in cli.EXIT_CODES
+        assert f"{int(code)} {code.meaning}" in (ROOT / "docs" / "command-line.md").read_text().replace("\n", " ")
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_codes_of_the_journal_are_those_of_its_module(page: str) -> None:
+    """The table of the README has each of them."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    table = re.search(r"^\| (?:exit code|退出码).*?\n\n", text, re.DOTALL | re.MULTILINE)
+    names = ("CLEAN", "BAD_INPUT", "USAGE", "DAMAGED", "WORK", "UNEXPECTED", "BUSY", "INTERRUPTED")
+
+    assert table is not None
+    assert list(map(int, re.findall(r"^\| (\d+)", table[0], re.MULTILINE))) == [
+        getattr(journal.__main__, name) for name in names
+    ]

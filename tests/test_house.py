@@ -32,12 +32,14 @@ ORDER = (
 
 PIPELINE = ROOT / "data_pipeline"
 LAYERS = (
-    {"errors"},
+    {"errors", "versions"},
+    {"exit_codes"},
+    {"reporting", "standard_streams"},
     {"database_urls"},
     {"table_list", "log_reading", "model_endpoint", "progress", "sealed", "task_directory", "vector_place"},
     {"settings", "language_model", "embedding"},
     {"workspace"},
-    {"own_database"},
+    {"own_database", "sqlite_clock"},
     {"database", "store", "vector_store", "task_files", "task_log", "worker_slots"},
     {"backup", "vector_backup", "task_json", "settings_report"},
     {"steps"},

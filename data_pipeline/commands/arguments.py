@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -16,12 +16,6 @@ from data_pipeline.errors import InvalidInput, NotFound, PipelineError
 from data_pipeline.settings import Settings, load_settings
 from data_pipeline.store import Store, look_at_store
 from data_pipeline.workspace import printable
-
-BAD_INPUT: Final = 1
-WRONG_USAGE: Final = 2
-FAILED: Final = 3
-BUSY: Final = 75
-INTERRUPTED: Final = 130
 
 
 def complete_task(incomplete: str) -> list[str]:

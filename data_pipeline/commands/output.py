@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from rich.columns import Columns
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from data_pipeline import reporting
 
 COLOURS: Final = {
     "completed": "green", "ok": "green", "good": "green", "all_completed": "green",
@@ -21,10 +22,7 @@ COLOURS: Final = {
 
 BAR_CHARACTERS: Final = 40
 
-
-def print_json(answer: Any) -> None:
-    """For programs; times as texts with their zone."""
-    print(json.dumps(answer, indent=2, ensure_ascii=False, default=_as_text))
+print_json: Final = reporting.print_json
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -100,8 +98,3 @@ def coloured(word: str) -> Text:
 def local_time(time: datetime | None) -> str:
     """A time for people: local, to the second; `-` for none."""
     return "-" if time is None else time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _as_text(value: object) -> str:
-    assert isinstance(value, datetime), type(value)
-    return value.isoformat()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 from rich.console import Console
 
 from data_pipeline import task_directory
-from data_pipeline.commands.arguments import FAILED, AsJson, complete_task, content_of
+from data_pipeline.commands.arguments import AsJson, complete_task, content_of
 from data_pipeline.commands.output import print_json, print_lines
 from data_pipeline.errors import InvalidInput
+from data_pipeline.exit_codes import code_of_run
 from data_pipeline.foreground import NewTask, check_glossary, create_task, put_glossary, put_table_list, run_task
 from data_pipeline.settings import load_settings
 from data_pipeline.steps import STEPS, Json, RunOptions
@@ -140,8 +142,8 @@ def run(
         print_json(result)
     else:
         print_lines(_lines(result, path))
-    if not result["success"]:
-        raise typer.Exit(FAILED)
+    if code := code_of_run(result):
+        raise typer.Exit(code)
 
 
 def _lines(result: Json, path: str) -> list[str]:
@@ -164,37 +166,37 @@ def _lines(result: Json, path: str) -> list[str]:
 
 
 def _step_lines(artifacts: Json) -> list[str]:
-    """What a step found that its files alone would not tell at a glance."""
+    """What a step found that its files alone would not tell at a glance; of a step that was left out, why."""
     lines = []
-    described = artifacts.get("ddl_generation", {})
-    for table, reason in {**described.get("not_profiled", {}), **described.get("not_suggested", {})}.items():
-        lines.append(f"  {table}: {reason}")
-    made = artifacts.get("qa_generation", {})
-    if made:
-        coverage = made["coverage"]
-        shares = ", ".join(
-            f"{100 * coverage[key]['share']:.0f} % of the {key.replace('_', ' ')}"
-            for key in ("tables", "columns", "foreign_keys")
-        )
-        lines.append(f"Questions: {made['total_questions']} in {made['sql_shapes']} shapes of SQL, about {shares}")
-        lines += [f"  {place}: {problem}" for place, problem in {**made["problems"], **made["failed_themes"]}.items()]
-    validated = artifacts.get("sql_validation", {})
-    if validated.get("status") == "skipped":
-        lines.append(f"sql_validation was left out: {validated['reason']}")
-    elif validated:
-        changes = validated["file_modification_stats"]
-        lines.append(
-            f"Pairs: {validated['valid_sql_count']} of {validated['original_sql_count']} are valid, "
-            f"{validated['repair_stats']['successful']} of them repaired; {changes['deleted']} left the file"
-        )
-    return lines + _load_lines(artifacts.get("training_load", {}))
+    for step, artifact in artifacts.items():
+        if artifact["status"] == "skipped":
+            lines.append(f"{step} was left out: {artifact['reason']}")
+        elif step in _LINES_OF:
+            lines += _LINES_OF[step](artifact)
+    return lines
+
+
+def _ddl_lines(described: Json) -> list[str]:
+    return [f"  {table}: {why}" for table, why in {**described["not_profiled"], **described["not_suggested"]}.items()]
+
+
+def _question_lines(made: Json) -> list[str]:
+    coverage = made["coverage"]
+    shares = ", ".join(
+        f"{100 * coverage[key]['share']:.0f} % of the {key.replace('_', ' ')}"
+        for key in ("tables", "columns", "foreign_keys")
+    )
+    lines = [f"Questions: {made['total_questions']} in {made['sql_shapes']} shapes of SQL, about {shares}"]
+    return lines + [f"  {place}: {why}" for place, why in {**made["problems"], **made["failed_themes"]}.items()]
+
+
+def _pair_lines(validated: Json) -> list[str]:
+    counts = f"{validated['valid_sql_count']} of {validated['original_sql_count']} are valid"
+    repaired, deleted = validated["repair_stats"]["successful"], validated["file_modification_stats"]["deleted"]
+    return [f"Pairs: {counts}, {repaired} of them repaired; {deleted} left the file"]
 
 
 def _load_lines(loaded: Json) -> list[str]:
-    if not loaded:
-        return []
-    if loaded["status"] == "skipped":
-        return [f"training_load was left out: {loaded['reason']}"]
     counts = ", ".join(f"{count} {kind}" for kind, count in loaded["data_type_counts"].items())
     changes = f"{loaded['added']} new, {loaded['dropped']} dropped"
     lines = [f"Training items: {loaded['total_records']} in the vector store ({counts}); {changes}"]
@@ -206,3 +208,11 @@ def _load_lines(loaded: Json) -> list[str]:
     if loaded["left_out"]:
         lines.append(f"Not loaded: {len(loaded['left_out'])} pairs, named in {loaded['step']}_result.json")
     return lines
+
+
+_LINES_OF: Final[dict[str, Callable[[Json], list[str]]]] = {
+    "ddl_generation": _ddl_lines,
+    "qa_generation": _question_lines,
+    "sql_validation": _pair_lines,
+    "training_load": _load_lines,
+}

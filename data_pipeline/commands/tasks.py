@@ -17,8 +17,6 @@ from rich.text import Text
 from data_pipeline import task_directory
 from data_pipeline.backup.catalogue import list_backups
 from data_pipeline.commands.arguments import (
-    BAD_INPUT,
-    BUSY,
     AsJson,
     TaskId,
     complete_task,
@@ -44,10 +42,12 @@ from data_pipeline.commands.running import (
     TaskLanguage,
     TaskName,
 )
-from data_pipeline.errors import InvalidInput, NotFound, PipelineError, RunActive, TaskBusy
+from data_pipeline.errors import InvalidInput, NotFound, PipelineError
+from data_pipeline.exit_codes import ExitCode, code_of_all, code_of_error
 from data_pipeline.foreground import NewTask, create_task
 from data_pipeline.log_reading import Level, LogEntry
 from data_pipeline.settings import Settings, load_settings
+from data_pipeline.standard_streams import output_failure
 from data_pipeline.steps import STEPS
 from data_pipeline.store import RunStatus, Store, TaskQuery
 from data_pipeline.task_files import list_files, read_log
@@ -237,10 +237,10 @@ def delete(
             raise InvalidInput("tasks delete", "say --yes where nobody can be asked; --dry-run shows what would go")
         _print_deletion([{**size, "state": "to be deleted"} for size in sizes], as_json)
         typer.confirm("Delete all this?", abort=True)
-    results, worst = _delete(settings, chosen, with_history=not keep_history)
+    results, code = _delete(settings, chosen, with_history=not keep_history)
     _print_deletion([{**size, **result} for size, result in zip(sizes, results, strict=True)], as_json)
-    if worst:
-        raise typer.Exit(worst)
+    if code:
+        raise typer.Exit(code)
 
 
 def _size(settings: Settings, store: Store, task: str) -> dict[str, Any]:
@@ -253,21 +253,22 @@ def _size(settings: Settings, store: Store, task: str) -> dict[str, Any]:
     return {"task_id": task, "file_count": len(files), "backup_count": len(backups), "size_bytes": size_bytes}
 
 
-def _delete(settings: Settings, tasks: Sequence[str], *, with_history: bool) -> tuple[list[dict[str, Any]], int]:
+def _delete(settings: Settings, tasks: Sequence[str], *, with_history: bool) -> tuple[list[dict[str, Any]], ExitCode]:
     """What became of each task, and the exit code. The queue is asked, too: a queued run keeps its task."""
     from data_pipeline.service.app import open_service  # noqa: PLC0415 - half a second no other command needs
 
     results = []
-    worst = 0
+    codes = []
     with open_service(settings, "api") as service:
         for task in tasks:
             try:
                 service.runs.delete_task(task, with_history=with_history)
                 results.append({"state": "deleted", "error": None})
+                codes.append(ExitCode.DONE)
             except PipelineError as error:
                 results.append({"state": "failed", "error": str(error)})
-                worst = max(worst, BUSY if isinstance(error, RunActive | TaskBusy) else BAD_INPUT)
-    return results, worst
+                codes.append(code_of_error(error))
+    return results, code_of_all(codes)
 
 
 def _print_deletion(results: Sequence[dict[str, Any]], as_json: bool) -> None:
@@ -333,8 +334,8 @@ def logs(
 
 
 def _new_entries(path: str, seen: Sequence[LogEntry]) -> Iterator[LogEntry]:
-    """Entries as they are written, for ever. A new run begins a new log: that is read from its beginning."""
-    while True:
+    """Entries as they are written, until the reader goes away. A new run's log is read from its beginning."""
+    while output_failure() is None:
         time.sleep(FOLLOW_SECONDS)
         entries = read_log(path)
         is_same_log = entries[:1] == seen[:1]

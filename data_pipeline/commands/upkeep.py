@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from data_pipeline.commands.arguments import BAD_INPUT, FAILED, AsJson
+from data_pipeline.commands.arguments import AsJson
 from data_pipeline.commands.output import print_json, print_lines, print_table
 from data_pipeline.doctor import Finding, examine
 from data_pipeline.errors import InvalidInput, TaskBusy
+from data_pipeline.exit_codes import ExitCode
 from data_pipeline.settings import load_settings
 from data_pipeline.settings_report import settings_in_use
 from data_pipeline.steps import Json
@@ -26,7 +27,7 @@ def recover(as_json: AsJson = False) -> None:
     results = recover_tasks(settings.training_data_path)
     answer: dict[str, Json] = {}
     lines: list[str] = []
-    worst = 0
+    worst = ExitCode.DONE
     for task, result in sorted(results.items()):
         if isinstance(result, RecoveryReport):
             answer[task] = {"state": "clean" if result.is_clean else "recovered", **result.model_dump()}
@@ -34,7 +35,7 @@ def recover(as_json: AsJson = False) -> None:
         else:
             answer[task] = {"state": "busy" if isinstance(result, TaskBusy) else "failed", "error": str(result)}
             lines.append(f"{task}: {result}")
-            worst = max(worst, 0 if isinstance(result, TaskBusy) else FAILED)
+            worst = max(worst, ExitCode.DONE if isinstance(result, TaskBusy) else ExitCode.FAILED)
     lines.append(f"{len(results)} task directories looked at in {printable(settings.training_data_path)}.")
     if as_json:
         print_json(answer)
@@ -69,7 +70,7 @@ def doctor(as_json: AsJson = False) -> None:
         else:
             print_lines([f"{counts['problem']} problems, {counts['warning']} warnings."])
     if any(finding.state == "problem" for finding in findings):
-        raise typer.Exit(BAD_INPUT)
+        raise typer.Exit(ExitCode.BAD_INPUT)
 
 
 config = typer.Typer(no_args_is_help=True, help="The settings as this folder has them.")

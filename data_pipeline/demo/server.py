@@ -75,7 +75,10 @@ class DemoServer:
                 self.url = found[0]
                 return
             time.sleep(0.05)
-        raise DemoFailed(f"The server did not start; {self.log_path} says why.")
+        if self._process.poll() is None:
+            raise DemoFailed(f"The server did not answer within {START_SECONDS:.0f} s; its log is {self.log_path}.")
+        last = next(filter(None, map(str.strip, reversed(self._log()[known:].splitlines()))), "its log is empty")
+        raise DemoFailed(f"The server did not start: {last.removesuffix('.')}. The rest of its log is {self.log_path}.")
 
     def kill(self) -> None:
         """Kill -9: it has no chance to do anything."""

@@ -41,27 +41,27 @@ from data_pipeline.service.answers import failure
 LOGGER = logging.getLogger("data_pipeline.service")
 RETRY_SECONDS: Final = "1"
 
-ANSWERS: Final[dict[type[PipelineError], tuple[HTTPStatus, str]]] = {
-    InvalidInput: (HTTPStatus.BAD_REQUEST, "invalid_params"),
-    NotAllowed: (HTTPStatus.FORBIDDEN, "not_allowed"),
-    NotFound: (HTTPStatus.NOT_FOUND, "resource_not_found"),
-    NotRunning: (HTTPStatus.CONFLICT, "task_not_running"),
-    RunActive: (HTTPStatus.CONFLICT, "task_running"),
-    TaskBusy: (HTTPStatus.CONFLICT, "task_busy"),
-    DatabaseUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "database_error"),
-    StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "store_error"),
-    DirectoryUnusable: (HTTPStatus.INTERNAL_SERVER_ERROR, "directory_error"),
-    RecoveryNeeded: (HTTPStatus.INTERNAL_SERVER_ERROR, "recovery_needed"),
-    RestoreFailed: (HTTPStatus.INTERNAL_SERVER_ERROR, "restore_failed"),
-    PublishFailed: (HTTPStatus.INTERNAL_SERVER_ERROR, "publish_failed"),
-    ModelFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "model_failed"),
-    QueryRefused: (HTTPStatus.BAD_REQUEST, "query_refused"),
-    QueryFailed: (HTTPStatus.BAD_REQUEST, "query_failed"),
-    EmbeddingFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "embedding_failed"),
-    EmbedderMismatch: (HTTPStatus.CONFLICT, "embedder_mismatch"),
-    ItemsMissing: (HTTPStatus.CONFLICT, "items_missing"),
-    BackupDamaged: (HTTPStatus.CONFLICT, "backup_damaged"),
-    StepFailed: (HTTPStatus.INTERNAL_SERVER_ERROR, "step_failed"),
+ANSWERS: Final[dict[type[PipelineError], HTTPStatus]] = {
+    InvalidInput: HTTPStatus.BAD_REQUEST,
+    NotAllowed: HTTPStatus.FORBIDDEN,
+    NotFound: HTTPStatus.NOT_FOUND,
+    NotRunning: HTTPStatus.CONFLICT,
+    RunActive: HTTPStatus.CONFLICT,
+    TaskBusy: HTTPStatus.CONFLICT,
+    DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    DirectoryUnusable: HTTPStatus.INTERNAL_SERVER_ERROR,
+    RecoveryNeeded: HTTPStatus.INTERNAL_SERVER_ERROR,
+    RestoreFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
+    PublishFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
+    ModelFailed: HTTPStatus.SERVICE_UNAVAILABLE,
+    QueryRefused: HTTPStatus.BAD_REQUEST,
+    QueryFailed: HTTPStatus.BAD_REQUEST,
+    EmbeddingFailed: HTTPStatus.SERVICE_UNAVAILABLE,
+    EmbedderMismatch: HTTPStatus.CONFLICT,
+    ItemsMissing: HTTPStatus.CONFLICT,
+    BackupDamaged: HTTPStatus.CONFLICT,
+    StepFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
 
@@ -76,22 +76,13 @@ def add_error_answers(app: FastAPI) -> None:
 
 def _pipeline_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PipelineError)
-    status, error_type = ANSWERS[type(error)]
-    more: dict[str, Any] = {}
-    headers = {}
-    match error:
-        case InvalidInput():
-            more = {"invalid_params": {error.field: list(error.problems)}}
-        case RunActive():
-            more = {"task_id": error.task_id, "execution_id": error.execution_id}
-            headers = {"Retry-After": RETRY_SECONDS}
-        case TaskBusy():
-            more = {"task_id": error.task_id}
-            headers = {"Retry-After": RETRY_SECONDS}
+    status = ANSWERS[type(error)]
+    more = error.details()
+    headers = {"Retry-After": RETRY_SECONDS} if isinstance(error, RunActive | TaskBusy) else {}
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         LOGGER.error("%s %s: %s", request.method, request.url.path, error)
         more["can_retry"] = status == HTTPStatus.SERVICE_UNAVAILABLE
-    return failure(request, status, error_type, str(error), headers=headers, **more)
+    return failure(request, status, error.error_type, str(error), headers=headers, **more)
 
 
 def _validation_error(request: Request, error: Exception) -> Response:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -23,6 +25,7 @@ from sqlalchemy.engine import URL
 from data_pipeline import engine as engine_module
 from data_pipeline.engine import Engine, RunControl, RunOrder
 from data_pipeline.errors import InvalidInput, StoreUnavailable
+from data_pipeline.sqlite_clock import add_subsecond_clock
 from data_pipeline.steps import Json
 from data_pipeline.worker_slots import WorkerSlots
 from tests.support.postgres import fresh_database
@@ -479,6 +482,56 @@ def test_sqlite_file_is_private_whatever_its_path(tmp_path: Path, slots: WorkerS
     assert engine.admit(ORDER) == "run_1"
     engine.stop()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("default", ["(unixepoch('subsec') * 1000)", "(strftime('%s','now') * 1000)"])
+def test_rows_get_their_times_whichever_python_created_the_tables(
+    tmp_path: Path, slots: WorkerSlots, monkeypatch: pytest.MonkeyPatch, default: str
+) -> None:
+    """Python 3.12 writes a clock of SQLite 3.42 into the defaults; a run on an older SQLite, or Python, goes on."""
+    from dbos import _migration, _sys_db_sqlite
+
+    (other,) = {"(unixepoch('subsec') * 1000)", "(strftime('%s','now') * 1000)"} - {default}
+    migrations = [one.replace(other, default) for one in _migration.sqlite_migrations]
+    assert any(default in one for one in migrations)
+    monkeypatch.setattr(_sys_db_sqlite, "sqlite_migrations", migrations)
+    path = tmp_path / "engine.sqlite"
+    began = time.time() * 1000
+    ended: list[str] = []
+
+    async def run(control: RunControl) -> None:
+        ended.append(control.order.run_id)
+
+    engine = Engine.open(f"sqlite:///{path}", slots)
+    try:
+        engine.start_worker(run, runs_at_once=1)
+        engine.admit(ORDER)
+        until(lambda: ended and not engine.unfinished())
+    finally:
+        engine.stop()
+    with sqlite3.connect(path) as connection:
+        (schema,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'application_versions'").fetchone()
+        ((created, kind),) = connection.execute("SELECT created_at, typeof(created_at) FROM application_versions")
+    connection.close()
+
+    assert default in schema
+    assert (kind, began - 1000 <= created <= time.time() * 1000) == ("integer", True)
+
+
+def test_clock_of_an_old_sqlite_gives_milliseconds_and_refuses_other_uses(tmp_path: Path) -> None:
+    """As SQLite 3.42 gives them, also as a column's default in a schema that is not trusted."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "clock.sqlite")) as connection:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        is_old = add_subsecond_clock(connection)
+        connection.execute("CREATE TABLE moments (at INTEGER NOT NULL DEFAULT (unixepoch('subsec') * 1000), n INTEGER)")
+        connection.execute("INSERT INTO moments (n) VALUES (1)")
+        ((at, kind),) = connection.execute("SELECT at, typeof(at) FROM moments").fetchall()
+
+        assert is_old == (sqlite3.sqlite_version_info < (3, 42))
+        assert (kind, abs(at - time.time() * 1000) < 10_000) == ("integer", True)
+        if is_old:
+            with pytest.raises(sqlite3.OperationalError):
+                connection.execute("SELECT unixepoch('2026-01-01')").fetchone()
 
 
 def test_database_that_cannot_be_opened_is_one_sentence_without_the_password(

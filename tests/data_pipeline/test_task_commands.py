@@ -164,12 +164,12 @@ def test_history_stays_on_request(shop: Shop) -> None:
 
 
 def test_one_task_that_cannot_be_deleted_does_not_stop_the_others(shop: Shop) -> None:
-    """The one whose directory is held stays whole; exit code 75."""
+    """The one whose directory is held stays whole; exit code 4, as the same command again would be refused."""
     held, free = shop.new_task(), shop.new_task()
     with open_workspace(str(held), held.name, label="night shift", timeout_seconds=0):
         done = shop.call(CLI, "tasks", "delete", held.name, free.name, "--yes", "--json")
 
-    assert done.returncode == 75
+    assert done.returncode == 4
     assert [one["state"] for one in json.loads(done.stdout)] == ["failed", "deleted"]
     assert "night shift" in done.stdout
     assert ((held / "customer.ddl").exists(), free.exists()) == (True, False)

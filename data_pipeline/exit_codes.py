@@ -1,0 +1,74 @@
+"""The exit codes of every command line of this project, and which outcome has which: the only judge of both.
+
+`journal` has the same numbers; it may not import this module, and a test compares them. The table for people is in
+docs/runs.md.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from data_pipeline.errors import PipelineError, PublishFailed, RunActive, StepFailed, TaskBusy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class ExitCode(IntEnum):
+    """How a command ended; `meaning` is for people."""
+
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        """A code is its number with a meaning."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    DONE = 0, "done"
+    BAD_INPUT = 1, "bad input or surroundings"
+    WRONG_USAGE = 2, "wrong usage"
+    FAILED = 3, "failed"
+    DONE_IN_PART = 4, "done in part"
+    DRIFTED = 5, "drifted"
+    UNEXPECTED = 70, "unexpected error"
+    BUSY = 75, "busy"
+    INTERRUPTED = 130, "interrupted"
+
+
+RESERVED: Final = frozenset({ExitCode.DRIFTED})
+"""Codes that no command returns yet."""
+
+
+def code_of_error(error: BaseException) -> ExitCode:
+    """Return the exit code of a command that an exception ended."""
+    match error:
+        case KeyboardInterrupt():
+            return ExitCode.INTERRUPTED
+        case TaskBusy() | RunActive():
+            return ExitCode.BUSY
+        case StepFailed() | PublishFailed():
+            return ExitCode.FAILED
+        case PipelineError():
+            return ExitCode.BAD_INPUT
+    return ExitCode.UNEXPECTED
+
+
+def code_of_run(result: Mapping[str, Any]) -> ExitCode:
+    """Return the exit code of a run that came to a result."""
+    if not result["success"]:
+        return ExitCode.FAILED
+    backup = result["backup"] or {}
+    is_partial = any(artifact["status"] == "partial" for artifact in result["artifacts"].values())
+    if is_partial or result["warnings"] or backup.get("error") or backup.get("failed_files"):
+        return ExitCode.DONE_IN_PART
+    return ExitCode.DONE
+
+
+def code_of_all(codes: list[ExitCode]) -> ExitCode:
+    """Return the exit code of a command that did the same to several things."""
+    if ExitCode.DONE in codes and set(codes) != {ExitCode.DONE}:
+        return ExitCode.DONE_IN_PART
+    return max(codes, default=ExitCode.DONE)

@@ -1,0 +1,140 @@
+"""Which versions of Python, SQLite and the libraries this program runs on, and whether it can; for `doctor`."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from typing import Final, Literal, NamedTuple
+
+from psycopg import pq
+
+PROJECT: Final = "journaled-data-pipeline"
+OLDEST_SQLITE: Final = (3, 35)
+"""It has RETURNING, which the engine's statements use."""
+
+OLDEST_LIBPQ: Final = 100_000
+"""What psycopg asks for; a SQLite task needs none."""
+
+_REQUIREMENT: Final = re.compile(r"([A-Za-z0-9._-]+)(\[[^]]*\])?\s*([^;]*)(;.*)?")
+
+
+class Judgement(NamedTuple):
+    """Whether one thing has a version that will do; `remedy` is what to do where it has not."""
+
+    name: str
+    state: Literal["ok", "warning", "problem"]
+    message: str
+    remedy: str = ""
+
+
+def judge_versions() -> Iterator[Judgement]:
+    """Judge every version that matters."""
+    try:
+        about = metadata.metadata(PROJECT)
+    except metadata.PackageNotFoundError:
+        yield Judgement(
+            "versions", "warning", f"{PROJECT} is not installed here, so no range is known", "pip install it"
+        )
+        return
+    tried = [
+        classifier.rpartition(" ")[2]
+        for classifier in about.get_all("Classifier") or ()
+        if re.search(r":: Python :: \d+\.\d+$", classifier)
+    ]
+    yield judge_python(sys.version.split()[0], about["Requires-Python"] or "", tried)
+    yield judge_sqlite(sqlite3.sqlite_version, sqlite3.threadsafety)
+    yield judge_libraries(metadata.requires(PROJECT) or ())
+    yield judge_libpq(pq.version())
+
+
+def judge_python(version: str, wanted: str, tried: Sequence[str]) -> Judgement:
+    """Judge the interpreter; one that is newer than all that have been tried is a warning."""
+    if not is_within(version, wanted):
+        return Judgement(
+            "Python", "problem", f"{version} is out of the range {wanted}", "Install into another Python's environment"
+        )
+    if tried and numbers_of(version)[:2] > max(map(numbers_of, tried)):
+        newest = max(tried, key=numbers_of)
+        return Judgement("Python", "warning", f"{version} has not been tried, {newest} has", f"Take Python {newest}")
+    return Judgement("Python", "ok", version)
+
+
+def judge_sqlite(version: str, threadsafety: int) -> Judgement:
+    """Judge the SQLite library that Python was built with, or has found."""
+    oldest = ".".join(map(str, OLDEST_SQLITE))
+    if numbers_of(version) < OLDEST_SQLITE:
+        return Judgement(
+            "SQLite", "problem", f"{version} is older than {oldest}", "Take a Python that is linked with a newer SQLite"
+        )
+    if threadsafety == 0:
+        return Judgement(
+            "SQLite", "problem", f"{version} was built without threads", "Take a Python that is linked with another one"
+        )
+    note = "" if numbers_of(version) >= (3, 42) else "; the server adds the clock that it lacks"
+    return Judgement("SQLite", "ok", version + note)
+
+
+def judge_libraries(requirements: Sequence[str]) -> Judgement:
+    """Judge every library that is required without an extra by its declared range."""
+    faults: list[str] = []
+    wanted: list[str] = []
+    count = 0
+    for requirement in requirements:
+        found = _REQUIREMENT.fullmatch(requirement)
+        if found is None or "extra ==" in (found[4] or ""):
+            continue
+        name, specifier = found[1], found[3].strip()
+        count += 1
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            faults.append(f"{name} is missing")
+        else:
+            if is_within(version, specifier):
+                continue
+            faults.append(f"{name} {version} is out of the range {specifier}")
+        wanted.append(f"'{name}{found[2] or ''}{specifier}'")
+    if faults:
+        return Judgement("libraries", "problem", "; ".join(faults), f"pip install {' '.join(wanted)}")
+    return Judgement("libraries", "ok", f"{count} of {count} are within their ranges")
+
+
+def judge_libpq(version: int) -> Judgement:
+    """Judge the client library of PostgreSQL by the number that it gives of itself: 170004 is 17.4."""
+    shown = f"libpq {version // 10_000}.{version % 10_000}"
+    if version < OLDEST_LIBPQ:
+        return Judgement(
+            "PostgreSQL client",
+            "warning",
+            f"{shown} is older than 10",
+            "pip install 'psycopg[binary]', which brings one",
+        )
+    return Judgement("PostgreSQL client", "ok", shown)
+
+
+def is_within(version: str, specifier: str) -> bool:
+    """Return whether a version is in a range of `>=`, `>`, `<=`, `<`, `==` and `!=`, as this project declares them."""
+    own = numbers_of(version)
+    for part in filter(None, (part.strip() for part in specifier.split(","))):
+        operator = re.match(r"[<>=!]+", part)
+        if operator is None:
+            raise ValueError(f"{part!r} is not a range of versions")
+        other = numbers_of(part[operator.end() :])
+        width = max(len(own), len(other))
+        left, right = (one + (0,) * (width - len(one)) for one in (own, other))
+        holds = {
+            ">=": left >= right, ">": left > right, "<=": left <= right, "<": left < right,
+            "==": left == right, "!=": left != right,
+        }  # fmt: skip
+        if not holds[operator[0]]:
+            return False
+    return True
+
+
+def numbers_of(version: str) -> tuple[int, ...]:
+    """Return the numbers that a version begins with; what follows, as in `3.14.0rc1`, does not count."""
+    found = re.match(r"\s*(\d+(?:\.\d+)*)", version)
+    return tuple(map(int, found[1].split("."))) if found else ()
