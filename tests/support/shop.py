@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.support.warm import WarmPython
+
 ROOT = Path(__file__).parents[2]
 CLI = [sys.executable, "-c", "from data_pipeline.cli import main; main()"]
 SCRIPT = [sys.executable, "-m", "data_pipeline.schema_workflow"]
@@ -51,10 +53,14 @@ finally:
 
 
 class Shop:
-    """A folder with a business database, a table list, and a home of its own."""
+    """A folder with a business database, a table list, and a home of its own.
 
-    def __init__(self, folder: Path) -> None:
+    With `warm`, programs that are given as `python -c` run in forks of it instead of starting Python.
+    """
+
+    def __init__(self, folder: Path, warm: WarmPython | None = None) -> None:
         self.folder = folder
+        self.warm = warm
         self.home = folder / "home"
         self.environment = {"DATA_PIPELINE_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
         connection = sqlite3.connect(folder / "shop.sqlite")
@@ -67,6 +73,10 @@ class Shop:
 
     def call(self, words: list[str], *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a program in the folder to its end."""
+        if self.warm is not None and words[:2] == [sys.executable, "-c"]:
+            return self.warm.run(
+                words[2], *words[3:], *arguments, folder=self.folder, environment={**self.environment, **environment}
+            )
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("DATA_PIPELINE_")}
         return subprocess.run(
             [*words, *arguments],
