@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -94,6 +95,14 @@ class Shop:
         done = self.call(CLI, *arguments, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    def copy_to(self, folder: Path) -> Shop:
+        """The same shop in another folder, whose journals and locks know nothing of this one."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        copied = Shop.__new__(Shop)
+        copied.folder, copied.home, copied.warm = folder, folder / "home", self.warm
+        copied.environment = {**self.environment, "DATA_PIPELINE_HOME": str(copied.home)}
+        return copied
 
     def new_task(self) -> Path:
         """A task that has run once."""

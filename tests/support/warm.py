@@ -44,6 +44,10 @@ class WarmPython:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
         self._process.communicate()  # the end of its input is its end
         self._scratch.cleanup()
 
@@ -74,7 +78,9 @@ class WarmPython:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
+        line = self._process.stdout.readline()
+        assert line, "the warm process ended; its standard error has the reason"
+        answer = json.loads(line)
         return subprocess.CompletedProcess(
             ["python", "-c", program, *arguments], answer["code"], answer["stdout"], answer["stderr"]
         )
