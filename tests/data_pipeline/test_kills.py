@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -16,15 +15,16 @@ import pytest
 
 from tests.crash.campaign import SEED, sample
 from tests.support.losses import PRECIOUS, check_nothing_is_lost, files_of
-from tests.support.shop import CLI, DIES_AT, PATIENCE_SECONDS, ROOT, Shop
+from tests.support.shop import CLI, DIES_AT, Shop
+from tests.support.warm import WarmPython
 
 KILLS = int(os.environ.get("PIPELINE_KILLS", "20"))
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
+def shop(tmp_path: Path, warm: WarmPython) -> Shop:
     (tmp_path / "first").mkdir()
-    return Shop(tmp_path / "first")
+    return Shop(tmp_path / "first", warm)
 
 
 def prepared(shop: Shop) -> str:
@@ -43,51 +43,40 @@ def check_after_next_run(shop: Shop, task_id: str, before: Counter[tuple[str, st
     check_nothing_is_lost(shop, task_id, before, reason)
 
 
-def copy_of(shop: Shop, folder: Path) -> Shop:
-    """The same shop in another folder."""
-    shutil.copytree(shop.folder, folder, symlinks=True)
-    copied = Shop.__new__(Shop)
-    copied.folder, copied.home = folder, folder / "home"
-    copied.environment = {**shop.environment, "DATA_PIPELINE_HOME": str(folder / "home")}
-    return copied
-
-
 def test_run_killed_at_any_change_of_the_disk_loses_nothing(shop: Shop, tmp_path: Path) -> None:
     """Before, during and after the backup, in the step, while publishing: the process dies at one call of the door."""
     task_id = prepared(shop)
     before = files_of(shop.home / "training_data" / task_id)
     words = [sys.executable, "-c", DIES_AT]
-    whole = copy_of(shop, tmp_path / "whole").call(words, "0", "run", task_id)
+    whole = shop.copy_to(tmp_path / "whole").call(words, "0", "run", task_id)
     calls = int(whole.stderr.split()[-1])
     assert whole.returncode == 0
     assert calls > 50
     for limit in sample(range(1, calls + 1), KILLS, "kills"):
-        victim = copy_of(shop, tmp_path / f"dies_{limit}")
+        victim = shop.copy_to(tmp_path / f"dies_{limit}")
         died = victim.call(words, str(limit), "run", task_id).returncode
         assert died in (-signal.SIGKILL, 0)  # threads count together: the last call may not be reached
         check_after_next_run(victim, task_id, before, f"killed at call {limit} of {calls}, CRASH_SEED={SEED}")
         shutil.rmtree(victim.folder)
 
 
-def test_run_killed_at_random_times_loses_nothing(shop: Shop, tmp_path: Path) -> None:
-    """The real command, killed from outside, at any time of its life."""
+def test_run_killed_at_random_times_loses_nothing(shop: Shop, warm: WarmPython, tmp_path: Path) -> None:
+    """The real command, killed from outside, at any time of its work."""
     task_id = prepared(shop)
     before = files_of(shop.home / "training_data" / task_id)
     started = time.monotonic()
-    assert copy_of(shop, tmp_path / "whole").call(CLI, "run", task_id).returncode == 0
+    assert shop.copy_to(tmp_path / "whole").call(CLI, "run", task_id).returncode == 0
     seconds = time.monotonic() - started
     chosen = random.Random(SEED)
     for number in range(KILLS):
-        victim = copy_of(shop, tmp_path / f"random_{number}")
-        process = subprocess.Popen(
-            [*CLI, "run", task_id],
-            cwd=victim.folder,
-            env={**os.environ, **victim.environment, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        victim = shop.copy_to(tmp_path / f"random_{number}")
+        warm.run(
+            CLI[2],
+            "run",
+            task_id,
+            folder=victim.folder,
+            environment=victim.environment,
+            kill_after_seconds=chosen.uniform(0, seconds),
         )
-        time.sleep(chosen.uniform(seconds / 2, seconds))  # the first half only imports
-        process.kill()
-        process.wait(timeout=PATIENCE_SECONDS)
         check_after_next_run(victim, task_id, before, f"kill {number}, CRASH_SEED={SEED}")
         shutil.rmtree(victim.folder)

@@ -16,6 +16,7 @@ import pytest
 from journal import lock_directory
 from tests.crash.campaign import SEED
 from tests.support.backup import make_files, names_in
+from tests.support.warm import WarmPython
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("JOURNAL_KILLS", "20"))
@@ -76,31 +77,33 @@ def inodes_below(path: Path) -> set[int]:
     return {file.stat().st_ino for file in files_below(path)}
 
 
-def test_process_killed_at_random_times_never_loses_a_file(
-    tmp_path: Path, victims: list[subprocess.Popen[str]]
-) -> None:
+def test_process_killed_at_random_times_never_loses_a_file(tmp_path: Path) -> None:
     """Killed while it backs up and writes again, over and over: every name is in place or in a backup, whole."""
     chosen = random.Random(SEED)
-    for number in range(KILLS):
-        task = tmp_path / f"task_{number}"
-        make_files(task, *FILES)
-        victim = start(BACK_UP_FOR_EVER, task, *FILES)
-        victims.append(victim)
-        assert victim.stdout is not None
-        assert victim.stdout.readline() == "ready\n"
-        time.sleep(chosen.uniform(0, 0.08))
-        victim.send_signal(signal.SIGKILL)
-        victim.wait(timeout=60)
-        before = inodes_below(task)
-        lock_directory(task, label="next", timeout_seconds=5).release()
+    with WarmPython("journal", "tests.support.backup") as warm:
+        for number in range(KILLS):
+            task = tmp_path / f"task_{number}"
+            make_files(task, *FILES)
+            after_seconds = chosen.uniform(0, 0.08)
+            victim = warm.run(
+                BACK_UP_FOR_EVER, str(task), *FILES, kill_after_seconds=after_seconds, waits_for_line=True
+            )
+            assert victim.returncode == -signal.SIGKILL, victim.stderr
+            check_nothing_is_lost(task)
 
-        assert inodes_below(task) == before, f"CRASH_SEED={SEED}"
-        assert len(files_below(task)) == len(before), f"a file has two names, CRASH_SEED={SEED}"
-        assert set(FILES) <= {file.name for file in files_below(task)}, f"CRASH_SEED={SEED}"
-        assert not [name for name in names_in(tmp_path / ".journal" / task.name) if "journal" in name[-8:]]
-        for backup in task.glob("bak*"):
-            left = set(names_in(backup)) - {"backup_info.json"}
-            assert not left or "backup_info.json" in names_in(backup), f"{backup} is half a backup"
+
+def check_nothing_is_lost(task: Path) -> None:
+    """After a recovery every name is in place or in a backup, once, and no backup is half a backup."""
+    before = inodes_below(task)
+    lock_directory(task, label="next", timeout_seconds=5).release()
+
+    assert inodes_below(task) == before, f"CRASH_SEED={SEED}"
+    assert len(files_below(task)) == len(before), f"a file has two names, CRASH_SEED={SEED}"
+    assert set(FILES) <= {file.name for file in files_below(task)}, f"CRASH_SEED={SEED}"
+    assert not [name for name in names_in(task.parent / ".journal" / task.name) if "journal" in name[-8:]]
+    for backup in task.glob("bak*"):
+        left = set(names_in(backup)) - {"backup_info.json"}
+        assert not left or "backup_info.json" in names_in(backup), f"{backup} is half a backup"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests.support.warm import WarmPython
 
 ROOT = Path(__file__).parents[2]
 CLI = [sys.executable, "-c", "from data_pipeline.cli import main; main()"]
@@ -52,10 +55,14 @@ finally:
 
 
 class Shop:
-    """A folder with a business database, a table list, and a home of its own."""
+    """A folder with a business database, a table list, and a home of its own.
 
-    def __init__(self, folder: Path) -> None:
+    With `warm`, programs that are given as `python -c` run in forks of it instead of starting Python.
+    """
+
+    def __init__(self, folder: Path, warm: WarmPython | None = None) -> None:
         self.folder = folder
+        self.warm = warm
         self.home = folder / "home"
         self.environment = {"DATA_PIPELINE_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
         connection = sqlite3.connect(folder / "shop.sqlite")
@@ -68,6 +75,10 @@ class Shop:
 
     def call(self, words: list[str], *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a program in the folder to its end."""
+        if self.warm is not None and words[:2] == [sys.executable, "-c"]:
+            return self.warm.run(
+                words[2], *words[3:], *arguments, folder=self.folder, environment={**self.environment, **environment}
+            )
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("DATA_PIPELINE_")}
         return subprocess.run(
             [*words, *arguments],
@@ -85,6 +96,14 @@ class Shop:
         done = self.call(CLI, *arguments, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    def copy_to(self, folder: Path) -> Shop:
+        """The same shop in another folder, whose journals and locks know nothing of this one."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        copied = Shop.__new__(Shop)
+        copied.folder, copied.home, copied.warm = folder, folder / "home", self.warm
+        copied.environment = {**self.environment, "DATA_PIPELINE_HOME": str(copied.home)}
+        return copied
 
     def new_task(self) -> Path:
         """A task that has run once."""

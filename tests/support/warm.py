@@ -1,0 +1,91 @@
+"""Programs as processes without the second that their imports take: forks of a process that has imported them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+ROOT = Path(__file__).parents[2]
+SERVER = Path(__file__).with_name("warm_server.py")
+PIPELINE = ("data_pipeline.cli", "data_pipeline.vector_store.opening", "data_pipeline.vector_backup.restore")
+"""What the command line imports at its start and, of numpy, when a command needs it."""
+
+
+class WarmPython:
+    """Run programs as `python -c` would, each in a fork of one process that has imported the modules.
+
+    A kill test needs hundreds of processes that really die; each is one, with its own id, memory and open files. The
+    forking process is single-threaded and holds no connection, so nothing but imported modules crosses the fork. It is
+    not measured for coverage, because a killed process writes no measurements.
+
+    Use it as a context manager, which ends the process.
+    """
+
+    def __init__(self, *modules: str, python: str = sys.executable, flags: Sequence[str] = ("-P",)) -> None:
+        self._scratch = tempfile.TemporaryDirectory(prefix="warm")
+        self._process = subprocess.Popen(
+            [python, *flags, str(SERVER), *modules],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            env={**inherited(), "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()  # the end of its input is its end
+        self._scratch.cleanup()
+
+    def run(
+        self,
+        program: str,
+        *arguments: str,
+        folder: str | Path = ROOT,
+        environment: Mapping[str, str] | None = None,
+        kill_after_seconds: float | None = None,
+        waits_for_line: bool = False,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end, or kill it with -9 after some seconds; then its exit code is -9.
+
+        `environment` is added to the environment of this process. With `waits_for_line` the seconds are counted from
+        the first line that the program prints.
+        """
+        order: dict[str, Any] = {
+            "program": program,
+            "arguments": arguments,
+            "folder": str(folder),
+            "environment": {**inherited(), **(environment or {})},
+            "stderr": os.path.join(self._scratch.name, "stderr"),
+            "waits_for_line": waits_for_line,
+            "kill_after_seconds": kill_after_seconds,
+        }
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, "the warm process ended; its standard error has the reason"
+        answer = json.loads(line)
+        return subprocess.CompletedProcess(
+            ["python", "-c", program, *arguments], answer["code"], answer["stdout"], answer["stderr"]
+        )
+
+
+def inherited() -> dict[str, str]:
+    """The environment of this process without the settings of the product and the wish to measure coverage."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("DATA_PIPELINE_", "COVERAGE_"))}
