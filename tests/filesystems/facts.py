@@ -66,6 +66,16 @@ def measure(kind: Kind, scratch: Path) -> dict[str, str]:
     return facts
 
 
+def inodes_survive_a_change(system: Mounted) -> str:
+    """Change a file and a directory for the first time: a layered file system copies both up."""
+    folder = system.root / "task"
+    before = [path.lstat().st_ino for path in (folder, folder / "moved.txt")]
+    (folder / "new.txt").touch()
+    with open(folder / "moved.txt", "r+b") as file:
+        file.write(b"M")
+    return yes(before == [path.lstat().st_ino for path in (folder, folder / "moved.txt")])
+
+
 def links(system: Mounted) -> str:
     """Link a file that was laid out before the mount, where the kind has such."""
     path = system.root / "task" / "laid.txt"
@@ -93,7 +103,7 @@ def inode_survives_rename(system: Mounted) -> str:
     return yes(before == after)
 
 
-def inode_survives_remount(system: Mounted) -> str:
+def inodes_survive_remount(system: Mounted) -> str:
     if not system.kind.survives_unmount:
         return "-"
     folder = system.root / "task"
@@ -103,6 +113,16 @@ def inode_survives_remount(system: Mounted) -> str:
     # In another order, so that an inode number that only counts look-ups differs.
     after = {name: (folder / name).lstat().st_ino for name in reversed(names)}
     return yes(before == after)
+
+
+def directory_inode_survives_remount(system: Mounted) -> str:
+    if not system.kind.survives_unmount:
+        return "-"
+    for name in ("one", "two"):
+        (system.root / name).mkdir()
+    before = [(system.root / name).lstat().st_ino for name in ("task", "one", "two")]
+    system.remount()
+    return yes(before[::-1] == [(system.root / name).lstat().st_ino for name in ("two", "one", "task")])
 
 
 def renames_without_replacing(system: Mounted) -> str:
@@ -141,6 +161,14 @@ def creates_exclusively(system: Mounted) -> str:
     except FileExistsError:
         return yes(path.read_text() == "first")
     return "**no**"
+
+
+def appends(system: Mounted) -> str:
+    path = system.root / "log"
+    for word in ("one", "two"):
+        with open(path, "ab") as file:
+            file.write(word.encode())
+    return yes(path.read_text() == "onetwo")
 
 
 def locks_exclude(system: Mounted) -> str:
@@ -205,6 +233,7 @@ def finds_holes(system: Mounted) -> str:
 
 
 FACTS: dict[str, Fact] = {
+    "inodes after a change": inodes_survive_a_change,
     "link": links,
     "both links one inode": links_share_an_inode,
     "entry shows the inode": entries_show_the_inode,
@@ -212,6 +241,7 @@ FACTS: dict[str, Fact] = {
     "NOREPLACE": renames_without_replacing,
     "rename replaces": rename_replaces,
     "O_EXCL": creates_exclusively,
+    "O_APPEND": appends,
     "flock": locks_exclude,
     "directory fsync": directories_sync,
     "chown": owners_change,
@@ -219,7 +249,8 @@ FACTS: dict[str, Fact] = {
     "mtime step": time_step,
     "fallocate": allocates,
     "SEEK_HOLE": finds_holes,
-    "inode after remount": inode_survives_remount,
+    "file inodes after remount": inodes_survive_remount,
+    "directory inode after remount": directory_inode_survives_remount,
 }
 
 
