@@ -96,6 +96,6 @@ def back_up_or_refusal(path: Path) -> str:
 def inspect_or_refusal(path: Path) -> str:
     """Inspect a directory; return its condition or the refusal."""
     try:
-        return str(inspect_directory(path).condition)
+        return str(inspect_directory(str(path)).condition)
     except JournalError as error:
         return str(error)

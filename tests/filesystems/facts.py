@@ -206,7 +206,14 @@ def time_step(system: Mounted) -> str:
     path.touch()
     os.utime(path, ns=(wanted, wanted))
     kept = path.lstat().st_mtime_ns
-    for name, step in (("1 ns", 1), ("100 ns", 100), ("1 µs", 1000), ("10 ms", 10**7), ("1 s", 10**9), ("2 s", 2 * 10**9)):
+    for name, step in (
+        ("1 ns", 1),
+        ("100 ns", 100),
+        ("1 µs", 1000),
+        ("10 ms", 10**7),
+        ("1 s", 10**9),
+        ("2 s", 2 * 10**9),
+    ):
         if kept == wanted // step * step:
             return name
     return f"off by {(kept - wanted) / 1e9:.3f} s"

@@ -108,7 +108,7 @@ def unmount_all(scratch: Path) -> None:
 
 
 def mount_points() -> list[str]:
-    """List the mount points of this process, the oldest first. (os.path.ismount does not see a bind mount.)"""
+    """List the mount points of this process, the oldest first; os.path.ismount does not see a bind mount."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         return [line.split(" ")[4] for line in file]
 

@@ -89,7 +89,9 @@ def test_killed_process_leaves_the_state_before_or_after_also_for_a_recovery_aft
             after = ", after a remount" if is_remounted else ""
             problems.append(f"call {point} ({counting.calls[point]}){after}: {type(error).__name__}: {error}")
     if problems:
-        pytest.fail("\n".join((f"{len(problems)} of {len(points)} points, CRASH_SEED={SEED}:", *problems)), pytrace=False)
+        pytest.fail(
+            "\n".join((f"{len(problems)} of {len(points)} points, CRASH_SEED={SEED}:", *problems)), pytrace=False
+        )
 
 
 def check_state(state: str) -> None:
