@@ -1,6 +1,6 @@
 """Measure how file systems behave where the journal depends on it.
 
-`python -m tests.filesystems.facts [KIND ...]`, as root, prints the table of docs/file-systems.md.
+`python -m tests.filesystems.facts`, as root, prints the tables of docs/file-systems.md.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.filesystems.mounts import KINDS, Kind, Mounted, mounted
@@ -54,16 +54,16 @@ def yes(answer: bool) -> str:
     return "yes" if answer else "**no**"
 
 
-def measure(kind: Kind, scratch: Path) -> dict[str, str]:
-    """Mount a kind and measure every fact; a fact whose call fails is the name of its errno."""
-    facts = {}
+def measure(kind: Kind, scratch: Path, facts: Mapping[str, Fact]) -> dict[str, str]:
+    """Mount a kind and measure facts; one whose call fails is the name of its errno."""
+    answers = {}
     with mounted(kind, scratch, lay_out) as system:
-        for name, fact in FACTS.items():
+        for name, fact in facts.items():
             try:
-                facts[name] = fact(system)
+                answers[name] = fact(system)
             except OSError as error:
-                facts[name] = f"**{short(error)}**"
-    return facts
+                answers[name] = f"**{short(error)}**"
+    return answers
 
 
 def inodes_survive_a_change(system: Mounted) -> str:
@@ -239,12 +239,16 @@ def finds_holes(system: Mounted) -> str:
         os.close(fd)
 
 
-FACTS: dict[str, Fact] = {
-    "inodes after a change": inodes_survive_a_change,
-    "link": links,
-    "both links one inode": links_share_an_inode,
+IDENTITY: dict[str, Fact] = {
+    "hard link": links,
+    "both links have one inode": links_share_an_inode,
     "entry shows the inode": entries_show_the_inode,
-    "inode after rename": inode_survives_rename,
+    "kept by a change": inodes_survive_a_change,
+    "kept by a rename": inode_survives_rename,
+    "file's kept by a remount": inodes_survive_remount,
+    "directory's kept by a remount": directory_inode_survives_remount,
+}
+CALLS: dict[str, Fact] = {
     "NOREPLACE": renames_without_replacing,
     "rename replaces": rename_replaces,
     "O_EXCL": creates_exclusively,
@@ -256,24 +260,24 @@ FACTS: dict[str, Fact] = {
     "mtime step": time_step,
     "fallocate": allocates,
     "SEEK_HOLE": finds_holes,
-    "file inodes after remount": inodes_survive_remount,
-    "directory inode after remount": directory_inode_survives_remount,
 }
 
 
-def main(names: list[str]) -> None:
-    """Print the table."""
-    print("| file system |", " | ".join(FACTS), "|")
-    print("|---|" + "---|" * len(FACTS))
-    for name in names or KINDS:
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                facts = measure(KINDS[name], Path(folder))
-            except Unavailable as error:
-                print(f"| {name} | not here: {error} |")
-                continue
-        print(f"| {name} |", " | ".join(facts.values()), "|")
+def main() -> None:
+    """Print the tables."""
+    for facts in (IDENTITY, CALLS):
+        print("| file system |", " | ".join(facts), "|")
+        print("|---|" + "---|" * len(facts))
+        for name, kind in KINDS.items():
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    row = measure(kind, Path(folder, "scratch"), facts)
+                except Unavailable as error:
+                    print(f"(no row for {name}: {error})", file=sys.stderr)
+                    continue
+            print(f"| {name} |", " | ".join(row.values()), "|")
+        print()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
