@@ -15,7 +15,7 @@ from tests.filesystems.sites import SCENARIOS, Place, run
 from tests.power.rig import Call, CountingFilesystem
 from tests.support.backup import back_up
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 NOBODY = 65534
 
 _processes = multiprocessing.get_context("forkserver")
@@ -29,13 +29,13 @@ class End(NamedTuple):
     text: str
 
 
-def call_in_child(function: Callable[..., str], *arguments: Any) -> End:
+def call_in_child(function: Callable[..., str], *arguments: Any, patience_seconds: float = PATIENCE_SECONDS) -> End:
     """Call a function in a process of its own; it returns a text."""
     receiving, sending = _processes.Pipe(duplex=False)
     process = _processes.Process(target=_answer, args=(sending, function, *arguments))
     process.start()
     sending.close()
-    process.join(PATIENCE_SECONDS)
+    process.join(patience_seconds)
     if process.exitcode is None:
         process.kill()
         process.join()

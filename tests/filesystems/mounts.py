@@ -284,3 +284,8 @@ KINDS = {
         on_image_by_program("ntfs-3g", 32, ("mkfs.ntfs", "-F", "-Q", "-q"), ("ntfs-3g", "{device}", "{root}")),
     )
 }
+
+ORDINARY = {"ext2", "xfs", "btrfs", "tmpfs", "bind-mount", "overlayfs-upper", "overlayfs-lower"}
+"""Kinds that behave as ext4 does in all that docs/file-systems.md lists."""
+
+ODD_KINDS = [kind for kind in KINDS.values() if kind.name not in ORDINARY]

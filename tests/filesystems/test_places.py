@@ -232,7 +232,7 @@ def test_lock_file_that_is_a_fifo_is_refused_and_not_waited_for(scratch: Path, f
     lock = Path(state_directory_of(str(task)), "lock")
     lock.unlink()
     os.mkfifo(lock)
-    end = call_in_child(function, task)
+    end = call_in_child(function, task, patience_seconds=15)
     assert end.exit_code is not None, "it waits for ever"
     assert end.exit_code == 0
     assert str(lock) in end.text
@@ -245,6 +245,6 @@ def test_run_whose_lock_file_is_a_fifo_ends_with_its_name(scratch: Path, shop_wi
     lock = Path(state_directory_of(str(task)), "lock")
     lock.unlink()
     os.mkfifo(lock)
-    done = shop.call(["timeout", "--signal=KILL", "20", *CLI], "run", task.name, "--json")
+    done = shop.call(["timeout", "--signal=KILL", "40", *CLI], "run", task.name, "--json")
     assert done.returncode in (1, 3), "it waits for ever"
     assert str(lock) in text_of(done)
