@@ -138,6 +138,12 @@ def power(session: nox.Session) -> None:
 
 
 @nox.session
+def filesystems(session: nox.Session) -> None:
+    """Run on strange file systems, mount points and delayed system calls: root only."""
+    run(session, "pytest", "tests/filesystems", "-m", "filesystems", "-n", "2", *session.posargs)
+
+
+@nox.session
 def mutants(session: nox.Session) -> None:
     """Break the code one line at a time: some test must notice, and which one is printed."""
     run(session, "tests.mutants", *session.posargs)

@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from journal import (
     DIRECTORY,
@@ -638,7 +638,17 @@ class Broken(AssertionError):
     """An invariant does not hold on this disk."""
 
 
-def state_of(disk: Disk, scenario: Scenario) -> str:
+class Site(Protocol):
+    """A place where a scenario is laid out: `directory` holds the files that move, `root` is the folder above it."""
+
+    @property
+    def root(self) -> str: ...
+
+    @property
+    def directory(self) -> str: ...
+
+
+def state_of(disk: Site, scenario: Scenario) -> str:
     """Every file under exactly one name, with its bytes, and nothing else there: before or after? Else Broken."""
     found = tree_of(disk.directory)
     record = f"{BACKUP}/{RECORD}"
@@ -668,7 +678,7 @@ def describe(found: Tree, scenario: Scenario) -> str:
     return f"neither before nor after; {'; '.join(lines) or 'all in place'}; not expected: {strange or 'nothing'}"
 
 
-def state_entries(disk: Disk) -> set[str]:
+def state_entries(disk: Site) -> set[str]:
     """What is in the state directory but what stays there for good and the caller's folders."""
     path = os.path.join(disk.root, ".journal", DIRECTORY_NAME)
     return {
@@ -678,7 +688,7 @@ def state_entries(disk: Disk) -> set[str]:
     }
 
 
-def recover_and_judge(disk: Disk, scenario: Scenario, filesystem: Filesystem | None = None) -> str:
+def recover_and_judge(disk: Site, scenario: Scenario, filesystem: Filesystem | None = None) -> str:
     """Recover on a mounted disk, see that nothing is left to recover, and tell the state."""
     with lock_directory(disk.directory, label="recovery", timeout_seconds=5, filesystem=filesystem) as locked:
         first = locked.recovered
@@ -692,7 +702,7 @@ def recover_and_judge(disk: Disk, scenario: Scenario, filesystem: Filesystem | N
     return state_of(disk, scenario)
 
 
-def check_that_nothing_is_lost(disk: Disk, scenario: Scenario) -> None:
+def check_that_nothing_is_lost(disk: Site, scenario: Scenario) -> None:
     """Whatever has happened, and before any recovery: what every old file held is there under some name."""
     held = set(tree_of(disk.directory).values())
     state = os.path.join(disk.root, ".journal", DIRECTORY_NAME)
