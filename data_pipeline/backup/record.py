@@ -1,15 +1,19 @@
 """`backup_info.json`: the five keys of the specification, then ours. Opens no file.
 
-Read leniently, as older systems wrote only the five, and `failed_files` as plain strings too.
+Read leniently, as older systems wrote only the five, and `failed_files` as plain strings too. Until its backup is done,
+the journal keeps the record's place: its file is there and holds the transaction's id, then blanks.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+_RESERVED: Final = re.compile(rb'\s*\{\s*"transaction"\s*:\s*"\d{8}T\d{12}-[0-9a-f]{8}"\s*\}\s*')
 
 
 class FailedFile(BaseModel):
@@ -75,6 +79,11 @@ class BackupRecord(BaseModel):
         """The file's bytes: keys in the order of the fields, absent ones left out, names as people read them."""
         content = self.model_dump(mode="json", exclude_none=True)
         return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def is_reserved(raw: bytes) -> bool:
+    """Whether these bytes only keep the place of a record that is not written yet."""
+    return _RESERVED.fullmatch(raw) is not None
 
 
 def decode_record(raw: bytes, directory: str) -> BackupRecord | None:
