@@ -1,13 +1,18 @@
-"""Looks at everything a server or a run depends on, and says what to do. Changes nothing."""
+"""Looks at everything a server or a run depends on, and says what to do. Changes no file.
+
+Where a task directory is a mount of its own, only a try shows whether runs can work there: for a moment, and under the
+task's lock, a probe gets a name in it.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from data_pipeline.database.connection import open_database
 from data_pipeline.errors import (
@@ -15,7 +20,9 @@ from data_pipeline.errors import (
     DirectoryUnusable,
     EmbedderMismatch,
     InvalidInput,
+    PipelineError,
     StoreUnavailable,
+    TaskBusy,
 )
 from data_pipeline.settings import Settings
 from data_pipeline.settings_report import DEFAULT, settings_in_use
@@ -23,13 +30,24 @@ from data_pipeline.store import look_at_store
 from data_pipeline.task_json import formatted_size
 from data_pipeline.versions import judge_versions
 from data_pipeline.worker_slots import FOLDER as WORKERS
-from data_pipeline.workspace import KEPT_PREFIX, Inspection, inspect_tasks, printable, read_file
+from data_pipeline.workspace import (
+    KEPT_PREFIX,
+    WEAKER_GUARANTEE,
+    Inspection,
+    check_not_link,
+    inspect_tasks,
+    printable,
+    read_file,
+    state_directory_of,
+    try_to_move,
+)
 
 LOW_SPACE_BYTES: Final = 1024**3
 LOW_INODES: Final = 10_000
 """A run of 500 tables makes a few thousand files."""
 
 NETWORK_FILE_SYSTEMS: Final = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "ceph", "glusterfs", "lustre", "afs")
+_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 State = Literal["ok", "warning", "problem"]
 
 
@@ -57,12 +75,15 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _disk(settings.training_data_path)
     yield from _private_files(settings)
     yield from _tasks(settings.training_data_path)
+    yield from _links(settings.training_data_path)
+    yield from _mount_points(settings.training_data_path)
     workers: dict[str, Inspection] = {}
     try:
         found = inspect_tasks(settings.training_data_path)
         slots = inspect_tasks(os.path.join(settings.training_data_path, WORKERS))
         workers = {name: one for name, one in slots.items() if one.condition == "busy"}
         yield from _journals(found)
+        yield from _guarantee(found)
         yield from _kept(found.values())
     except (OSError, DirectoryUnusable) as error:
         yield Finding("journals", "problem", str(error), "Mend the permissions there")
@@ -124,17 +145,34 @@ def _disk(path: str) -> Iterator[Finding]:
 
 def _file_system(path: str) -> str | None:
     """The type of the file system that holds a path, None where the system does not tell."""
+    mount = _mount_of(path, _mounts())
+    return mount.kind if mount else None
+
+
+class _Mount(NamedTuple):
+    path: str
+    kind: str
+
+
+def _mounts() -> list[_Mount]:
+    """All mounts, in the order in which they were made; none where the system does not list them."""
     try:
-        mounts = [line.split() for line in read_file("/proc/self/mountinfo").decode(errors="replace").splitlines()]
+        lines = os.fsdecode(read_file("/proc/self/mountinfo")).splitlines()
     except OSError:
-        return None
+        return []
+    fields = [line.split(" ") for line in lines]
+    return [_Mount(_ESCAPED.sub(_unescape, own[4]), own[own.index("-") + 1]) for own in fields]
+
+
+def _unescape(match: re.Match[str]) -> str:
+    return chr(int(match[1], 8))
+
+
+def _mount_of(path: str, mounts: list[_Mount]) -> _Mount | None:
+    """The mount that holds a path, also one that does not exist yet; of several in one place the last one hides all."""
     real = os.path.realpath(path)
-    holding = [
-        (len(fields[4]), fields[fields.index("-") + 1])
-        for fields in mounts
-        if real == fields[4] or real.startswith(fields[4].rstrip("/") + "/")
-    ]
-    return max(holding)[1] if holding else None
+    holding = [mount for mount in mounts if real == mount.path or real.startswith(mount.path.rstrip("/") + "/")]
+    return max(enumerate(holding), key=lambda item: (len(item[1].path), item[0]))[1] if holding else None
 
 
 def _private_files(settings: Settings) -> Iterator[Finding]:
@@ -149,7 +187,8 @@ def _private_files(settings: Settings) -> Iterator[Finding]:
 def _tasks(training_data: str) -> Iterator[Finding]:
     if not os.path.isdir(training_data):
         return
-    entries = [entry for entry in os.scandir(training_data) if entry.is_dir() and not entry.name.startswith(".")]
+    entries = [entry for entry in os.scandir(training_data) if entry.is_dir(follow_symlinks=False)
+               and not entry.name.startswith(".")]  # fmt: skip
     shut = [entry.name for entry in entries if not os.access(entry.path, os.R_OK | os.W_OK | os.X_OK)]
     if shut:
         shown = ", ".join(printable(name) for name in sorted(shut)[:5])
@@ -157,6 +196,61 @@ def _tasks(training_data: str) -> Iterator[Finding]:
                       f"written: {shown}", "chown or chmod them; runs of these tasks fail until then")  # fmt: skip
     else:
         yield Finding("tasks", "ok", f"{len(entries)} here, every directory readable and writable")
+
+
+def _mount_points(training_data: str) -> Iterator[Finding]:
+    """Task directories whose files are on another mount than their journals: no file moves between two mounts."""
+    if not os.path.isdir(training_data):
+        return
+    mounts = _mounts()
+    if os.path.realpath(training_data) in {mount.path for mount in mounts}:
+        yield Finding("mounts", "ok", f"{printable(training_data)} is a mount point: mount it before a server starts, "
+                      "or its runs go into the directory below the mount")  # fmt: skip
+    paths = [entry.path for entry in os.scandir(training_data)
+             if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")]  # fmt: skip
+    for path in sorted(paths):
+        if _is_apart(path, training_data, mounts):
+            yield _tried(path)
+
+
+def _is_apart(path: str, training_data: str, mounts: list[_Mount]) -> bool:
+    """Whether a task directory or its journals are not simply on the mount of all task directories."""
+    if not mounts:
+        return os.path.ismount(path)
+    home = _mount_of(training_data, mounts)
+    return any(_mount_of(place, mounts) != home for place in (path, state_directory_of(path)))
+
+
+def _tried(path: str) -> Finding:
+    shown = printable(path)
+    try:
+        try_to_move(path, os.path.basename(path))
+    except TaskBusy:
+        return Finding("mounts", "ok", f"{shown} is a mount of its own, and at work")
+    except PipelineError as error:
+        return Finding("mounts", "problem", f"{shown} is on another mount than its journal: {error}. Its backups and "
+                       "publications fail", "Unmount it, or mount the whole folder of task directories")  # fmt: skip
+    return Finding("mounts", "ok", f"{shown} is a mount of its own; files move between it and its journal")
+
+
+def _links(training_data: str) -> Iterator[Finding]:
+    """Task directories that are symbolic links."""
+    if not os.path.isdir(training_data):
+        return
+    for entry in os.scandir(training_data):
+        try:
+            if not entry.name.startswith("."):
+                check_not_link(entry.path)
+        except DirectoryUnusable as error:
+            yield Finding("links", "problem", str(error), "Replace the link by the directory")
+
+
+def _guarantee(found: dict[str, Inspection]) -> Iterator[Finding]:
+    """Whether every byte survives a power loss in the task directories that were locked so far."""
+    weaker = [name for name, one in found.items() if one.goes_by_names]
+    if weaker:
+        yield Finding("guarantee", "warning", f"{WEAKER_GUARANTEE} ({len(weaker)} tasks, such as {weaker[0]})",
+                      "Put DATA_PIPELINE_TRAINING_DATA on a local disk such as ext4, xfs or btrfs")  # fmt: skip
 
 
 def _journals(found: dict[str, Inspection]) -> Iterator[Finding]:

@@ -17,10 +17,11 @@
       ItemsMissing          what was staged for the vector store is not there any more: run training_load again
       BackupDamaged         a backup of the vectors is not what was written: take another one; nothing was changed
       StoreUnavailable      a database of our own cannot be opened: mend its URL or the database
-      RecoveryNeeded        an earlier transaction is only half undone: `data-pipeline recover` says what it needs
+      RecoveryNeeded        an earlier transaction is not settled, so nothing was begun: `data-pipeline recover`
+      OutcomeUnsettled      whether a change took effect is not known until recovery: `data-pipeline recover`
       StepFailed            a step did not make all it should; nothing of it was published
       PublishFailed         a step's outputs could not take their places; they wait in the folder that is named
-      RestoreFailed         nothing was restored: everything is as before
+      RestoreFailed         nothing was restored: everything is as before, except what the message names
 
 Every message says what, where, and what to do.
 """
@@ -214,9 +215,26 @@ class StoreUnavailable(PipelineError):
 
 
 class RecoveryNeeded(PipelineError):
-    """An earlier transaction in this directory could only be undone in part."""
+    """An earlier transaction in this directory is not settled; nothing was begun."""
 
     error_type = "recovery_needed"
+
+
+class OutcomeUnsettled(PipelineError):
+    """A change was written, and whether it took effect is not known until recovery settles it.
+
+    With `is_damaged` recovery has given up: the journal was set aside for an operator.
+    """
+
+    error_type = "outcome_unknown"
+
+    def __init__(self, what: str, reason: str, *, is_damaged: bool = False) -> None:
+        super().__init__(
+            f"It is not known whether {what} took effect. {reason} docs/operating.md describes what to do."
+            if is_damaged
+            else f"It is not known yet whether {what} took effect; recovery will settle it. {reason} "
+            "Then run: data-pipeline recover"
+        )
 
 
 class StepFailed(PipelineError):
@@ -233,12 +251,17 @@ class StepFailed(PipelineError):
 
 
 class PublishFailed(PipelineError):
-    """A step's outputs could not take their places: they wait in `work_path`."""
+    """Files could not take their places: they wait in `work_path`, or, without one, were given up."""
 
     error_type = "publish_failed"
 
-    def __init__(self, reason: str, work_path: str) -> None:
-        super().__init__(f"The outputs were made but not published ({reason}). They are in {work_path}.")
+    def __init__(self, reason: str, work_path: str | None) -> None:
+        super().__init__(
+            f"Nothing was published ({reason})."
+            if work_path is None
+            else f"The outputs were made but not published ({reason}). They are in {work_path}."
+        )
+        self.reason = reason
         self.work_path = work_path
 
 

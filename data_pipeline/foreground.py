@@ -11,7 +11,7 @@ from data_pipeline.api.run_records import StoreRecords
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor, new_run_id
 from data_pipeline.database.connection import database_name
 from data_pipeline.database_urls import anchored, source_of
-from data_pipeline.errors import DirectoryUnusable, InvalidInput
+from data_pipeline.errors import DirectoryUnusable, InvalidInput, OutcomeUnsettled
 from data_pipeline.progress import Emit
 from data_pipeline.settings import Settings
 from data_pipeline.steps import STEPS, Json, Language, RunOptions, RunParameters
@@ -71,6 +71,8 @@ async def create_task(settings: Settings, store: Store, new: NewTask) -> Task:
     )
     try:
         put_table_list(settings, task.task_id, new.table_list)
+    except OutcomeUnsettled:
+        raise  # its list may be there after recovery: the task stays
     except BaseException:
         store.delete_task(task.task_id)
         raise

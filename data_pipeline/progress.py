@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Phase = Literal["run", "backup", "step", "table", "pairs", "items"]
-State = Literal["queued", "started", "advanced", "completed", "failed", "cancelled", "suspended", "skipped"]
+State = Literal["queued", "started", "advanced", "completed", "failed", "cancelled", "suspended", "skipped", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ TASK_CONFIG: Final = "task_config.json"
 TASK_RESULT: Final = "task_result.json"
 BACKUP_PREFIX: Final = "file_bak_"
 VECTOR_BACKUPS: Final = "vector_bak"
+JOURNAL: Final = ".journal"
+"""The journal's own folder; it is in a task directory only where that is a mount point. Never a file of the task."""
 
 _TASK_ID: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 _BACKUP_NAME: Final = re.compile(r"file_bak_(\d{8}_\d{6})(?:_(\d{1,9}))?")

@@ -14,7 +14,7 @@ from data_pipeline import task_directory
 from data_pipeline.errors import DirectoryUnusable, InvalidInput, NotFound
 from data_pipeline.log_reading import LogEntry, parse_log
 from data_pipeline.table_list import decode_table_list, parse_table_list
-from data_pipeline.workspace import Workspace, open_regular_file, printable
+from data_pipeline.workspace import Workspace, check_not_link, open_regular_file, printable
 
 UPLOAD_LIMIT_BYTES: Final = 10 * 1024 * 1024
 UPLOAD_SUFFIXES: Final = (".ddl", ".md", ".txt", ".json", ".sql", ".csv")
@@ -55,6 +55,7 @@ class Uploaded:
 
 def list_files(path: str) -> list[TaskFile]:
     """The files at the top of the task directory at `path`, newest first. Raises DirectoryUnusable."""
+    check_not_link(path)
     try:
         with os.scandir(path) as entries:
             found = [_file(entry) for entry in entries if entry.is_file(follow_symlinks=False)]
@@ -66,7 +67,8 @@ def list_files(path: str) -> list[TaskFile]:
 
 
 def open_file(path: str, name: str) -> IO[bytes]:
-    """A file of a task, open for reading. Raises NotFound, for a name that no file can have, too."""
+    """A file of a task, open for reading. Raises NotFound, for a name that no file can have, too, DirectoryUnusable."""
+    check_not_link(path)
     try:
         return open_regular_file(os.path.join(path, task_directory.check_file_name(name)))
     except (InvalidInput, OSError) as error:
@@ -106,21 +108,19 @@ def upload(
     """Put a file into the task directory in one piece, or change nothing.
 
     `backup` gives a file that is there the name `<name>_bak1` (or 2 ...), `replace` keeps it apart as a run would,
-    `skip` leaves it. Raises InvalidInput where the content is not what its name says, PublishFailed, DirectoryUnusable.
+    `skip` leaves it. Raises InvalidInput where the content is not what its name says, PublishFailed, DirectoryUnusable,
+    RecoveryNeeded, OutcomeUnsettled.
     """
     had_existing = workspace.has(name)
     if had_existing and mode == "skip":
         return Uploaded(name, 0, is_written=False, had_existing=True, backup_name=None)
-    work = workspace.work_folder(upload_id)
-    try:
+    with workspace.temporary_folder(upload_id) as work:
         staged = work.write_chunks(name, _text_only(chunks, name))
         copies = [work.copy(name, _free_name(workspace, name))] if had_existing and mode == "backup" else []
         # What was copied and has not changed since goes; anything else is kept apart.
         ours = {name: {copies[0].sha256}} if copies else {}
         label = f"upload of {printable(name)}"
         workspace.publish(work, [staged, *copies], label=label, run_id=upload_id, ours=ours)
-    finally:
-        workspace.forget(work)
     return Uploaded(
         name,
         staged.size_bytes,

@@ -43,11 +43,19 @@ class _FileLines(logging.StreamHandler[TextIO]):
 
 
 @contextlib.contextmanager
-def open_task_log(path: str, task_id: str) -> Iterator[TaskLog]:
-    """Append to the log in the task directory at `path`, for one run; without it where it cannot be opened."""
+def open_task_log(path: str, task_id: str, *, unsettled: str | None = None) -> Iterator[TaskLog]:
+    """Append to the log in the task directory at `path`, for one run; without it where it cannot be opened.
+
+    `unsettled` is why nothing may be written into the directory, None where it may: recovery could move another file
+    to the log's name, or the log's name may still be that of a file in the backup.
+    """
     log = TaskLog(LOGGER.name, logging.DEBUG)
     log.addFilter(functools.partial(_name_task, task_id))
     log.parent = LOGGER
+    if unsettled is not None:
+        log.problem = f"{task_directory.LOG} is not written: {unsettled}"
+        yield log
+        return
     try:
         stream = open(  # noqa: SIM115 - closed below, where a full disk shows
             os.path.join(path, task_directory.LOG), "a", encoding="utf-8", errors="backslashreplace", opener=_open_here

@@ -64,6 +64,8 @@ class _Bars:
                 self._say(f"[dim]left out[/] step {_escaped(event.name)}: {_escaped(event.message)}")
             case "backup" | "step", "completed":
                 self._say(f"[green]done[/]   {event.phase} {_escaped(event.name)}")
+            case "backup" | "step", "unknown":
+                self._say(f"[yellow]unknown[/] {event.phase} {_escaped(event.name)} {_escaped(event.message)}")
             case "backup" | "step", "failed":
                 self._say(f"[red]failed[/] {event.phase} {_escaped(event.name)} {_escaped(event.message)}")
 

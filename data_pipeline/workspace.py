@@ -1,8 +1,9 @@
 """One task's directory in use: lock, recover, stage, publish. With `backup/` the only importer of `journal`.
 
 What a run makes waits in `work-<run>/` beside the task directory and is published by one transaction: readers see all
-of it or none. A file that stands in the way goes to `kept-<run>/` in the same transaction. Only then, where nobody can
-touch it any more, it is looked at: what an earlier run published and nobody changed since is removed, all else stays.
+of it or none. What a request makes waits in `temporary-<request>/` and goes with it. A file that stands in the way goes
+to `kept-<run>/` in the same transaction. Only then, where nobody can touch it any more, it is looked at: what an
+earlier run published and nobody changed since is removed, all else stays.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, NamedTuple, Self
 
-from data_pipeline.errors import DirectoryUnusable, PipelineError, PublishFailed, RecoveryNeeded, TaskBusy
+from data_pipeline import task_directory
+from data_pipeline.errors import (
+    DirectoryUnusable,
+    OutcomeUnsettled,
+    PipelineError,
+    PublishFailed,
+    RecoveryNeeded,
+    TaskBusy,
+)
 from journal import (
     DIRECTORY,
     DirectoryBusy,
@@ -26,16 +35,19 @@ from journal import (
     Filesystem,
     Folder,
     JournalError,
+    JournalReport,
     LocalFilesystem,
     Lock,
     LockedDirectory,
     NeedsAttention,
+    Outcome,
     OutcomeUnknown,
     RollbackIncomplete,
     StateUnusable,
+    Transaction,
+    TransactionFailed,
     inspect_all,
     lock_directory,
-    recover_all,
 )
 
 # What the rest of this package needs of the journal, without importing it.
@@ -43,9 +55,16 @@ from journal import Inspection as Inspection  # noqa: PLC0414
 from journal import RecoveryReport as RecoveryReport  # noqa: PLC0414
 from journal import RetryLimits as RetryLimits  # noqa: PLC0414
 from journal import printable as printable  # noqa: PLC0414
+from journal import state_directory_of as state_directory_of  # noqa: PLC0414
 from journal.filesystem import Directory
 
+WEAKER_GUARANTEE = (
+    "the file system has no hard links that share an inode number: files are moved by renames alone, so that a power "
+    "loss may lose one that was being moved"
+)
+
 WORK_PREFIX = "work-"
+TEMPORARY_PREFIX = "temporary-"
 KEPT_PREFIX = "kept-"
 
 
@@ -82,15 +101,21 @@ class Workspace:
     """A task directory under its lock, made by `open_workspace`; leaving `with` gives the lock back.
 
     `notes` say what recovery found, for the log. `needs_recovery` is why no transaction may begin, None when one may.
+    `recovered` are the reports of all recoveries under this lock, `set_aside` the messages of the journals that wait
+    for a person.
     """
 
     def __init__(self, task_id: str, directory: LockedDirectory, disk: Filesystem | None = None) -> None:
         self.task_id = task_id
         self.directory = directory
         self._disk = disk
-        self.notes: list[str] = []
+        self.notes: list[str] = [f"Weaker guarantee: {WEAKER_GUARANTEE}."] if directory.goes_by_names else []
         self.needs_recovery: str | None = None
-        self._recover()
+        self.recovered: list[RecoveryReport] = []
+        self.set_aside: list[str] = []
+        self.try_recovery()
+        if self.needs_recovery is None:
+            self._sweep(TEMPORARY_PREFIX)  # this process holds the lock, so the requests that made them are dead
 
     def __enter__(self) -> Self:
         return self
@@ -135,6 +160,69 @@ class Workspace:
         except OSError as error:
             raise DirectoryUnusable(f"{printable(self.directory.state_path)} cannot be written ({error}).") from error
 
+    @contextlib.contextmanager
+    def temporary_folder(self, name: str) -> Iterator[WorkFolder]:
+        """A folder for the files of one request, removed at its end. Raises DirectoryUnusable.
+
+        It stays where the outcome of a transaction on its files is unknown, and after an interrupt: the next owner of
+        the lock removes it.
+        """
+        try:
+            work = WorkFolder(self.directory, self.directory.make_state_folder(f"{TEMPORARY_PREFIX}{name}"))
+        except OSError as error:
+            raise DirectoryUnusable(f"{printable(self.directory.state_path)} cannot be written ({error}).") from error
+        try:
+            yield work
+        except OutcomeUnsettled:
+            raise
+        except PublishFailed as error:
+            self.forget(work)
+            raise PublishFailed(error.reason, None) from error
+        except Exception:
+            self.forget(work)
+            raise
+        else:
+            self.forget(work)
+
+    def commit(
+        self,
+        transaction: Transaction,
+        *,
+        what: str,
+        took_effect: Callable[[], bool],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Outcome | None:
+        """Commit a transaction; one that ends without a known outcome is recovered at once, under this lock.
+
+        Returns None where only recovery found that it took effect. `took_effect` looks at the disk and decides where
+        recovery has no report of it. `what` names the change in errors. Raises RecoveryNeeded (nothing was begun),
+        TransactionFailed (it was undone, except for its `conflicts`), OutcomeUnsettled.
+        """
+        if self.needs_recovery is not None:
+            self.try_recovery()
+        if self.needs_recovery is not None:
+            raise RecoveryNeeded(f"{self.needs_recovery} Then run: data-pipeline recover")
+        try:
+            outcome = transaction.commit(progress)
+            self.notes += [*_leftover_notes(outcome.leftovers), *outcome.notes]
+            return outcome
+        except (RollbackIncomplete, OutcomeUnknown, NeedsAttention, OSError) as error:
+            if isinstance(error, NeedsAttention):
+                self.set_aside.append(str(error))
+            self.try_recovery()
+            if not self._has_taken_effect(transaction, what, str(error), took_effect):
+                raise TransactionFailed(what, _cause_of(error), self._conflicts_of(transaction.id)) from error
+        return None
+
+    def report_of(self, transaction: str) -> JournalReport | None:
+        """Return what recovery did under this lock about a transaction, None where it did nothing."""
+        journals = (journal for report in self.recovered for journal in report.journals)
+        return next((journal for journal in journals if journal.transaction == transaction), None)
+
+    def has_journal(self, transaction: str) -> bool:
+        """Whether a journal of this transaction is in the state directory, hot or set aside. Raises OSError."""
+        return any(name.startswith(f"{transaction}.") for name, _ in self.directory.scan(Folder("state")))
+
     def publish(
         self,
         work: WorkFolder,
@@ -148,7 +236,8 @@ class Workspace:
 
         `ours` are the names of what an earlier run published, with every SHA-256 that it may have: so they are
         removed; anything else that has to leave stays in a kept folder. Raises PublishFailed (the task directory is
-        as before, the files stay in the work folder), RecoveryNeeded when an earlier transaction is only half undone.
+        as before, except what the message names, and the files stay in the work folder), RecoveryNeeded when an
+        earlier transaction is not settled, OutcomeUnsettled when this one is not.
         """
         ours = ours or {}
         names = {file.name for file in files}
@@ -169,22 +258,17 @@ class Workspace:
                     transaction.publish(file.name, source=work.folder, replaced=kept)
                 else:  # whoever takes the name in this moment keeps it: the move fails
                     transaction.move(file.name, DIRECTORY, source=work.folder)
-            transaction.commit()
-        except (RollbackIncomplete, OutcomeUnknown) as error:
-            raise RecoveryNeeded(
-                f"The outputs were made but not published. They are in {work.path}. "
-                f"{error} Then run: data-pipeline recover"
-            ) from error
+            self._commit_files(transaction, work, files, label)
         except (JournalError, OSError) as error:
             raise PublishFailed(str(error), work.path) from error
         if kept is None:
             return Published(tuple(files))
-        return self._look_at_kept(kept.folder, tuple(files), ours)
+        return self._look_at_kept(kept.folder, tuple(files), ours, leaving)
 
     def put_aside(self, work: WorkFolder, files: Sequence[StagedFile], folder: str, *, label: str) -> None:
         """Move files into a folder of the task directory, made where it is missing; all or none, and none is replaced.
 
-        Raises PublishFailed (the files stay in the work folder), RecoveryNeeded.
+        Raises PublishFailed (the files stay in the work folder), RecoveryNeeded, OutcomeUnsettled.
         """
         try:
             present = {name: identity.type for name, identity in self.directory.scan()}
@@ -194,9 +278,7 @@ class Workspace:
             destination = Folder("directory", folder) if folder in present else transaction.make_directory(folder)
             for file in files:
                 transaction.move(file.name, destination, source=work.folder)
-            transaction.commit()
-        except (RollbackIncomplete, OutcomeUnknown) as error:
-            raise RecoveryNeeded(f"The files are in {work.path}. {error} Then run: data-pipeline recover") from error
+            self._commit_files(transaction, work, files, label)
         except (JournalError, OSError) as error:
             raise PublishFailed(str(error), work.path) from error
 
@@ -204,70 +286,137 @@ class Workspace:
         """Publish one file that a person gave; another content under its name is kept. Raises as `publish` does."""
         if self.read(name) == content:
             return Published(())
-        work = self.work_folder(run_id)
-        published = self.publish(work, [work.write(name, content)], label=label, run_id=run_id)
-        self.forget(work)
-        return published
+        with self.temporary_folder(run_id) as work:
+            return self.publish(work, [work.write(name, content)], label=label, run_id=run_id)
 
     def remove(self) -> tuple[int, int]:
         """Remove the task directory with all that is in it; how many files, and their bytes.
 
         What it holds leaves in one transaction: killed before its end, everything is there; after it, nothing. Then
         the empty directory goes. The lock stays, as its file must never be deleted. Raises RecoveryNeeded,
-        DirectoryUnusable.
+        OutcomeUnsettled, DirectoryUnusable.
         """
         files, size_bytes = _count_files(self.path)
         try:
-            transaction = self.directory.transaction("delete the task")
-            names = [name for name, _ in self.directory.scan()]
-            for name in names:
-                transaction.delete(name)
-            if names:
-                transaction.commit()
-            for name, identity in self.directory.scan(Folder("state")):
-                if identity.type == "directory" and name.startswith((WORK_PREFIX, KEPT_PREFIX)):
-                    self.directory.remove_state_folder(Folder("state", name))
+            self._delete_content()
+        except (JournalError, OSError) as error:
+            raise DirectoryUnusable(f"{printable(self.path)} cannot be deleted ({error}).") from error
+        self._sweep(WORK_PREFIX, KEPT_PREFIX, TEMPORARY_PREFIX)
+        if self._has_state_inside():
+            return files, size_bytes  # a mount point that holds its own lock: only an operator may unmount it
+        try:
             parent, own = os.path.split(self.path)
             with _opened(parent, self._disk) as (disk, directory):
                 disk.remove_directory(directory, own)
-        except (RollbackIncomplete, OutcomeUnknown) as error:
-            raise RecoveryNeeded(f"The task was not deleted. {error} Then run: data-pipeline recover") from error
-        except (JournalError, OSError) as error:
-            raise DirectoryUnusable(f"{printable(self.path)} cannot be deleted ({error}).") from error
+        except OSError as error:
+            raise DirectoryUnusable(
+                f"The content of {printable(self.path)} is deleted; the empty directory cannot be removed ({error})."
+            ) from error
         return files, size_bytes
 
     def forget(self, work: WorkFolder) -> None:
-        """Remove a run's work folder."""
-        self.directory.remove_state_folder(work.folder)
+        """Remove a work folder. What cannot be removed is swept later: no result depends on it."""
+        with contextlib.suppress(OSError):
+            self.directory.remove_state_folder(work.folder)
 
     def sweep_work(self) -> None:
         """Remove the work folders of all runs: a complete run has succeeded, so nobody misses what others left."""
-        for name, identity in self.directory.scan(Folder("state")):
-            if identity.type == "directory" and name.startswith(WORK_PREFIX):
-                self.directory.remove_state_folder(Folder("state", name))
+        self._sweep(WORK_PREFIX)
 
-    def _look_at_kept(
-        self, folder: Folder, files: tuple[StagedFile, ...], ours: Mapping[str, Collection[str]]
-    ) -> Published:
-        path = self.directory.path_of(folder)
-        names = sorted(name for name, _ in self.directory.scan(folder))
-        if all(_sha256(os.path.join(path, name)) in ours.get(name, ()) for name in names):
-            self.directory.remove_state_folder(folder)
-            return Published(files)
-        return Published(files, kept=tuple(map(printable, names)), kept_path=printable(path))
-
-    def _recover(self) -> None:
-        """Recover what dead runs left; what cannot be is noted, and stands in the way of transactions only."""
+    def try_recovery(self) -> None:
+        """Recover what is not settled; what cannot be is noted, and stands in the way of transactions only."""
         while True:
             try:
-                self.notes += recovery_notes(self.directory.recover())
-                return
+                report = self.directory.recover()
             except NeedsAttention as error:  # it was set aside: go on with the rest
+                self.set_aside.append(str(error))
                 self.notes.append(str(error))
             except (RollbackIncomplete, OutcomeUnknown) as error:
                 self.needs_recovery = str(error)
                 self.notes.append(self.needs_recovery)
                 return
+            else:
+                self.needs_recovery = None
+                self.recovered.append(report)
+                self.notes += recovery_notes(report)
+                return
+
+    def _has_taken_effect(
+        self, transaction: Transaction, what: str, reason: str, took_effect: Callable[[], bool]
+    ) -> bool:
+        """Whether recovery finished a transaction, or undid it. Raises OutcomeUnsettled where it could do neither."""
+        if self.needs_recovery is not None:
+            raise OutcomeUnsettled(what, self.needs_recovery)
+        report = self.report_of(transaction.id)
+        if report is not None:
+            return report.action == "finished"
+        try:
+            if self.has_journal(transaction.id):  # set aside as damaged: nothing of it was put in order
+                raise OutcomeUnsettled(what, reason, is_damaged=True)
+            return took_effect()
+        except OSError as error:
+            raise OutcomeUnsettled(what, f"{reason} ({error})") from error
+
+    def _conflicts_of(self, transaction: str) -> tuple[str, ...]:
+        report = self.report_of(transaction)
+        return () if report is None else report.conflicts
+
+    def _commit_files(
+        self, transaction: Transaction, work: WorkFolder, files: Sequence[StagedFile], label: str
+    ) -> None:
+        """Commit a transaction that moves files out of a work folder: all of them are gone from there, or none."""
+        names = {file.name for file in files}
+
+        def have_left() -> bool:
+            return names.isdisjoint(name for name, _ in self.directory.scan(work.folder))
+
+        try:
+            self.commit(transaction, what=f"{label} (files of {work.path})", took_effect=have_left)
+        except RecoveryNeeded as error:
+            where = f"; its files are in {work.path}" if work.folder.path.startswith(WORK_PREFIX) else ""
+            raise RecoveryNeeded(f"Not begun: {label}{where}. {error}") from error
+
+    def _delete_content(self) -> None:
+        transaction = self.directory.transaction("delete the task")
+        names = [name for name in self._entries() if name != task_directory.JOURNAL]
+        for name in names:
+            transaction.delete(name)
+        if names:
+
+            def is_empty() -> bool:
+                return set(names).isdisjoint(self._entries())
+
+            self.commit(transaction, what=f"the deletion of {printable(self.path)}", took_effect=is_empty)
+
+    def _entries(self) -> list[str]:
+        return [name for name, _ in self.directory.scan()]
+
+    def _has_state_inside(self) -> bool:
+        """Whether the journal keeps its state below the task directory, as it does where that is a mount point."""
+        return os.path.commonpath([self.path, self.directory.state_path]) == self.path
+
+    def _sweep(self, *prefixes: str) -> None:
+        """Remove folders of the state directory. What cannot be removed stays for the next sweep."""
+        with contextlib.suppress(OSError):
+            for name, identity in list(self.directory.scan(Folder("state"))):
+                if identity.type == "directory" and name.startswith(prefixes):
+                    with contextlib.suppress(OSError):
+                        self.directory.remove_state_folder(Folder("state", name))
+
+    def _look_at_kept(
+        self, folder: Folder, files: tuple[StagedFile, ...], ours: Mapping[str, Collection[str]], left: Sequence[str]
+    ) -> Published:
+        """Remove a kept folder in which all files are ours. What cannot be read or removed is kept: it is published."""
+        path = self.directory.path_of(folder)
+        names = sorted(left)
+        try:
+            names = sorted(name for name, _ in self.directory.scan(folder))
+            if all(_sha256(os.path.join(path, name)) in ours.get(name, ()) for name in names):
+                self.directory.remove_state_folder(folder)
+                return Published(files)
+        except OSError as error:
+            self.notes.append(f"{printable(path)} cannot be looked at or removed ({error}); it is kept.")
+        return Published(files, kept=tuple(map(printable, names)), kept_path=printable(path))
 
 
 class WorkFolder:
@@ -325,10 +474,12 @@ def open_workspace(
 ) -> Workspace:
     """Lock a task's directory, at `path`, and recover what a dead run left in it.
 
-    Raises TaskBusy when somebody holds it for longer than `timeout_seconds`, DirectoryUnusable.
+    Raises TaskBusy when somebody holds it for longer than `timeout_seconds`, DirectoryUnusable, also for a directory
+    that is a symbolic link.
     """
     door = door or Door()
-    with _in_our_words(task_id):
+    check_not_link(path)
+    with _in_our_words(task_id, path):
         directory = lock_directory(
             path,
             label=label,
@@ -339,10 +490,29 @@ def open_workspace(
             lock_factory=door.lock_factory,
         )
     try:
-        return Workspace(task_id, directory, door.filesystem)
+        with _in_our_words(task_id, path):
+            return Workspace(task_id, directory, door.filesystem)
     except BaseException:
-        directory.release()
+        with contextlib.suppress(OSError):  # the error above says more
+            directory.release()
         raise
+
+
+def check_not_link(path: str) -> None:
+    """See that a task directory is not a symbolic link: it would lead to files that belong to no task.
+
+    The folder of all task directories may be one. Raises DirectoryUnusable.
+    """
+    if os.path.islink(path):
+        raise DirectoryUnusable(
+            f"{printable(path)} is a symbolic link, and a task directory must be a directory: replace the link by the "
+            "directory itself. To keep all tasks elsewhere, set DATA_PIPELINE_TRAINING_DATA."
+        )
+
+
+def is_task_directory(path: str) -> bool:
+    """Whether a task directory is at `path`; a symbolic link is none."""
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def read_file(path: str) -> bytes:
@@ -385,21 +555,37 @@ def create_private_file(path: str, content: bytes = b"") -> None:
 
 def inspect_tasks(training_data: str) -> dict[str, Inspection]:
     """How every directory under a root is that was ever locked; changes nothing. Raises DirectoryUnusable."""
-    with _in_our_words(""):  # it says nothing of a task
+    with _in_our_words("", training_data):
         return inspect_all(training_data)
 
 
 def recover_tasks(training_data: str) -> dict[str, RecoveryReport | PipelineError]:
     """Recover every task directory under a root whose lock is free; a report or the error for each task.
 
-    Raises DirectoryUnusable when the place of the state directories cannot be read.
+    Raises DirectoryUnusable when the root cannot be read.
     """
-    with _in_our_words(""):  # it says nothing of a task
-        recovered = recover_all(training_data)
-    results: dict[str, RecoveryReport | PipelineError] = {}
-    for name, result in recovered.items():
-        results[name] = result if isinstance(result, RecoveryReport) else _in_words(name, result)
-    return results
+    try:
+        names = list(inspect_all(training_data))
+    except OSError as error:
+        raise DirectoryUnusable(f"{printable(training_data)} cannot be read ({error}).") from error
+    return {name: _recover_task(os.path.join(training_data, name), name) for name in names}
+
+
+def _recover_task(path: str, task_id: str) -> RecoveryReport | PipelineError:
+    try:
+        with open_workspace(path, task_id, label="recovery", timeout_seconds=0) as workspace:
+            if workspace.set_aside or workspace.needs_recovery is not None:
+                return RecoveryNeeded(" ".join([*workspace.set_aside, workspace.needs_recovery or ""]).strip())
+            return workspace.recovered[-1]
+    except PipelineError as error:
+        return error
+
+
+def try_to_move(path: str, task_id: str) -> None:
+    """Find out, under a task's lock, whether its files can move. Raises TaskBusy, DirectoryUnusable with the reason."""
+    check_not_link(path)
+    with _in_our_words(task_id, path):
+        lock_directory(path, label="doctor", timeout_seconds=0, recover_first=False).release()
 
 
 def recovery_notes(report: RecoveryReport) -> list[str]:
@@ -413,7 +599,11 @@ def recovery_notes(report: RecoveryReport) -> list[str]:
         notes += journal.conflicts
         if journal.set_aside is not None:
             notes.append(f"Its journal is kept for a person to read: {journal.set_aside}")
-    return notes + [f"Could not be removed, will be tried again: {leftover}" for leftover in report.leftovers]
+    return notes + _leftover_notes(report.leftovers)
+
+
+def _leftover_notes(leftovers: Iterable[str]) -> list[str]:
+    return [f"Could not be removed, will be tried again: {leftover}" for leftover in leftovers]
 
 
 @contextlib.contextmanager
@@ -427,11 +617,22 @@ def _opened(path: str, filesystem: Filesystem | None) -> Iterator[tuple[Filesyst
 
 
 @contextlib.contextmanager
-def _in_our_words(task_id: str) -> Iterator[None]:
+def _in_our_words(task_id: str, path: str) -> Iterator[None]:
     try:
         yield
     except JournalError as error:
         raise _in_words(task_id, error) from error
+    except OSError as error:
+        raise DirectoryUnusable(
+            f"{printable(path)} cannot be locked ({error}). Correct its permissions, or repair the disk."
+        ) from error
+
+
+def _cause_of(error: JournalError | OSError) -> str:
+    """What went wrong in a transaction that was recovered since: no more advice to recover."""
+    if isinstance(error, RollbackIncomplete):
+        return "; ".join(error.errors)
+    return str(error.__cause__ or error)
 
 
 def _in_words(task_id: str, error: JournalError) -> PipelineError:
@@ -460,7 +661,9 @@ def _check_regular(file: IO[bytes], path: str) -> None:
 def _count_files(path: str) -> tuple[int, int]:
     """How many files lie below a directory, and their bytes."""
     count = size_bytes = 0
-    for folder, _, names in os.walk(path):
+    for folder, folders, names in os.walk(path):
+        if folder == path and task_directory.JOURNAL in folders:
+            folders.remove(task_directory.JOURNAL)  # a mount point keeps its journal inside
         for name in names:
             with contextlib.suppress(FileNotFoundError):
                 size_bytes += os.lstat(os.path.join(folder, name)).st_size

@@ -12,6 +12,7 @@ from journal.directory import door_of, list_states, real_path_of, state_director
 from journal.errors import NeedsAttention, StateUnusable, printable
 from journal.filesystem import Directory, Filesystem, LocalFilesystem
 from journal.lock import Holder, is_locked, read_holder
+from journal.names_only import NamesOnly
 from journal.recovery import RecoveryReport, find_journals, preview
 from journal.retry import RetryLimits, Rounds
 
@@ -22,7 +23,8 @@ class Inspection(BaseModel):
     """How a directory is.
 
     `clean`: nothing to do. `work`: recovery has something to do, `report` says what. `damaged`: a person must look.
-    `busy`: somebody holds it, `held_by` is who. `journals` are the names of all journal files.
+    `busy`: somebody holds it, `held_by` is who. `journals` are the names of all journal files. `goes_by_names`: its
+    file system has no hard links with one inode number, so that entries are only renamed, with a weaker guarantee.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,6 +36,7 @@ class Inspection(BaseModel):
     journals: tuple[str, ...] = ()
     report: RecoveryReport | None = None
     error: str | None = None
+    goes_by_names: bool = False
 
 
 def inspect_directory(
@@ -79,13 +82,14 @@ def inspect_all(root: str, *, filesystem: Filesystem | None = None) -> dict[str,
 
 def _inspect(filesystem: Filesystem, path: str, state: Directory) -> Inspection:
     found = find_journals(filesystem, state)
+    door = door_of(filesystem, state)
     held_by, report, error = None, None, None
     condition: Condition = "clean"
     if is_locked(state):  # a journal with a live owner is not hot: there is nothing to recover
         condition, held_by = "busy", read_holder(filesystem, state)
     else:
         try:
-            report = preview(door_of(filesystem, state), path, state, Rounds(RetryLimits()))
+            report = preview(door, path, state, Rounds(RetryLimits()))
             condition = "clean" if report.is_clean else "work"
         except NeedsAttention as fault:
             condition, error = "damaged", str(fault)
@@ -99,4 +103,5 @@ def _inspect(filesystem: Filesystem, path: str, state: Directory) -> Inspection:
         journals=tuple(journal.name for journal in found),
         report=report,
         error=error,
+        goes_by_names=isinstance(door, NamesOnly),
     )

@@ -3,7 +3,8 @@
     make the directory -> lock it for the whole run -> recover what a dead run left -> check -> back up
     -> open the log, write the configuration -> steps, each published as a whole -> result -> give the lock back
 
-Nothing is written into the task directory before the backup: it would be moved away with the old files.
+Nothing is written into the task directory before the backup: it would be moved away with the old files. Nor is
+anything while a transaction in it is not settled: the steps run, and their files wait in the work folder.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 from data_pipeline import task_directory
-from data_pipeline.backup.create import BackupReport, back_up, disabled
+from data_pipeline.backup.create import BackupReport, back_up, disabled, settle
 from data_pipeline.database_urls import label_of
 from data_pipeline.errors import (
     DirectoryUnusable,
     InvalidInput,
+    OutcomeUnsettled,
     PipelineError,
     PublishFailed,
     RecoveryNeeded,
@@ -42,6 +44,7 @@ from data_pipeline.workspace import (
     Published,
     WorkFolder,
     Workspace,
+    check_not_link,
     make_directories,
     open_workspace,
     printable,
@@ -113,11 +116,13 @@ class _Course:
     backup: BackupReport | None = None
     completed: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     current: str | None = None
     artifacts: dict[str, Json] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    notes_logged: int = 0
     error: str | None = None
     has_unpublished: bool = False
 
@@ -237,7 +242,7 @@ class SimpleWorkflowExecutor:
         self._emit(
             Event(
                 "backup",
-                "failed" if failed else "completed",
+                "unknown" if report.state == "unknown" else "failed" if failed else "completed",
                 name=report.directory or "",
                 message=report.error or "",
                 done=len(report.moved_files),
@@ -250,6 +255,7 @@ class SimpleWorkflowExecutor:
         course = _Course(mode, self._now())
         self._emit(Event("run", "started", name=self.run_id, message=mode))
         try:
+            await _in_thread(lambda: check_not_link(self._directory))
             if not await _in_thread(self._ensure_task_directory):
                 raise DirectoryUnusable(
                     f"The directory of task {self.task_id}, {printable(self._directory)}, cannot be made. "
@@ -263,7 +269,7 @@ class SimpleWorkflowExecutor:
                         await step.check(self._parameters, tables)
                 if mode == "complete":
                     course.backup = await self._backup_existing_files_if_needed(workspace)
-                with open_task_log(workspace.path, self.task_id) as log:
+                with open_task_log(workspace.path, self.task_id, unsettled=workspace.needs_recovery) as log:
                     try:
                         await _in_thread(lambda: self._begin(course, workspace, log))
                         result = await self._work(course, workspace, steps, tables, log)
@@ -324,8 +330,7 @@ class SimpleWorkflowExecutor:
     def _begin(self, course: _Course, workspace: Workspace, log: TaskLog) -> None:
         """Tell what happened before the log could be opened."""
         log.info("Run %s begins: %s", self.run_id, course.mode)
-        for note in workspace.notes:
-            log.warning("%s", note)
+        _tell_notes(course, workspace, log)
         if course.backup is not None:
             _tell_backup(course.backup, log)
             self._records.backed_up(course.backup.summary())
@@ -398,18 +403,20 @@ class SimpleWorkflowExecutor:
                 work, write(work, workspace.names(folder)), folder, label=f"{folder} of run {self.run_id}"
             ),
         )
+        is_made = False
         try:
             artifact = await _in_thread(lambda: self._published_before(course, workspace, step.name))
             if artifact is None:
                 output = await step.run(context)
+                is_made = True
                 artifact = await self._publish_step(course, workspace, work, step.name, output, log)
         except PipelineError as error:
-            course.failed.append(step.name)
             course.error = str(error)
-            course.has_unpublished = isinstance(error, (PublishFailed, RecoveryNeeded))
+            course.has_unpublished = isinstance(error, (PublishFailed, RecoveryNeeded, OutcomeUnsettled))
             log.error("%s", error)  # noqa: TRY400 - a message for people, no defect of ours
-            await _in_thread(lambda: self._records.step_ended(step.name, error=course.error, result=None))
-            self._emit(Event("step", "failed", name=step.name, message=str(error)))
+            await self._end_without_result(
+                course, step.name, is_unknown=is_made and isinstance(error, OutcomeUnsettled)
+            )
             return False
         except Exception:
             log.exception("Step %s ended by a defect of this program", step.name)
@@ -424,6 +431,13 @@ class SimpleWorkflowExecutor:
         await _in_thread(lambda: self._records.step_ended(step.name, error=None, result=artifact))
         self._emit(Event("step", "completed", name=step.name))
         return True
+
+    async def _end_without_result(self, course: _Course, step: str, *, is_unknown: bool) -> None:
+        """A step failed, or whether it was published is unknown: to the store it failed with a result that says so."""
+        (course.unknown if is_unknown else course.failed).append(step)
+        result: Json | None = {"step": step, "status": "unknown", "files": []} if is_unknown else None
+        await _in_thread(lambda: self._records.step_ended(step, error=course.error, result=result))
+        self._emit(Event("step", "unknown" if is_unknown else "failed", name=step, message=course.error or ""))
 
     def _why_skipped(self, step: Step) -> str | None:
         names = [known.name for known in self._steps]
@@ -449,6 +463,7 @@ class SimpleWorkflowExecutor:
         name = task_directory.step_result(step)
 
         def publish() -> tuple[Published, Json]:
+            self._settle_backup(course, workspace, log)
             own, ours = self._own(course, workspace, name)
             before = own["files"] if own.get("step") == step else []
             made = {file.name for file in output.files}
@@ -488,17 +503,35 @@ class SimpleWorkflowExecutor:
         """Publish a file of the run itself; where that fails the run goes on without it, and says so."""
 
         def publish() -> Published:
+            self._settle_backup(course, workspace, log)
             ours = self._own(course, workspace, name)[1]
             file = work.write(name, seal(content))
             return workspace.publish(work, [file], label=f"publish {name}", run_id=self.run_id, ours=ours)
 
         try:
             published = await _in_thread(publish)
+        except OutcomeUnsettled as error:
+            course.has_unpublished = True  # recovery may still move it back into the work folder
+            course.warnings.append(f"{name}: {error}")
+            log.warning("%s: %s", name, error)
+            return
         except PipelineError as error:
-            course.warnings.append(str(error))
+            course.warnings.append(f"{name} was not written: {error}")
             log.warning("%s was not written: %s", name, error)
             return
         self._tell_kept(course, published, log)
+
+    def _settle_backup(self, course: _Course, workspace: Workspace, log: TaskLog) -> None:
+        """Before anything is published: see what an unknown backup has turned out to be, and correct the report."""
+        _tell_notes(course, workspace, log)
+        if course.backup is None or course.backup.state != "unknown":
+            return
+        settled = settle(workspace, course.backup, self._now)
+        if settled.state != "unknown":
+            course.backup = settled
+            log.warning("The outcome of the backup is known now: %s", settled.state.replace("_", " "))
+            _tell_backup(settled, log)
+            self._records.backed_up(settled.summary())
 
     def _own(self, course: _Course, workspace: Workspace, name: str) -> tuple[Json, dict[str, set[str]]]:
         """A file that a run of this task wrote and nobody changed: its content, and its name with its SHA-256.
@@ -539,13 +572,14 @@ class SimpleWorkflowExecutor:
 
     async def _finish(self, course: _Course, workspace: Workspace, work: WorkFolder, log: TaskLog) -> Json:
         """Write the result, then forget the work folder unless something in it still waits to be published."""
+        _tell_notes(course, workspace, log)
         log.info("Run %s ends: %s", self.run_id, course.error or "all steps completed")
         if log.problem is not None:
             course.warnings.append(log.problem)
         result = self._result(course)
         if course.mode == "complete":
             await self._publish_own(course, workspace, work, task_directory.TASK_RESULT, result, log)
-        if not course.has_unpublished:
+        if not course.has_unpublished and workspace.needs_recovery is None:
             await _in_thread(workspace.sweep_work if _is_success(course) else lambda: workspace.forget(work))
         return result
 
@@ -565,6 +599,7 @@ class SimpleWorkflowExecutor:
                 "current_step": course.current,
                 "completed_steps": course.completed,
                 "failed_steps": course.failed,
+                "unknown_steps": course.unknown,
                 "skipped_steps": course.skipped,
                 "artifacts": course.artifacts,
                 "statistics": {
@@ -585,10 +620,18 @@ def _is_success(course: _Course) -> bool:
     return course.mode == "complete" and course.error is None
 
 
+def _tell_notes(course: _Course, workspace: Workspace, log: logging.Logger) -> None:
+    """Log what recovery and transactions noted since the last call."""
+    for note in workspace.notes[course.notes_logged :]:
+        log.warning("%s", note)
+    course.notes_logged = len(workspace.notes)
+
+
 def _tell_backup(report: BackupReport, log: logging.Logger) -> None:
     """What the backup did, for the log that could not be open while it was made."""
     if report.error is not None:
-        log.error("Backup failed, every file stays in its place and the run goes on: %s", report.error)
+        outcome = "has an unknown outcome" if report.state == "unknown" else "failed"
+        log.error("Backup %s, and the run goes on: %s", outcome, report.error)
         return
     if report.directory is None:
         log.info("Backup: %s", report.state.replace("_", " "))

@@ -8,18 +8,20 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from data_pipeline import task_directory
-from data_pipeline.backup.record import BackupRecord, decode_record
+from data_pipeline.backup.record import BackupRecord, decode_record, is_reserved
 from data_pipeline.errors import DirectoryUnusable, NotFound
-from data_pipeline.workspace import read_file
+from data_pipeline.workspace import check_not_link, open_regular_file
 from journal import printable
 
-RecordState = Literal["good", "missing", "broken"]
+RecordState = Literal["good", "missing", "broken", "unreadable"]
+"""`missing`: no file can be it, or its place is kept and empty. `broken`: a file has its name, and other content.
+`unreadable`: the disk refuses to read a file of its name, so it may be good."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,11 @@ class BackedUpFile:
 
 @dataclass(frozen=True)
 class Backup:
-    """One backup as it lies on disk; `record` is None when there is none, or none that can be read."""
+    """One backup as it lies on disk; `record` is None when there is none, or none that can be read.
+
+    `doubtful` are the files that may be the record or a user's file, and `record_error` is why they cannot be told
+    apart where the disk refuses to read one. The record itself is not among the files.
+    """
 
     name: str
     path: str
@@ -47,6 +53,8 @@ class Backup:
     record: BackupRecord | None
     record_state: RecordState
     files: tuple[BackedUpFile, ...]
+    doubtful: tuple[str, ...] = ()
+    record_error: str | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -71,6 +79,7 @@ class Backup:
         return {
             **self.summary(),
             "path": printable(self.path),
+            "record_error": self.record_error,
             "failed_files": [failed.model_dump() for failed in self.record.failed_files] if self.record else [],
             "files": [
                 {
@@ -86,6 +95,7 @@ class Backup:
 
 def list_backups(path: str) -> list[Backup]:
     """Every backup in the task directory at `path`, newest first. Raises DirectoryUnusable when it cannot be read."""
+    check_not_link(path)
     with _readable(path) as entries:
         names = [entry.name for entry in entries if task_directory.is_backup_name(entry.name) and _is_directory(entry)]
     backups = [_read(path, name) for name in names]
@@ -94,6 +104,7 @@ def list_backups(path: str) -> list[Backup]:
 
 def find_backup(path: str, name: str) -> Backup:
     """One backup by its name. Raises NotFound, DirectoryUnusable."""
+    check_not_link(path)
     whole = os.path.join(path, name)
     if not task_directory.is_backup_name(name) or os.path.islink(whole) or not os.path.isdir(whole):
         raise NotFound("backup", name, "The list of the task's backups shows those there are.")
@@ -105,39 +116,64 @@ def read_record(path: str, *, containing: str = "") -> BackupRecord | None:
 
     A file that was itself called backup_info.json is told from the record by the directory's name in it.
     """
-    return _find_record(path, containing)[0]
-
-
-def _find_record(path: str, containing: str = "") -> tuple[BackupRecord | None, str | None]:
-    """The record and the name of its file."""
-    name = os.path.basename(path)
     try:
-        candidates = sorted(filter(task_directory.can_be_record, os.listdir(path)), reverse=True)
+        names = os.listdir(path)
     except OSError:
-        return None, None
-    for candidate in candidates:
+        return None
+    return _find_record(path, filter(task_directory.can_be_record, names), containing).record
+
+
+class _FoundRecord(NamedTuple):
+    """The record and the name of its file, which is known without a record where its place is kept; else why not."""
+
+    record: BackupRecord | None = None
+    file: str | None = None
+    error: str | None = None
+
+
+def _find_record(path: str, candidates: Iterable[str], containing: str = "") -> _FoundRecord:
+    """Find the record among the files that have such a name: the highest number first, as the journal chose it."""
+    name = os.path.basename(path)
+    reserved = error = None
+    for candidate in sorted(candidates, key=_number_first, reverse=True):
         try:
-            raw = read_file(os.path.join(path, candidate))
-        except OSError:
+            with open_regular_file(os.path.join(path, candidate)) as file:
+                raw = file.read()
+        except FileNotFoundError:
+            continue
+        except OSError as refused:
+            error = error or f"{candidate} cannot be read ({refused.strerror or refused})"
             continue
         if containing.encode() in raw and (record := decode_record(raw, name)) is not None:
-            return record, candidate
-    return None, None
+            return _FoundRecord(record, candidate)
+        if reserved is None and is_reserved(raw):
+            reserved = candidate
+    return _FoundRecord(None, reserved, None if reserved else error)
+
+
+def _number_first(name: str) -> tuple[int, str]:
+    return len(name), name
 
 
 def _read(path: str, name: str) -> Backup:
     whole = os.path.join(path, name)
-    record, record_file = _find_record(whole)
     with _readable(whole) as entries:
-        found = [_file(entry) for entry in entries if entry.name != record_file]
-    is_broken = record is None and any(task_directory.can_be_record(file.name) for file in found)
+        found = [_file(entry) for entry in entries]
+    candidates = [file.name for file in found if file.kind == "file" and task_directory.can_be_record(file.name)]
+    record, record_file, error = _find_record(whole, candidates)
+    doubtful = [] if record_file else candidates
+    state: RecordState = (
+        "good" if record else "missing" if not doubtful else "unreadable" if error is not None else "broken"
+    )
     return Backup(
         name=name,
         path=whole,
         made_at=_made_at(whole, name, record),
         record=record,
-        record_state="good" if record else "broken" if is_broken else "missing",
-        files=tuple(sorted(found, key=lambda file: file.name)),
+        record_state=state,
+        files=tuple(sorted((file for file in found if file.name != record_file), key=lambda file: file.name)),
+        doubtful=tuple(sorted(doubtful)),
+        record_error=error if state == "unreadable" else None,
     )
 
 

@@ -1,27 +1,30 @@
 """Before a complete run: every file of the task directory moves into `file_bak_<time>/`, as one transaction.
 
 Not moved: directories, and `table_list.txt` by exactly this name. What cannot be moved is copied if it can be read, and
-reported; whatever happens, the run goes on.
+reported; whatever happens, the run goes on. A report says that files are in their place only where that is known: a
+backup whose end the disk did not confirm is recovered at once, and is `unknown` until a recovery has settled it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from data_pipeline import task_directory
 from data_pipeline.backup.catalogue import read_record
 from data_pipeline.backup.record import BackupRecord, FailedFile, Statistics, largest_size
+from data_pipeline.errors import OutcomeUnsettled, RecoveryNeeded
 from data_pipeline.workspace import Workspace
-from journal import Identity, JournalError, NewDirectory, Outcome, Transaction, printable
+from journal import Identity, JournalError, NewDirectory, Outcome, Transaction, TransactionFailed, printable
 
 NOTHING = Statistics(files=0, bytes=0, seconds=0.0, retries=0)
 KEPT_NOTE = "This backup was undone, but some of its files were changed meanwhile and had to stay here."
 
-State = Literal["disabled", "nothing_to_back_up", "backed_up", "already_backed_up", "failed"]
+State = Literal["disabled", "nothing_to_back_up", "backed_up", "already_backed_up", "failed", "unknown"]
+IN_PLACE = "every file is in its place"
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,10 @@ class BackupFacts:
 
 @dataclass(frozen=True)
 class BackupReport:
-    """What became of a run's backup; `error` only where it failed as a whole, and then every file is in its place.
+    """What became of a run's backup; `error` only where it failed as a whole or is unknown, and says where files are.
 
-    Times are local and aware. `moved_files` are printable names, in the order of the alphabet.
+    Times are local and aware. `moved_files` are printable names, in the order of the alphabet. Of an unknown backup
+    `directory` is where the files are if it took effect, and `transaction` is what a recovery settles.
     """
 
     state: State
@@ -63,11 +67,12 @@ class BackupReport:
     failed_files: tuple[FailedFile, ...] = ()
     statistics: Statistics = NOTHING
     error: str | None = None
+    transaction: str | None = None
 
     @property
     def is_complete(self) -> bool:
         """Whether no file of an earlier run is left in its place."""
-        return self.state not in ("disabled", "failed") and not self.failed_files
+        return self.state not in ("disabled", "failed", "unknown") and not self.failed_files
 
     def summary(self) -> dict[str, Any]:
         """For results and answers: counts, and the failed files by name, but never thousands of moved ones."""
@@ -99,12 +104,36 @@ def back_up(
         found = _made_by(workspace, run_id)
         if found is not None:
             return _report("already_backed_up", found, started, now())
+        if workspace.needs_recovery is not None:
+            return _not_begun(workspace, run_id, started, now())
         files = files_to_move(workspace)
         if not files:
             return BackupReport("nothing_to_back_up", started, now())
         return _move(workspace, files, BackupFacts(workspace.task_id, run_id, started), now, progress)
-    except (JournalError, OSError) as error:
-        return BackupReport("failed", started, now(), error=printable(str(error)))
+    except TransactionFailed as error:
+        where = IN_PLACE if not error.conflicts else "some files are not in their place"
+        return BackupReport("failed", started, now(), error=printable(f"{where}: {error}"))
+    except (RecoveryNeeded, JournalError, OSError) as error:
+        return BackupReport("failed", started, now(), error=printable(f"it was not begun: {error}"))
+
+
+def settle(workspace: Workspace, report: BackupReport, now: Callable[[], datetime]) -> BackupReport:
+    """Return what an unknown backup has turned out to be, after one more recovery; the report itself where that fails.
+
+    No other change of the task directory may come before: it would be done beside files that may still move.
+    """
+    if report.state != "unknown" or report.transaction is None:
+        return report
+    if workspace.needs_recovery is not None:
+        workspace.try_recovery()
+    recovered = workspace.report_of(report.transaction)
+    if workspace.needs_recovery is not None or recovered is None:
+        return report
+    if recovered.action == "finished":
+        return _found(workspace, report, now())
+    where = IN_PLACE if not recovered.conflicts else "some files are not in their place"
+    undone = "; ".join([f"{where}: recovery undid the backup", *recovered.conflicts])
+    return replace(report, state="failed", directory=None, ended_at=now(), error=printable(undone))
 
 
 def disabled(now: datetime) -> BackupReport:
@@ -137,9 +166,11 @@ class DeclaredBackup:
             name = destination.removeprefix(f"{self.directory.name}/")
             if name == destination:
                 continue  # of another part of the transaction
+            if source is None:
+                continue  # the record itself is no file of the task
             if failure is not None:
-                failed.append(FailedFile(file=printable(source or name), **asdict(failure)))
-            elif source is not None:
+                failed.append(FailedFile(file=printable(source), **asdict(failure)))
+            else:
                 moved.append(source)
         statistics = Statistics(
             files=len(moved),
@@ -190,8 +221,52 @@ def _move(
 ) -> BackupReport:
     transaction = workspace.directory.transaction(f"backup of run {facts.run_id}", on_error="continue")
     declared = declare_backup(transaction, files, facts)
-    transaction.commit(progress)
+
+    def have_left() -> bool:
+        return _committed_record(workspace, declared.directory.name, transaction.id) is not None
+
+    unknown = BackupReport("unknown", facts.instant, facts.instant, transaction=transaction.id)
+    try:
+        outcome = workspace.commit(
+            transaction, what=f"the backup of run {facts.run_id}", took_effect=have_left, progress=progress
+        )
+    except OutcomeUnsettled as error:
+        name = declared.directory.name
+        return replace(unknown, directory=name, ended_at=now(), error=printable(str(error)))
+    if outcome is None:  # recovery found it committed
+        return _found(workspace, replace(unknown, directory=declared.directory.name), now())
     return _report("backed_up", declared.record, facts.instant, now())
+
+
+def _not_begun(workspace: Workspace, run_id: str, started: datetime, ended: datetime) -> BackupReport:
+    """An earlier transaction is not settled. It may be this very run's backup: then its outcome is what is unknown."""
+    record = next(_records_of_run(workspace, run_id), None)
+    reason = f"{workspace.needs_recovery} Then run: data-pipeline recover"
+    if record is None:
+        return BackupReport("failed", started, ended, error=printable(f"it was not begun: {reason}"))
+    return BackupReport(
+        "unknown",
+        started,
+        ended,
+        directory=record.backup_directory,
+        error=printable(str(OutcomeUnsettled(f"the backup of run {run_id}", reason))),
+        transaction=record.transaction,
+    )
+
+
+def _found(workspace: Workspace, report: BackupReport, ended: datetime) -> BackupReport:
+    """The report of a backup that recovery found committed, by its record."""
+    record = _committed_record(workspace, report.directory or "", report.transaction or "")
+    if record is None:
+        reason = f"{report.directory} is complete, but its record cannot be read."
+        return replace(report, ended_at=ended, error=printable(reason))
+    return _report("backed_up", record, report.started_at, ended)
+
+
+def _committed_record(workspace: Workspace, directory: str, transaction: str) -> BackupRecord | None:
+    """The record that a committed transaction left in its backup directory."""
+    record = read_record(os.path.join(workspace.path, directory), containing=transaction)
+    return record if record is not None and record.transaction == transaction and _is_of_commit(record) else None
 
 
 def _report(state: State, record: BackupRecord, started: datetime, ended: datetime) -> BackupReport:
@@ -207,10 +282,24 @@ def _report(state: State, record: BackupRecord, started: datetime, ended: dateti
 
 
 def _made_by(workspace: Workspace, run_id: str) -> BackupRecord | None:
-    """The record of the backup that this run made before it was killed."""
+    """The record of the backup that this run made before it was killed, if its transaction is known to be committed.
+
+    A journal that is still there, hot or set aside, says that it is not; so does a record that recovery left.
+    """
+    for record in _records_of_run(workspace, run_id):
+        if record.transaction is not None and not workspace.has_journal(record.transaction):
+            return record
+    return None
+
+
+def _records_of_run(workspace: Workspace, run_id: str) -> Iterator[BackupRecord]:
     for name, identity in workspace.directory.scan():
         if identity.type == "directory" and task_directory.is_backup_name(name):
             record = read_record(os.path.join(workspace.path, name), containing=run_id)
-            if record is not None and record.run_id == run_id:
-                return record
-    return None
+            if record is not None and record.run_id == run_id and _is_of_commit(record):
+                yield record
+
+
+def _is_of_commit(record: BackupRecord) -> bool:
+    """Whether a transaction wrote this record at its end; one that recovery left in an undone backup is another."""
+    return record.statistics is not None and record.note is None

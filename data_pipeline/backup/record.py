@@ -1,17 +1,21 @@
 """`backup_info.json`: the five keys of the specification, then ours. Opens no file.
 
-Read leniently, as older systems wrote only the five, and `failed_files` as plain strings too.
+Read leniently, as older systems wrote only the five, and `failed_files` as plain strings too. Until its backup is done,
+the journal keeps the record's place: its file is there and holds the transaction's id, then blanks.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+_RESERVED: Final = re.compile(rb'\s*\{\s*"transaction"\s*:\s*"\d{8}T\d{12}-[0-9a-f]{8}"\s*\}\s*')
 
 
 class FailedFile(BaseModel):
@@ -92,6 +96,11 @@ def largest_size(names: Iterable[str]) -> int:
         FAILED_ENTRY_BYTES + (len(name) if name.isascii() and name.isprintable() else 6 * len(os.fsencode(name)))
         for name in names
     )
+
+
+def is_reserved(raw: bytes) -> bool:
+    """Whether these bytes only keep the place of a record that is not written yet."""
+    return _RESERVED.fullmatch(raw) is not None
 
 
 def decode_record(raw: bytes, directory: str) -> BackupRecord | None:

@@ -6,7 +6,6 @@ restoring the backup that it made.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +15,9 @@ from typing import Any
 from data_pipeline import task_directory
 from data_pipeline.backup.catalogue import Backup, find_backup
 from data_pipeline.backup.create import BackupFacts, declare_backup
-from data_pipeline.errors import InvalidInput, NotFound, RecoveryNeeded, RestoreFailed
+from data_pipeline.errors import DirectoryUnusable, InvalidInput, NotFound, RestoreFailed
 from data_pipeline.workspace import WorkFolder, Workspace
-from journal import DIRECTORY, Folder, Identity, JournalError, OutcomeUnknown, RollbackIncomplete, printable
+from journal import DIRECTORY, Folder, Identity, JournalError, TransactionFailed, printable
 
 
 @dataclass(frozen=True)
@@ -54,20 +53,24 @@ def plan_restore(
     """What restoring would do to a task directory with these current files and directories.
 
     `chosen` names single files; None means all, and then every current file makes room, as a complete run would have
-    it. Raises NotFound for a chosen file that the backup lacks, InvalidInput where a directory has a restored name.
+    it. Raises NotFound for a chosen file that the backup lacks, InvalidInput where a directory has a restored name,
+    DirectoryUnusable where the record cannot be told from the files.
     """
     entries = {file.name: file for file in backup.files}
     skipped: dict[str, str] = {}
     if chosen is None:
-        names = list(entries)
-        if backup.record is None and "backup_info.json" in entries:
-            names.remove("backup_info.json")
-            skipped["backup_info.json"] = "it is the record of this backup, and broken"
+        names = [name for name in entries if name not in backup.doubtful]
+        skipped |= dict.fromkeys(backup.doubtful, _why_doubtful(backup))
     else:
         names = list(dict.fromkeys(chosen))
         for name in names:
             if name not in entries:
                 raise NotFound("file", name, f"`data-pipeline backups show` lists those of {backup.name}.")
+    if backup.record_error is not None and (chosen is None or set(names) & set(backup.doubtful)):
+        raise DirectoryUnusable(
+            f"{backup.name}: {backup.record_error}, so the record of the backup cannot be told from its files. Correct "
+            "the permissions or repair the disk, or name the files to restore."
+        )
     restored = [name for name in names if entries[name].is_restorable]
     skipped |= {name: f"it is a {entries[name].kind} entry" for name in names if not entries[name].is_restorable}
     taken = sorted(set(restored) & set(directories))
@@ -85,8 +88,11 @@ def plan_restore(
 def preview_restore(path: str, name: str, chosen: Sequence[str] | None = None) -> RestoreReport:
     """What restoring a backup of the task directory at `path` would do; changes nothing and needs no lock."""
     backup = find_backup(path, name)
-    with os.scandir(path) as entries:
-        is_directory = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+    try:
+        with os.scandir(path) as entries:
+            is_directory = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+    except OSError as error:
+        raise DirectoryUnusable(f"{printable(path)} cannot be read ({error.strerror}).") from error
     return plan_restore(
         backup,
         {entry for entry, is_one in is_directory.items() if not is_one},
@@ -106,21 +112,21 @@ def restore(
 ) -> RestoreReport:
     """Restore a backup, or single files of it, under the workspace's lock.
 
-    Raises NotFound, InvalidInput, RestoreFailed; then everything is as before.
+    Raises NotFound, InvalidInput, DirectoryUnusable, RecoveryNeeded and RestoreFailed: then everything is as before,
+    except what a RestoreFailed names. Raises OutcomeUnsettled where only a later recovery can tell.
     """
     report = preview_restore(workspace.path, name, chosen)
     if not report.restored:
         raise InvalidInput("backup", f"{name} holds no file that can be restored")
-    work = workspace.work_folder(restore_id)
-    try:
-        return _restore(workspace, report, work, BackupFacts(workspace.task_id, None, now(), restored=name), progress)
-    except (RollbackIncomplete, OutcomeUnknown) as error:
-        raise RecoveryNeeded(f"{name} was not restored. {error} Then run: data-pipeline recover") from error
-    except (JournalError, OSError) as error:
-        raise RestoreFailed(f"{name} was not restored, everything is as before: {printable(str(error))}") from error
-    finally:
-        with contextlib.suppress(OSError):  # swept after the next complete run; the error above says more
-            workspace.forget(work)
+    facts = BackupFacts(workspace.task_id, None, now(), restored=name)
+    with workspace.temporary_folder(restore_id) as work:
+        try:
+            return _restore(workspace, report, work, facts, progress)
+        except TransactionFailed as error:
+            state = "everything is as before" if not error.conflicts else "some files are not as before"
+            raise RestoreFailed(f"{name} was not restored, {state}: {printable(str(error))}") from error
+        except (JournalError, OSError) as error:  # before the transaction began: an unknown outcome is another error
+            raise RestoreFailed(f"{name} was not restored, everything is as before: {printable(str(error))}") from error
 
 
 def _restore(
@@ -140,8 +146,19 @@ def _restore(
         safety_backup = declare_backup(transaction, present, facts)
     for file in report.restored:
         transaction.move(file, DIRECTORY, source=work.folder)
-    transaction.commit(progress)
+    waiting = set(report.restored)
+
+    def have_left() -> bool:
+        return waiting.isdisjoint(entry for entry, _ in directory.scan(work.folder))
+
+    workspace.commit(transaction, what=f"the restore of {report.backup}", took_effect=have_left, progress=progress)
     return replace(report, is_dry_run=False, safety_backup=safety_backup.directory.name if safety_backup else None)
+
+
+def _why_doubtful(backup: Backup) -> str:
+    if len(backup.doubtful) == 1:
+        return "it is the record of this backup, and broken"
+    return "it may be the record of this backup, which is broken: name it to restore it"
 
 
 def _identities(workspace: Workspace, names: Sequence[str]) -> dict[str, Identity]:

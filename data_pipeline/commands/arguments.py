@@ -15,7 +15,7 @@ from data_pipeline.backup.catalogue import list_backups
 from data_pipeline.errors import InvalidInput, NotFound, PipelineError
 from data_pipeline.settings import Settings, load_settings
 from data_pipeline.store import Store, look_at_store
-from data_pipeline.workspace import printable
+from data_pipeline.workspace import check_not_link, printable
 
 
 def complete_task(incomplete: str) -> list[str]:
@@ -42,8 +42,9 @@ BackupName = Annotated[
 
 
 def directory_of(settings: Settings, task: str) -> str:
-    """The directory of a task. Raises NotFound, InvalidInput."""
+    """The directory of a task. Raises NotFound, InvalidInput, DirectoryUnusable for a symbolic link."""
     path = task_directory.path_of(settings.training_data_path, task)
+    check_not_link(path)
     if not os.path.isdir(path):
         raise NotFound("task", task, f"No such directory in {printable(settings.training_data_path)}.")
     return path

@@ -150,13 +150,15 @@ def _lines(result: Json, path: str) -> list[str]:
     outcome = "completed" if result["success"] else f"failed: {result['error']}"
     lines = [f"Task {result['task_id']}, run {result['run_id']}: {outcome}"]
     backup = result["backup"]
-    if backup is not None and backup["directory"] is not None:
+    if backup is not None and backup["state"] == "unknown":
+        lines.append(f"Backup: its outcome is unknown. {backup['error']}")
+    elif backup is not None and backup["directory"] is not None:
         lines.append(f"Backup: {backup['moved_count']} files in {backup['directory']}")
         for failed in backup["failed_files"]:
             copied = "a copy is in the backup" if failed["copied"] else "it is in its place"
             lines.append(f"  could not be moved: {failed['file']} ({failed['error']}; {copied})")
     elif backup is not None and backup["error"] is not None:
-        lines.append(f"Backup failed, every file stayed in its place: {backup['error']}")
+        lines.append(f"Backup failed: {backup['error']}")
     lines += [f"Kept, as it was not ours to replace: {kept}" for kept in result["kept_files"]]
     lines += [f"Warning: {warning}" for warning in result["warnings"]]
     lines += _step_lines(result["artifacts"])

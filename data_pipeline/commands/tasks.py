@@ -52,7 +52,7 @@ from data_pipeline.steps import STEPS
 from data_pipeline.store import RunStatus, Store, TaskQuery
 from data_pipeline.task_files import list_files, read_log
 from data_pipeline.task_json import formatted_size, listed_task, log_entry, run_summary, task_file, task_status
-from data_pipeline.workspace import printable
+from data_pipeline.workspace import check_not_link, is_task_directory, printable
 
 FOLLOW_SECONDS: Final = 0.5
 STEP_NAMES: Final = tuple(step.name for step in STEPS)
@@ -84,7 +84,7 @@ def list_(
         page = []
     for listed in page:
         path = task_directory.path_of(settings.training_data_path, listed.task.task_id)
-        rows.append(listed_task(listed, has_directory=os.path.isdir(path)))
+        rows.append(listed_task(listed, has_directory=is_task_directory(path)))
     if as_json:
         print_json(rows)
     elif rows:
@@ -128,6 +128,7 @@ def show(task: TaskId, as_json: AsJson = False) -> None:
         print_json({**status, "executions": runs})
         return
     path = task_directory.path_of(settings.training_data_path, task)
+    check_not_link(path)
     has_directory = os.path.isdir(path)
     backups = len(list_backups(path)) if has_directory else 0
     parameters = status["parameters"]
@@ -157,7 +158,8 @@ def _step_line(step: dict[str, Any]) -> str:
 def _run_row(run: dict[str, Any]) -> Sequence[str]:
     began, ended = run["started_at"], run["completed_at"]
     seconds = f"{(ended - began).total_seconds():.2f}" if began and ended else "-"
-    backup = (run["backup"] or {}).get("directory") or "-"
+    report = run["backup"] or {}
+    backup = "unknown" if report.get("state") == "unknown" else report.get("directory") or "-"
     return run["execution_id"], run["status"], run["execution_mode"], local_time(began), seconds, backup
 
 

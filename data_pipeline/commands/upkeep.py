@@ -53,7 +53,7 @@ Examples:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Look at settings, folders, disk, journals, store and databases, and say what to do. Changes nothing."""
+    """Look at settings, folders, disk, mounts, journals, store and databases, and say what to do. Changes no file."""
     try:
         findings = list(examine(load_settings()))
     except InvalidInput as error:

@@ -22,7 +22,7 @@ from data_pipeline.settings import Settings
 from data_pipeline.steps import STEPS, RunOptions
 from data_pipeline.store import Execution, Store
 from data_pipeline.training_search import SharedVectorStore
-from data_pipeline.workspace import open_workspace
+from data_pipeline.workspace import check_not_link, open_workspace
 
 LOGGER = logging.getLogger("data_pipeline.service")
 STEP_NAMES: Final = tuple(step.name for step in STEPS)
@@ -106,13 +106,13 @@ class Runs:
     def delete_task(self, task_id: str, *, with_history: bool) -> Deleted:
         """Delete a task's directory with its backups, in one piece, and on request its history and its training items.
 
-        Raises NotFound, RunActive, TaskBusy, InvalidInput where the directory is a link, DirectoryUnusable.
+        Raises NotFound, RunActive, TaskBusy, RecoveryNeeded, OutcomeUnsettled, DirectoryUnusable, also where the
+        directory is a symbolic link.
         """
         self.store.task(task_id)
         self.check_idle(task_id)
         path = task_directory.path_of(self.settings.training_data_path, task_id)
-        if os.path.islink(path):
-            raise InvalidInput("task_id", f"the directory of {task_id} is a link: remove it by hand")
+        check_not_link(path)
         file_count = size_bytes = 0
         had_directory = os.path.isdir(path)
         if not had_directory and not with_history:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 
 from data_pipeline.errors import DirectoryUnusable, NotFound
@@ -23,33 +24,25 @@ def keep_backup(
 ) -> VectorBackup:
     """Both files appear at once, or nothing does; `backup_id` names the folder in which they wait until then.
 
-    Raises NotFound for a task without a directory, TaskBusy, DirectoryUnusable, PublishFailed, StoreUnavailable.
+    Raises NotFound for a task without a directory, TaskBusy, DirectoryUnusable, PublishFailed, RecoveryNeeded,
+    OutcomeUnsettled, StoreUnavailable.
     """
     path = place_of_task(training_data, None).path if task_id is None else path_of(training_data, task_id)
     try:
         if task_id is None:
             make_directories(path)
+        elif not os.path.lexists(path):
+            raise NotFound("directory of task", task_id, "Run the task first.")
     except OSError as error:
         raise DirectoryUnusable(f"{printable(path)} cannot be made ({error}). Mend the permissions there.") from error
     label = "backup of the vector store"
-    try:
-        workspace = open_workspace(
-            path, task_id or VECTOR_BACKUPS, label=label, timeout_seconds=timeout_seconds, door=door
-        )
-    except DirectoryUnusable as error:
-        if task_id is not None:
-            raise NotFound("directory of task", task_id, "Run the task first.") from error
-        raise
-    with workspace:
-        work = workspace.work_folder(backup_id)
-        try:
-            now = datetime.now(UTC).astimezone()
-            taken = workspace.names(None if task_id is None else VECTOR_BACKUPS)
-            backup = write_backup(store, work, now=now, task_id=task_id, taken=taken)
-            if task_id is None:
-                workspace.publish(work, backup.files, label=label, run_id=backup_id)
-            else:
-                workspace.put_aside(work, backup.files, VECTOR_BACKUPS, label=label)
-        finally:
-            workspace.forget(work)
+    workspace = open_workspace(path, task_id or VECTOR_BACKUPS, label=label, timeout_seconds=timeout_seconds, door=door)
+    with workspace, workspace.temporary_folder(backup_id) as work:
+        now = datetime.now(UTC).astimezone()
+        taken = workspace.names(None if task_id is None else VECTOR_BACKUPS)
+        backup = write_backup(store, work, now=now, task_id=task_id, taken=taken)
+        if task_id is None:
+            workspace.publish(work, backup.files, label=label, run_id=backup_id)
+        else:
+            workspace.put_aside(work, backup.files, VECTOR_BACKUPS, label=label)
     return backup

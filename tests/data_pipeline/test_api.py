@@ -99,6 +99,35 @@ def test_deleted_task_leaves_no_file_and_on_request_no_history(client: TestClien
     refused(client.get(f"{API}/tasks/{done}"), 404, "resource_not_found")
 
 
+def test_task_directory_that_is_a_link_is_refused_by_every_request(
+    client: TestClient, done: str, folder: Path, tmp_path: Path
+) -> None:
+    """Nothing behind it is listed, sent, written or deleted."""
+    task = folder / "home" / "training_data" / done
+    elsewhere = tmp_path / "elsewhere"
+    task.rename(elsewhere)
+    task.symlink_to(elsewhere)
+    before = sorted(os.listdir(elsewhere))
+    url = f"{API}/tasks/{done}"
+
+    for path in (
+        "files",
+        "files/customer.ddl",
+        "backups",
+        "backups/file_bak_20250101_000000",
+        "logs",
+        "table-list-info",
+    ):
+        refused(client.get(f"{url}/{path}"), 500, "directory_error")
+    refused(client.post(f"{url}/files", files={"file": ("a.md", b"x")}), 500, "directory_error")
+    body = {"task_ids": [done], "confirm": True}
+    answer = data(client.request("DELETE", f"{API}/tasks", json=body))
+    assert answer["summary"]["successfully_deleted"] == 0
+    (listed,) = data(client.get(f"{API}/tasks"))["tasks"]
+    assert listed["directory_exists"] is False
+    assert sorted(os.listdir(elsewhere)) == before
+
+
 def test_task_that_runs_or_is_held_is_not_deleted(api: TestClient, folder: Path) -> None:
     """The next one is, unless one is told to stop."""
     running, held, idle = (new_task(api) for _ in range(3))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -98,6 +100,62 @@ def test_doctor_names_a_damaged_journal_and_where_it_lies(shop: Shop) -> None:
         found = findings(shop, code=1)["journals"]
         assert (found["state"], str(journal.parent) in found["remedy"]) == ("problem", True)
         shop.call(CLI, "recover")
+
+
+def test_doctor_names_a_task_directory_that_is_a_link(shop: Shop) -> None:
+    """Every run of it is refused."""
+    task = shop.new_task()
+    (task.parent / "task_2").symlink_to(task)
+    found = findings(shop, code=1)["links"]
+
+    assert (found["state"], "task_2 is a symbolic link" in found["message"]) == ("problem", True)
+
+
+MOUNTED = """
+mount --bind "$1" "$1" && shift && exec "$@"
+"""
+
+
+def test_doctor_tries_what_works_in_a_task_directory_that_is_a_mount(shop: Shop) -> None:
+    """It says what a publication would meet, and changes no file: a real mount, in a namespace of its own."""
+    task = shop.new_task()
+    words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", MOUNTED, "sh", str(task), *CLI]
+    if shutil.which("unshare") is None or shop.call(words, "--version").returncode:
+        pytest.skip("this user may not mount")
+    before = content_below(task)
+    done = shop.call(words, "doctor", "--json")
+    found = {finding["name"]: finding for finding in json.loads(done.stdout)}["mounts"]
+    published = shop.call(words, "run", task.name, "--step", "ddl_generation")
+
+    assert str(task) in found["message"]
+    assert found["state"] == ("ok" if published.returncode == 0 else "problem"), published.stderr
+    assert done.returncode == (0 if found["state"] == "ok" else 1)
+    assert content_below(task).keys() >= before.keys()
+
+
+def test_doctor_says_that_the_folder_of_all_tasks_is_a_mount(shop: Shop) -> None:
+    """That works; an unmounted one would be an empty folder."""
+    task = shop.new_task()
+    words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", MOUNTED, "sh", str(task.parent), *CLI]
+    if shutil.which("unshare") is None or shop.call(words, "--version").returncode:
+        pytest.skip("this user may not mount")
+    found = {finding["name"]: finding for finding in json.loads(shop.call(words, "doctor", "--json").stdout)}["mounts"]
+
+    assert (found["state"], "mount it before a server starts" in found["message"]) == ("ok", True)
+    assert shop.call(words, "run", task.name).returncode == 0
+
+
+def test_recover_removes_what_a_killed_restore_left(shop: Shop) -> None:
+    """A whole copy of the backup, in no way of use."""
+    task = shop.new_task()
+    backup = shop.answer("run", task.name)["backup"]["directory"]
+    state = task.parent / ".journal" / task.name
+    dies = shop.call([sys.executable, "-c", DIES_AT], "8", "backups", "restore", task.name, backup)
+    assert dies.returncode == -signal.SIGKILL
+    assert [name for name in os.listdir(state) if name.startswith("temporary-")]
+    assert shop.call(CLI, "recover").returncode == 0
+
+    assert not [name for name in os.listdir(state) if name.startswith(("temporary-", "work-"))]
 
 
 def test_doctor_names_a_setting_that_is_wrong(shop: Shop) -> None:

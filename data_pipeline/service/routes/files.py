@@ -28,7 +28,7 @@ from data_pipeline.task_files import (
     upload,
 )
 from data_pipeline.task_json import formatted_size, size_of, task_file
-from data_pipeline.workspace import make_directories, open_workspace, read_file
+from data_pipeline.workspace import make_directories, open_workspace, printable, read_file
 
 router = APIRouter(prefix=PREFIX, tags=["files"], responses=REFUSALS)
 
@@ -85,7 +85,10 @@ def put_file(
     check_upload(name, file.file.read(1024))
     file.file.seek(0)
     runs.check_idle(task_id)
-    make_directories(path)
+    try:
+        make_directories(path)
+    except OSError as error:
+        raise DirectoryUnusable(f"{printable(path)} cannot be created ({error}).") from error
     upload_id = new_run_id(datetime.now(UTC)).replace("run", "upload")
     with open_workspace(
         path, task_id, label=f"upload of {name}", timeout_seconds=0, door=door(runs.settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ from data_pipeline.service.routes.tasks import PREFIX, RunsDep
 from data_pipeline.service.runs import STEP_NAMES, Runs
 from data_pipeline.store import ListedTask, RunStatus, TaskQuery
 from data_pipeline.task_json import formatted_size, listed_task
+from data_pipeline.workspace import is_task_directory
 
 router = APIRouter(prefix=PREFIX, tags=["tasks"], responses=REFUSALS)
 
@@ -113,4 +113,4 @@ def _deleted(runs: Runs, task_id: str, *, with_history: bool) -> dict[str, Any]:
 
 def _listed(runs: Runs, listed: ListedTask) -> dict[str, Any]:
     path = task_directory.path_of(runs.settings.training_data_path, listed.task.task_id)
-    return listed_task(listed, has_directory=os.path.isdir(path))
+    return listed_task(listed, has_directory=is_task_directory(path))

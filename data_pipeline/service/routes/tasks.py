@@ -20,6 +20,7 @@ from data_pipeline.settings import Settings
 from data_pipeline.steps import RunParameters
 from data_pipeline.table_list import TableName, decode_table_list, format_table_list, parse_table_list, parse_table_name
 from data_pipeline.task_json import run_summary, size_of, task_status
+from data_pipeline.workspace import check_not_link
 
 PREFIX = "/api/v0/data_pipeline"
 LIST_LIMIT_BYTES = 2 * 1024 * 1024
@@ -185,6 +186,8 @@ def executions(
 
 
 def path_of_task(runs: Runs, task_id: str) -> str:
-    """The directory of a task that there is. Raises NotFound."""
+    """The directory of a task that there is. Raises NotFound, DirectoryUnusable for a symbolic link."""
     runs.store.task(task_id)
-    return task_directory.path_of(runs.settings.training_data_path, task_id)
+    path = task_directory.path_of(runs.settings.training_data_path, task_id)
+    check_not_link(path)
+    return path
