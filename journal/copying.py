@@ -112,7 +112,8 @@ def _copy_data(source: int, target: int, size_bytes: int, room: _Room, *, is_spa
             if not copied:
                 return offset
             offset += copied
-    os.ftruncate(target, size_bytes)  # the hole at its end
+    if is_sparse:
+        os.ftruncate(target, size_bytes)  # the hole at its end
     return size_bytes
 
 

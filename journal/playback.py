@@ -6,14 +6,14 @@ and the second must be seen as undone before the first is judged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from journal.records import NO_INODE, Folder, Identity, Move
+from journal.records import NO_INODE, Folder, Identity, Move, Operation
 
-Seen = Mapping[tuple[Folder, str], Identity | None]
-"""What stands under each name; a name that was not looked at is absent, one that is free is None."""
+Seen = dict[Folder, dict[str, Identity]]
+"""The identities under the announced names, by folder; a name that is free is absent."""
 
 
 class Verdict(Enum):
@@ -45,33 +45,35 @@ class Undo(NamedTuple):
 
 
 def plan_undo(
-    moves: Sequence[tuple[int, Move]],
+    operations: Sequence[Operation],
     made: frozenset[Folder],
     seen: Seen,
     gone: frozenset[Folder] = frozenset(),
     copies: frozenset[int] = frozenset(),
 ) -> list[Undo]:
-    """Judge every announced move, newest first.
+    """Judge every announced move, newest first, and bring `seen` up to what it will be once all is undone.
 
-    `moves` holds (operation number, move) in the order they were done, `made` the directories the transaction made,
-    `gone` those that are no longer there. `copies` are the numbers of the moves without inodes whose new name holds
-    only bytes that the old name holds, too.
-    The result has one entry a move, in the order in which to undo.
+    `operations` are in the order they were done, `made` the directories the transaction made, `gone` those that are
+    no longer there. `copies` are the numbers of the moves without inodes whose new name holds only bytes that the old
+    name holds, too. The result has one entry a move, in the order in which to undo.
     """
-    view = dict(seen)
     plan = []
-    for operation, move in reversed(moves):
-        source, destination = (move.source, move.source_name), (move.destination, move.destination_name)
-        found = view.get(destination)
+    for number in range(len(operations) - 1, -1, -1):
+        move = operations[number]
+        if not isinstance(move, Move):
+            continue
+        sources, destinations = seen.setdefault(move.source, {}), seen.setdefault(move.destination, {})
+        found = destinations.get(move.destination_name)
         is_made = move.destination in made
-        verdict = judge(move, view.get(source), found, is_made=is_made, is_copy=operation in copies)
+        verdict = judge(move, sources.get(move.source_name), found, is_made=is_made, is_copy=number in copies)
         if verdict is Verdict.MOVE_BACK and move.source in gone:
             verdict = Verdict.HOMELESS
-        elif verdict is Verdict.MOVE_BACK:
-            view[source], view[destination] = found, None
+        elif verdict is Verdict.MOVE_BACK and found is not None:
+            sources[move.source_name] = found
+            del destinations[move.destination_name]
         elif verdict is Verdict.DROP:
-            view[destination] = None
-        plan.append(Undo(operation, move, verdict, found))
+            del destinations[move.destination_name]
+        plan.append(Undo(number, move, verdict, found))
     return plan
 
 
@@ -81,7 +83,7 @@ def judge(
     """One row of the recovery table (docs/journal-format.md): A the announced file, O another, - nothing."""
     announced = move.identity
     if move.inode == NO_INODE and source is not None and destination is not None:
-        if is_copy and is_made:
+        if is_copy and (is_made or (move.size is not None and not _was_changed(move, destination))):
             return Verdict.DROP
         # A staged name is private: the file is still there, so it was not moved.
         return Verdict.NOTHING if move.source.root == "state" else Verdict.NAME_TAKEN

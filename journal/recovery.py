@@ -10,8 +10,8 @@ The caller holds the directory's lock.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
 from typing import Literal, NamedTuple
@@ -300,25 +300,50 @@ class _Recovery:
     def _judge(self, folders: OpenFolders, journal: Journal) -> Judged:
         gone = folders.open_announced(self._path, journal.header)
         made = frozenset(announced.folder for announced in journal.header.made())
-        moves = [(index, move) for index, move in enumerate(journal.operations) if isinstance(move, Move)]
-        seen = self._observe(folders, [move for _, move in moves])
-        copies = self._begun_copies(folders, moves, seen)
-        undos = plan_undo(moves, made, seen, frozenset(announced.folder for announced in gone), copies)
+        seen = self._observe(folders, journal)
         parked, redundant = self._parked_files(folders, journal, seen)
+        copies = self._begun_copies(folders, journal, seen)
+        undos = plan_undo(journal.operations, made, seen, frozenset(announced.folder for announced in gone), copies)
         return Judged(journal.header, journal.operations, undos, gone, parked, redundant)
 
-    def _begun_copies(self, folders: OpenFolders, moves: Sequence[tuple[int, Move]], seen: Seen) -> frozenset[int]:
+    def _observe(self, folders: OpenFolders, journal: Journal) -> Seen:
+        """Look at every announced name: closely where a scan shows another file than the announced one.
+
+        Layered file systems show other inodes in a scan than in a look, and staged files are known by size and mtime.
+        """
+        used = {folder for move in _moves_of(journal) for folder in (move.source, move.destination)}
+        seen: Seen = {}
+        for folder in used:
+            if folder not in folders:
+                continue
+            wanted: dict[str, Move] = {}
+            for move in _moves_of(journal):
+                for place, name in ((move.source, move.source_name), (move.destination, move.destination_name)):
+                    if place == folder and (move.size is not None or name not in wanted):
+                        wanted[name] = move
+            seen[folder] = observe(self._filesystem, folders[folder], wanted)
+            for name, identity in list(seen[folder].items()):
+                if wanted[name].size is not None or not identity.is_same(wanted[name].identity):
+                    looked = self._filesystem.look(folders[folder], name)
+                    if looked is None:
+                        del seen[folder][name]
+                    else:
+                        seen[folder][name] = looked
+        return seen
+
+    def _begun_copies(self, folders: OpenFolders, journal: Journal, seen: Seen) -> frozenset[int]:
         """The moves without inodes that have a file under both names, the new one the beginning of the old one.
 
         That is a placeholder, a copy, or one of two links that became two files when the home was copied.
         """
         return frozenset(
-            index
-            for index, move in moves
-            if move.inode == NO_INODE
+            number
+            for number, move in enumerate(journal.operations)
+            if isinstance(move, Move)
+            and move.inode == NO_INODE
             and move.type == "file"
-            and seen.get((move.source, move.source_name)) is not None
-            and seen.get((move.destination, move.destination_name)) is not None
+            and move.source_name in seen.get(move.source, {})
+            and move.destination_name in seen.get(move.destination, {})
             and self._filesystem.is_prefix(
                 folders[move.destination], move.destination_name, folders[move.source], move.source_name
             )
@@ -336,9 +361,10 @@ class _Recovery:
         staged = [identity for name, identity in entries if names.parking_number_of(name) is None]
         for name, identity in entries:
             if names.parking_number_of(name) is not None:
-                is_known = identity.inode != NO_INODE and (
-                    any(other.is_same(identity) for other in staged)
-                    or any(other is not None and other.is_same(identity) for other in seen.values())
+                is_known = identity.inode != NO_INODE and any(
+                    other.is_same(identity)
+                    for others in (staged, *(found.values() for found in seen.values()))
+                    for other in others
                 )
                 is_spare = is_known or (identity.type == "file" and self._has_its_bytes(folders, journal, seen, name))
                 (redundant if is_spare else only).append(name)
@@ -348,37 +374,18 @@ class _Recovery:
         """Whether a parked file is a record of the transaction, or a copy whose bytes are in another file."""
         if self._found.transaction.encode() in self._filesystem.read(self._state, parked):
             return True
-        places = [
+        places = (
             place
-            for move in journal.operations
-            if isinstance(move, Move) and move.type == "file"
+            for move in _moves_of(journal)
+            if move.type == "file" and (move.inode == NO_INODE or move.copy_on_failure)
             for place in ((move.source, move.source_name), (move.destination, move.destination_name))
-            if move.inode == NO_INODE or move.copy_on_failure
-        ]
+        )
         return any(
-            (identity := seen.get((folder, name))) is not None
+            (identity := seen.get(folder, {}).get(name)) is not None
             and identity.type == "file"
             and self._filesystem.is_prefix(self._state, parked, folders[folder], name)
             for folder, name in places
         )
-
-    def _observe(self, folders: OpenFolders, moves: Sequence[Move]) -> Seen:
-        wanted: dict[Folder, set[str]] = defaultdict(set)
-        precise: set[tuple[Folder, str]] = set()  # staged files: their size and mtime count too
-        for move in moves:
-            wanted[move.source].add(move.source_name)
-            wanted[move.destination].add(move.destination_name)
-            if move.size is not None:
-                precise |= {(move.source, move.source_name), (move.destination, move.destination_name)}
-        seen: dict[tuple[Folder, str], Identity | None] = {}
-        for folder, wanted_names in wanted.items():
-            if folder in folders:
-                found = observe(self._filesystem, folders[folder], wanted_names)
-                seen.update(((folder, name), found.get(name)) for name in wanted_names)
-        for folder, name in precise:
-            if folder in folders:
-                seen[folder, name] = self._filesystem.look(folders[folder], name)
-        return seen
 
     def _roll_back(self, folders: OpenFolders, judged: Judged) -> tuple[JournalReport, RolledBack]:
         for name in judged.redundant:
@@ -425,8 +432,8 @@ class _Recovery:
 
     def _undo_group(self, carrier: Carrier, undos: list[Undo]) -> list[FailedMove]:
         """Undo the moves into one folder, all in one pass: link back, sync, unlink."""
-        backward = {verdict: [_reversed(undo) for undo in undos if undo.verdict is verdict] for verdict in Verdict}
-        back, drop = backward[Verdict.MOVE_BACK], backward[Verdict.DROP]
+        back = [_reversed(undo) for undo in undos if undo.verdict is Verdict.MOVE_BACK]
+        drop = [_reversed(undo) for undo in undos if undo.verdict is Verdict.DROP]
         return carrier.carry(back, linked=drop) if back or drop else []
 
     def _copies(self, folders: OpenFolders, judged: Judged) -> dict[int, tuple[Move, int]]:
@@ -500,7 +507,7 @@ class _Recovery:
         return conflict.operation is not None and judged.operations[conflict.operation].destination == made.folder
 
     def _report(self, folders: OpenFolders, judged: Judged, conflicts: Sequence[Conflict]) -> JournalReport:
-        count = {verdict: sum(undo.verdict is verdict for undo in judged.undos) for verdict in Verdict}
+        count = Counter(undo.verdict for undo in judged.undos)
         notes = [
             f"{place_of(folders, undo.move.source, undo.move.source_name)}: {undo.verdict.value}"
             for undo in judged.undos
@@ -575,6 +582,10 @@ def place_staged(filesystem: Filesystem, folders: OpenFolders, staged: str, fold
         if error.errno not in NO_HARD_LINK:
             raise
         filesystem.rename(folders[STATE], staged, folders[folder], name)
+
+
+def _moves_of(journal: Journal) -> Iterator[Move]:
+    return (operation for operation in journal.operations if isinstance(operation, Move))
 
 
 def _without_inodes(journal: Journal) -> Journal:
