@@ -18,9 +18,15 @@ import nox
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "none"
-nox.options.sessions = ["lint", "types", "tests", "crash", "docs", "package"]
+nox.options.sessions = ["lint", "types", "tests", "docs", "package"]
 
 ROOT = Path(__file__).parent
+CAMPAIGN = (
+    "tests/crash",
+    "tests/journal/test_processes.py",
+    *(f"tests/data_pipeline/test_{name}.py" for name in ("kills", "vector_kills", "server")),
+)
+"""The tests that take a sample: of points to die at, of moments to be killed at, of power losses, of errors."""
 
 SMOKE = (
     "tests/journal/test_transaction.py",
@@ -39,7 +45,8 @@ SMOKE_VARIABLES = {"JOURNAL_KILLS": "3"}
 
 
 def run(session: nox.Session, module: str, *arguments: str, **variables: str) -> None:
-    session.run(sys.executable, "-m", module, *arguments, env={**os.environ, **variables})
+    """Run a module; the variables are for it unless the environment already has them."""
+    session.run(sys.executable, "-m", module, *arguments, env={**variables, **os.environ})
 
 
 @nox.session
@@ -126,12 +133,6 @@ def own_version() -> str:
 
 
 @nox.session
-def crash(session: nox.Session) -> None:
-    """The whole campaign: every point times every point, every power loss of every model, every errno at every call."""
-    run(session, "pytest", "tests/crash", *session.posargs, CRASH_SAMPLES="all")
-
-
-@nox.session
 def power(session: nox.Session) -> None:
     """The plug pulled on images of ext4, xfs and btrfs: root only; POWER_POINTS=all for every point."""
     run(session, "pytest", "tests/power", "-m", "power", "-n", "0", *session.posargs)
@@ -141,6 +142,15 @@ def power(session: nox.Session) -> None:
 def filesystems(session: nox.Session) -> None:
     """Run on strange file systems, mount points and delayed system calls: root only."""
     run(session, "pytest", "tests/filesystems", "-m", "filesystems", "-n", "2", *session.posargs)
+
+
+@nox.session
+def campaign(session: nox.Session) -> None:
+    """For hours, by hand: all that other sessions take a sample of. With arguments, these tests alone."""
+    kills = dict.fromkeys(("JOURNAL_KILLS", "PIPELINE_KILLS", "SERVER_KILLS", "VECTOR_KILLS"), "200")
+    run(session, "pytest", *(session.posargs or CAMPAIGN), CRASH_SAMPLES="all", **kills)
+    if not session.posargs:
+        run(session, "pytest", "tests/power", "-m", "power", "-n", "0", POWER_POINTS="all")
 
 
 @nox.session

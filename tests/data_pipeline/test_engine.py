@@ -29,9 +29,10 @@ from data_pipeline.sqlite_clock import add_subsecond_clock
 from data_pipeline.steps import Json
 from data_pipeline.worker_slots import WorkerSlots
 from tests.support.postgres import fresh_database
+from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import wait_until as until
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 30
 STOPS = int(os.environ.get("ENGINE_STOPS", "5"))
 ORDER = RunOrder("task_1", "run_1")
 Run = Callable[[RunControl], Awaitable[None]]
@@ -70,13 +71,6 @@ def opened(url: str, slots: WorkerSlots, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.fixture
 def engine(opened: Callable[[], Engine]) -> Engine:
     return opened()
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.01)
 
 
 class Calls:

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,6 +28,7 @@ from tests.support.losses import PRECIOUS, check_nothing_is_lost, files_of
 from tests.support.postgres import fresh_database
 from tests.support.server import API, SERVER_WITH_DISK, Server, data, new_shop, running_server
 from tests.support.shop import CLI, PATIENCE_SECONDS, SCRIPT, Shop
+from tests.support.waiting import wait_until
 
 KILLS = int(os.environ.get("SERVER_KILLS", "20"))
 RUNS = int(os.environ.get("SERVER_RUNS", "30"))
@@ -72,10 +73,7 @@ def check_history(shop: Shop, task_id: str, runs: int, reason: str) -> None:
     for run in executions:
         calls = Counter(engine.durable_calls(task_id, run.execution_id))
         assert max(calls.values()) == 1, f"{reason}: {calls}"
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while engine.unfinished():
-        assert time.monotonic() < deadline, f"{reason}: {engine.unfinished()}"
-        time.sleep(0.05)
+    wait_until(lambda: not engine.unfinished(), lambda: f"{reason}: {engine.unfinished()}")
     engine.stop()
 
 
@@ -110,10 +108,7 @@ def test_different_tasks_run_at_the_same_time_up_to_the_setting(shop: Shop) -> N
         tasks = [server.new_task("customer") for _ in range(5)]
         for task_id in tasks:
             server.execute(task_id)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while server.client.get("/health").json()["runs_active"] < 3:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: server.client.get("/health").json()["runs_active"] >= 3)
         time.sleep(0.5)
         assert server.client.get("/health").json()["runs_active"] == 3
         (shop.folder / "go").touch()
@@ -126,11 +121,8 @@ def test_script_started_by_hand_waits_for_an_api_run_and_the_other_way_round(sho
         task_id = server.new_task("customer")
         server.execute(task_id)
         task = shop.home / "training_data" / task_id
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not server.client.get("/health").json()["runs_active"]:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        time.sleep(0.3)
+        wait_until(lambda: server.client.get("/health").json()["runs_active"])
+        time.sleep(0.3)  # it locks the directory, and waits at the first change of the disk: nothing shows that
         script = [
             "--db-connection", "sqlite:///shop.sqlite", "--table-list", "tables.txt", "--business-context", "x",
             "--output-dir", str(task),
@@ -251,13 +243,6 @@ def validated(shop: Shop, task_id: str) -> int:
         return int(found.fetchone()[0])
 
 
-def wait_until(is_true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_stopped_server_gives_its_runs_to_the_next_start(shop: Shop) -> None:
     """Exit code 0, the run is neither failed nor lost, and the directory is free."""
     names = with_more_tables(shop, 400)
@@ -307,8 +292,7 @@ def test_slow_disk_keeps_nobody_from_asking_for_health(shop: Shop) -> None:
                 for name in ("customer", "purchase")
             ]
             slowest, asked = 0.0, 0
-            while not server.client.get("/health").json()["runs_active"]:
-                time.sleep(0.01)
+            wait_until(lambda: server.client.get("/health").json()["runs_active"])
             while server.client.get("/health").json()["runs_active"] and slowest < 1:
                 started = time.monotonic()
                 server.client.get("/health")

@@ -25,6 +25,7 @@ from data_pipeline.worker_slots import WorkerSlots
 from data_pipeline.workspace import open_workspace
 from tests.support.server import API, data
 from tests.support.service import execute, new_task, refused, serving, settings_of
+from tests.support.waiting import wait_until
 
 # ---- the way of a task ----------------------------------------------------------------------------------------------
 
@@ -242,15 +243,11 @@ def test_running_run_that_is_cancelled_says_so_and_ends_its_log(
     data(client.post(f"{API}/tasks/{task_id}/files", files=file))
     order = {"execution_mode": "step", "step_name": "sql_validation"}
     data(client.post(f"{API}/tasks/{task_id}/execute", json=order))
-    started = time.monotonic()
-    while data(client.get(f"{API}/tasks/{task_id}"))["current_step"] is None:
-        assert time.monotonic() - started < 20
-        time.sleep(0.02)
+    wait_until(lambda: data(client.get(f"{API}/tasks/{task_id}"))["current_step"])
     data(client.post(f"{API}/tasks/{task_id}/cancel"))
-    while (status := data(client.get(f"{API}/tasks/{task_id}")))["status"] != "cancelled":
-        assert time.monotonic() - started < 20
-        time.sleep(0.02)
-    time.sleep(0.5)
+    wait_until(lambda: data(client.get(f"{API}/tasks/{task_id}"))["status"] == "cancelled")
+    status = data(client.get(f"{API}/tasks/{task_id}"))
+    time.sleep(0.5)  # what the engine writes of it, if it does, comes later
     logs = data(client.get(f"{API}/tasks/{task_id}/logs"))["logs"]
 
     assert status["error_message"] == "It was cancelled."
@@ -458,10 +455,9 @@ def test_start_makes_the_store_say_what_the_engine_knows(folder: Path) -> None:
     }  # fmt: skip
     assert "Execute the task again" in why
     with serving(settings):
-        deadline = time.monotonic() + 30
-        while not store.executions(lost) or store.execution("lost").status != "failed":  # it has no table list
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(
+            lambda: store.executions(lost) and store.execution("lost").status == "failed"
+        )  # it has no table list
     store.close()
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from data_pipeline.workspace import open_workspace
 from tests.support.server import SERVER_WITH_DISK, running_server
 from tests.support.shop import CLI, PATIENCE_SECONDS, Shop
+from tests.support.waiting import wait_until
 
 NEW = ["--db-connection", "sqlite:///shop.sqlite", "--table-list", "tables.txt"]
 
@@ -189,7 +189,7 @@ def test_run_of_a_server_keeps_its_task(shop: Shop) -> None:
     with running_server(shop, words=[*SERVER_WITH_DISK, "wait"], GO_FILE=str(go)) as server:
         task_id = server.new_task("customer")
         run = server.execute(task_id).json()["data"]["execution_id"]
-        time.sleep(0.3)
+        wait_until(lambda: server.client.get("/health").json()["runs_active"])
         done = shop.call(CLI, "tasks", "delete", task_id, "--yes")
         go.touch()
         server.wait_until_ended(task_id)

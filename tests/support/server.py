@@ -15,7 +15,8 @@ from typing import Any
 
 import httpx2 as httpx
 
-from tests.support.shop import CLI, PATIENCE_SECONDS, Shop
+from tests.support.shop import CLI, Shop
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 API = "/api/v0/data_pipeline"
 
@@ -40,18 +41,18 @@ class Server:
 
     def wait_until_up(self) -> Server:
         """Until it answers, and by then it has recovered what there was."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            found = re.search(r"http://[\d.]+:\d+", self.log.read_text())
-            if found:
-                with contextlib.suppress(httpx.TransportError):
-                    if self.client.get(f"{found[0]}/health").json()["status"] == "ok":
-                        self.url = found[0]
-                        self.client.base_url = httpx.URL(self.url)
-                        return self
-            assert self.process.poll() is None, self.log.read_text()
-            time.sleep(0.02)
-        raise AssertionError(self.log.read_text())
+        wait_until(self._is_up, self.log.read_text)
+        return self
+
+    def _is_up(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        found = re.search(r"http://[\d.]+:\d+", self.log.read_text())
+        if found:
+            with contextlib.suppress(httpx.TransportError):
+                if self.client.get(f"{found[0]}/health").json()["status"] == "ok":
+                    self.url = found[0]
+                    self.client.base_url = httpx.URL(self.url)
+        return bool(self.url)
 
     def kill(self) -> None:
         """As a power loss does, but for the disk."""
@@ -83,13 +84,12 @@ class Server:
 
     def wait_until_ended(self, task_id: str) -> dict[str, Any]:
         """Until the task's newest run has ended; the task's status."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            status = self.status(task_id)
-            if status["execution"]["status"] in ("completed", "failed", "cancelled"):
-                return status
-            time.sleep(0.05)
-        raise AssertionError(f"{status}\n{self.log.read_text()}")
+        ended = ("completed", "failed", "cancelled")
+        wait_until(
+            lambda: self.status(task_id)["execution"]["status"] in ended,
+            lambda: f"{self.status(task_id)}\n{self.log.read_text()}",
+        )
+        return self.status(task_id)
 
 
 def data(response: httpx.Response) -> dict[str, Any]:

@@ -11,13 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import PATIENCE_SECONDS as PATIENCE_SECONDS  # noqa: PLC0414 - for who uses a shop, too
 from tests.support.warm import WarmPython
 
 ROOT = Path(__file__).parents[2]
 CLI = [sys.executable, "-c", "from data_pipeline.cli import main; main()"]
 SCRIPT = [sys.executable, "-m", "data_pipeline.schema_workflow"]
-PATIENCE_SECONDS = 60
-
 
 DIES_AT = """
 import os, signal, sys
