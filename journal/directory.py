@@ -357,7 +357,7 @@ def make_ready(filesystem: Filesystem, path: str, state: Directory) -> Filesyste
             ready = _find_out(filesystem, state, area)
         return filesystem if ready.has_links else NamesOnly(filesystem)
     except OSError as error:
-        raise StateUnusable(state.path, f"it cannot be set up ({error}).") from error
+        raise StateUnusable(state.path, f"its file system refuses what a journal needs ({error}).") from error
     finally:
         filesystem.close(directory)
 
@@ -382,6 +382,9 @@ def _find_out(filesystem: Filesystem, state: Directory, area: str) -> Ready:
     if filesystem.look(state, names.READY) is None:
         _sync_upwards(filesystem, state)
     ready = Ready(area=area, has_links=_has_links(filesystem, state))
+    if not ready.has_links:  # among such file systems are some that cannot do what a journal needs at all
+        filesystem.write_at(state, names.PROBE, 0, b"probe", truncate=False)
+        filesystem.write_at(state, names.PROBE, len(b"probe"), b"", truncate=True)
     filesystem.unlink(state, names.READY)
     filesystem.create(state, names.READY, [ready.model_dump_json().encode() + b"\n"])
     return ready

@@ -349,7 +349,8 @@ class LocalFilesystem:
             mode = stat.S_IMODE(found.st_mode)
             if (found.st_uid, found.st_gid) != (made.st_uid, made.st_gid):
                 mode &= ~(stat.S_ISUID | stat.S_ISGID)  # no program runs as whoever made the copy
-            os.chmod(copied.fileno(), mode)
+            with _on_disks_with_owners():
+                os.chmod(copied.fileno(), mode)
         if os.utime in os.supports_fd:
             os.utime(copied.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
 
@@ -418,15 +419,22 @@ def share_like(model: Directory, fd: int | None, path: str, owner_mode: int) -> 
         return
     found = os.stat(model.path if model.fd is None else model.fd)
     target = path if fd is None else fd
-    try:
+    with _on_disks_with_owners():
         if os.geteuid() == 0:
             os.chown(target, found.st_uid, found.st_gid)
         elif found.st_gid in os.getgroups():
             os.chown(target, -1, found.st_gid)
-        if found.st_mode & stat.S_IWGRP:
+    if found.st_mode & stat.S_IWGRP:
+        with _on_disks_with_owners():
             os.chmod(target, owner_mode | owner_mode >> 3)
+
+
+@contextlib.contextmanager
+def _on_disks_with_owners() -> Iterator[None]:
+    """Let a file system without owners and modes (exfat, vfat) refuse: nothing is shared or hidden there."""
+    try:
+        yield
     except OSError as error:
-        # File systems without owners (exfat, vfat, many in user space): there is nothing to share or to protect.
         if error.errno not in NO_OWNERS:
             raise
 
@@ -506,8 +514,8 @@ def allocate(fd: int, size_bytes: int) -> bool:
 def _mount_id(fd: int) -> int | None:
     """Return the kernel's number for the mount that a descriptor is in; None where it is not shown."""
     try:
-        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as lines:
-            return next((int(line.split()[1]) for line in lines if line.startswith("mnt_id:")), None)
+        with open(f"/proc/self/fdinfo/{fd}", "rb") as lines:
+            return next((int(line.split()[1]) for line in lines if line.startswith(b"mnt_id:")), None)
     except OSError:
         return None  # no Linux, or no /proc: the device number has to do
 
