@@ -7,7 +7,6 @@ import json
 import os
 import random
 import sqlite3
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -162,18 +161,10 @@ def check_after_restart(shop: Shop, task_id: str, before: Counter[tuple[str, str
     return recovered
 
 
-def copied(shop: Shop, folder: Path) -> Shop:
-    subprocess.run(["cp", "-a", str(shop.folder), str(folder)], check=True)
-    copy = Shop.__new__(Shop)
-    copy.folder, copy.home = folder, folder / "home"
-    copy.environment = {**shop.environment, "DATA_PIPELINE_HOME": str(copy.home)}
-    return copy
-
-
 def test_server_killed_at_any_change_of_the_disk_goes_on_and_loses_nothing(shop: Shop, tmp_path: Path) -> None:
     """Before, during and after the backup, in the step, while publishing."""
     task_id, before = prepared(shop)
-    whole = copied(shop, tmp_path / "whole")
+    whole = shop.copy_to(tmp_path / "whole")
     counting = Server(whole, words=[*SERVER_WITH_DISK, "0"]).wait_until_up()
     assert data(counting.execute(task_id, wait_seconds=PATIENCE_SECONDS))["status"] == "completed"
     counting.terminate()
@@ -182,7 +173,7 @@ def test_server_killed_at_any_change_of_the_disk_goes_on_and_loses_nothing(shop:
     assert calls > 30
     recovered = 0
     for limit in sample(range(1, calls + 1), KILLS, "server kills"):
-        victim = copied(shop, tmp_path / f"dies_{limit}")
+        victim = shop.copy_to(tmp_path / f"dies_{limit}")
         server = Server(victim, words=[*SERVER_WITH_DISK, str(limit)]).wait_until_up()
         server.execute(task_id)
         server.process.wait(timeout=PATIENCE_SECONDS)

@@ -59,6 +59,8 @@ class Shop:
     With `warm`, programs that are given as `python -c` run in forks of it instead of starting Python.
     """
 
+    warm: WarmPython | None = None
+
     def __init__(self, folder: Path, warm: WarmPython | None = None) -> None:
         self.folder = folder
         self.warm = warm
