@@ -66,7 +66,7 @@ class Directory:
 
 
 class Filesystem(Protocol):
-    """The verbs, at the level of this package. All but the first nine change something; all raise OSError."""
+    """The verbs, at the level of this package. All but the first ten change something; all raise OSError."""
 
     def open_directory(self, path: str) -> Directory:
         """Open a directory, not through a symbolic link in its last part."""
