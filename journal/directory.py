@@ -337,7 +337,7 @@ def make_ready(filesystem: Filesystem, path: str, state: Directory) -> Filesyste
     """Return the door through which transactions in the directory go, having looked once what the disk can do.
 
     The first time, the way to the state directory is made durable (3 syncs). The look is repeated when the directory
-    is mounted elsewhere, so at least once after each boot: a home may have been copied to another file system.
+    is in another area of the disk: a home may have been mounted elsewhere, or copied to another file system.
     Raises DirectoryMissing, StateUnusable.
     """
     try:

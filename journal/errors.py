@@ -151,7 +151,7 @@ class JournalUnsupported(NeedsAttention):
 
 
 class DirectoryReplaced(NeedsAttention):
-    """The announced directory is neither under its name nor anywhere beside it."""
+    """The announced directory is gone, or was copied and its names and bytes do not prove how far each move got."""
 
     def __init__(self, path: str, inode: int) -> None:
         super().__init__(f"{printable(path)} is no longer the directory (inode {inode}) that the journal speaks of.")

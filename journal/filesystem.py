@@ -66,7 +66,7 @@ class Directory:
 
 
 class Filesystem(Protocol):
-    """The verbs, at the level of this package. All but the first nine change something; all raise OSError."""
+    """The verbs, at the level of this package. All but the first ten change something; all raise OSError."""
 
     def open_directory(self, path: str) -> Directory:
         """Open a directory, not through a symbolic link in its last part."""
@@ -481,7 +481,7 @@ def rename_by_placeholder(source: Directory, name: str, target: Directory, new_n
     """Take the new name with an empty file or directory of our own, then rename over that.
 
     Weaker than an exclusive rename in one point: what another process writes under the new name between the two
-    calls is replaced. Cut in between, it leaves the placeholder, which recovery removes.
+    calls is replaced. Killed in between, it leaves the placeholder; recovery removes it only where it compares bytes.
     """
     old, new = source.at(name), target.at(new_name)
     if stat.S_ISDIR(os.stat(old, dir_fd=source.fd, follow_symlinks=False).st_mode):

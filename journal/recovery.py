@@ -158,7 +158,7 @@ def preview(filesystem: Filesystem, path: str, state: Directory, rounds: Rounds)
 
 
 def sweep(filesystem: Filesystem, state: Directory) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Remove trash and staged files that no journal speaks of; returns what went and what could not go."""
+    """Remove trash, staged and parked files of no journal; return the removed names, and the others with the reason."""
     return purge(filesystem, state, _unowned(filesystem, state))
 
 
@@ -175,7 +175,7 @@ def purge(filesystem: Filesystem, state: Directory, unwanted: Iterable[str]) -> 
 
 
 def owned_by(filesystem: Filesystem, state: Directory, transaction: str) -> list[str]:
-    """The trash and staged files of one transaction."""
+    """Return the names of the trash, the staged and the parked files of one transaction."""
     return sorted(name for name, _ in filesystem.scan(state) if names.owner_of(name) == transaction)
 
 
@@ -431,7 +431,7 @@ class _Recovery:
         return self._report(folders, judged, conflicts), RolledBack(conflicts=tuple(conflicts))
 
     def _undo_group(self, carrier: Carrier, undos: list[Undo]) -> list[FailedMove]:
-        """Undo the moves into one folder, all in one pass: link back, sync, unlink."""
+        """Undo the moves into one folder, all in one pass: link back, sync, remove the new names."""
         back = [_reversed(undo) for undo in undos if undo.verdict is Verdict.MOVE_BACK]
         drop = [_reversed(undo) for undo in undos if undo.verdict is Verdict.DROP]
         return carrier.carry(back, linked=drop) if back or drop else []

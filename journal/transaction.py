@@ -1,4 +1,4 @@
-"""One transaction: announce -> do -> commit. The order of its steps is the order of docs/journal.md, section 3.
+"""One transaction: announce -> do -> commit. The order of its steps: docs/journal.md, "Order of a transaction".
 
 Operations are declared first and done by `commit`, all of them or, after any crash before the commit record, none.
 The caller holds the directory's lock; `LockedDirectory.transaction` sees to that.
