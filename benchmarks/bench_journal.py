@@ -446,7 +446,7 @@ def _refuse(*_: object, **__: object) -> NoReturn:
 def measure_recovery(parent: str, size: int, rounds: int) -> list[Run]:
     """Cut a backup before its commit record, then time taking the lock, which undoes it.
 
-    `forward` is the backup up to the cut, `moves` only its links, the renames onto the parking place and the sync between them.
+    `forward` is the backup up to the cut, `moves` only its links, the renames that follow and the sync between them.
     """
     note(f"recovery of {size} moves: making {rounds} directories")
     tasks = [make_task(parent, f"recovery-{turn}", size) for turn in range(rounds)]

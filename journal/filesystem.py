@@ -18,6 +18,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from functools import lru_cache
 from typing import BinaryIO, Final, Protocol
 
 from journal.copying import CHUNK_BYTES, copy_content
@@ -211,7 +212,7 @@ class LocalFilesystem:
     def mount(self, directory: Directory) -> str:
         if directory.fd is None:
             return str(os.stat(directory.path).st_dev)
-        parts = (os.fstat(directory.fd).st_dev, _mount_id(directory.fd), _project_id(directory.fd))
+        parts = (_boot_id(), os.fstat(directory.fd).st_dev, _mount_id(directory.fd), _project_id(directory.fd))
         return ":".join(str(part) for part in parts)
 
     def look(self, directory: Directory, name: str) -> Identity | None:
@@ -509,6 +510,16 @@ def allocate(fd: int, size_bytes: int) -> bool:
     if number in NO_ALLOCATION:
         return False
     raise OSError(number, os.strerror(number))
+
+
+@lru_cache(maxsize=1)
+def _boot_id() -> str:
+    """Return the kernel's name for the time since it started: mount numbers are given anew after that."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return file.read().strip().decode()
+    except OSError:
+        return ""  # no Linux, or no /proc
 
 
 def _mount_id(fd: int) -> int | None:

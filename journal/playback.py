@@ -54,8 +54,8 @@ def plan_undo(
     """Judge every announced move, newest first, and bring `seen` up to what it will be once all is undone.
 
     `operations` are in the order they were done, `made` the directories the transaction made, `gone` those that are
-    no longer there. `copies` are the numbers of the moves without inodes whose new name holds only bytes that the old
-    name holds, too. The result has one entry a move, in the order in which to undo.
+    no longer there. `copies` are the numbers of the moves without inodes whose new name can go: it holds only bytes
+    that the old name holds, too. The result has one entry a move, in the order in which to undo.
     """
     plan = []
     for number in range(len(operations) - 1, -1, -1):
@@ -83,7 +83,7 @@ def judge(
     """One row of the recovery table (docs/journal-format.md): A the announced file, O another, - nothing."""
     announced = move.identity
     if move.inode == NO_INODE and source is not None and destination is not None:
-        if is_copy and (is_made or (move.size is not None and not _was_changed(move, destination))):
+        if is_copy:
             return Verdict.DROP
         # A staged name is private: the file is still there, so it was not moved.
         return Verdict.NOTHING if move.source.root == "state" else Verdict.NAME_TAKEN

@@ -9,6 +9,7 @@ The caller holds the directory's lock.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -302,7 +303,7 @@ class _Recovery:
         made = frozenset(announced.folder for announced in journal.header.made())
         seen = self._observe(folders, journal)
         parked, redundant = self._parked_files(folders, journal, seen)
-        copies = self._begun_copies(folders, journal, seen)
+        copies = self._begun_copies(folders, journal, made, seen)
         undos = plan_undo(journal.operations, made, seen, frozenset(announced.folder for announced in gone), copies)
         return Judged(journal.header, journal.operations, undos, gone, parked, redundant)
 
@@ -331,23 +332,34 @@ class _Recovery:
                         seen[folder][name] = looked
         return seen
 
-    def _begun_copies(self, folders: OpenFolders, journal: Journal, seen: Seen) -> frozenset[int]:
-        """The moves without inodes that have a file under both names, the new one the beginning of the old one.
+    def _begun_copies(
+        self, folders: OpenFolders, journal: Journal, made: frozenset[Folder], seen: Seen
+    ) -> frozenset[int]:
+        """The moves without inodes that have a file under both names, of which the new one can go.
 
         That is a placeholder, a copy, or one of two links that became two files when the home was copied.
         """
-        return frozenset(
-            number
-            for number, move in enumerate(journal.operations)
-            if isinstance(move, Move)
-            and move.inode == NO_INODE
-            and move.type == "file"
-            and move.source_name in seen.get(move.source, {})
-            and move.destination_name in seen.get(move.destination, {})
-            and self._filesystem.is_prefix(
+        vacated_by = {(move.source, move.source_name): move for move in _moves_of(journal) if move.inode == NO_INODE}
+        begun = set()
+        for number, move in enumerate(journal.operations):
+            if not isinstance(move, Move) or move.inode != NO_INODE or move.type != "file":
+                continue
+            old = seen.get(move.source, {}).get(move.source_name)
+            new = seen.get(move.destination, {}).get(move.destination_name)
+            if old is None or new is None:
+                continue
+            if move.destination in made or move.destination.root == "state":
+                is_ours = True
+            elif new.size == 0:  # a placeholder, unless the file that had this name before has not gone yet
+                earlier = vacated_by.get((move.destination, move.destination_name))
+                is_ours = earlier is None or earlier.destination_name in seen.get(earlier.destination, {})
+            else:
+                is_ours = (new.size, new.mtime_ns) == (move.size, move.mtime_ns)
+            if is_ours and self._filesystem.is_prefix(
                 folders[move.destination], move.destination_name, folders[move.source], move.source_name
-            )
-        )
+            ):
+                begun.add(number)
+        return frozenset(begun)
 
     def _parked_files(self, folders: OpenFolders, journal: Journal, seen: Seen) -> tuple[list[str], list[str]]:
         """The parking places of this transaction: those that hold a file's only name, and the others."""
@@ -409,6 +421,7 @@ class _Recovery:
         copies = self._copies(folders, judged)
         for move, inode in copies.values():
             carrier.remove_name(move.destination, move.destination_name, Identity(inode, "file"))
+        self._remove_empty_directories(folders, judged)
         self._remove_records(folders, judged.operations, carrier)
         conflicts = self._conflicts(folders, judged, copies=frozenset(copies))
         still_made = [made for made in judged.header.made() if made not in judged.gone]
@@ -437,23 +450,42 @@ class _Recovery:
         return carrier.carry(back, linked=drop) if back or drop else []
 
     def _copies(self, folders: OpenFolders, judged: Judged) -> dict[int, tuple[Move, int]]:
-        """The copies that the transaction left of files it could not move, by operation, with their inodes."""
+        """What the transaction left under the new names of files that it did not move, by operation, with its inode.
+
+        That is a copy, whose bytes are in the file, or the empty placeholder of a rename that was cut.
+        """
+        made = {announced.folder for announced in judged.header.made()}
         copies = {}
         for index, move, verdict, found in judged.undos:
-            if not move.copy_on_failure or verdict not in (Verdict.NOTHING, Verdict.STRANGER):
+            if verdict not in (Verdict.NOTHING, Verdict.STRANGER) or found is None or move.source not in folders:
                 continue
-            if found is None or found.type != "file" or move.source not in folders:
+            if not (move.copy_on_failure or move.destination in made) or found.type != "file":
                 continue
             source = self._filesystem.look(folders[move.source], move.source_name)
-            if (
-                source is not None
+            is_copy = (
+                move.copy_on_failure
+                and source is not None
                 and source.type == "file"
                 and self._filesystem.is_prefix(
                     folders[move.destination], move.destination_name, folders[move.source], move.source_name
                 )
-            ):
+            )
+            if is_copy or (source is not None and self._is_empty(folders, move)):
                 copies[index] = (move, found.inode)
         return copies
+
+    def _is_empty(self, folders: OpenFolders, move: Move) -> bool:
+        found = self._filesystem.look(folders[move.destination], move.destination_name)
+        return found is not None and found.size == 0
+
+    def _remove_empty_directories(self, folders: OpenFolders, judged: Judged) -> None:
+        """Remove the placeholders of directories whose rename was cut: empty ones in directories that it made."""
+        made = {announced.folder for announced in judged.header.made()}
+        for _, move, verdict, found in judged.undos:
+            is_placeholder = verdict is Verdict.NOTHING and found is not None and found.type == move.type == "directory"
+            if is_placeholder and move.destination in made and move.destination in folders:
+                with contextlib.suppress(OSError):  # it is not empty: another process has put something there
+                    self._filesystem.remove_directory(folders[move.destination], move.destination_name)
 
     def _remove_records(self, folders: OpenFolders, operations: Sequence[Move | Create], carrier: Carrier) -> None:
         """Remove the files that the transaction created, known by their reserved file or by its id in their content."""
