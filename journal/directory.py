@@ -385,7 +385,7 @@ def _find_out(filesystem: Filesystem, state: Directory, area: str) -> Ready:
     if not ready.has_links:  # among such file systems are some that cannot do what a journal needs at all
         filesystem.write_at(state, names.PROBE, 0, b"probe", truncate=False)
         filesystem.write_at(state, names.PROBE, len(b"probe"), b"", truncate=True)
-    filesystem.unlink(state, names.READY)
+    filesystem.remove_tree(state, names.READY)  # whatever it is
     filesystem.create(state, names.READY, [ready.model_dump_json().encode() + b"\n"])
     return ready
 

@@ -159,13 +159,16 @@ class Filesystem(Protocol):
         """Make a directory's entries durable."""
 
 
-def observe(filesystem: Filesystem, directory: Directory, names: Collection[str]) -> dict[str, Identity]:
-    """Return the identities under `names`, without those that are free: a look at each of few, one scan for many."""
+def observe(filesystem: Filesystem, directory: Directory, names: Collection[str]) -> Iterator[tuple[str, Identity]]:
+    """Yield the names that are taken with their identities: a look at each of few, one scan for many."""
     if len(names) >= SCAN_FROM:
         wanted = names if isinstance(names, (set, dict)) else set(names)
-        return {name: identity for name, identity in filesystem.scan(directory) if name in wanted}
-    seen = ((name, filesystem.look(directory, name)) for name in names)
-    return {name: identity for name, identity in seen if identity is not None}
+        yield from (entry for entry in filesystem.scan(directory) if entry[0] in wanted)
+        return
+    for name in names:
+        identity = filesystem.look(directory, name)
+        if identity is not None:
+            yield name, identity
 
 
 Rename = Callable[[Directory, str, Directory, str], None]
@@ -549,15 +552,15 @@ def is_mount_point(path: str) -> bool:
     """Whether no file can be moved between a directory and its parent, because one of them is mounted there."""
     disk = LocalFilesystem()
     areas = []
-    for place in (path, os.path.dirname(path)):
-        try:
+    try:
+        for place in (path, os.path.dirname(path)):
             directory = disk.open_directory(place)
-        except OSError:
-            return False  # who opens it next reports the error
-        try:
-            areas.append(disk.mount(directory))
-        finally:
-            disk.close(directory)
+            try:
+                areas.append(disk.mount(directory))
+            finally:
+                disk.close(directory)
+    except OSError:
+        return False  # who opens it next reports the error
     return areas[0] != areas[1]
 
 

@@ -79,7 +79,7 @@ class Carrier:
         self._filesystem.sync_directory(self._folders[folder])
         self.unsynced.discard(folder)
 
-    def remove_name(self, folder: Folder, name: str, expected: Identity) -> Identity | None:
+    def remove_name(self, folder: Folder, name: str, expected: Identity | Move) -> Identity | None:
         """Remove a name that stands for the expected file, never another's; see `Parking.remove`."""
         self.unsynced.add(folder)
         if folder.root == "state":  # nobody else has a file there: it can be unlinked
@@ -107,7 +107,7 @@ class Carrier:
         def again(move: Move) -> None:
             """Before a new try look whether the move has in fact happened."""
             found = self._filesystem.look(folders[move.destination], move.destination_name)
-            if found is None or not found.is_same(move.identity):
+            if found is None or not found.is_same(move):
                 first(move)
             elif self._filesystem.look(folders[move.source], move.source_name) is None:
                 renamed.append(move)
@@ -141,7 +141,7 @@ class Carrier:
                         del unconfirmed[name]
             for name, move in unconfirmed.items():
                 looked = self._filesystem.look(directory, name)
-                if looked is None or not looked.is_same(move.identity):
+                if looked is None or not looked.is_same(move):
                     strangers.add(id(move))
         return strangers
 
@@ -150,7 +150,7 @@ class Carrier:
         strangers = set()
         for move in moves:
             looked = self._filesystem.look(self._folders[move.destination], move.destination_name)
-            if looked is None or not looked.is_same(move.identity):
+            if looked is None or not looked.is_same(move):
                 strangers.add(id(move))
             else:
                 self.moved_bytes[move.destination] += looked.size or 0
@@ -171,7 +171,7 @@ class Carrier:
 
     def _remove_old_names(self, arrived: Sequence[Move]) -> list[FailedMove]:
         def remove(move: Move) -> None:
-            removed = self.remove_name(move.source, move.source_name, move.identity)
+            removed = self.remove_name(move.source, move.source_name, move)
             if removed is not None:
                 self.moved_bytes[move.destination] += removed.size or 0
             elif move.source.root == "directory":
@@ -194,17 +194,16 @@ class Carrier:
     def _refuse_unmoved(self, moves: Sequence[Move], failed: set[int]) -> list[FailedMove]:
         """Refuse each move whose file still has its old name, although every call said that it went."""
         unmoved = []
-        by_folder: defaultdict[Folder, dict[str, Move]] = defaultdict(dict)
-        for move in moves:
-            if move.source.root == "directory" and id(move) not in failed:
-                by_folder[move.source][move.source_name] = move
-        for folder, by_name in by_folder.items():
-            for name, inode in self._filesystem.scan_inodes(self._folders[folder]):
-                if name in by_name and by_name[name].inode == inode and self._is_unmoved(by_name[name]):
+        for folder in {move.source for move in moves if move.source.root == "directory"}:
+            remaining = dict(self._filesystem.scan_inodes(self._folders[folder]))
+            for move in moves:
+                if move.source != folder or id(move) in failed or remaining.get(move.source_name) != move.inode:
+                    continue
+                if self._is_unmoved(move):
                     error = OSError("the file still has its old name")
-                    if inode != NO_INODE:  # without numbers, what has the new name could be another file
-                        self._drop_second_name(by_name[name], error)
-                    unmoved.append(FailedMove(by_name[name], Failure(error, 1)))
+                    if move.inode != NO_INODE:  # without numbers, what has the new name could be another file
+                        self._drop_second_name(move, error)
+                    unmoved.append(FailedMove(move, Failure(error, 1)))
         return unmoved
 
     def _is_unmoved(self, move: Move) -> bool:

@@ -17,7 +17,7 @@ from itertools import count
 from journal import names
 from journal.errors import printable
 from journal.filesystem import Directory, Filesystem
-from journal.records import Identity
+from journal.records import Identity, Move
 
 
 class ReturnFailed(Exception):
@@ -38,7 +38,7 @@ class Parking:
         self._place = names.parked(transaction, number)
         self._parked: Identity | None = None
 
-    def remove(self, directory: Directory, name: str, expected: Identity) -> Identity | None:
+    def remove(self, directory: Directory, name: str, expected: Identity | Move) -> Identity | None:
         """Remove `name` if it stands for the expected file; returns what was removed, with its size in bytes.
 
         Returns None when the name is free or stands for another file, which then has it still. The caller knows that

@@ -6,14 +6,17 @@ and the second must be seen as undone before the first is judged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
 from journal.records import NO_INODE, Folder, Identity, Move, Operation
 
-Seen = dict[Folder, dict[str, Identity]]
-"""The identities under the announced names, by folder; a name that is free is absent."""
+Sighting = Identity | Move
+"""What stands under a name: an identity, or the move itself where that is the announced file (a million need none)."""
+
+Seen = dict[Folder, dict[str, Sighting]]
+"""The sightings under the announced names, by folder; a name that is free is absent."""
 
 
 class Verdict(Enum):
@@ -41,7 +44,7 @@ class Undo(NamedTuple):
     operation: int
     move: Move
     verdict: Verdict
-    found: Identity | None
+    found: Sighting | None
 
 
 def plan_undo(
@@ -50,19 +53,23 @@ def plan_undo(
     seen: Seen,
     gone: frozenset[Folder] = frozenset(),
     copies: frozenset[int] = frozenset(),
-) -> list[Undo]:
+) -> Iterator[Undo]:
     """Judge every announced move, newest first, and bring `seen` up to what it will be once all is undone.
 
     `operations` are in the order they were done, `made` the directories the transaction made, `gone` those that are
     no longer there. `copies` are the numbers of the moves without inodes whose new name can go: it holds only bytes
-    that the old name holds, too. The result has one entry a move, in the order in which to undo.
+    that the old name holds, too. Yields one entry a move, in the order in which to undo.
     """
-    plan = []
+    source = destination = None
+    sources: dict[str, Sighting] = {}
+    destinations: dict[str, Sighting] = {}
     for number in range(len(operations) - 1, -1, -1):
         move = operations[number]
         if not isinstance(move, Move):
             continue
-        sources, destinations = seen.setdefault(move.source, {}), seen.setdefault(move.destination, {})
+        if (move.source, move.destination) != (source, destination):  # nearly all moves share two folders
+            source, destination = move.source, move.destination
+            sources, destinations = seen.setdefault(source, {}), seen.setdefault(destination, {})
         found = destinations.get(move.destination_name)
         is_made = move.destination in made
         verdict = judge(move, sources.get(move.source_name), found, is_made=is_made, is_copy=number in copies)
@@ -73,22 +80,20 @@ def plan_undo(
             del destinations[move.destination_name]
         elif verdict is Verdict.DROP:
             del destinations[move.destination_name]
-        plan.append(Undo(number, move, verdict, found))
-    return plan
+        yield Undo(number, move, verdict, found)
 
 
 def judge(
-    move: Move, source: Identity | None, destination: Identity | None, *, is_made: bool, is_copy: bool = False
+    move: Move, source: Sighting | None, destination: Sighting | None, *, is_made: bool, is_copy: bool = False
 ) -> Verdict:
     """One row of the recovery table (docs/journal-format.md): A the announced file, O another, - nothing."""
-    announced = move.identity
     if move.inode == NO_INODE and source is not None and destination is not None:
         if is_copy:
             return Verdict.DROP
         # A staged name is private: the file is still there, so it was not moved.
         return Verdict.NOTHING if move.source.root == "state" else Verdict.NAME_TAKEN
-    source_is_a = source is not None and source.is_same(announced)
-    destination_is_a = destination is not None and destination.is_same(announced)
+    source_is_a = source is not None and source.is_same(move)
+    destination_is_a = destination is not None and destination.is_same(move)
     if destination_is_a and _was_changed(move, destination):
         return Verdict.CHANGED
     if destination is None:
@@ -109,6 +114,6 @@ def judge(
     return Verdict.DROP if source.is_same(destination) else Verdict.STRANGER
 
 
-def _was_changed(move: Move, found: Identity | None) -> bool:
+def _was_changed(move: Move, found: Sighting | None) -> bool:
     """Whether a staged file, which would be discarded once moved back, is no longer what was published."""
     return move.size is not None and found is not None and (found.size, found.mtime_ns) != (move.size, move.mtime_ns)

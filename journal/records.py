@@ -79,8 +79,8 @@ class Identity(NamedTuple):
     size: int | None = None
     mtime_ns: int | None = None
 
-    def is_same(self, other: Identity) -> bool:
-        """Whether both are one file: inode and type, as size and mtime may change while it is moved."""
+    def is_same(self, other: Identity | Move) -> bool:
+        """Whether both are one file, or this is a move's: inode and type; size and mtime may change meanwhile."""
         return self.inode == other.inode and self.type == other.type
 
 
@@ -101,6 +101,10 @@ class Move(NamedTuple):
     def identity(self) -> Identity:
         """The announced identity."""
         return Identity(self.inode, self.type, self.size, self.mtime_ns)
+
+    def is_same(self, other: Identity | Move) -> bool:
+        """Whether the announced file is the other one, as `Identity.is_same`."""
+        return (self.inode, self.type) == (other.inode, other.type)
 
     def encoded_body(self) -> str:
         """The record's JSON; written out by hand, as it is made once a file (json.dumps takes 3 times as long)."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
@@ -97,13 +96,15 @@ class FoundJournal(NamedTuple):
 class Judged(NamedTuple):
     """A hot journal with what is to be undone, the announced directories that are gone, and the parked files.
 
-    `parked` are the parking places that hold a file's only name: another process saved it. The other places are
-    `redundant`.
+    `steps` are the moves that undo: for each folder in turn those to be made, and those that only lose their new name.
+    `others` are the moves that need neither. `parked` are the parking places that hold a file's only name, because
+    another process saved it; the other places are `redundant`.
     """
 
     header: Header
     operations: tuple[Move | Create, ...]
-    undos: list[Undo]
+    steps: list[tuple[list[Move], list[Move]]]
+    others: list[Undo]
     gone: list[AnnouncedDirectory]
     parked: list[str]
     redundant: list[str]
@@ -111,8 +112,8 @@ class Judged(NamedTuple):
     @property
     def is_proven(self) -> bool:
         """Whether names and bytes alone show how far each move got."""
-        lossless = (Verdict.NOTHING, Verdict.MOVE_BACK, Verdict.DROP)
-        return not self.gone and not self.parked and all(undo.verdict in lossless for undo in self.undos)
+        is_plain = all(undo.verdict is Verdict.NOTHING for undo in self.others)
+        return is_plain and not self.gone and not self.parked
 
 
 def find_journals(filesystem: Filesystem, state: Directory) -> list[FoundJournal]:
@@ -305,7 +306,20 @@ class _Recovery:
         parked, redundant = self._parked_files(folders, journal, seen)
         copies = self._begun_copies(folders, journal, made, seen)
         undos = plan_undo(journal.operations, made, seen, frozenset(announced.folder for announced in gone), copies)
-        return Judged(journal.header, journal.operations, undos, gone, parked, redundant)
+        steps: list[tuple[list[Move], list[Move]]] = []
+        others = []
+        for _, group in groupby(undos, key=lambda undo: undo.move.destination):
+            back: list[Move] = []
+            drop: list[Move] = []
+            for undo in group:  # one at a time: a million of them would cost as much memory as the moves
+                if undo.verdict is Verdict.MOVE_BACK:
+                    back.append(_reversed(undo))
+                elif undo.verdict is Verdict.DROP:
+                    drop.append(_reversed(undo))
+                else:
+                    others.append(undo)
+            steps.append((back, drop))
+        return Judged(journal.header, journal.operations, steps, others, gone, parked, redundant)
 
     def _observe(self, folders: OpenFolders, journal: Journal) -> Seen:
         """Look at every announced name: closely where a scan shows another file than the announced one.
@@ -314,23 +328,26 @@ class _Recovery:
         """
         used = {folder for move in _moves_of(journal) for folder in (move.source, move.destination)}
         seen: Seen = {}
-        for folder in used:
-            if folder not in folders:
-                continue
+        for folder in used & folders.keys():
             wanted: dict[str, Move] = {}
             for move in _moves_of(journal):
-                for place, name in ((move.source, move.source_name), (move.destination, move.destination_name)):
-                    if place == folder and (move.size is not None or name not in wanted):
-                        wanted[name] = move
-            seen[folder] = observe(self._filesystem, folders[folder], wanted)
-            for name, identity in list(seen[folder].items()):
-                if wanted[name].size is not None or not identity.is_same(wanted[name].identity):
-                    looked = self._filesystem.look(folders[folder], name)
-                    if looked is None:
-                        del seen[folder][name]
-                    else:
-                        seen[folder][name] = looked
+                if move.source == folder and (move.size is not None or move.source_name not in wanted):
+                    wanted[move.source_name] = move
+                if move.destination == folder and (move.size is not None or move.destination_name not in wanted):
+                    wanted[move.destination_name] = move
+            seen[folder] = self._observe_folder(folders[folder], wanted)
         return seen
+
+    def _observe_folder(self, directory: Directory, wanted: dict[str, Move]) -> dict[str, Identity | Move]:
+        """The announced names that are taken, each with the move itself where it is the announced file."""
+        found: dict[str, Identity | Move] = {}
+        for name, identity in observe(self._filesystem, directory, wanted):
+            move = wanted[name]
+            if move.size is None and identity.inode == move.inode and identity.type == move.type:
+                found[move.source_name if move.source_name == name else name] = move
+            elif (looked := self._filesystem.look(directory, name)) is not None:
+                found[name] = looked
+        return found
 
     def _begun_copies(
         self, folders: OpenFolders, journal: Journal, made: frozenset[Folder], seen: Seen
@@ -407,9 +424,9 @@ class _Recovery:
         carrier = Carrier(self._filesystem, folders, self._rounds, parking)
         failed: list[FailedMove] = []
         errors: list[str] = []
-        for _, group in groupby(judged.undos, key=lambda undo: undo.move.destination):
-            try:
-                failed += self._undo_group(carrier, list(group))
+        for back, drop in judged.steps:
+            try:  # all in one pass: link back, sync, remove the new names
+                failed += carrier.carry(back, linked=drop) if back or drop else []
             except (OSError, ReturnFailed) as error:
                 errors.append(str(error))
         if failed or errors:
@@ -443,12 +460,6 @@ class _Recovery:
             carrier.sync(folder)
         return self._report(folders, judged, conflicts), RolledBack(conflicts=tuple(conflicts))
 
-    def _undo_group(self, carrier: Carrier, undos: list[Undo]) -> list[FailedMove]:
-        """Undo the moves into one folder, all in one pass: link back, sync, remove the new names."""
-        back = [_reversed(undo) for undo in undos if undo.verdict is Verdict.MOVE_BACK]
-        drop = [_reversed(undo) for undo in undos if undo.verdict is Verdict.DROP]
-        return carrier.carry(back, linked=drop) if back or drop else []
-
     def _copies(self, folders: OpenFolders, judged: Judged) -> dict[int, tuple[Move, int]]:
         """What the transaction left under the new names of files that it did not move, by operation, with its inode.
 
@@ -456,7 +467,7 @@ class _Recovery:
         """
         made = {announced.folder for announced in judged.header.made()}
         copies = {}
-        for index, move, verdict, found in judged.undos:
+        for index, move, verdict, found in judged.others:
             if verdict not in (Verdict.NOTHING, Verdict.STRANGER) or found is None or move.source not in folders:
                 continue
             if not (move.copy_on_failure or move.destination in made) or found.type != "file":
@@ -481,7 +492,7 @@ class _Recovery:
     def _remove_empty_directories(self, folders: OpenFolders, judged: Judged) -> None:
         """Remove the placeholders of directories whose rename was cut: empty ones in directories that it made."""
         made = {announced.folder for announced in judged.header.made()}
-        for _, move, verdict, found in judged.undos:
+        for _, move, verdict, found in judged.others:
             is_placeholder = verdict is Verdict.NOTHING and found is not None and found.type == move.type == "directory"
             if is_placeholder and move.destination in made and move.destination in folders:
                 with contextlib.suppress(OSError):  # it is not empty: another process has put something there
@@ -528,7 +539,7 @@ class _Recovery:
             Conflict(reason=f"{place_of(folders, STATE, name)}: another process saved this file while it was moved")
             for name in judged.parked
         ]
-        for index, move, verdict, _ in judged.undos:
+        for index, move, verdict, _ in judged.others:
             is_lost = verdict is Verdict.GONE and move.destination in gone
             if is_lost or (verdict.is_conflict and index not in copies):
                 reason = f"{place_of(folders, move.source, move.source_name)}: {verdict.value}"
@@ -539,10 +550,9 @@ class _Recovery:
         return conflict.operation is not None and judged.operations[conflict.operation].destination == made.folder
 
     def _report(self, folders: OpenFolders, judged: Judged, conflicts: Sequence[Conflict]) -> JournalReport:
-        count = Counter(undo.verdict for undo in judged.undos)
         notes = [
             f"{place_of(folders, undo.move.source, undo.move.source_name)}: {undo.verdict.value}"
-            for undo in judged.undos
+            for undo in judged.others
             if undo.verdict in (Verdict.GONE, Verdict.REPLACED)
         ]
         notes += [f"{printable(made.path)}: the directory is gone" for made in judged.gone]
@@ -551,8 +561,8 @@ class _Recovery:
             label=printable(judged.header.label),
             since=judged.header.time,
             action="conflict" if conflicts else "rolled_back",
-            moved_back=count[Verdict.MOVE_BACK],
-            dropped=count[Verdict.DROP],
+            moved_back=sum(len(back) for back, _ in judged.steps),
+            dropped=sum(len(drop) for _, drop in judged.steps),
             conflicts=tuple(conflict.reason for conflict in conflicts),
             notes=tuple(notes),
             set_aside=self._path_aside(names.CONFLICT) if conflicts else None,

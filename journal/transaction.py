@@ -393,7 +393,7 @@ class _Run:
         seen: dict[Folder, dict[str, Identity]] = defaultdict(dict)
         for folder, wanted_names in wanted.items():
             directory = self._folders.open(folder)
-            seen[folder] = observe(self._filesystem, directory, wanted_names)
+            seen[folder] = dict(observe(self._filesystem, directory, wanted_names))
             if folder.root == "state":
                 for name in [name for name, identity in seen[folder].items() if identity.type == "file"]:
                     self._filesystem.sync_file(directory, name)

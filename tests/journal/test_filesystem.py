@@ -458,7 +458,7 @@ def test_observing_gives_the_names_asked_for_and_no_others(
     """Few names or many, one free name among them: what stands there is found, and nothing else is."""
     names = [f"file-{number}" for number in range(count)]
 
-    observed = observe(Watched(), crowd, collect([*names, "free"]))
+    observed = dict(observe(Watched(), crowd, collect([*names, "free"])))
 
     assert seen_as(observed) == true_identities(crowd, names)
 
@@ -467,7 +467,7 @@ def test_few_names_are_looked_at_singly(crowd: Directory) -> None:
     """A scan of a directory with a million entries for three names would take seconds."""
     disk = Watched()
 
-    observe(disk, crowd, [f"file-{number}" for number in range(SCAN_FROM - 1)])
+    list(observe(disk, crowd, [f"file-{number}" for number in range(SCAN_FROM - 1)]))
 
     assert (len(disk.looks), disk.scans) == (SCAN_FROM - 1, 0)
 
@@ -476,7 +476,7 @@ def test_many_names_take_one_scan(crowd: Directory) -> None:
     """One pass over the directory costs less than a look at each."""
     disk = Watched()
 
-    observe(disk, crowd, [f"file-{number}" for number in range(SCAN_FROM)])
+    list(observe(disk, crowd, [f"file-{number}" for number in range(SCAN_FROM)]))
 
     assert (disk.looks, disk.scans) == ([], 1)
 
@@ -1470,7 +1470,7 @@ def test_odd_name_goes_through_every_verb(
     disk.make_directory(here, name, is_private=True)
     inner = disk.open_subdirectory(here, name)
     disk.create(inner, name, [b""])
-    assert set(observe(disk, inner, [name])) == {name}
+    assert set(dict(observe(disk, inner, [name]))) == {name}
     disk.remove_tree(inner, name)
     disk.close(inner)
     disk.remove_directory(here, name)

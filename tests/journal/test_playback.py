@@ -122,7 +122,7 @@ def plan(
     for (folder, name), identity in places.items():
         if identity is not None:
             seen.setdefault(folder, {})[name] = identity
-    return plan_undo(operations, made, seen, gone)
+    return list(plan_undo(operations, made, seen, gone))
 
 
 SURROUNDINGS = {
@@ -253,7 +253,7 @@ def test_planning_brings_what_was_seen_up_to_what_will_be() -> None:
     move = move_of((DIRECTORY, "a"), (BACKUP, "a"), ANNOUNCED)
     seen: Seen = {BACKUP: {"a": ANNOUNCED}}
 
-    plan_undo([move], frozenset({BACKUP}), seen)
+    list(plan_undo([move], frozenset({BACKUP}), seen))
 
     assert seen == {DIRECTORY: {"a": ANNOUNCED}, BACKUP: {}}
 
