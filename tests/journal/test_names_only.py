@@ -93,7 +93,7 @@ def test_without_links_plug_pulled_at_any_call_nothing_is_lost_where_renames_are
 def test_links_with_numbers_of_their_own_are_found_out_and_no_number_is_believed(
     tmp_path: Path, has_links: bool
 ) -> None:
-    """Some layered file systems give each hard link a number of its own: no number tells which file a name stands for."""
+    """Some file systems in layers give each hard link a number of its own: no number identifies a file there."""
 
     class Layered(LocalFilesystem):
         def look(self, directory: Directory, name: str) -> Identity | None:
