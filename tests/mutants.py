@@ -402,13 +402,6 @@ MUTANTS = (
         ask="journal/test_transaction.py",
     ),
     broken(
-        "reserves after the moves",
-        "transaction",
-        "        self._take_names()\n\n",
-        "\n",
-        ask="crash/test_kill.py",
-    ),
-    broken(
         "fills the record through its public name",
         "transaction",
         "        if reserved is None:  # there",

@@ -148,11 +148,12 @@ def test_busy_name_is_tried_again_and_removed(tmp_path: Path, failing: str) -> N
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["place-taken", "place-free"])
-def test_rename_that_reported_an_error_and_was_made_counts(tmp_path: Path, first: bool) -> None:
-    """A lost answer of a network disk: the look shows that the file has arrived."""
+@pytest.mark.parametrize("number", [errno.ETIMEDOUT, errno.EIO], ids=errno.errorcode.get)
+def test_rename_that_reported_an_error_and_was_made_counts(tmp_path: Path, first: bool, number: int) -> None:
+    """A lost answer of a network disk, transient or not: the look shows that the file has arrived."""
     task = tmp_path / "task"
     make_files(task, "a", *([] if first else ["b"]))
-    with lock_directory(task, label="test", filesystem=Faulty("answer", errno.ETIMEDOUT)) as directory:
+    with lock_directory(task, label="test", filesystem=Faulty("answer", number)) as directory:
         outcome = back_up(directory)
 
     assert outcome.failures == []
