@@ -448,14 +448,14 @@ MUTANTS = (
         "transaction",
         '            self._leftovers += (f"{self._journal_name}: {error}",)\n',
         "            raise\n",
-        ask="crash/test_faults.py",
+        ask="journal/test_descriptor_limit.py",
     ),
     broken(
         "leaves a directory that it made and could not open",
         "transaction",
         "                self._filesystem.remove_directory(parent, directory.name)  # nothing",
         "                pass  # nothing",
-        ask="crash/test_faults.py",
+        ask="journal/test_transaction.py",
     ),
     broken(
         "follows a symbolic link to a directory",
@@ -469,7 +469,7 @@ MUTANTS = (
         "directory",
         " or is_mount_point(real_path):\n",
         ":\n",
-        ask="journal/test_directory.py",
+        ask="journal/test_mount_point.py",
     ),
     broken(
         "does not see a mount under the state directory",

@@ -17,6 +17,7 @@ from tests.support.scenarios import (
     PUBLISH,
     PUBLISH_KEEP,
     RESTORE,
+    WITHOUT_LINKS,
     Scenario,
     assert_nothing_lost,
     files_of,
@@ -66,6 +67,10 @@ def make_source_again(disk: ModelFilesystem) -> None:
 
 
 ACTS: tuple[Act, ...] = (edit_source, write_in_place, take_destination, put_a_new_file, make_source_again)
+LINKING = (BACKUP, PUBLISH_KEEP, RESTORE)
+RENAMING = tuple(
+    scenario for scenario in WITHOUT_LINKS if scenario.name in {f"{other.name}-without-links" for other in LINKING}
+)
 OVERWRITING = (edit_source, write_in_place)
 """These destroy the old content of f0 themselves."""
 
@@ -77,7 +82,7 @@ def survives(scenario: Scenario, act: Act, disk: ModelFilesystem) -> None:
 
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
-@pytest.mark.parametrize("scenario", [BACKUP, PUBLISH_KEEP, RESTORE], ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", [*LINKING, *RENAMING], ids=lambda scenario: scenario.name)
 def test_stranger_at_any_moment_of_a_run_loses_nothing(scenario: Scenario, act: Act) -> None:
     """I5: a file that was not announced is never touched, not even between a look at a name and its removal."""
     for moment in range(moments_of(scenario)):

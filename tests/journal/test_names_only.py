@@ -26,7 +26,8 @@ from tests.crash.campaign import (
     sample,
 )
 from tests.support.backup import back_up, content_of, make_files, names_in
-from tests.support.scenarios import BACKUP, WITHOUT_LINKS, Scenario, files_of, lock, verdict
+from tests.support.model_filesystem import ModelFilesystem
+from tests.support.scenarios import BACKUP, PATH, WITHOUT_LINKS, Scenario, files_of, lock, verdict
 
 
 class Died(BaseException):
@@ -214,3 +215,41 @@ def test_two_files_under_the_two_names_of_a_move_are_left_for_a_person() -> None
     assert files_of(disk)["bak/f0"] == b"content of f0"
     assert files_of(disk)["f1"] == b"content of f1"
     assert [name for name in disk.tree("/t/.journal/D") if name.endswith(".conflict")]
+
+
+def test_old_name_that_stays_after_a_rename_is_reported_and_a_file_saved_there_since_is_not() -> None:
+    """A disk that lies: size and time tell the file that was not moved from one that another process saved."""
+
+    class Lying(ModelFilesystem):
+        def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+            inode = self._of(source).entries.get(name)
+            super().rename(source, name, target, new_name)
+            if name == "f0" and inode is not None:
+                self._of(source).entries[name] = inode
+            elif name == "f1":
+                self.put(f"{PATH}/f1", b"saved since")
+
+    disk = Lying()
+    disk.has_links = False
+    disk.put("/t")
+    disk.put(PATH)
+    BACKUP.build(disk)
+    disk.sync_all()
+    with lock(disk) as directory:
+        transaction = directory.transaction("backup", on_error="continue")
+        backup = transaction.make_directory("bak")
+        transaction.move("f0", backup)
+        transaction.move("f1", backup)
+        outcome = transaction.commit()
+
+    (failed,) = outcome.failures
+    assert failed.source == "f0"
+    assert failed.failure is not None
+    assert "still has its old name" in failed.failure.error
+    assert files_of(disk) == {
+        "f0": b"content of f0",
+        "f1": b"saved since",
+        "bak/f0": b"content of f0",
+        "bak/f1": b"content of f1",
+        "table_list.txt": b"tables",
+    }
