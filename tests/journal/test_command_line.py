@@ -365,3 +365,15 @@ def test_journal_that_cannot_be_read_is_a_damaged_one_with_its_name(
 
     assert main(["verify", str(task), "--json"]) == DAMAGED
     assert name in "".join(capsys.readouterr())
+
+
+def test_relative_path_from_a_folder_that_was_removed_is_an_error_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The system does not know what the path is relative to; no traceback."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    assert main(["status", "task"]) == DAMAGED
+    assert "No such file or directory" in capsys.readouterr().err
