@@ -47,7 +47,7 @@ SYNC_NEW_NAMES = """\
         for folder in sorted({move.destination for move in arrived} | {move.destination for move in renamed}):
             self.sync(folder)  # I4: the new names are durable before an old one goes
 """
-UNLINK = "        failed += self._unlink_all(arrived)\n"
+REMOVE = "        failed += self._remove_old_names(arrived)\n"
 
 MUTANTS = (
     Mutant(
@@ -65,7 +65,7 @@ MUTANTS = (
         "unlinks before it syncs",
         (
             Edit("moves", SYNC_NEW_NAMES, ""),
-            Edit("moves", UNLINK, UNLINK + SYNC_NEW_NAMES),
+            Edit("moves", REMOVE, REMOVE + SYNC_NEW_NAMES),
         ),
     ),
     broken(
@@ -80,21 +80,21 @@ MUTANTS = (
         "recovery",
         "            journal = self._read()\n            if journal.terminal",
         "            journal = self._read()\n"
-        "            self._filesystem.unlink(self._state, self._found.name, None)\n"
+        "            self._filesystem.unlink(self._state, self._found.name)\n"
         "            if journal.terminal",
         ask="crash/test_kill.py",
     ),
     broken(
         "undoes oldest first",
         "playback",
-        "in reversed(moves):",
-        "in moves:",
+        "range(len(operations) - 1, -1, -1)",
+        "range(len(operations))",
         ask="journal/test_playback.py",
     ),
     broken(
         "plans without an updated view",
         "playback",
-        "            view[source], view[destination] = found, None\n",
+        "            sources[move.source_name] = found\n            del destinations[move.destination_name]\n",
         "            pass\n",
         ask="journal/test_playback.py",
     ),
@@ -107,10 +107,10 @@ MUTANTS = (
     ),
     broken(
         "unlinks without a look",
-        "filesystem",
-        "if inode is not None and os.stat(entry, dir_fd=fd, follow_symlinks=False).st_ino != inode:",
-        "if False:",
-        ask="journal/test_filesystem.py",
+        "parking",
+        "        if found is not None and found.is_same(expected):\n",
+        "        if found is not None:\n",
+        ask="crash/test_strangers.py",
     ),
     broken(
         "renames over what is there",
@@ -136,7 +136,7 @@ MUTANTS = (
     broken(
         "leaves a part of a copy",
         "filesystem",
-        "                    self.unlink(target, new_name, made.st_ino)\n",
+        "                    self.unlink(target, new_name)\n",
         "                    pass\n",
         ask="journal/test_copying.py",
     ),
@@ -199,7 +199,7 @@ MUTANTS = (
     broken(
         "removes a stranger's record",
         "recovery",
-        "            if self._found.transaction.encode() in self._filesystem.read(directory, name):\n",
+        "            if is_reserved or self._found.transaction.encode() in self._filesystem.read(directory, name):\n",
         "            if True:\n",
         ask="journal/test_recovery.py",
     ),
@@ -243,14 +243,15 @@ MUTANTS = (
     broken(
         "no sync of the record",
         "transaction",
-        "                continue\n            self._filesystem.sync_file(self._state, staged)\n            try:\n",
-        "                continue\n            try:\n",
+        "        self._filesystem.fill(self._state, staged, content)\n"
+        "        self._filesystem.sync_file(self._state, staged)\n",
+        "        self._filesystem.fill(self._state, staged, content)\n",
     ),
     broken(
         "no sync of a copy",
         "transaction",
-        "is what is reported\n        self._filesystem.sync_file(self._state, staged)\n",
-        "is what is reported\n",
+        "            self._filesystem.sync_file(self._state, staged)\n        except OSError as error:\n",
+        "            pass\n        except OSError as error:\n",
     ),
     broken(
         "no last sync of the directories",
@@ -271,7 +272,10 @@ MUTANTS = (
         "",
     ),
     broken(
-        "no sync on the way to the state directory", "directory", "            _sync_upwards(filesystem, state)\n", ""
+        "no sync on the way to the state directory",
+        "directory",
+        "        _sync_upwards(filesystem, state)\n",
+        "        pass\n",
     ),
     broken(
         "recovery does not sync the journal it found",
@@ -319,9 +323,160 @@ MUTANTS = (
     broken(
         "a journal is set aside without a sync",
         "recovery",
-        "        filesystem.sync_directory(state)\n        filesystem.unlink(state, name, None)\n",
-        "        filesystem.unlink(state, name, None)\n",
+        "        filesystem.sync_directory(state)\n        filesystem.unlink(state, name)\n",
+        "        filesystem.unlink(state, name)\n",
         ask="crash/test_faults.py",
+    ),
+    broken(
+        "looks at a name, then unlinks it",
+        "moves",
+        "        return self._parking.remove(self._folders[folder], name, expected)\n",
+        "        found = self._filesystem.look(self._folders[folder], name)\n"
+        "        if found is None or not found.is_same(expected):\n"
+        "            return None\n"
+        "        self._filesystem.unlink(self._folders[folder], name)\n"
+        "        return found\n",
+        ask="crash/test_strangers.py",
+    ),
+    broken(
+        "keeps a stranger's file in the parking place",
+        "parking",
+        "            return found\n        self._give_back(directory, name)\n",
+        "            return found\n",
+        ask="crash/test_strangers.py",
+    ),
+    broken(
+        "gives a file back over the name",
+        "parking",
+        "self._filesystem.rename(self._state, self._place, directory, name)\n",
+        "self._filesystem.replace(self._state, self._place, directory, name)\n",
+        ask="crash/test_strangers.py",
+    ),
+    broken(
+        "keeps a file whose look failed in the parking place",
+        "parking",
+        "        except OSError as error:\n            self._give_back(directory, name)\n",
+        "        except OSError as error:\n",
+        ask="journal/test_parking.py",
+    ),
+    broken(
+        "believes that a rename that reported an error was not made",
+        "parking",
+        "            if not self._has_arrived():\n                raise\n",
+        "            raise\n",
+        ask="journal/test_parking.py",
+    ),
+    broken(
+        "forgets that a rename between two links to one file does nothing",
+        "parking",
+        "        if self._parked is not None and self._parked.is_same(expected):\n",
+        "        if False:\n",
+        ask="journal/test_parking.py",
+    ),
+    broken(
+        "drops a parked file that has no other name",
+        "recovery",
+        "                (redundant if is_spare else only).append(name)\n",
+        "                redundant.append(name)\n",
+        ask="crash/test_strangers.py",
+    ),
+    broken(
+        "keeps a parked file that has another name",
+        "recovery",
+        "                (redundant if is_spare else only).append(name)\n",
+        "                only.append(name)\n",
+        ask="crash/test_kill.py",
+    ),
+    broken(
+        "commits without a record",
+        "transaction",
+        "                run.write_files(started)\n",
+        "",
+        ask="crash/test_kill.py",
+    ),
+    broken(
+        "reserves nothing",
+        "transaction",
+        "max(file.size_bytes, len(placeholder)))",
+        "len(placeholder))",
+        ask="journal/test_transaction.py",
+    ),
+    broken(
+        "fills the record through its public name",
+        "transaction",
+        "        if reserved is None:  # there",
+        "        if True:  # there",
+        ask="journal/test_transaction.py",
+    ),
+    broken(
+        "does not see that its record's name was taken",
+        "transaction",
+        "        if found is None or not found.is_same(reserved):\n",
+        "        if False:\n",
+        ask="journal/test_transaction.py",
+    ),
+    broken(
+        "trusts links whose inode numbers differ",
+        "directory",
+        "    return first is not None and second is not None and first.is_same(second)\n",
+        "    return True\n",
+        ask="journal/test_names_only.py",
+    ),
+    broken(
+        "never looks again what a disk can do",
+        "directory",
+        "        if ready is None or ready.area != area:\n",
+        "        if ready is None:\n",
+        ask="journal/test_directory.py",
+    ),
+    broken(
+        "rolls a copied home back without proof",
+        "recovery",
+        "            if not judged.is_proven:\n                raise\n",
+        "",
+        ask="journal/test_copied_home.py",
+    ),
+    broken(
+        "reports a move without seeing the old name gone",
+        "moves",
+        "        failed += self._refuse_unmoved([*arrived, *renamed], {id(move) for move, _ in failed})\n",
+        "",
+        ask="journal/test_parking.py",
+    ),
+    broken(
+        "calls an error after the commit a failure",
+        "transaction",
+        '            self._leftovers += (f"{self._journal_name}: {error}",)\n',
+        "            raise\n",
+        ask="journal/test_descriptor_limit.py",
+    ),
+    broken(
+        "leaves a directory that it made and could not open",
+        "transaction",
+        "                self._filesystem.remove_directory(parent, directory.name)  # nothing",
+        "                pass  # nothing",
+        ask="journal/test_transaction.py",
+    ),
+    broken(
+        "follows a symbolic link to a directory",
+        "filesystem",
+        "os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)",
+        "os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent_fd)",
+        ask="journal/test_directory.py",
+    ),
+    broken(
+        "keeps the state beside a mount point",
+        "directory",
+        " or is_mount_point(real_path):\n",
+        ":\n",
+        ask="journal/test_mount_point.py",
+    ),
+    broken(
+        "does not see a mount under the state directory",
+        "directory",
+        "        if filesystem.mount(state) != area:\n",
+        "        if False:\n",
+        ask="journal/test_directory.py",
     ),
 )
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from journal import DirectoryReplaced, JournalError
+from journal import DirectoryReplaced, Identity, JournalError
+from journal.filesystem import Directory
 from tests.crash.campaign import at_moment, before, calls_of, moments_of, recover, run_until, sample
 from tests.support.model_filesystem import Died, ModelFilesystem
 from tests.support.scenarios import (
@@ -17,6 +18,7 @@ from tests.support.scenarios import (
     PUBLISH,
     PUBLISH_KEEP,
     RESTORE,
+    WITHOUT_LINKS,
     Scenario,
     assert_nothing_lost,
     files_of,
@@ -66,6 +68,10 @@ def make_source_again(disk: ModelFilesystem) -> None:
 
 
 ACTS: tuple[Act, ...] = (edit_source, write_in_place, take_destination, put_a_new_file, make_source_again)
+LINKING = (BACKUP, PUBLISH_KEEP, RESTORE)
+RENAMING = tuple(
+    scenario for scenario in WITHOUT_LINKS if scenario.name in {f"{other.name}-without-links" for other in LINKING}
+)
 OVERWRITING = (edit_source, write_in_place)
 """These destroy the old content of f0 themselves."""
 
@@ -77,7 +83,7 @@ def survives(scenario: Scenario, act: Act, disk: ModelFilesystem) -> None:
 
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
-@pytest.mark.parametrize("scenario", [BACKUP, PUBLISH_KEEP, RESTORE], ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", [*LINKING, *RENAMING], ids=lambda scenario: scenario.name)
 def test_stranger_at_any_moment_of_a_run_loses_nothing(scenario: Scenario, act: Act) -> None:
     """I5: a file that was not announced is never touched, not even between a look at a name and its removal."""
     for moment in range(moments_of(scenario)):
@@ -219,6 +225,24 @@ def test_file_in_the_source_s_place_after_a_kill_is_a_conflict_that_a_person_res
     assert [name for name in disk.tree("/t/.journal/D") if name.endswith(".conflict")]
     BACKUP.run(disk)
     assert files_of(disk)["bak_1/f0"] == b"edited"
+
+
+def test_file_that_is_removed_between_two_looks_of_a_recovery_is_no_obstacle() -> None:
+    """It had taken the old name; once it is gone, that name is free again."""
+    disk = run_until(BACKUP, calls_of(BACKUP).index("replace f1"))
+    disk.put(f"{PATH}/f0", b"taken")
+
+    class RemovedOnceSeen(ModelFilesystem):
+        def look(self, directory: Directory, name: str) -> Identity | None:
+            found = super().look(directory, name)
+            if (directory.path, name) == (PATH, "f0") and self.tree(PATH).get("f0") == b"taken":
+                self.remove(f"{PATH}/f0")
+            return found
+
+    disk.__class__ = RemovedOnceSeen
+    recover(disk)
+
+    assert verdict(BACKUP, before(BACKUP), disk) == "before"
 
 
 def test_published_file_that_was_edited_before_the_recovery_is_a_conflict() -> None:

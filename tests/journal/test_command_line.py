@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from journal import LocalFilesystem, lock_directory
-from journal.__main__ import main
+from journal.__main__ import DAMAGED, main
 from journal.filesystem import Directory
 from tests.journal.test_directory import leave_hot_journal
 from tests.support.backup import make_files, names_in
@@ -353,3 +353,27 @@ def test_name_that_the_encoding_cannot_express_is_escaped(tmp_path: Path) -> Non
     )
 
     assert (done.returncode, "\\u4efb" in done.stdout) == (0, True), done.stderr
+
+
+def test_journal_that_cannot_be_read_is_a_damaged_one_with_its_name(
+    task: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code of damage: a directory under a journal's name is no journal, and no traceback."""
+    lock_directory(task, label="test").release()
+    name = "20250121T094400000000-01234567.journal"
+    (task.parent / ".journal" / task.name / name).mkdir()
+
+    assert main(["verify", str(task), "--json"]) == DAMAGED
+    assert name in "".join(capsys.readouterr())
+
+
+def test_relative_path_from_a_folder_that_was_removed_is_an_error_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The system does not know what the path is relative to; no traceback."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    assert main(["status", "task"]) == DAMAGED
+    assert "No such file or directory" in capsys.readouterr().err

@@ -424,25 +424,6 @@ def test_part_of_a_copy_that_cannot_be_removed_does_not_hide_why_it_failed(
         door.copy(here, "file", here, "copy")
 
 
-@pytest.mark.usefixtures("no_sharing")
-def test_file_that_took_the_place_of_a_failed_copy_is_not_removed(
-    disk: tuple[LocalFilesystem, Directory], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """I5: only the copy itself goes."""
-    door, here = disk
-
-    def replace() -> Usage:
-        Path(here.path, "other").write_bytes(b"another's")
-        Path(here.path, "other").rename(Path(here.path, "copy"))
-        return Usage(GIBIBYTE, 0, 0)
-
-    on_each_look(monkeypatch, replace)
-    with pytest.raises(OSError, match="not enough space"):
-        door.copy(here, "file", here, "copy")
-
-    assert Path(here.path, "copy").read_bytes() == b"another's"
-
-
 @real_root
 @pytest.mark.parametrize("owner", [0, 4711])
 def test_set_user_id_is_copied_only_between_files_of_one_owner(tmp_path: Path, owner: int) -> None:

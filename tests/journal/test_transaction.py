@@ -121,6 +121,38 @@ def test_files_go_by_inode_whatever_the_order_they_were_declared_in(directory: L
     assert [result.source for result in outcome.results()] == [name for name, _ in reversed(seen)]
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EIO], ids=errno.errorcode.get)
+def test_directory_that_was_made_and_cannot_be_opened_is_removed(task: Path, number: int) -> None:
+    """No journal speaks of it yet: an empty backup directory would stay for good."""
+
+    class Blind(LocalFilesystem):
+        def open_subdirectory(self, parent: Directory, name: str) -> Directory:
+            if name == "bak":
+                raise OSError(number, os.strerror(number), name)
+            return super().open_subdirectory(parent, name)
+
+    with (
+        lock_directory(task, label="test", filesystem=Blind()) as directory,
+        pytest.raises(TransactionFailed, match="bak"),
+    ):
+        back_up(directory)
+
+    assert names_in(task) == ["a", "b", "c"]
+    assert names_in(directory.state_path) == [".journal-probe", "lock", "ready"]
+
+
+def test_outcome_knows_the_bytes_that_each_new_directory_received(directory: LockedDirectory, task: Path) -> None:
+    """Sizes as they were seen while the files were moved."""
+    (task / "a").write_bytes(b"12345")
+    transaction = directory.transaction("backup")
+    first, second = transaction.make_directory("first"), transaction.make_directory("second")
+    transaction.move("a", first)
+    transaction.move("b", first)
+    outcome = transaction.commit()
+
+    assert (outcome.moved_bytes(first), outcome.moved_bytes(second)) == (6, 0)
+
+
 def test_suffixes_come_to_an_end(directory: LockedDirectory, task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A directory full of backups of one second is reported, not searched for ever."""
     monkeypatch.setattr("journal.transaction.NEXT_FREE_LIMIT", 2)

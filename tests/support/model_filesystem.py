@@ -11,7 +11,8 @@ synced when. `power_losses` then gives every durable state that a kind of file s
 File content is apart from all of them: what was not synced may be kept, lost or torn.
 Inode numbers are reused as soon as they are free, as ext4 does.
 
-A file that is put under a name in `immovable` can be neither linked nor renamed, as immutable files.
+A file that is put under a name in `immovable` can be neither linked nor renamed, as immutable files. Without
+`has_links` the disk knows no hard links, as exfat.
 Calls that change something are counted; `on_call` sees each before it happens and may raise, to die or to fail,
 or do what a stranger would do. `on_look` sees each look and scan likewise, so that a stranger can act between any two
 calls. After `Died` every further call dies too: a dead process runs no `finally`.
@@ -89,6 +90,7 @@ class ModelFilesystem:
         self.syncs = 0
         self.area = "one"
         self.immovable: frozenset[str] = frozenset()
+        self.has_links = True
         self._is_dead = False
         self._clock = 0
         self._base: dict[int, dict[str, int]] = {2: {}}
@@ -155,7 +157,7 @@ class ModelFilesystem:
         other._log = list(self._log)
         other._forced, other._synced_at = self._forced, dict(self._synced_at)
         other._clock = self._clock
-        other.immovable = self.immovable
+        other.immovable, other.has_links = self.immovable, self.has_links
         return other
 
     def power_losses(self, model: str) -> Iterator[ModelFilesystem]:
@@ -224,7 +226,7 @@ class ModelFilesystem:
                 content = self._surviving_content(node, keep)
                 other.nodes[number] = Node(node.type, content, mtime_ns=node.mtime_ns, is_immovable=node.is_immovable)
         other._clock = self._clock + 1
-        other.immovable = self.immovable
+        other.immovable, other.has_links = self.immovable, self.has_links
         other.sync_all()
         return other
 
@@ -310,6 +312,8 @@ class ModelFilesystem:
 
     def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
         self._call("link", name)
+        if not self.has_links:
+            raise _error(errno.ENOTSUP, name)
         node = self._node(source, name)
         if node.type == "directory" or node.is_immovable:
             raise _error(errno.EPERM, name)

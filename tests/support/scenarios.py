@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from journal import DIRECTORY, STATE, Folder, LockedDirectory, RetryLimits, lock_directory
 from journal.filesystem import Directory, Filesystem
@@ -53,16 +53,18 @@ def record(outcome: Outcome) -> bytes:
 
 @dataclass(frozen=True)
 class Scenario:
-    """`build` fills an empty disk, `run` does the transaction, `is_after` tells a committed tree."""
+    """`build` fills an empty disk, `run` does the transaction, `is_after` knows a committed tree."""
 
     name: str
     build: Callable[[ModelFilesystem], None]
     run: Callable[[Filesystem], None]
     is_after: Callable[[Tree], bool]
+    has_links: bool = True
 
     def disk(self) -> ModelFilesystem:
         """A durable disk ready for `run`."""
         disk = ModelFilesystem()
+        disk.has_links = self.has_links
         disk.put("/t")
         disk.put(PATH)
         self.build(disk)
@@ -217,3 +219,8 @@ SCENARIOS: tuple[Scenario, ...] = (
 if os.environ.get("CRASH_SAMPLES") == "all":
     SCENARIOS += (_backup(3),)
 """DELETE_TREE moves a directory by rename alone, so it relies on the file system's atomic rename (I4's exception)."""
+
+WITHOUT_LINKS: tuple[Scenario, ...] = tuple(
+    replace(scenario, name=f"{scenario.name}-without-links", has_links=False) for scenario in SCENARIOS
+)
+"""The same on a disk without hard links, which goes by names and renames."""

@@ -1,0 +1,255 @@
+"""A disk whose inode numbers identify nothing: every crash point, and what tells such a disk from others."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from journal import LocalFilesystem, NeedsAttention, lock_directory
+from journal.filesystem import Directory, rename_by_placeholder
+from journal.names import PROBE, PROBE_LINK
+from journal.names_only import NamesOnly
+from journal.records import NO_INODE, Identity
+from tests.crash.campaign import (
+    all_power_losses,
+    before,
+    calls_of,
+    die_at,
+    interrupted,
+    recover,
+    recovery_calls,
+    run_until,
+    sample,
+)
+from tests.support.backup import back_up, content_of, make_files, names_in
+from tests.support.model_filesystem import ModelFilesystem
+from tests.support.scenarios import BACKUP, PATH, WITHOUT_LINKS, Scenario, files_of, lock, verdict
+
+
+class Died(BaseException):
+    """The process is killed."""
+
+
+def whole_calls(scenario: Scenario) -> list[int]:
+    """Every call to die at, but those within the writing of the record: there the record can be torn."""
+    calls = calls_of(scenario)
+    filling = {n + step for n, call in enumerate(calls) if call.startswith("fill") for step in (1, 2)}
+    return [call for call in range(len(calls) + 1) if call not in filling]
+
+
+@pytest.mark.parametrize("scenario", WITHOUT_LINKS, ids=lambda scenario: scenario.name)
+def test_without_links_a_run_goes_by_names_and_ends_as_with_them(scenario: Scenario) -> None:
+    """The caller can ask which of the two guarantees holds."""
+    disk = scenario.disk()
+    scenario.run(disk)
+
+    assert verdict(scenario, before(scenario), disk) == "after"
+    with lock(disk) as directory:
+        assert directory.goes_by_names
+
+
+@pytest.mark.parametrize("scenario", WITHOUT_LINKS, ids=lambda scenario: scenario.name)
+def test_without_links_killed_at_any_call_the_next_owner_finds_the_state_before_or_after(scenario: Scenario) -> None:
+    """I4, I9 where names and types are all there is to go by."""
+    ends = []
+    for call in whole_calls(scenario):
+        disk = run_until(scenario, call)
+        recover(disk)
+        ends.append(verdict(scenario, before(scenario), disk))
+
+    assert ends == sorted(ends, reverse=True)
+    assert {"before", "after"} == set(ends)
+
+
+@pytest.mark.parametrize("scenario", WITHOUT_LINKS, ids=lambda scenario: scenario.name)
+def test_without_links_killed_again_at_any_call_of_the_recovery_nothing_changes_the_end(scenario: Scenario) -> None:
+    """I3: recovery cut anywhere and run again ends in the state in which it would have ended."""
+    for call in whole_calls(scenario):
+        dead = run_until(scenario, call)
+        uncut = dead.clone()
+        recover(uncut)
+        for second in sample(range(recovery_calls(dead) + 1), 8, scenario.name, call):
+            disk = interrupted(dead.clone(), die_at(second), recover)
+            recover(disk)
+
+            assert files_of(uncut) == files_of(disk), f"killed at call {call}, cut again at call {second}"
+            assert verdict(scenario, before(scenario), disk) in ("before", "after")
+
+
+@pytest.mark.parametrize("scenario", WITHOUT_LINKS, ids=lambda scenario: scenario.name)
+def test_without_links_plug_pulled_at_any_call_nothing_is_lost_where_renames_are_atomic(scenario: Scenario) -> None:
+    """I4's exception: entries that can only be renamed rely on the file system's atomic rename (M1)."""
+    for call in whole_calls(scenario):
+        for survivor in all_power_losses(run_until(scenario, call), ["M1"]):
+            recover(survivor)
+
+            assert verdict(scenario, before(scenario), survivor) in ("before", "after"), f"at call {call}"
+
+
+@pytest.mark.parametrize("has_links", [True, False], ids=["numbers-agree", "numbers-differ"])
+def test_links_with_numbers_of_their_own_are_found_out_and_no_number_is_believed(
+    tmp_path: Path, has_links: bool
+) -> None:
+    """Some file systems in layers give each hard link a number of its own: no number identifies a file there."""
+
+    class Layered(LocalFilesystem):
+        def look(self, directory: Directory, name: str) -> Identity | None:
+            found = super().look(directory, name)
+            if found is not None and name == PROBE_LINK and not has_links:
+                return found._replace(inode=found.inode + 1)
+            return found
+
+    make_files(tmp_path / "task", "a", "b")
+    with lock_directory(tmp_path / "task", label="test", filesystem=Layered()) as directory:
+        outcome = back_up(directory)
+        assert directory.goes_by_names is not has_links
+
+    assert outcome.failures == []
+    assert names_in(tmp_path / "task" / "bak") == ["a", "b", "backup_info.json"]
+    assert names_in(directory.state_path) == [PROBE, "lock", "ready"]
+
+
+def test_error_of_the_look_for_links_that_says_nothing_about_links_is_reported(tmp_path: Path) -> None:
+    """A full disk is no disk without links: a wrong answer would hold for good."""
+
+    class Full(LocalFilesystem):
+        def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device", name)
+
+    make_files(tmp_path / "task", "a")
+    with pytest.raises(Exception, match="No space left on device"):
+        lock_directory(tmp_path / "task", label="test", filesystem=Full())
+
+
+def test_door_shows_no_numbers_and_skips_what_vanishes_while_it_looks(tmp_path: Path) -> None:
+    """A scan looks at each entry for its size; one that another process removes meanwhile is not there."""
+
+    class Vanishing(LocalFilesystem):
+        def look(self, directory: Directory, name: str) -> Identity | None:
+            return None if name == "b" else super().look(directory, name)
+
+    make_files(tmp_path, "a", "b")
+    door = NamesOnly(Vanishing())
+    here = door.open_directory(str(tmp_path))
+    found = dict(door.scan(here))
+    with pytest.raises(OSError, match="not supported") as caught:
+        door.link(here, "a", here, "c")
+    door.close(here)
+
+    assert here.inode == NO_INODE
+    assert {name: (identity.inode, identity.size) for name, identity in found.items()} == {"a": (NO_INODE, 1)}
+    assert caught.value.errno == errno.ENOTSUP
+
+
+class Placeholders(LocalFilesystem):
+    """A disk without links and without an exclusive rename; the process dies between placeholder and rename."""
+
+    def __init__(self, deadly: int) -> None:
+        super().__init__(hard_links=False, exclusive_rename=self._rename)
+        self._left = deadly
+        self.is_dead = False
+
+    def _rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+        if self.is_dead:
+            raise Died
+        if self._left:
+            self._left -= 1
+            rename_by_placeholder(source, name, target, new_name)
+            return
+        self.is_dead = True
+        fd = os.open(target.at(new_name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=target.fd)
+        os.close(fd)
+        raise Died
+
+    def unlink(self, directory: Directory, name: str) -> bool:
+        return self._unless_dead() or super().unlink(directory, name)
+
+    def remove_tree(self, parent: Directory, name: str) -> None:
+        self._unless_dead()
+        super().remove_tree(parent, name)
+
+    def remove_directory(self, parent: Directory, name: str) -> None:
+        self._unless_dead()
+        super().remove_directory(parent, name)
+
+    def sync_file(self, directory: Directory, name: str) -> None:
+        self._unless_dead()
+        super().sync_file(directory, name)
+
+    def _unless_dead(self) -> bool:
+        if self.is_dead:
+            raise Died
+        return False
+
+
+def test_placeholder_that_a_kill_left_is_removed_and_no_file_with_it(tmp_path: Path) -> None:
+    """Between the placeholder and the rename over it, both names exist: the file keeps its old one."""
+    for deadly in (2, 3):  # the first two renames are the journal's and the record's
+        task = tmp_path / f"task-{deadly}"
+        make_files(task, "a", "b")
+        disk = Placeholders(deadly)
+        with contextlib.suppress(Died), lock_directory(task, label="dies", filesystem=disk) as directory:
+            back_up(directory)
+        assert disk.is_dead
+        assert b"" in {content_of(task / "bak" / name) for name in ("a", "b") if (task / "bak" / name).exists()}
+        lock_directory(task, label="next", filesystem=Placeholders(1000)).release()
+
+        assert names_in(task) == ["a", "b"]
+        assert (content_of(task / "a"), content_of(task / "b")) == (b"a", b"b")
+        assert names_in(directory.state_path) == [PROBE, "lock", "ready"]
+
+
+def test_two_files_under_the_two_names_of_a_move_are_left_for_a_person() -> None:
+    """Neither is the beginning of the other: without numbers nothing tells which of them was announced."""
+    scenario = next(candidate for candidate in WITHOUT_LINKS if candidate.name.startswith(BACKUP.name + "-"))
+    disk = run_until(scenario, next(n for n, call in enumerate(calls_of(scenario)) if call.startswith("fill")))
+    disk.put("/t/D/f0", b"saved since")
+    with contextlib.suppress(NeedsAttention):
+        recover(disk)
+
+    assert files_of(disk)["f0"] == b"saved since"
+    assert files_of(disk)["bak/f0"] == b"content of f0"
+    assert files_of(disk)["f1"] == b"content of f1"
+    assert [name for name in disk.tree("/t/.journal/D") if name.endswith(".conflict")]
+
+
+def test_old_name_that_stays_after_a_rename_is_reported_and_a_file_saved_there_since_is_not() -> None:
+    """A disk that lies: size and time tell the file that was not moved from one that another process saved."""
+
+    class Lying(ModelFilesystem):
+        def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+            inode = self._of(source).entries.get(name)
+            super().rename(source, name, target, new_name)
+            if name == "f0" and inode is not None:
+                self._of(source).entries[name] = inode
+            elif name == "f1":
+                self.put(f"{PATH}/f1", b"saved since")
+
+    disk = Lying()
+    disk.has_links = False
+    disk.put("/t")
+    disk.put(PATH)
+    BACKUP.build(disk)
+    disk.sync_all()
+    with lock(disk) as directory:
+        transaction = directory.transaction("backup", on_error="continue")
+        backup = transaction.make_directory("bak")
+        transaction.move("f0", backup)
+        transaction.move("f1", backup)
+        outcome = transaction.commit()
+
+    (failed,) = outcome.failures
+    assert failed.source == "f0"
+    assert failed.failure is not None
+    assert "still has its old name" in failed.failure.error
+    assert files_of(disk) == {
+        "f0": b"content of f0",
+        "f1": b"saved since",
+        "bak/f0": b"content of f0",
+        "bak/f1": b"content of f1",
+        "table_list.txt": b"tables",
+    }
