@@ -20,7 +20,7 @@ from journal.filesystem import Directory
 from tests.support.backup import back_up, make_files
 from tests.support.hooked_disk import CHANGES, READS, HookedDisk
 
-VERBS = CHANGES | READS | {"replace", "reserve", "fill", "read_lines", "mount"}
+VERBS = CHANGES | READS | {"read_lines", "mount"}
 HARD = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 ROOMY = min(HARD, 256) if HARD != resource.RLIM_INFINITY else 256
 FILES = {"few": ("a",), "some": ("a", "b", "immovable")}

@@ -24,7 +24,7 @@ class Home(HookedDisk):
     """The real disk with the folder `top` in the place of its root: the scenarios' /t/D is a real directory there."""
 
     def __init__(self, top: Path, hook: Any = nothing, *, has_links: bool = True) -> None:
-        super().__init__(hook, CHANGES | {"replace", "reserve", "fill"})
+        super().__init__(hook, CHANGES)
         self._top = str(top)
         self._hard_links = has_links
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 from journal import LocalFilesystem
 
 CHANGES: Final = frozenset({
-    "make_directory", "remove_directory", "remove_tree", "link", "rename", "unlink", "create", "copy", "write_at",
-    "sync_file", "sync_directory",
+    "make_directory", "remove_directory", "remove_tree", "link", "rename", "replace", "unlink", "create", "reserve",
+    "fill", "copy", "write_at", "sync_file", "sync_directory",
 })  # fmt: skip
 READS: Final = frozenset({"open_directory", "open_subdirectory", "look", "scan", "scan_inodes", "read", "is_prefix"})
 
