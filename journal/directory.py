@@ -344,8 +344,10 @@ def make_ready(filesystem: Filesystem, path: str, state: Directory) -> Filesyste
         directory = filesystem.open_directory(path)
     except FileNotFoundError:
         return door_of(filesystem, state)  # renamed or removed since; a recovery may still be due
-    except OSError as error:
+    except NotADirectoryError as error:
         raise DirectoryMissing(path) from error
+    except OSError as error:
+        raise StateUnusable(state.path, f"its directory {path} cannot be opened ({error}).") from error
     try:
         area = filesystem.mount(directory)
         if filesystem.mount(state) != area:

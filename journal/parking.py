@@ -11,7 +11,6 @@ and to remove, would cost twice as much.
 
 from __future__ import annotations
 
-import contextlib
 from itertools import count
 
 from journal import names
@@ -76,18 +75,18 @@ class Parking:
 
     def _give_back(self, directory: Directory, name: str) -> None:
         self._parked = None
-        try:
-            with contextlib.suppress(FileExistsError):
-                self._filesystem.rename(self._state, self._place, directory, name)
-                return
-            for number in count(1):
-                other = f"saved-{self._transaction}-{number}"
-                with contextlib.suppress(FileExistsError):
-                    self._filesystem.rename(self._state, self._place, directory, other)
-                    self.notes.append(
-                        f"{printable(name)} was saved twice by another process while it was moved: "
-                        f"the first of the two files is now {other}"
-                    )
-                    return
-        except OSError as error:
-            raise ReturnFailed(f"{printable(name)}: {error}") from error
+        numbers = count(1)
+        new_name = name
+        while True:
+            try:
+                self._filesystem.rename(self._state, self._place, directory, new_name)
+                break
+            except FileExistsError:
+                new_name = f"saved-{self._transaction}-{next(numbers)}"
+            except OSError as error:
+                raise ReturnFailed(f"{printable(name)}: {error}") from error
+        if new_name != name:
+            self.notes.append(
+                f"{printable(name)} was saved twice by another process while it was moved: "
+                f"the first of the two files is now {new_name}"
+            )

@@ -113,7 +113,7 @@ class Judged(NamedTuple):
     def is_proven(self) -> bool:
         """Whether names and bytes alone show how far each move got."""
         is_plain = all(undo.verdict is Verdict.NOTHING for undo in self.others)
-        return is_plain and not self.gone and not self.parked
+        return is_plain and not self.parked
 
 
 def find_journals(filesystem: Filesystem, state: Directory) -> list[FoundJournal]:
@@ -293,7 +293,7 @@ class _Recovery:
             self._filesystem = names_only
             try:
                 judged = self._judge(folders, _without_inodes(journal))
-            except (DirectoryReplaced, OSError):
+            except (DirectoryReplaced, FileNotFoundError, NotADirectoryError):
                 raise replaced from None
             if not judged.is_proven:
                 raise
@@ -510,7 +510,12 @@ class _Recovery:
                 continue
             reserved = self._filesystem.look(self._state, names.staged(self._found.transaction, number))
             is_reserved = reserved is not None and reserved.inode != NO_INODE and found.is_same(reserved)
-            if is_reserved or self._found.transaction.encode() in self._filesystem.read(directory, name):
+            is_placeholder = found.size == 0  # of a rename that was cut, where there are no links
+            if (
+                is_reserved
+                or is_placeholder
+                or self._found.transaction.encode() in self._filesystem.read(directory, name)
+            ):
                 carrier.remove_name(operation.destination, name, found)
 
     def _write_records_of_kept(
@@ -611,7 +616,7 @@ class _Recovery:
         except OSError as error:
             if error.errno not in NO_HARD_LINK:
                 raise
-            filesystem.rename(state, name, state, aside)
+            filesystem.replace(state, name, state, aside)
         filesystem.sync_directory(state)
         filesystem.unlink(state, name)
 

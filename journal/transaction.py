@@ -22,7 +22,7 @@ from typing import NamedTuple, NoReturn
 
 from journal import names
 from journal.errors import InvalidOperation, JournalError, OutcomeUnknown, TransactionFailed, printable
-from journal.filesystem import Directory, Filesystem, observe
+from journal.filesystem import NO_HARD_LINK, Directory, Filesystem, observe
 from journal.folders import OpenFolders
 from journal.moves import Carrier, FailedMove
 from journal.parking import Parking, ReturnFailed
@@ -363,6 +363,7 @@ class _Run:
         self._made: list[AnnouncedDirectory] = []
         self._creates: list[Create] = []
         self._reserved: list[str] = []
+        self._named: set[str] = set()  # of the reserved files, those that have their public name
         self._staged = count()
         self._journal_name = transaction.id + names.JOURNAL
         self._length_bytes = 0
@@ -529,10 +530,20 @@ class _Run:
             self._reserved.append(staged)
 
     def _take_names(self) -> None:
-        """Give each reserved file its name while the directory that it goes into still has room for an entry."""
+        """Give each reserved file its name while the directory that it goes into still has room for an entry.
+
+        Where there are no hard links it is renamed once it is filled: a process that died would leave it torn.
+        """
         for file, staged in zip(self._transaction._files, self._reserved, strict=True):
-            place_staged(self._filesystem, self._folders, staged, file.destination.folder, file.name)
-            self._carrier.unsynced.add(file.destination.folder)
+            folder = file.destination.folder
+            try:
+                self._filesystem.link(self._state, staged, self._folders[folder], file.name)
+            except OSError as error:
+                if error.errno not in NO_HARD_LINK:
+                    raise
+            else:
+                self._named.add(staged)
+                self._carrier.unsynced.add(folder)
 
     def _make(self, directory: NewDirectory) -> None:
         """Make a directory by exclusive mkdir: asking first whether the name is free would race."""
@@ -580,7 +591,7 @@ class _Run:
 
         self._filesystem.create(self._state, new, counted())
         self._filesystem.sync_file(self._state, new)
-        self._filesystem.rename(self._state, new, self._state, self._journal_name)
+        self._filesystem.replace(self._state, new, self._state, self._journal_name)  # nobody else has that name
         self._carrier.sync(STATE)
 
     def carry_out(self) -> None:
@@ -643,15 +654,18 @@ class _Run:
 
     def _fill(self, file: _DeclaredFile, staged: str, content: bytes) -> None:
         """Write through the private name, which no other process can have put another file under."""
-        reserved = self._filesystem.look(self._state, staged)
-        if reserved is None:  # there are no hard links: it was renamed
-            self._filesystem.fill(self._folders[file.destination.folder], file.name, content)
-            self._filesystem.sync_file(self._folders[file.destination.folder], file.name)
-            return
+        folder = file.destination.folder
         self._filesystem.fill(self._state, staged, content)
         self._filesystem.sync_file(self._state, staged)
-        found = self._filesystem.look(self._folders[file.destination.folder], file.name)
-        if found is None or not found.is_same(reserved):
+        if staged not in self._named:
+            self._filesystem.rename(self._state, staged, self._folders[folder], file.name)
+            self._carrier.unsynced.add(folder)
+            return
+        found, reserved = (
+            self._filesystem.look(self._folders[folder], file.name),
+            self._filesystem.look(self._state, staged),
+        )
+        if found is None or reserved is None or not found.is_same(reserved):
             raise FileExistsError(errno.EEXIST, "another process took its name", file.name)
 
     def write_commit_record(self) -> None:

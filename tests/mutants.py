@@ -42,7 +42,9 @@ def broken(name: str, module: str, old: str, new: str, *, ask: str = "crash/test
     return Mutant(name, (Edit(module, old, new),), ask)
 
 
-RENAME_JOURNAL = "        self._filesystem.rename(self._state, new, self._state, self._journal_name)\n"
+RENAME_JOURNAL = (
+    "        self._filesystem.replace(self._state, new, self._state, self._journal_name)  # nobody else has that name\n"
+)
 SYNC_NEW_NAMES = """\
         for folder in sorted({move.destination for move in arrived} | {move.destination for move in renamed}):
             self.sync(folder)  # I4: the new names are durable before an old one goes
@@ -199,8 +201,8 @@ MUTANTS = (
     broken(
         "removes a stranger's record",
         "recovery",
-        "            if is_reserved or self._found.transaction.encode() in self._filesystem.read(directory, name):\n",
-        "            if True:\n",
+        "                or self._found.transaction.encode() in self._filesystem.read(directory, name)\n",
+        "                or True\n",
         ask="journal/test_recovery.py",
     ),
     broken(
@@ -348,8 +350,8 @@ MUTANTS = (
     broken(
         "gives a file back over the name",
         "parking",
-        "self._filesystem.rename(self._state, self._place, directory, name)\n",
-        "self._filesystem.replace(self._state, self._place, directory, name)\n",
+        "self._filesystem.rename(self._state, self._place, directory, new_name)\n",
+        "self._filesystem.replace(self._state, self._place, directory, new_name)\n",
         ask="crash/test_strangers.py",
     ),
     broken(
@@ -404,14 +406,16 @@ MUTANTS = (
     broken(
         "fills the record through its public name",
         "transaction",
-        "        if reserved is None:  # there",
-        "        if True:  # there",
-        ask="journal/test_transaction.py",
+        "        self._filesystem.fill(self._state, staged, content)\n"
+        "        self._filesystem.sync_file(self._state, staged)\n",
+        "        self._filesystem.fill(self._folders[folder], file.name, content)\n"
+        "        self._filesystem.sync_file(self._folders[folder], file.name)\n",
+        ask="journal/test_parking.py",
     ),
     broken(
         "does not see that its record's name was taken",
         "transaction",
-        "        if found is None or not found.is_same(reserved):\n",
+        "        if found is None or reserved is None or not found.is_same(reserved):\n",
         "        if False:\n",
         ask="journal/test_transaction.py",
     ),

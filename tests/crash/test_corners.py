@@ -116,7 +116,7 @@ def test_folder_of_the_directory_that_is_gone_asks_for_a_person() -> None:
 
 def test_unfinished_journal_of_a_directory_that_is_gone_is_removed() -> None:
     """Nothing had moved, and there is no directory left to tidy."""
-    disk = run_until(BACKUP, next(n for n, call in enumerate(calls_of(BACKUP)) if call.startswith("rename")))
+    disk = run_until(BACKUP, next(n for n, call in enumerate(calls_of(BACKUP)) if call.startswith("replace")))
     disk.nodes[disk._resolve("/t")].entries.pop("D")
     disk.put(PATH)
     recover(disk)

@@ -155,6 +155,23 @@ def test_directory_can_be_spelled_in_every_way(tmp_path: Path, ending: str) -> N
     assert state_directory_of(str(tmp_path / "task") + ending) == str(tmp_path / ".journal" / "task")
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EIO])
+def test_directory_that_cannot_be_opened_is_not_called_missing(tmp_path: Path, number: int) -> None:
+    """Out of descriptors, nobody is helped by the advice to create it."""
+    task = tmp_path / "task"
+    make_files(task, "a")
+    lock_directory(task, label="once").release()
+
+    class Refusing(LocalFilesystem):
+        def open_directory(self, path: str) -> Directory:
+            if path == str(task):
+                raise OSError(number, os.strerror(number), path)
+            return super().open_directory(path)
+
+    with pytest.raises(StateUnusable, match=os.strerror(number)):
+        lock_directory(task, label="next", filesystem=Refusing())
+
+
 def test_symbolic_link_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None:
     """Whoever may write beside the directory could lead a transaction elsewhere; nothing is made."""
     make_files(tmp_path / "outside", "a")

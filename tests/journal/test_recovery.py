@@ -185,7 +185,7 @@ def test_leftover_of_an_unfinished_journal_goes_with_its_empty_directory(tmp_pat
         pass
 
     class CutBeforeRename(LocalFilesystem):
-        def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+        def replace(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
             raise Cut
 
         def scan(self, directory: Directory) -> Iterator[tuple[str, Identity]]:
