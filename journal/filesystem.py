@@ -485,7 +485,7 @@ def rename_by_placeholder(source: Directory, name: str, target: Directory, new_n
     """Take the new name with an empty file or directory of our own, then rename over that.
 
     Weaker than an exclusive rename in one point: what another process writes under the new name between the two
-    calls is replaced. Killed in between, it leaves the placeholder; recovery removes it only where it compares bytes.
+    calls is replaced. Killed in between, it leaves the placeholder, which recovery removes.
     """
     old, new = source.at(name), target.at(new_name)
     if stat.S_ISDIR(os.stat(old, dir_fd=source.fd, follow_symlinks=False).st_mode):
