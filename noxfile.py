@@ -151,6 +151,7 @@ def campaign(session: nox.Session) -> None:
     run(session, "pytest", *(session.posargs or CAMPAIGN), CRASH_SAMPLES="all", **kills)
     if not session.posargs:
         run(session, "pytest", "tests/power", "-m", "power", "-n", "0", POWER_POINTS="all")
+        session.notify("filesystems")
 
 
 @nox.session

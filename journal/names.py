@@ -10,6 +10,7 @@
         <transaction>.damaged, .conflict    set aside for a person, never touched again
         staged-<transaction>-<number>       a file being written by a transaction
         parked-<transaction>-<number>       the last file whose old name was removed; it has another name
+        copied-<transaction>                the home was copied, and names and bytes have proved how far it got
         trash-<transaction>/                the entries that a transaction deleted, purged after its commit
 
 Every other name there belongs to the caller (work-<run>/, kept-<run>/) and is never swept.
@@ -31,7 +32,7 @@ CONFLICT = ".conflict"
 SUFFIXES = (NEW, JOURNAL, DAMAGED, CONFLICT)
 
 TRANSACTION_PATTERN = r"[0-9]{8}T[0-9]{12}-[0-9a-f]{8}"
-_OWNED = re.compile(rf"(?:trash-({TRANSACTION_PATTERN})|(?:staged|parked)-({TRANSACTION_PATTERN})-[0-9]+)")
+_OWNED = re.compile(rf"(?:(?:trash|copied)-({TRANSACTION_PATTERN})|(?:staged|parked)-({TRANSACTION_PATTERN})-[0-9]+)")
 _PARKED = re.compile(rf"parked-{TRANSACTION_PATTERN}-([0-9]+)")
 _JOURNAL = re.compile(rf"({TRANSACTION_PATTERN})({'|'.join(re.escape(suffix) for suffix in SUFFIXES)})")
 
@@ -39,6 +40,11 @@ _JOURNAL = re.compile(rf"({TRANSACTION_PATTERN})({'|'.join(re.escape(suffix) for
 def trash(transaction: str) -> str:
     """The name of the directory that takes what `transaction` deletes."""
     return f"trash-{transaction}"
+
+
+def copied(transaction: str) -> str:
+    """The name of the empty file that says that `transaction` is being undone in a copy of its home."""
+    return f"copied-{transaction}"
 
 
 def staged(transaction: str, number: int) -> str:

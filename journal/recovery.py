@@ -111,7 +111,7 @@ class Judged(NamedTuple):
 
     @property
     def is_proven(self) -> bool:
-        """Whether names and bytes alone show how far each move got."""
+        """Whether names and bytes alone show how far each move got, in the directories that are there."""
         is_plain = all(undo.verdict is Verdict.NOTHING for undo in self.others)
         return is_plain and not self.parked
 
@@ -244,6 +244,7 @@ class _Recovery:
         self._rounds = rounds
         self._found = found
         self._journal_path = os.path.join(state.path, found.name)
+        self._is_copy = False
 
     def preview(self) -> JournalReport:
         """What `run` would report; changes nothing."""
@@ -284,7 +285,8 @@ class _Recovery:
     def _judge_here_or_copied(self, folders: OpenFolders, journal: Journal) -> Judged:
         """Judge by inodes or, where these are all new because the whole home was copied, by names and bytes.
 
-        Raises DirectoryReplaced when these do not prove how far each move got.
+        Raises DirectoryReplaced when these do not prove how far each move got. A directory that is gone proves nothing,
+        unless an earlier recovery of this copy may have removed it.
         """
         try:
             return self._judge(folders, journal)
@@ -295,9 +297,13 @@ class _Recovery:
                 judged = self._judge(folders, _without_inodes(journal))
             except (DirectoryReplaced, FileNotFoundError, NotADirectoryError):
                 raise replaced from None
-            if not judged.is_proven:
+            if not judged.is_proven or (judged.gone and not self._is_known_copy()):
                 raise
+            self._is_copy = True
             return judged
+
+    def _is_known_copy(self) -> bool:
+        return self._filesystem.look(self._state, names.copied(self._found.transaction)) is not None
 
     def _judge(self, folders: OpenFolders, journal: Journal) -> Judged:
         gone = folders.open_announced(self._path, journal.header)
@@ -417,6 +423,9 @@ class _Recovery:
         )
 
     def _roll_back(self, folders: OpenFolders, judged: Judged) -> tuple[JournalReport, RolledBack]:
+        if self._is_copy and not self._is_known_copy():
+            self._filesystem.create(self._state, names.copied(self._found.transaction), [])
+            self._filesystem.sync_directory(self._state)
         for name in judged.redundant:
             self._filesystem.unlink(self._state, name)
         numbers = [number for name in judged.parked if (number := names.parking_number_of(name)) is not None]

@@ -336,6 +336,18 @@ def test_replaced_directory_is_reported_and_its_journal_set_aside_once() -> None
     recover(disk)
 
 
+def test_another_directory_with_files_of_the_same_names_is_not_taken_for_a_copy() -> None:
+    """Every name is there, but the backup directory is not: nothing proves that the moves were undone here."""
+    disk = run_until(BACKUP, calls_of(BACKUP).index("replace f1"))
+    disk.nodes[disk._resolve("/t")].entries.pop("D")
+    disk.put(PATH)
+    for name in ("f0", "f1"):
+        disk.put(f"{PATH}/{name}", b"of another directory")
+
+    with pytest.raises(DirectoryReplaced, match=r"kept as .*\.damaged"):
+        recover(disk)
+
+
 def test_renamed_backup_directory_is_found_by_its_inode() -> None:
     """Somebody renamed the half-filled backup directory between the kill and the recovery."""
     disk = run_until(BACKUP, calls_of(BACKUP).index("replace f1"))
