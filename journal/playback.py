@@ -54,12 +54,13 @@ def plan_undo(
     gone: frozenset[Folder] = frozenset(),
     copies: frozenset[int] = frozenset(),
 ) -> Iterator[Undo]:
-    """Judge every announced move, newest first, and bring `seen` up to what it will be once all is undone.
+    """Judge every announced move, newest first, and bring `seen` up to what the older moves will find.
 
     `operations` are in the order they were done, `made` the directories the transaction made, `gone` those that are
     no longer there. `copies` are the numbers of the moves without inodes whose new name can go: it holds only bytes
     that the old name holds, too. Yields one entry a move, in the order in which to undo.
     """
+    pairs = {(operation.source, operation.destination) for operation in operations if isinstance(operation, Move)}
     source = destination = None
     sources: dict[str, Sighting] = {}
     destinations: dict[str, Sighting] = {}
@@ -76,7 +77,8 @@ def plan_undo(
         if verdict is Verdict.MOVE_BACK and move.source in gone:
             verdict = Verdict.HOMELESS
         elif verdict is Verdict.MOVE_BACK and found is not None:
-            sources[move.source_name] = found
+            if len(pairs) > 1:  # else no other move has this name (I2), and a million need not be held
+                sources[move.source_name] = found
             del destinations[move.destination_name]
         elif verdict is Verdict.DROP:
             del destinations[move.destination_name]

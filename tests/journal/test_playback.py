@@ -248,14 +248,17 @@ def test_no_moves_give_an_empty_plan() -> None:
     assert plan([], frozenset({BACKUP}), {(DIRECTORY, "a"): OTHER}) == []
 
 
-def test_planning_brings_what_was_seen_up_to_what_will_be() -> None:
-    """A second copy of a million names would cost more memory than the backup took."""
+def test_planning_brings_what_was_seen_up_to_what_older_moves_will_find() -> None:
+    """A second copy of a million names would cost more memory than the backup took: others are not held."""
+    older = move_of((ELSEWHERE, "a"), (DIRECTORY, "a"), ANNOUNCED)
     move = move_of((DIRECTORY, "a"), (BACKUP, "a"), ANNOUNCED)
-    seen: Seen = {BACKUP: {"a": ANNOUNCED}}
+    alone: Seen = {BACKUP: {"a": ANNOUNCED}}
 
-    list(plan_undo([move], frozenset({BACKUP}), seen))
+    list(plan_undo([move], frozenset({BACKUP}), alone))
+    undos = list(plan_undo([older, move], frozenset({BACKUP}), {BACKUP: {"a": ANNOUNCED}}))
 
-    assert seen == {DIRECTORY: {"a": ANNOUNCED}, BACKUP: {}}
+    assert alone == {DIRECTORY: {}, BACKUP: {}}
+    assert [undo.verdict for undo in undos] == [Verdict.MOVE_BACK, Verdict.MOVE_BACK]
 
 
 def test_undo_tells_what_stands_at_the_new_name_not_what_was_announced() -> None:
