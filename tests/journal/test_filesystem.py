@@ -1075,6 +1075,29 @@ def test_other_platforms_do_not_allocate_ahead(monkeypatch: pytest.MonkeyPatch) 
     assert door.allocate(0, 1) is False
 
 
+# ---- owners -----------------------------------------------------------------------------------------------------
+
+
+def test_file_system_without_owners_and_modes_is_served(
+    disk: LocalFilesystem, here: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On exfat nobody owns a file: there is nothing to share. A disk that fails is another matter."""
+    os.chmod(here.path, 0o770)
+    numbers = [errno.EPERM, errno.ENOSYS, errno.EIO]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(numbers[0], os.strerror(numbers[0]))
+
+    put_instead(monkeypatch, os, chown=refuse, chmod=refuse)
+    for name in ("exfat", "fusefat"):
+        disk.create(here, name, [b"content"])
+        numbers.pop(0)
+    with pytest.raises(OSError, match="Input/output error"):
+        disk.create(here, "dying", [b"content"])
+
+    assert path_in(here, "fusefat").read_bytes() == b"content"
+
+
 # ---- areas of the disk ------------------------------------------------------------------------------------------
 
 
@@ -1107,6 +1130,9 @@ def test_where_proc_is_missing_the_device_number_has_to_do(here: Directory, monk
     monkeypatch.setattr("builtins.open", refuse)
     put_instead(monkeypatch, sys, platform="darwin")
 
+    door._boot_id.cache_clear()
+    assert door._boot_id() == ""
+    door._boot_id.cache_clear()
     assert door._mount_id(0) is None
     assert door._project_id(0) == 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -246,3 +247,69 @@ def test_old_name_that_stays_after_a_rename_is_reported_and_a_file_saved_there_s
         "bak/f1": b"content of f1",
         "table_list.txt": b"tables",
     }
+
+
+@pytest.mark.parametrize("deadly", range(3))
+def test_placeholder_that_a_kill_left_in_a_publication_is_removed_and_the_old_file_comes_back(
+    tmp_path: Path, deadly: int
+) -> None:
+    """One name was free, the other one is replaced: its old file goes into the trash first."""
+    task = tmp_path / "task"
+    make_files(task, "a")
+    disk = Placeholders(deadly)  # of the old file, and of the two that are published
+    with contextlib.suppress(Died), lock_directory(task, label="dies", filesystem=disk) as directory:
+        work = directory.make_state_folder("work-1")
+        transaction = directory.transaction("publish")
+        for name in ("a", "fresh"):
+            directory.write(work, name, [b"new"])
+            transaction.publish(name, source=work)
+        transaction.commit()
+    assert disk.is_dead
+    with lock_directory(task, label="next", filesystem=Placeholders(1000)) as directory:
+        (report,) = directory.recovered.journals
+
+    assert (report.action, names_in(task)) == ("rolled_back", ["a"])
+    assert content_of(task / "a") == b"a"
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+def test_placeholder_of_a_directory_that_a_kill_left_is_removed_while_it_is_empty(
+    tmp_path: Path, is_taken: bool
+) -> None:
+    """With hard links and without the kernel's flag directories alone are renamed over a placeholder."""
+    task = tmp_path / "task"
+    make_files(task / "sub", "inner")
+
+    class Dies(LocalFilesystem):
+        is_dead = False
+
+        def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+            if self.is_dead or name != "sub":
+                raise Died
+            os.mkdir(new_name, dir_fd=target.fd)
+            self.is_dead = True
+            raise Died
+
+        def scan(self, directory: Directory) -> Iterator[tuple[str, Identity]]:
+            if self.is_dead:
+                raise Died
+            return super().scan(directory)
+
+        def sync_file(self, directory: Directory, name: str) -> None:
+            if self.is_dead:
+                raise Died
+            super().sync_file(directory, name)
+
+    with contextlib.suppress(Died), lock_directory(task, label="dies", filesystem=Dies()) as directory:
+        transaction = directory.transaction("delete")
+        transaction.delete("sub")
+        transaction.commit()
+    (placeholder,) = (tmp_path / ".journal" / "task").glob("trash-*/sub")
+    if is_taken:
+        make_files(placeholder, "of another process")
+    with lock_directory(task, label="next") as directory:
+        (report,) = directory.recovered.journals
+
+    assert report.action == ("conflict" if is_taken else "rolled_back")
+    assert names_in(task / "sub") == ["inner"]
+    assert placeholder.exists() == is_taken
