@@ -436,7 +436,7 @@ MUTANTS = (
     broken(
         "rolls a copied home back without proof",
         "recovery",
-        "            if not judged.is_proven:\n                raise\n",
+        "            if not judged.is_proven or (judged.gone and not self._is_known_copy()):\n                raise\n",
         "",
         ask="journal/test_copied_home.py",
     ),
