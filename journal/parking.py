@@ -11,6 +11,7 @@ and to remove, would cost twice as much.
 
 from __future__ import annotations
 
+import contextlib
 from itertools import count
 
 from journal import names
@@ -36,6 +37,12 @@ class Parking:
         self._transaction = transaction
         self._place = names.parked(transaction, number)
         self._parked: Identity | None = None
+
+    def reserve(self) -> None:
+        """Take the parking place with an empty file: a full disk may have no room for one more entry later."""
+        with contextlib.suppress(FileExistsError):  # an earlier recovery was cut here
+            self._filesystem.create(self._state, self._place, [])
+        self._parked = self._filesystem.look(self._state, self._place)
 
     def remove(self, directory: Directory, name: str, expected: Identity | Move) -> Identity | None:
         """Remove `name` if it stands for the expected file; returns what was removed, with its size in bytes.

@@ -401,9 +401,17 @@ class _Recovery:
                     for others in (staged, *(found.values() for found in seen.values()))
                     for other in others
                 )
-                is_spare = is_known or (identity.type == "file" and self._has_its_bytes(folders, journal, seen, name))
+                is_spare = is_known or (
+                    identity.type == "file"
+                    and (self._is_empty(self._state, name) or self._has_its_bytes(folders, journal, seen, name))
+                )
                 (redundant if is_spare else only).append(name)
         return only, redundant
+
+    def _free_parking_number(self, judged: Judged) -> int:
+        """A place that is taken already, if it holds no file's only name: on a full disk there is room for no other."""
+        taken = [names.parking_number_of(name) or 0 for name in judged.redundant]
+        return min(taken) if taken else len(judged.parked)
 
     def _has_its_bytes(self, folders: OpenFolders, journal: Journal, seen: Seen, parked: str) -> bool:
         """Whether a parked file is a record of the transaction, or a copy whose bytes are in another file."""
@@ -426,10 +434,9 @@ class _Recovery:
         if self._is_copy and not self._is_known_copy():
             self._filesystem.create(self._state, names.copied(self._found.transaction), [])
             self._filesystem.sync_directory(self._state)
-        for name in judged.redundant:
-            self._filesystem.unlink(self._state, name)
-        numbers = [number for name in judged.parked if (number := names.parking_number_of(name)) is not None]
-        parking = Parking(self._filesystem, self._state, self._found.transaction, max(numbers, default=-1) + 1)
+        parking = Parking(self._filesystem, self._state, self._found.transaction, self._free_parking_number(judged))
+        with contextlib.suppress(OSError):  # on a full disk there may still be room once it is needed
+            parking.reserve()
         carrier = Carrier(self._filesystem, folders, self._rounds, parking)
         failed: list[FailedMove] = []
         errors: list[str] = []
@@ -490,12 +497,12 @@ class _Recovery:
                     folders[move.destination], move.destination_name, folders[move.source], move.source_name
                 )
             )
-            if is_copy or (source is not None and self._is_empty(folders, move)):
+            if is_copy or (source is not None and self._is_empty(folders[move.destination], move.destination_name)):
                 copies[index] = (move, found.inode)
         return copies
 
-    def _is_empty(self, folders: OpenFolders, move: Move) -> bool:
-        found = self._filesystem.look(folders[move.destination], move.destination_name)
+    def _is_empty(self, directory: Directory, name: str) -> bool:
+        found = self._filesystem.look(directory, name)
         return found is not None and found.size == 0
 
     def _remove_empty_directories(self, folders: OpenFolders, judged: Judged) -> None:

@@ -340,7 +340,7 @@ def test_recovery_syncs_what_it_found_before_it_acts_and_what_it_did_before_it_s
     assert done == [
         "sync_file",  # the journal
         "sync_directory D",  # the state directory
-        "unlink",  # f0's old name is in the parking place, its new one is durable
+        "create",  # the parking place: it is there already, with f0, whose new name is durable
         "link f0",
         "sync_directory D",
         "replace f1",

@@ -92,8 +92,10 @@ class Faulty(LocalFilesystem):
         self.number = number
         self.times = times
         self.tries = 0
+        self.has_parked = False  # before that, the place is only reserved
 
     def replace(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+        self.has_parked |= names.parking_number_of(new_name) is not None
         is_refused = self.failing == "replace" and name == "a" and self._is_due()
         if not is_refused:
             super().replace(source, name, target, new_name)
@@ -102,7 +104,8 @@ class Faulty(LocalFilesystem):
             raise OSError(self.number, os.strerror(self.number), name)
 
     def look(self, directory: Directory, name: str) -> Identity | None:
-        if self.failing in ("look", "look and rename") and names.parking_number_of(name) is not None and self._is_due():
+        is_look_at_parked = self.has_parked and names.parking_number_of(name) is not None
+        if self.failing in ("look", "look and rename") and is_look_at_parked and self._is_due():
             raise OSError(self.number, os.strerror(self.number), name)
         return super().look(directory, name)
 

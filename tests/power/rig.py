@@ -235,10 +235,11 @@ def make_disk(kind: Kind, image: str) -> Disk:
 
 LOOKING = frozenset({
     "open_directory", "open_subdirectory", "close", "look", "scan", "scan_inodes", "read", "read_lines", "is_prefix",
+    "mount",
 })  # fmt: skip
 CHANGING = frozenset({
-    "make_directory", "remove_directory", "remove_tree", "link", "rename", "unlink", "create", "copy", "write_at",
-    "sync_file", "sync_directory",
+    "make_directory", "remove_directory", "remove_tree", "link", "rename", "replace", "unlink", "create", "reserve",
+    "fill", "copy", "write_at", "sync_file", "sync_directory",
 })  # fmt: skip
 
 _TRANSACTION = re.compile(r"[0-9]{8}T[0-9]{12}-[0-9a-f]{8}")
