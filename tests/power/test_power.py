@@ -180,10 +180,10 @@ def test_a_disk_that_is_full_before_or_after_the_moves_has_a_record_of_what_was_
     laid = workshop.laid(kind, SCENARIOS["backup"])
     with fresh(laid) as disk, disk.mounted(kind.run_options):
         end = run_to_the_end(disk, laid.scenario, _when(moment, "staged-", lambda: fill(disk)))
-        if moment == "fill":
+        if moment == "fill" and kind.name != "btrfs":
             assert end.outcome is not None
             assert end.outcome.failures == []
-        else:
+        else:  # a full btrfs refuses to write into allocated blocks, too: then everything is undone
             _check_end(laid, disk, end)
         make_room(disk)
         expected = BEFORE if end.outcome is None else AFTER
@@ -382,21 +382,6 @@ def test_control_with_only_the_journal_file_synced_btrfs_keeps_no_move_though_it
     laid = workshop.laid(btrfs, SCENARIOS["backup_of_200"])
     problem = _end_of_a_run(laid, lambda number, call: call.verb.startswith("sync") and not _is_journal(call))
     assert problem == f"{BEFORE!r}, promised was {AFTER}"
-
-
-def test_control_without_the_sync_between_link_and_unlink_btrfs_loses_files(workshop: Workshop, btrfs: Kind) -> None:
-    """I4 is what keeps files alive: take that one sync away and they are under no name at all."""
-    laid = workshop.laid(btrfs, SCENARIOS["backup"])
-    linked = max(
-        number
-        for number, call in enumerate(laid.calls)
-        if call.verb == "link" and "file_" in call.name and "staged" not in call.name
-    )
-    syncs = [number for number, call in enumerate(laid.calls) if call.verb == "sync_directory" and number > linked]
-    point = syncs[1] + 1  # the directory that lost the names was synced, the one that gained them was not
-    with copies_of_a_run(laid, [point], ignores=lambda number, call: number == syncs[0]) as images:
-        problem = judge_copy(laid, images[point], laid.allowed(point)).problem
-    assert all(f"{name}: LOST" in problem for name in laid.scenario.before), problem
 
 
 # ---- copies ---------------------------------------------------------------------------------------------------
