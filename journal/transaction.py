@@ -522,8 +522,7 @@ class _Run:
 
     def _reserve(self) -> None:
         """Reserve space, inode and entry for each file to be written, before the journal: a full disk fails here."""
-        if self.moves:
-            self._parking.reserve()
+        self._parking.reserve()
         for file in self._transaction._files:
             staged = names.staged(self._transaction.id, next(self._staged))
             placeholder = f'{{"transaction": "{self._transaction.id}"}}\n'.encode()
