@@ -34,6 +34,9 @@ or a file system without hard links."""
 NO_EXCLUSIVE_RENAME: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 """Errors of renameat2(RENAME_NOREPLACE) on an old kernel and on file systems that do not know the flag."""
 
+NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors of a disk, or of a quota, that has no room for one more entry."""
+
 NO_OWNERS: Final = frozenset({errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 """Errors of chown() and chmod() on file systems that keep no owners or modes."""
 

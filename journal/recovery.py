@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from journal import names
 from journal.errors import DirectoryReplaced, NeedsAttention, OutcomeUnknown, RollbackIncomplete, printable
-from journal.filesystem import NO_HARD_LINK, Directory, Filesystem, observe
+from journal.filesystem import NO_HARD_LINK, NO_SPACE, Directory, Filesystem, observe
 from journal.folders import OpenFolders
 from journal.moves import Carrier, FailedMove, place_of
 from journal.parking import Parking, ReturnFailed
@@ -430,13 +430,22 @@ class _Recovery:
             for folder, name in places
         )
 
-    def _roll_back(self, folders: OpenFolders, judged: Judged) -> tuple[JournalReport, RolledBack]:
+    def _begin_undo(self, judged: Judged) -> Parking:
+        """Note that the home is a copy, if it is one, and take a parking place."""
         if self._is_copy and not self._is_known_copy():
             self._filesystem.create(self._state, names.copied(self._found.transaction), [])
             self._filesystem.sync_directory(self._state)
         parking = Parking(self._filesystem, self._state, self._found.transaction, self._free_parking_number(judged))
-        with contextlib.suppress(OSError):  # on a full disk there may still be room once it is needed
+        try:
             parking.reserve()
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            # There may be room once it is needed: undoing gives names back.
+        return parking
+
+    def _roll_back(self, folders: OpenFolders, judged: Judged) -> tuple[JournalReport, RolledBack]:
+        parking = self._begin_undo(judged)
         carrier = Carrier(self._filesystem, folders, self._rounds, parking)
         failed: list[FailedMove] = []
         errors: list[str] = []

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from journal import Identity, LocalFilesystem, RollbackIncomplete, TransactionFailed, lock_directory, names
+from journal import (
+    Identity,
+    LocalFilesystem,
+    RollbackIncomplete,
+    TransactionFailed,
+    lock_directory,
+    names,
+    state_directory_of,
+)
 from journal.filesystem import Directory
 from journal.parking import Parking, ReturnFailed
 from tests.crash.campaign import before, calls_of, die_at, interrupted, recover
+from tests.journal.test_directory import leave_hot_journal
 from tests.support.backup import back_up, content_of, make_files, names_in
 from tests.support.model_filesystem import ModelFilesystem
 from tests.support.scenarios import BACKUP, PATH, SCENARIOS, files_of, lock, verdict
@@ -325,3 +334,25 @@ def test_nothing_public_is_ever_unlinked_replaced_or_written() -> None:
             interrupted(disk, die_at(call), scenario.run)
             recover(disk)
             assert verdict(scenario, before(scenario), disk) in ("before", "after")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_full_disk_without_room_for_a_parking_place_is_recovered_all_the_same(tmp_path: Path, number: int) -> None:
+    """A journal of an earlier version has taken none; renaming takes no room in most directories."""
+    task = tmp_path / "task"
+    make_files(task, "a", "b")
+    leave_hot_journal(task)
+    for place in Path(state_directory_of(str(task))).glob("parked-*"):
+        place.unlink()
+
+    class Full(LocalFilesystem):
+        def create(self, directory: Directory, name: str, chunks: Iterable[bytes]) -> None:
+            if names.parking_number_of(name) is not None:
+                raise OSError(number, os.strerror(number), name)
+            super().create(directory, name, chunks)
+
+    with lock_directory(task, label="next", filesystem=Full()) as directory:
+        (report,) = directory.recovered.journals
+
+    assert report.action == "rolled_back"
+    assert names_in(task) == ["a", "b"]
