@@ -265,6 +265,27 @@ class PublishFailed(PipelineError):
         self.work_path = work_path
 
 
+class DeletionFailed(PipelineError):
+    """Nothing was deleted: all is as before, except for what the message names."""
+
+    error_type = "deletion_failed"
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"Failed: {what}: {reason}. Nothing was deleted; correct the cause and try again.")
+
+
+class BackupProtected(PipelineError):
+    """A backup must not be deleted: `reason` says why. Nothing was changed."""
+
+    error_type = "backup_protected"
+
+    def __init__(self, backup: str, reason: str, *, can_force: bool) -> None:
+        hint = "Use force (`--force`) to delete it all the same." if can_force else "Try again later."
+        super().__init__(f"The backup {backup} was not deleted: {reason}. {hint}")
+        self.backup = backup
+        self.reason = reason
+
+
 class RestoreFailed(PipelineError):
     """Nothing was restored: everything is as before, except what the message names."""
 

@@ -14,7 +14,7 @@ from typing import Annotated, Final, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-_DURATION: Final = re.compile(r"(?:(\d{1,4})y)?(?:(\d{1,4})m)?(?:(\d{1,5})d)?(?:(\d{1,6})h)?")
+_DURATION: Final = re.compile(r"(?:([0-9]{1,4})y)?(?:([0-9]{1,4})m)?(?:([0-9]{1,5})d)?(?:([0-9]{1,6})h)?")
 
 
 class Duration(NamedTuple):
@@ -63,7 +63,7 @@ class RetentionPolicy(BaseModel):
     keep_within: Annotated[str, AfterValidator(_check_duration)] | None = Field(
         default=None,
         description="Keep all backups made within this time before the newest one, for example 14d or 1y6m.",
-        json_schema_extra={"pattern": r"^(\d{1,4}y)?(\d{1,4}m)?(\d{1,5}d)?(\d{1,6}h)?$", "example": "14d"},
+        json_schema_extra={"pattern": r"^([0-9]{1,4}y)?([0-9]{1,4}m)?([0-9]{1,5}d)?([0-9]{1,6}h)?$", "example": "14d"},
         max_length=24,
         min_length=2,
     )

@@ -4,6 +4,7 @@ training_data/<task id>/table_list.txt            what the user gave: never move
                         <table>.ddl ...           what the steps published
                         data_pipeline.log task_config.json task_result.json <step>_result.json
                         file_bak_YYYYMMDD_HHMMSS[_n]/   the files of an earlier run, with backup_info.json
+                        backup_manifests/file_bak_..._note.json, ..._sha256.json   written about a backup later
                         vector_bak/vectors_YYYYMMDD_HHMMSS.jsonl, ..._manifest.json   a backup of the vector store
               vector_bak/         backups of the vector store that belong to no task
 """
@@ -25,6 +26,9 @@ TASK_CONFIG: Final = "task_config.json"
 TASK_RESULT: Final = "task_result.json"
 BACKUP_PREFIX: Final = "file_bak_"
 VECTOR_BACKUPS: Final = "vector_bak"
+BACKUP_MANIFESTS: Final = "backup_manifests"
+"""The folder for what is written about backups later: notes and checksums. A backup itself never changes."""
+
 JOURNAL: Final = ".journal"
 """The journal's own folder; it is in a task directory only where that is a mount point. Never a file of the task."""
 
@@ -86,6 +90,16 @@ def time_in_name(name: str) -> tuple[datetime | None, int]:
         return datetime.strptime(match[1], "%Y%m%d_%H%M%S"), int(match[2] or 0)  # noqa: DTZ007 - local, as it was made
     except ValueError:
         return None, int(match[2] or 0)
+
+
+def backup_note_name(backup: str) -> str:
+    """Return the name of the file that holds a backup's note."""
+    return f"{backup}_note.json"
+
+
+def backup_checksums_name(backup: str) -> str:
+    """Return the name of the file that holds a backup's checksums."""
+    return f"{backup}_sha256.json"
 
 
 def vector_items_name(timestamp: str) -> str:

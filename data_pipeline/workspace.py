@@ -20,6 +20,7 @@ from typing import IO, NamedTuple, Self
 
 from data_pipeline import task_directory
 from data_pipeline.errors import (
+    DeletionFailed,
     DirectoryUnusable,
     OutcomeUnsettled,
     PipelineError,
@@ -148,6 +149,18 @@ class Workspace:
             return []
         except OSError as error:
             raise DirectoryUnusable(f"{printable(self.path)} cannot be read ({error}).") from error
+
+    def folder_names(self, folder: str) -> list[str]:
+        """Return the names of all entries of a folder of the task directory; none where it is missing.
+
+        Raises DirectoryUnusable.
+        """
+        try:
+            return sorted(name for name, _ in self.directory.scan(Folder("directory", folder)))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise DirectoryUnusable(f"{printable(self.path)}: {folder} cannot be read ({error}).") from error
 
     def has(self, name: str) -> bool:
         """Whether anything in the task directory has this name."""
@@ -282,6 +295,55 @@ class Workspace:
         except (JournalError, OSError) as error:
             raise PublishFailed(str(error), work.path) from error
 
+    def put_into(self, folder: str, name: str, content: bytes, *, label: str, work_id: str) -> None:
+        """Write a file into a folder of the task directory, in place of one of its name; the folder is made if missing.
+
+        One transaction: a crash leaves the old file or the new one. `work_id` names the folder in which the file waits.
+        Raises PublishFailed (nothing is changed), RecoveryNeeded, OutcomeUnsettled, DirectoryUnusable.
+        """
+        with self.temporary_folder(work_id) as work:
+            file = work.write(name, content)
+            try:
+                present = {entry: identity.type for entry, identity in self.directory.scan()}
+                if present.get(folder, "directory") != "directory":
+                    raise OSError(errno.ENOTDIR, "not a directory", folder)
+                transaction = self.directory.transaction(label)
+                if folder not in present:
+                    transaction.move(name, transaction.make_directory(folder), source=work.folder)
+                elif name in (entry for entry, _ in self.directory.scan(Folder("directory", folder))):
+                    transaction.publish(name, source=work.folder, destination=Folder("directory", folder))
+                else:
+                    transaction.move(name, Folder("directory", folder), source=work.folder)
+                self._commit_files(transaction, work, [file], label)
+            except (JournalError, OSError) as error:
+                raise PublishFailed(str(error), None) from error
+
+    def delete(self, names: Mapping[str | None, Collection[str]], *, label: str) -> None:
+        """Delete entries of the task directory (key None) and of folders in it, whole directories too.
+
+        One transaction: after a crash before its commit all of them are in their places, after it none is. Raises
+        DeletionFailed (nothing is deleted, except for the conflicts that the message names), RecoveryNeeded,
+        OutcomeUnsettled.
+        """
+        try:
+            transaction = self.directory.transaction(label)
+            for folder, entries in names.items():
+                for name in entries:
+                    transaction.delete(name, source=_folder(folder))
+
+            def have_left() -> bool:
+                return all(self._lacks(folder, entries) for folder, entries in names.items())
+
+            self.commit(transaction, what=label, took_effect=have_left)
+        except (JournalError, OSError) as error:
+            raise DeletionFailed(label, printable(str(error))) from error
+
+    def _lacks(self, folder: str | None, names: Collection[str]) -> bool:
+        try:
+            return set(names).isdisjoint(name for name, _ in self.directory.scan(_folder(folder)))
+        except FileNotFoundError:
+            return True
+
     def put(self, name: str, content: bytes, *, label: str, run_id: str) -> Published:
         """Publish one file that a person gave; another content under its name is kept. Raises as `publish` does."""
         if self.read(name) == content:
@@ -298,8 +360,10 @@ class Workspace:
         """
         files, size_bytes = _count_files(self.path)
         try:
-            self._delete_content()
-        except (JournalError, OSError) as error:
+            names = [name for name in self._entries() if name != task_directory.JOURNAL]
+            if names:
+                self.delete({None: names}, label=f"the deletion of {printable(self.path)}")
+        except (DeletionFailed, OSError) as error:
             raise DirectoryUnusable(f"{printable(self.path)} cannot be deleted ({error}).") from error
         self._sweep(WORK_PREFIX, KEPT_PREFIX, TEMPORARY_PREFIX)
         if self._has_state_inside():
@@ -375,18 +439,6 @@ class Workspace:
         except RecoveryNeeded as error:
             where = f"; its files are in {work.path}" if work.folder.path.startswith(WORK_PREFIX) else ""
             raise RecoveryNeeded(f"Not begun: {label}{where}. {error}") from error
-
-    def _delete_content(self) -> None:
-        transaction = self.directory.transaction("delete the task")
-        names = [name for name in self._entries() if name != task_directory.JOURNAL]
-        for name in names:
-            transaction.delete(name)
-        if names:
-
-            def is_empty() -> bool:
-                return set(names).isdisjoint(self._entries())
-
-            self.commit(transaction, what=f"the deletion of {printable(self.path)}", took_effect=is_empty)
 
     def _entries(self) -> list[str]:
         return [name for name, _ in self.directory.scan()]
@@ -586,6 +638,25 @@ def try_to_move(path: str, task_id: str) -> None:
     check_not_link(path)
     with _in_our_words(task_id, path):
         lock_directory(path, label="doctor", timeout_seconds=0, recover_first=False).release()
+
+
+def unsettled_transactions(path: str) -> frozenset[str]:
+    """Return the ids of the transactions of a task directory whose journal is there, hot or set aside.
+
+    Needs no lock, changes nothing. Raises DirectoryUnusable.
+    """
+    state = state_directory_of(path)
+    try:
+        names = os.listdir(state)
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        raise DirectoryUnusable(f"{printable(state)} cannot be read ({error.strerror}).") from error
+    return frozenset(name.partition(".")[0] for name in names if not name.startswith("."))
+
+
+def _folder(name: str | None) -> Folder:
+    return DIRECTORY if name is None else Folder("directory", name)
 
 
 def recovery_notes(report: RecoveryReport) -> list[str]:

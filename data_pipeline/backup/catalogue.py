@@ -1,4 +1,4 @@
-"""The backups of a task: a list, and one of them in detail. Changes nothing and needs no lock.
+"""List the backups of a task and describe one of them. Changes nothing and needs no lock.
 
 Older systems made such directories too, and people may have removed or broken a record: every `file_bak_*` counts.
 """
@@ -11,9 +11,10 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from data_pipeline import task_directory
+from data_pipeline.backup.manifests import BackupNote, ChecksumManifest
 from data_pipeline.backup.record import BackupRecord, decode_record, is_reserved
 from data_pipeline.errors import DirectoryUnusable, NotFound
 from data_pipeline.workspace import check_not_link, open_regular_file
@@ -24,19 +25,29 @@ RecordState = Literal["good", "missing", "broken", "unreadable"]
 `unreadable`: the disk refuses to read a file of its name, so it may be good."""
 
 
-@dataclass(frozen=True)
-class BackedUpFile:
+Kind = Literal["file", "link", "directory", "special"]
+
+
+class BackedUpFile(NamedTuple):
     """An entry of a backup; only files and symbolic links can be restored."""
 
     name: str
     size_bytes: int
-    modified_at: datetime
-    kind: Literal["file", "link", "directory", "special"]
+    modified_seconds: float
+    kind: Kind
+
+    @property
+    def modified_at(self) -> datetime:
+        """When its content changed last, in UTC."""
+        return datetime.fromtimestamp(self.modified_seconds, UTC)
 
     @property
     def is_restorable(self) -> bool:
         """Whether a restore brings it back."""
         return self.kind in ("file", "link")
+
+
+_KINDS: Final[dict[int, Kind]] = {stat.S_IFREG: "file", stat.S_IFLNK: "link", stat.S_IFDIR: "directory"}
 
 
 @dataclass(frozen=True)
@@ -55,10 +66,12 @@ class Backup:
     files: tuple[BackedUpFile, ...]
     doubtful: tuple[str, ...] = ()
     record_error: str | None = None
+    note: str | None = None
+    record_file: BackedUpFile | None = None
 
     @property
     def size_bytes(self) -> int:
-        """The size of all files together."""
+        """The size of all files together, without the record."""
         return sum(file.size_bytes for file in self.files)
 
     def summary(self) -> dict[str, Any]:
@@ -72,6 +85,7 @@ class Backup:
             "failed_count": len(self.record.failed_files) if self.record else 0,
             "run_id": self.record.run_id if self.record else None,
             "restored": self.record.restored if self.record else None,
+            "note": self.note,
         }
 
     def details(self) -> dict[str, Any]:
@@ -98,7 +112,8 @@ def list_backups(path: str) -> list[Backup]:
     check_not_link(path)
     with _readable(path) as entries:
         names = [entry.name for entry in entries if task_directory.is_backup_name(entry.name) and _is_directory(entry)]
-    backups = [_read(path, name) for name in names]
+    noted = _names_in(os.path.join(path, task_directory.BACKUP_MANIFESTS))
+    backups = [_read(path, name, has_note=task_directory.backup_note_name(name) in noted) for name in names]
     return sorted(backups, key=lambda found: (found.made_at, task_directory.time_in_name(found.name)[1]), reverse=True)
 
 
@@ -108,7 +123,37 @@ def find_backup(path: str, name: str) -> Backup:
     whole = os.path.join(path, name)
     if not task_directory.is_backup_name(name) or os.path.islink(whole) or not os.path.isdir(whole):
         raise NotFound("backup", name, "The list of the task's backups shows those there are.")
-    return _read(path, name)
+    return _read(path, name, has_note=True)
+
+
+def read_note(path: str, backup: str, record: BackupRecord | None) -> BackupNote | None:
+    """Return the note of a backup in the task directory at `path`; None if it has none that can be read."""
+    raw = _read_manifest(path, task_directory.backup_note_name(backup))
+    return None if raw is None else BackupNote.decode(raw, backup, record)
+
+
+def read_checksums(path: str, backup: str, record: BackupRecord | None) -> ChecksumManifest | None:
+    """Return the checksums of a backup in the task directory at `path`; None if it has none that can be read."""
+    raw = _read_manifest(path, task_directory.backup_checksums_name(backup))
+    return None if raw is None else ChecksumManifest.decode(raw, backup, record)
+
+
+def _read_manifest(path: str, name: str) -> bytes | None:
+    folder = os.path.join(path, task_directory.BACKUP_MANIFESTS)
+    if os.path.islink(folder):
+        return None
+    try:
+        with open_regular_file(os.path.join(folder, name)) as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _names_in(folder: str) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))
+    except OSError:
+        return frozenset()
 
 
 def read_record(path: str, *, containing: str = "") -> BackupRecord | None:
@@ -155,7 +200,7 @@ def _number_first(name: str) -> tuple[int, str]:
     return len(name), name
 
 
-def _read(path: str, name: str) -> Backup:
+def _read(path: str, name: str, *, has_note: bool) -> Backup:
     whole = os.path.join(path, name)
     with _readable(whole) as entries:
         found = [_file(entry) for entry in entries]
@@ -165,15 +210,18 @@ def _read(path: str, name: str) -> Backup:
     state: RecordState = (
         "good" if record else "missing" if not doubtful else "unreadable" if error is not None else "broken"
     )
+    note = read_note(path, name, record) if has_note else None
     return Backup(
         name=name,
         path=whole,
         made_at=_made_at(whole, name, record),
         record=record,
         record_state=state,
-        files=tuple(sorted((file for file in found if file.name != record_file), key=lambda file: file.name)),
+        files=tuple(sorted(file for file in found if file.name != record_file)),
         doubtful=tuple(sorted(doubtful)),
         record_error=error if state == "unreadable" else None,
+        note=note.note if note else None,
+        record_file=next((file for file in found if file.name == record_file), None),
     )
 
 
@@ -187,17 +235,8 @@ def _made_at(path: str, name: str, record: BackupRecord | None) -> datetime:
 
 def _file(entry: os.DirEntry[str]) -> BackedUpFile:
     found = entry.stat(follow_symlinks=False)
-    mode = found.st_mode
-    kind: Literal["file", "link", "directory", "special"] = (
-        "file"
-        if stat.S_ISREG(mode)
-        else "link"
-        if stat.S_ISLNK(mode)
-        else "directory"
-        if stat.S_ISDIR(mode)
-        else "special"
-    )
-    return BackedUpFile(entry.name, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC), kind)
+    kind = _KINDS.get(stat.S_IFMT(found.st_mode), "special")
+    return BackedUpFile(entry.name, found.st_size, found.st_mtime, kind)
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:

@@ -266,7 +266,7 @@ def _found(workspace: Workspace, report: BackupReport, ended: datetime) -> Backu
 def _committed_record(workspace: Workspace, directory: str, transaction: str) -> BackupRecord | None:
     """The record that a committed transaction left in its backup directory."""
     record = read_record(os.path.join(workspace.path, directory), containing=transaction)
-    return record if record is not None and record.transaction == transaction and _is_of_commit(record) else None
+    return record if record is not None and record.transaction == transaction and record.is_of_commit else None
 
 
 def _report(state: State, record: BackupRecord, started: datetime, ended: datetime) -> BackupReport:
@@ -296,10 +296,5 @@ def _records_of_run(workspace: Workspace, run_id: str) -> Iterator[BackupRecord]
     for name, identity in workspace.directory.scan():
         if identity.type == "directory" and task_directory.is_backup_name(name):
             record = read_record(os.path.join(workspace.path, name), containing=run_id)
-            if record is not None and record.run_id == run_id and _is_of_commit(record):
+            if record is not None and record.run_id == run_id and record.is_of_commit:
                 yield record
-
-
-def _is_of_commit(record: BackupRecord) -> bool:
-    """Whether a transaction wrote this record at its end; one that recovery left in an undone backup is another."""
-    return record.statistics is not None and record.note is None

@@ -77,6 +77,11 @@ class BackupRecord(BaseModel):
         except ValueError:
             return None
 
+    @property
+    def is_of_commit(self) -> bool:
+        """True if a transaction wrote this record at its end; recovery leaves another one in an undone backup."""
+        return self.statistics is not None and self.note is None
+
     def encoded(self) -> bytes:
         """The file's bytes: keys in the order of the fields, absent ones left out, names as people read them."""
         content = self.model_dump(mode="json", exclude_none=True)

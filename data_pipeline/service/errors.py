@@ -15,7 +15,9 @@ from starlette.routing import Match
 
 from data_pipeline.errors import (
     BackupDamaged,
+    BackupProtected,
     DatabaseUnavailable,
+    DeletionFailed,
     DirectoryUnusable,
     EmbedderMismatch,
     EmbeddingFailed,
@@ -63,6 +65,8 @@ ANSWERS: Final[dict[type[PipelineError], HTTPStatus]] = {
     EmbedderMismatch: HTTPStatus.CONFLICT,
     ItemsMissing: HTTPStatus.CONFLICT,
     BackupDamaged: HTTPStatus.CONFLICT,
+    BackupProtected: HTTPStatus.CONFLICT,
+    DeletionFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
     StepFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 

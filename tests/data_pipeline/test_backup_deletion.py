@@ -1,0 +1,254 @@
+"""Prune and delete: a backup is whole or gone, and nothing else is touched."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.backup.catalogue import find_backup, list_backups
+from data_pipeline.backup.checksums import record_checksums
+from data_pipeline.backup.delete import delete_backups, plan_deletion, plan_prune, prune
+from data_pipeline.backup.record import BackupRecord, FailedFile, Statistics
+from data_pipeline.errors import BackupProtected, NotFound, TaskBusy
+from data_pipeline.retention import RetentionPolicy
+from data_pipeline.workspace import Door, Workspace, open_workspace
+from tests.support.hooked_disk import Died, HookedDisk
+from tests.support.scenarios import NoLock
+from tests.support.tasks import content_below, make_task
+
+FIRST = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LAST_TWO = RetentionPolicy(keep_last=2)
+
+
+def make_backup(task: Path, day: int, *, failed: tuple[FailedFile, ...] = (), note: str | None = None) -> str:
+    """Make a backup as a run makes one, on this day of the year."""
+    made_at = FIRST + timedelta(days=day)
+    name = f"file_bak_{made_at:%Y%m%d_%H%M%S}"
+    make_task(task / name, {"a.ddl": f"a of day {day}", "b.ddl": "b"}, table_list=None)
+    record = BackupRecord(
+        backup_time=made_at.replace(tzinfo=None).isoformat(),
+        backup_directory=name,
+        moved_files=("a.ddl", "b.ddl"),
+        failed_files=failed,
+        task_id=task.name,
+        statistics=Statistics(files=2, bytes=len(f"a of day {day}") + 1, seconds=0.1, retries=0),
+        backup_time_utc=made_at.isoformat(),
+        transaction=f"20260101T120000000000-{day:08x}",
+        note=note,
+    )
+    (task / name / "backup_info.json").write_bytes(record.encoded())
+    return name
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    """A task with current files and five backups, a day apart."""
+    path = make_task(tmp_path / "task_1", {"a.ddl": "current a"})
+    for day in range(5):
+        make_backup(path, day)
+    return path
+
+
+def names(task: Path) -> list[str]:
+    return [backup.name for backup in list_backups(str(task))]
+
+
+def under_lock(task: Path, door: Door | None = None) -> Workspace:
+    return open_workspace(str(task), task.name, label="test", timeout_seconds=0, door=door)
+
+
+def test_prune_deletes_what_no_rule_keeps_and_says_why(task: Path) -> None:
+    """The newest two stay; the current files and the table list do, too."""
+    before = names(task)
+    with under_lock(task) as workspace:
+        report = prune(workspace, LAST_TWO)
+
+    assert names(task) == before[:2]
+    assert [(backup.action, backup.reasons[0]) for backup in report.backups] == [
+        ("keep", "last"), ("keep", "last"), *[("delete", "no rule keeps it")] * 3,
+    ]  # fmt: skip
+    assert report.summary()["deleted_bytes"] == 3 * (len("a of day 0") + 1)
+    assert (task / "a.ddl").read_text() == "current a"
+    assert (task / "table_list.txt").exists()
+
+
+def test_dry_run_tells_the_same_and_changes_nothing(task: Path) -> None:
+    """What it shows is what the real run then does."""
+    before = content_below(task)
+    planned = plan_prune(str(task), LAST_TWO)
+    assert content_below(task) == before
+
+    with under_lock(task) as workspace:
+        done = prune(workspace, LAST_TWO)
+    assert {**done.summary(), "dry_run": True} == planned.summary()
+
+
+def test_empty_policy_keeps_everything(task: Path) -> None:
+    """Off by default means off."""
+    before = names(task)
+    with under_lock(task) as workspace:
+        assert prune(workspace, RetentionPolicy()).deleted == []
+    assert names(task) == before
+
+
+@pytest.mark.parametrize("kind", ["failed", "kept by recovery", "no record", "broken record", "hot journal"])
+def test_backup_with_failures_or_an_unknown_outcome_goes_only_by_force(task: Path, kind: str) -> None:
+    """It may hold the only copy of a file that is not where it should be."""
+    oldest = names(task)[-1]
+    record = task / oldest / "backup_info.json"
+    match kind:
+        case "failed":
+            make_old = json.loads(record.read_text())
+            make_old["failed_files"] = ["stuck.log"]
+            record.write_text(json.dumps(make_old))
+        case "kept by recovery":
+            make_old = json.loads(record.read_text())
+            make_old["note"] = "This backup was undone."
+            record.write_text(json.dumps(make_old))
+        case "no record":
+            record.unlink()
+        case "broken record":
+            record.write_text("{")
+        case "hot journal":
+            with under_lock(task) as workspace:
+                state = Path(workspace.directory.state_path)
+            (state / "20260101T120000000000-00000000.damaged").write_text("")
+    with under_lock(task) as workspace:
+        report = prune(workspace, RetentionPolicy(keep_last=1))
+    assert names(task)[-1] == oldest
+    assert report.backups[-1].action == "keep"
+
+    with pytest.raises(BackupProtected, match=oldest), under_lock(task) as workspace:
+        delete_backups(workspace, [oldest])
+    with under_lock(task) as workspace:
+        prune(workspace, RetentionPolicy(keep_last=1), is_forced=True)
+    assert oldest not in names(task)
+
+
+def test_newest_backup_is_deleted_by_name_and_force_alone(task: Path) -> None:
+    """A slip of the hand must not take the last good state."""
+    newest = names(task)[0]
+    with pytest.raises(BackupProtected, match="newest"):
+        plan_deletion(str(task), [newest])
+    with under_lock(task) as workspace:
+        assert [backup.action for backup in delete_backups(workspace, [newest], is_forced=True).backups] == ["delete"]
+    assert newest not in names(task)
+
+
+def test_one_wrong_name_deletes_nothing(task: Path) -> None:
+    """All are checked before the first one goes."""
+    before = content_below(task)
+    with pytest.raises(NotFound), under_lock(task) as workspace:
+        delete_backups(workspace, [names(task)[-1], "file_bak_19990101_000000"])
+    for wrong in ("../task_1", "table_list.txt", "file_bak_20260101_120000/..", "vector_bak"):
+        with pytest.raises(NotFound):
+            plan_deletion(str(task), [wrong])
+    assert content_below(task) == before
+
+
+def test_nothing_is_deleted_while_another_holds_the_task(task: Path) -> None:
+    """A restore or a run holds the lock."""
+    before = content_below(task)
+    with under_lock(task), pytest.raises(TaskBusy), under_lock(task) as second:
+        prune(second, LAST_TWO)
+    assert content_below(task) == before
+
+
+def test_note_and_checksums_go_with_their_backup(task: Path) -> None:
+    """What is left of other backups stays."""
+    oldest, newest = names(task)[-1], names(task)[0]
+    for name in (oldest, newest):
+        record_checksums(str(task), "task_1", name, work_id="checksums_1")
+    with under_lock(task) as workspace:
+        delete_backups(workspace, [oldest])
+    assert [path.name for path in (task / "backup_manifests").iterdir()] == [f"{newest}_sha256.json"]
+
+
+def test_backup_that_cannot_go_is_reported_and_the_others_go(task: Path) -> None:
+    """One surprise never ends the work on the rest."""
+    oldest = names(task)[-1]
+
+    def hook(number: int, verb: str, arguments: tuple[object, ...]) -> None:
+        if verb == "rename" and oldest in arguments:
+            raise PermissionError(13, "Permission denied", oldest)
+
+    with under_lock(task, Door(HookedDisk(hook), NoLock)) as workspace:
+        report = prune(workspace, LAST_TWO)
+
+    assert [backup.action for backup in report.backups] == ["keep", "keep", "delete", "delete", "failed"]
+    assert "Permission denied" in report.errors[0]
+    assert len(names(task)) == 3
+    assert (task / oldest / "a.ddl").exists()
+
+
+WORK: dict[str, Callable[[Workspace], object]] = {
+    "prune": lambda workspace: prune(workspace, LAST_TWO),
+    "delete": lambda workspace: delete_backups(workspace, [names(Path(workspace.path))[-1]]),
+    "checksums": lambda workspace: workspace.put_into(
+        "backup_manifests", "x.json", b"new", label="checksums", work_id="checksums_1"
+    ),
+}
+
+
+def dying(limit: int) -> HookedDisk:
+    def hook(number: int, verb: str, arguments: tuple[object, ...]) -> None:
+        if number > limit:
+            raise Died
+
+    return HookedDisk(hook)
+
+
+@pytest.mark.parametrize("what", WORK)
+def test_killed_at_any_change_of_the_disk_and_again_in_recovery_a_backup_is_whole_or_gone(
+    task: Path, what: str
+) -> None:
+    """The next owner finds no half of a backup, and no manifest that is neither the old nor the new one."""
+    under_lock(task).directory.release()
+    (task / "backup_manifests").mkdir()
+    (task / "backup_manifests" / "x.json").write_bytes(b"old")
+    (task / "backup_manifests" / f"{names(task)[-1]}_note.json").write_bytes(b"note")
+    whole = {name: content_below(task / name) for name in names(task)}
+    counts = set()
+    for limit in range(1_000):
+        place = task.parent / f"copy_{limit}" / "task_1"
+        shutil.copytree(task, place)
+        shutil.copytree(task.parent / ".journal", place.parent / ".journal")
+        try:
+            with under_lock(place, Door(dying(limit), NoLock)) as workspace:
+                WORK[what](workspace)
+        except Died:
+            for second in range(limit % 3, 60, 3):  # recovery dies, too, a third of its moments in each round
+                try:
+                    under_lock(place, Door(dying(second), NoLock)).directory.release()
+                except Died:
+                    continue
+                break
+            under_lock(place).directory.release()
+            for name, content in whole.items():
+                assert not (place / name).exists() or content_below(place / name) == content, (limit, name)
+            assert (place / "backup_manifests" / "x.json").read_bytes() in (b"old", b"new")
+            oldest = names(task)[-1]
+            assert (place / oldest).exists() == (place / "backup_manifests" / f"{oldest}_note.json").exists()
+            assert (place / "a.ddl").read_text() == "current a"
+            counts.add(len(names(place)))
+            shutil.rmtree(place.parent)
+        else:
+            break
+    assert limit > 15
+    assert counts == {"prune": {5, 4, 3, 2}, "delete": {5, 4}, "checksums": {5}}[what]
+    state = place.parent / ".journal" / "task_1"
+    assert not [path for path in state.iterdir() if "trash" in path.name or path.suffix == ".journal"]
+
+
+def test_deleted_backup_leaves_the_catalogue(task: Path) -> None:
+    """Its name is free again."""
+    oldest = names(task)[-1]
+    with under_lock(task) as workspace:
+        delete_backups(workspace, [oldest])
+    with pytest.raises(NotFound):
+        find_backup(str(task), oldest)
