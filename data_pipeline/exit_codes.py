@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from data_pipeline.errors import PipelineError, PublishFailed, RunActive, StepFailed, TaskBusy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 
 class ExitCode(IntEnum):
@@ -65,6 +65,20 @@ def code_of_run(result: Mapping[str, Any]) -> ExitCode:
     if is_partial or result["warnings"] or backup.get("error") or backup.get("failed_files"):
         return ExitCode.DONE_IN_PART
     return ExitCode.DONE
+
+
+def code_of_verification(states: Collection[str]) -> ExitCode:
+    """Return the exit code of a verification of backups in these states: damage counts more than all else."""
+    if "damaged" in states:
+        return ExitCode.FAILED
+    return ExitCode.DONE_IN_PART if "unverifiable" in states else ExitCode.DONE
+
+
+def code_of_deletion(actions: Collection[str]) -> ExitCode:
+    """Return the exit code of a command that deleted backups; what could not go counts only where something did."""
+    if not {"failed", "unknown"} & set(actions):
+        return ExitCode.DONE
+    return ExitCode.DONE_IN_PART if "delete" in actions else ExitCode.FAILED
 
 
 def code_of_all(codes: list[ExitCode]) -> ExitCode:

@@ -139,6 +139,7 @@ async def run_task(
         records=StoreRecords(store, task.task_id, run_id, step=step, all_steps=names),
         emit=emit,
         backup_enabled=settings.backup_enabled,
+        retention=settings.retention,
         lock_timeout_seconds=settings.lock_timeout_seconds if lock_timeout_seconds is None else lock_timeout_seconds,
         door=door(settings),
     )

@@ -52,6 +52,7 @@ def _check_duration(text: str) -> str:
 
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+DurationText = Annotated[str, Field(min_length=2, max_length=24), AfterValidator(_check_duration)]
 
 
 class RetentionPolicy(BaseModel):
@@ -60,12 +61,10 @@ class RetentionPolicy(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     keep_last: Count | None = Field(default=None, description="Keep the newest N backups.")
-    keep_within: Annotated[str, AfterValidator(_check_duration)] | None = Field(
+    keep_within: DurationText | None = Field(
         default=None,
         description="Keep all backups made within this time before the newest one, for example 14d or 1y6m.",
         json_schema_extra={"pattern": r"^([0-9]{1,4}y)?([0-9]{1,4}m)?([0-9]{1,5}d)?([0-9]{1,6}h)?$", "example": "14d"},
-        max_length=24,
-        min_length=2,
     )
     keep_daily: Count | None = Field(
         default=None, description="Keep the newest backup of each of the last N days that have one."

@@ -25,6 +25,7 @@ from sqlalchemy.engine import URL
 from data_pipeline.database_urls import parse_url, target_of
 from data_pipeline.errors import InvalidInput
 from data_pipeline.model_endpoint import ModelEndpoint, ResponseFormat
+from data_pipeline.retention import Count, DurationText, RetentionPolicy
 from data_pipeline.vector_place import EmbeddingEndpoint, VectorPlace
 
 PREFIX: Final = "DATA_PIPELINE_"
@@ -94,6 +95,24 @@ class Settings(BaseSettings):
     )
     backup_enabled: bool = Field(
         default=True, description="move the files of earlier runs into a backup before a complete run"
+    )
+    backup_keep_last: Count | None = Field(
+        default=None, description="after each successful complete run: keep the newest N backups of the task"
+    )
+    backup_keep_within: DurationText | None = Field(
+        default=None, description="keep all backups made within this time before the newest one: `14d`, `1y6m`"
+    )
+    backup_keep_daily: Count | None = Field(
+        default=None, description="keep the newest backup of each of the last N days that have one"
+    )
+    backup_keep_weekly: Count | None = Field(
+        default=None, description="keep the newest backup of each of the last N ISO weeks that have one"
+    )
+    backup_keep_monthly: Count | None = Field(
+        default=None, description="keep the newest backup of each of the last N months that have one"
+    )
+    backup_max_total_bytes: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="delete the oldest backups of a task until the rest has at most N bytes"
     )
     retry_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
         default=5, description="how often the move of a busy file is tried"
@@ -235,6 +254,11 @@ class Settings(BaseSettings):
                 self.embedding_texts_at_once,
             ),
         )
+
+    @property
+    def retention(self) -> RetentionPolicy:
+        """Which backups of a task's files stay after a successful complete run; all of them by default."""
+        return RetentionPolicy(**{name: getattr(self, f"backup_{name}") for name in RetentionPolicy.model_fields})
 
     @property
     def home_path(self) -> str:

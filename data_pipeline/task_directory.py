@@ -46,9 +46,14 @@ def is_device_name(name: str) -> bool:
     return name.partition(".")[0].rstrip().lower() in _DEVICES
 
 
+def is_task_id(name: str) -> bool:
+    """True if a task can have this id: it can name a directory anywhere."""
+    return _TASK_ID.fullmatch(name) is not None and not is_device_name(name)
+
+
 def check_task_id(task_id: str) -> str:
     """The id itself, if it can name a directory anywhere. Raises InvalidInput."""
-    if not _TASK_ID.fullmatch(task_id) or is_device_name(task_id):
+    if not is_task_id(task_id):
         raise InvalidInput("task_id", f"{task_id[:80]!a} is not 1 to 64 letters, digits and underscores of ASCII")
     return task_id
 

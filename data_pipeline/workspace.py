@@ -585,6 +585,21 @@ def open_regular_file(path: str) -> IO[bytes]:
     return file
 
 
+def task_directories(training_data: str) -> list[str]:
+    """Return the ids of all tasks that have a directory, sorted. Raises DirectoryUnusable."""
+    try:
+        names = sorted(os.listdir(training_data)) if os.path.isdir(training_data) else []
+    except OSError as error:
+        raise DirectoryUnusable(f"{printable(training_data)} cannot be read ({error.strerror}).") from error
+    return [
+        name
+        for name in names
+        if name != task_directory.VECTOR_BACKUPS
+        and task_directory.is_task_id(name)
+        and is_task_directory(os.path.join(training_data, name))
+    ]
+
+
 def make_directories(path: str, filesystem: Filesystem | None = None) -> None:
     """Make a directory with those above it that are missing; an existing one is left as it is. Raises OSError."""
     if os.path.isdir(path):

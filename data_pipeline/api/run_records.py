@@ -46,6 +46,9 @@ class StoreRecords:
     def backed_up(self, summary: Mapping[str, Any]) -> None:
         self._store.record_backup(self._execution_id, summary)
 
+    def pruned(self, deleted_count: int) -> None:
+        """Keep nothing: the run's result names the backups."""
+
     def step_started(self, step: str) -> None:
         self._store.start_step(self._execution_id, step)
 

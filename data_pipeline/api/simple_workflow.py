@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 from data_pipeline import task_directory
 from data_pipeline.backup.create import BackupReport, back_up, disabled, settle
+from data_pipeline.backup.delete import PruneReport, prune
 from data_pipeline.database_urls import label_of
 from data_pipeline.errors import (
     DirectoryUnusable,
@@ -33,6 +34,7 @@ from data_pipeline.errors import (
     TaskBusy,
 )
 from data_pipeline.progress import Emit, Event, nobody
+from data_pipeline.retention import NO_RULES, RetentionPolicy
 from data_pipeline.sealed import seal, unsealed
 from data_pipeline.steps import STEPS
 from data_pipeline.steps.contract import Json, RunParameters, Step, StepContext, StepOutput, StepRunner
@@ -75,6 +77,9 @@ class RunRecords(Protocol):
     def backed_up(self, summary: Mapping[str, Any]) -> None:
         """What became of the backup."""
 
+    def pruned(self, deleted_count: int) -> None:
+        """The retention policy was applied after a successful complete run."""
+
     def step_started(self, step: str) -> None:
         """A step begins."""
 
@@ -95,6 +100,9 @@ class NoRecords:
         pass
 
     def backed_up(self, summary: Mapping[str, Any]) -> None:
+        pass
+
+    def pruned(self, deleted_count: int) -> None:
         pass
 
     def step_started(self, step: str) -> None:
@@ -120,6 +128,7 @@ class _Course:
     skipped: list[str] = field(default_factory=list)
     current: str | None = None
     artifacts: dict[str, Json] = field(default_factory=dict)
+    pruned: PruneReport | None = None
     kept: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes_logged: int = 0
@@ -165,7 +174,8 @@ class SimpleWorkflowExecutor:
 
     `directory` is the task's directory, `run_id` names the run (the same id again resumes it), `tables` are used in
     place of `table_list.txt`, `model` is asked where a step can use one, `records` is told of every state, `emit` of
-    every event. A run that is cancelled while it `is_suspended` has not ended: it goes on when its process is back.
+    every event; `retention` is applied to the task's backups after a complete run that succeeded. A run that is
+    cancelled while it `is_suspended` has not ended: it goes on when its process is back.
     One executor is for one run.
     """
 
@@ -184,6 +194,7 @@ class SimpleWorkflowExecutor:
         emit: Emit = nobody,
         is_suspended: Callable[[], bool] = lambda: False,
         backup_enabled: bool = True,
+        retention: RetentionPolicy = NO_RULES,
         lock_timeout_seconds: float = 60.0,
         door: Door | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC).astimezone(),
@@ -200,6 +211,7 @@ class SimpleWorkflowExecutor:
         self._emit = emit
         self._is_suspended = is_suspended
         self._backup_enabled = backup_enabled
+        self._retention = retention
         self._lock_timeout_seconds = lock_timeout_seconds
         self._door = door or Door()
         self._now = now
@@ -572,6 +584,8 @@ class SimpleWorkflowExecutor:
 
     async def _finish(self, course: _Course, workspace: Workspace, work: WorkFolder, log: TaskLog) -> Json:
         """Write the result, then forget the work folder unless something in it still waits to be published."""
+        if _is_success(course) and not self._retention.is_empty:
+            await _in_thread(lambda: self._prune(course, workspace, log))
         _tell_notes(course, workspace, log)
         log.info("Run %s ends: %s", self.run_id, course.error or "all steps completed")
         if log.problem is not None:
@@ -583,6 +597,18 @@ class SimpleWorkflowExecutor:
             await _in_thread(workspace.sweep_work if _is_success(course) else lambda: workspace.forget(work))
         return result
 
+    def _prune(self, course: _Course, workspace: Workspace, log: TaskLog) -> None:
+        """Apply the retention policy. The run has succeeded: what cannot be deleted is a warning."""
+        try:
+            report = prune(workspace, self._retention, now=self._now, log=log)
+        except PipelineError as error:
+            course.warnings.append(f"backups were not pruned: {error}")
+            log.warning("Backups were not pruned: %s", error)
+            return
+        course.pruned = report
+        course.warnings += [f"backup not deleted: {problem}" for problem in report.errors]
+        self._records.pruned(len(report.deleted))
+
     def _result(self, course: _Course) -> Json:
         return {
             "success": course.error is None,
@@ -591,6 +617,7 @@ class SimpleWorkflowExecutor:
             "execution_mode": course.mode,
             "error": course.error,
             "backup": course.backup.summary() if course.backup else None,
+            "pruned": course.pruned.run_summary() if course.pruned else None,
             "kept_files": course.kept,
             "warnings": course.warnings,
             "workflow_state": {

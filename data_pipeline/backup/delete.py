@@ -7,18 +7,22 @@ is whole or gone. A backup that is being restored cannot be deleted, because bot
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+from pydantic import ValidationError
 
 from data_pipeline import task_directory
 from data_pipeline.backup.catalogue import Backup, find_backup, list_backups
-from data_pipeline.errors import BackupProtected, OutcomeUnsettled, PipelineError
+from data_pipeline.errors import BackupProtected, InvalidInput, OutcomeUnsettled, PipelineError
 from data_pipeline.retention import NEWEST, Candidate, RetentionPolicy, Verdict, decide
 from data_pipeline.workspace import Workspace, unsettled_transactions
 
 LOGGER = logging.getLogger("data_pipeline.backup")
+
+NAMED: Final = "it was named"
 
 Action = Literal["keep", "delete", "failed", "unknown"]
 Now = Callable[[], datetime]
@@ -63,6 +67,16 @@ class PruneReport:
         """Why backups that the policy does not keep are still there, or may be."""
         return [f"{backup.backup}: {backup.error}" for backup in self.backups if backup.error is not None]
 
+    def run_summary(self) -> dict[str, Any]:
+        """Return what a run's result says: what was deleted by name, what was kept as a count."""
+        return {
+            "policy": self.policy,
+            "deleted": [backup.backup for backup in self.deleted],
+            "deleted_bytes": sum(backup.size_bytes for backup in self.deleted),
+            "kept_count": len(self.backups) - len(self.deleted),
+            "errors": self.errors,
+        }
+
     def summary(self) -> dict[str, Any]:
         """Return counts and every backup with its reasons, for answers."""
         kept = [backup for backup in self.backups if backup.action != "delete"]
@@ -93,6 +107,16 @@ def guard_of(backup: Backup, unsettled: frozenset[str]) -> str | None:
     return None
 
 
+def policy_of(rules: Mapping[str, object], default: RetentionPolicy) -> RetentionPolicy:
+    """Return the policy of a request: its rules, or the default where it has none. Raises InvalidInput."""
+    try:
+        policy = RetentionPolicy.model_validate(rules)
+    except ValidationError as error:
+        problems = (f"{fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors())
+        raise InvalidInput("policy", *problems) from None
+    return default if policy.is_empty else policy
+
+
 def plan_prune(
     path: str, policy: RetentionPolicy, *, is_forced: bool = False, now: Now = lambda: datetime.now(UTC)
 ) -> PruneReport:
@@ -111,10 +135,11 @@ def prune(
     is_forced: bool = False,
     now: Now = lambda: datetime.now(UTC),
     progress: Progress = lambda _done, _total: None,
+    log: logging.Logger = LOGGER,
 ) -> PruneReport:
     """Delete the backups that the policy does not keep, the oldest first. Raises DirectoryUnusable.
 
-    A backup that cannot be deleted is reported, and the others go on.
+    A backup that cannot be deleted is reported, and the others go on. Each deletion is a line in `log`.
     """
     found, verdicts = _judge(workspace.path, policy, is_forced=is_forced, now=now)
     leaving = [verdict for verdict in reversed(verdicts) if not verdict.is_kept]
@@ -122,7 +147,7 @@ def prune(
     for number, verdict in enumerate(leaving):
         progress(number, len(leaving))
         planned = _planned(found, verdict)
-        ended[planned.backup] = _try_to_delete(workspace, planned, f"{policy}: {'; '.join(verdict.reasons)}")
+        ended[planned.backup] = _try_to_delete(workspace, planned, f"{policy}: {'; '.join(verdict.reasons)}", log)
     progress(len(leaving), len(leaving))
     pruned = (ended.get(verdict.candidate.name) or _planned(found, verdict) for verdict in verdicts)
     return PruneReport(str(policy), is_dry_run=False, backups=tuple(pruned))
@@ -152,14 +177,13 @@ def delete_backups(workspace: Workspace, names: Sequence[str], *, is_forced: boo
     Raises as `plan_deletion`; a backup that then cannot be deleted is reported, and the others go on.
     """
     chosen = plan_deletion(workspace.path, names, is_forced=is_forced)
-    reasons = ("it was named",)
-    deleted = [_try_to_delete(workspace, _described(backup, "delete", reasons), reasons[0]) for backup in chosen]
+    deleted = [_try_to_delete(workspace, _described(backup, "delete", (NAMED,)), NAMED, LOGGER) for backup in chosen]
     return PruneReport("", is_dry_run=False, backups=tuple(deleted))
 
 
 def describe_deletion(backups: Iterable[Backup]) -> PruneReport:
     """Return the report of a dry run that would delete these backups."""
-    planned = (_described(backup, "delete", ("it was named",)) for backup in backups)
+    planned = (_described(backup, "delete", (NAMED,)) for backup in backups)
     return PruneReport("", is_dry_run=True, backups=tuple(planned))
 
 
@@ -183,7 +207,7 @@ def _described(backup: Backup, action: Action, reasons: tuple[str, ...]) -> Prun
     return PrunedBackup(backup.name, action, reasons, backup.made_at, len(backup.files), backup.size_bytes)
 
 
-def _try_to_delete(workspace: Workspace, planned: PrunedBackup, reason: str) -> PrunedBackup:
+def _try_to_delete(workspace: Workspace, planned: PrunedBackup, reason: str, log: logging.Logger) -> PrunedBackup:
     backup = planned.backup
     try:
         manifests = set(workspace.folder_names(task_directory.BACKUP_MANIFESTS)) & {
@@ -193,10 +217,10 @@ def _try_to_delete(workspace: Workspace, planned: PrunedBackup, reason: str) -> 
         names = {None: [backup]} | ({task_directory.BACKUP_MANIFESTS: sorted(manifests)} if manifests else {})
         workspace.delete(names, label=f"the deletion of {backup}")
     except PipelineError as error:
-        LOGGER.error("Task %s: backup %s was not deleted: %s", workspace.task_id, backup, error)  # noqa: TRY400
+        log.error("Task %s: backup %s was not deleted: %s", workspace.task_id, backup, error)  # noqa: TRY400
         action: Action = "unknown" if isinstance(error, OutcomeUnsettled) else "failed"
         return PrunedBackup(**{**vars(planned), "action": action, "error": str(error)})
-    LOGGER.info(
+    log.info(
         "Task %s: backup %s was deleted (%s): %d files, %d bytes",
         workspace.task_id, backup, reason, planned.file_count, planned.size_bytes,
     )  # fmt: skip

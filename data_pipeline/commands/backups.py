@@ -1,23 +1,46 @@
-"""`data-pipeline backups list|show|restore`."""
+"""`data-pipeline backups list|show|restore|verify|delete|prune`."""
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.backup.catalogue import find_backup, list_backups
+from data_pipeline.backup.checksums import record_checksums
+from data_pipeline.backup.delete import (
+    PruneReport,
+    delete_backups,
+    describe_deletion,
+    plan_deletion,
+    plan_prune,
+    policy_of,
+)
+from data_pipeline.backup.delete import prune as prune_backups
 from data_pipeline.backup.restore import RestoreReport, preview_restore
 from data_pipeline.backup.restore import restore as restore_files
-from data_pipeline.commands.arguments import AsJson, BackupName, TaskId, directory_of
+from data_pipeline.backup.verify import VerifyReport
+from data_pipeline.backup.verify import verify as verify_backup
+from data_pipeline.commands.arguments import (
+    AsJson,
+    BackupName,
+    TaskId,
+    complete_backup,
+    complete_task,
+    directory_of,
+)
 from data_pipeline.commands.output import local_time, print_json, print_lines, print_table
+from data_pipeline.errors import InvalidInput
+from data_pipeline.exit_codes import code_of_deletion, code_of_verification
 from data_pipeline.foreground import door
+from data_pipeline.retention import RetentionPolicy
 from data_pipeline.settings import load_settings
-from data_pipeline.workspace import open_workspace
+from data_pipeline.workspace import open_workspace, task_directories
 
-app = typer.Typer(no_args_is_help=True, help="The files of earlier runs: list them, show one, bring one back.")
+app = typer.Typer(no_args_is_help=True, help="The files of earlier runs: list, show, verify, restore, delete.")
 
 LIST_EXAMPLES = """\b
 Examples:
@@ -100,6 +123,186 @@ def restore(
         print_json(report.summary())
     else:
         print_lines(_lines(report))
+
+
+VERIFY_EXAMPLES = """\b
+Examples:
+  data-pipeline backups verify task_20250121_094400
+  data-pipeline backups verify task_20250121_094400 file_bak_20250121_101500 --record-checksums
+  data-pipeline backups verify --all
+"""
+
+
+@app.command(epilog=VERIFY_EXAMPLES)
+def verify(
+    task: Annotated[
+        str | None, typer.Argument(metavar="TASK", help="The task's id.", autocompletion=complete_task)
+    ] = None,
+    backup: Annotated[
+        str | None, typer.Argument(metavar="BACKUP", help="Only this one.", autocompletion=complete_backup)
+    ] = None,
+    all_tasks: Annotated[bool, typer.Option("--all", help="Verify the backups of all tasks, for a timer.")] = False,
+    record: Annotated[
+        bool, typer.Option("--record-checksums", help="Record SHA-256 checksums where a good backup has none.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare backups with their records and recorded checksums. Exit code 3: damage, 4: nothing to compare with."""
+    if all_tasks == (task is not None):
+        raise InvalidInput("backups verify", "expected either a task or --all")
+    settings = load_settings()
+    tasks = task_directories(settings.training_data_path) if task is None else [task]
+    results: list[dict[str, Any]] = []
+    for one in tasks:
+        path = directory_of(settings, one)
+        for name in [backup] if backup is not None else [found.name for found in list_backups(path)]:
+            report = verify_backup(path, name)
+            if record and report.state == "good" and report.checksums_recorded_at is None:
+                work_id = new_run_id(datetime.now(UTC)).replace("run", "checksums")
+                record_checksums(path, one, name, work_id=work_id, door=door(settings))
+                report = verify_backup(path, name)
+            results.append({"task_id": one, **report.summary()})
+            if not as_json:
+                print_lines(_verified_lines(one, report))
+    if as_json:
+        print_json(results)
+    elif not results:
+        print_lines(["There are no backups to verify."])
+    code = code_of_verification({result["state"] for result in results})
+    if code:
+        raise typer.Exit(code)
+
+
+def _verified_lines(task: str, report: VerifyReport) -> list[str]:
+    by = "checksums" if report.checksums_recorded_at else "its record" if report.has_record else "nothing"
+    lines = [f"{task}/{report.backup}: {report.state} ({report.file_count} files, compared with {by})"]
+    return lines + [f"  {one.kind}: {one.file or report.backup}: {one.message}" for one in report.problems]
+
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted, and why.")]
+Force = Annotated[bool, typer.Option("--force", help="Also delete backups with failures or an unknown outcome.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+DELETE_EXAMPLES = """\b
+Examples:
+  data-pipeline backups delete task_20250121_094400 file_bak_20250121_101500 --dry-run
+  data-pipeline backups delete task_20250121_094400 file_bak_20250121_101500 --yes
+"""
+
+
+@app.command(epilog=DELETE_EXAMPLES)
+def delete(
+    task: TaskId,
+    backups: Annotated[
+        list[str], typer.Argument(metavar="BACKUP", help="As `backups list` shows it.", autocompletion=complete_backup)
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also the newest one, and one with failures or an unknown outcome.")
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete backups by name. This cannot be undone."""
+    settings = load_settings()
+    path = directory_of(settings, task)
+    planned = describe_deletion(plan_deletion(path, backups, is_forced=force))
+    if dry_run:
+        _print_pruned(planned, as_json=as_json)
+        return
+    _confirm(planned, "backups delete", yes=yes, as_json=as_json)
+    with open_workspace(path, task, label="deletion of backups", timeout_seconds=0, door=door(settings)) as workspace:
+        report = delete_backups(workspace, backups, is_forced=force)
+    _end(report, as_json=as_json)
+
+
+PRUNE_EXAMPLES = """\b
+Examples:
+  data-pipeline backups prune task_20250121_094400 --keep-last 3 --dry-run
+  data-pipeline backups prune task_20250121_094400 --keep-daily 7 --keep-weekly 4 --yes
+  data-pipeline backups prune task_20250121_094400 --max-total-bytes 1000000000 --yes
+"""
+
+
+def _rule(name: str) -> Any:
+    return typer.Option(f"--{name.replace('_', '-')}", help=RetentionPolicy.model_fields[name].description)
+
+
+@app.command(epilog=PRUNE_EXAMPLES)
+def prune(
+    task: TaskId,
+    keep_last: Annotated[int | None, _rule("keep_last")] = None,
+    keep_within: Annotated[str | None, _rule("keep_within")] = None,
+    keep_daily: Annotated[int | None, _rule("keep_daily")] = None,
+    keep_weekly: Annotated[int | None, _rule("keep_weekly")] = None,
+    keep_monthly: Annotated[int | None, _rule("keep_monthly")] = None,
+    max_total_bytes: Annotated[int | None, _rule("max_total_bytes")] = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete the backups that no rule keeps. This cannot be undone. Without rules, those of the settings apply.
+
+    The newest backup always stays, and so does one with failures or an unknown outcome unless forced.
+    """
+    settings = load_settings()
+    path = directory_of(settings, task)
+    policy = policy_of(
+        {
+            "keep_last": keep_last,
+            "keep_within": keep_within,
+            "keep_daily": keep_daily,
+            "keep_weekly": keep_weekly,
+            "keep_monthly": keep_monthly,
+            "max_total_bytes": max_total_bytes,
+        },
+        settings.retention,
+    )
+    if policy.is_empty:
+        rules = ", ".join(f"--{name.replace('_', '-')}" for name in RetentionPolicy.model_fields)
+        raise InvalidInput("backups prune", f"no rule is given or set: expected at least one of {rules}")
+    planned = plan_prune(path, policy, is_forced=force)
+    if dry_run:
+        _print_pruned(planned, as_json=as_json)
+        return
+    if planned.deleted:
+        _confirm(planned, "backups prune", yes=yes, as_json=as_json)
+    with open_workspace(path, task, label="pruning of backups", timeout_seconds=0, door=door(settings)) as workspace:
+        report = prune_backups(workspace, policy, is_forced=force)
+    _end(report, as_json=as_json)
+
+
+def _confirm(planned: PruneReport, command: str, *, yes: bool, as_json: bool) -> None:
+    if yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        raise InvalidInput(command, "not a terminal: pass --yes to confirm; --dry-run shows what would be deleted")
+    _print_pruned(planned, as_json=False)
+    typer.confirm(f"Delete {len(planned.deleted)} backups?", abort=True)
+
+
+def _print_pruned(report: PruneReport, *, as_json: bool) -> None:
+    if as_json:
+        print_json(report.summary())
+        return
+    words = {"keep": "keep", "delete": "would delete" if report.is_dry_run else "deleted"}
+    rows = [
+        (one.backup, words.get(one.action, one.action), local_time(one.made_at), str(one.file_count),
+         f"{one.size_bytes:,}", one.error or ", ".join(one.reasons))
+        for one in report.backups
+    ]  # fmt: skip
+    print_table(("backup", "action", "made", "files", "bytes", "reason"), rows)
+    summary = report.summary()
+    verb = "would be deleted" if report.is_dry_run else "deleted"
+    print_lines([f"{summary['deleted_count']} backups {verb}, {summary['deleted_bytes']:,} bytes."])
+
+
+def _end(report: PruneReport, *, as_json: bool) -> None:
+    _print_pruned(report, as_json=as_json)
+    code = code_of_deletion({one.action for one in report.backups})
+    if code:
+        raise typer.Exit(code)
 
 
 def _lines(report: RestoreReport) -> list[str]:

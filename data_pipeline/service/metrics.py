@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -37,6 +37,9 @@ class Metrics:
             "data_pipeline_recoveries", "Task directories at the start, by how they were found.", ["outcome"],
             registry=registry,
         )  # fmt: skip
+        self._deleted = Counter(
+            "data_pipeline_backups_deleted", "Backups deleted, by what asked for it.", ["cause"], registry=registry
+        )
         self._active = Gauge("data_pipeline_runs_active", "Runs that this process works on.", registry=registry)
 
     def watch_active(self, count: Callable[[], int]) -> None:
@@ -59,6 +62,10 @@ class Metrics:
         self._moved.inc(summary["moved_count"])
         self._failed.inc(len(summary["failed_files"]))
         self._retries.inc(summary["statistics"]["retries"])
+
+    def backups_deleted(self, cause: Literal["retention", "request"], count: int) -> None:
+        """Backups were deleted: by a retention policy after a run, or by a request."""
+        self._deleted.labels(cause).inc(count)
 
     def step(self, step: str, status: str) -> None:
         """A step ended."""
@@ -85,6 +92,10 @@ class CountedRecords:
     def backed_up(self, summary: Mapping[str, Any]) -> None:
         self._records.backed_up(summary)
         self._metrics.backup(summary)
+
+    def pruned(self, deleted_count: int) -> None:
+        self._records.pruned(deleted_count)
+        self._metrics.backups_deleted("retention", deleted_count)
 
     def step_started(self, step: str) -> None:
         self._records.step_started(step)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StrictBool, Tag
 
 from data_pipeline.log_reading import Level, LogColumn
+from data_pipeline.retention import RetentionPolicy
 from data_pipeline.service.runs import STEP_NAMES
 from data_pipeline.steps import Language, RunOptions
 from data_pipeline.store import RunStatus, SortColumn
@@ -182,6 +183,42 @@ class RestoreRequest(BaseModel):
 
     files: list[str] | None = Field(default=None, description="only these; none: all", min_length=1)
     dry_run: StrictBool = Field(default=False, description="only say what would happen")
+
+
+class VerifyRequest(BaseModel):
+    """How to verify a backup."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"record_checksums": True}})
+
+    record_checksums: StrictBool = Field(
+        default=False, description="Record SHA-256 checksums if the backup is good and has none."
+    )
+
+
+class PruneRequest(RetentionPolicy):
+    """The rules to prune by; without any, those of the settings."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"keep_last": 3, "keep_daily": 7, "dry_run": True}})
+
+    force: StrictBool = Field(default=False, description="Also delete backups with failures or an unknown outcome.")
+    dry_run: StrictBool = Field(default=False, description="Only show what would be deleted, and why.")
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """The rules alone."""
+        return self.model_dump(include=set(RetentionPolicy.model_fields))
+
+
+class DeleteBackupsRequest(BaseModel):
+    """The backups to delete."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"backups": ["file_bak_20260121_094400"], "dry_run": True}})
+
+    backups: list[Annotated[str, Field(pattern=r"^file_bak_[0-9_]{15,26}$")]] = Field(min_length=1, max_length=1_000)
+    force: StrictBool = Field(
+        default=False, description="Also delete the newest backup, and one with failures or an unknown outcome."
+    )
+    dry_run: StrictBool = Field(default=False, description="Only show what would be deleted.")
 
 
 class TaskQueryRequest(BaseModel):

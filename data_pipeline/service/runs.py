@@ -194,6 +194,7 @@ class Runs:
             emit=self.recorder.of_run(order.run_id),
             is_suspended=control.is_suspended,
             backup_enabled=self.settings.backup_enabled,
+            retention=self.settings.retention,
             lock_timeout_seconds=self.settings.lock_timeout_seconds,
             door=door(self.settings),
         )

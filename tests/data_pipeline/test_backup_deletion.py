@@ -19,9 +19,9 @@ from data_pipeline.retention import RetentionPolicy
 from data_pipeline.workspace import Door, Workspace, open_workspace
 from tests.support.hooked_disk import Died, HookedDisk
 from tests.support.scenarios import NoLock
-from tests.support.tasks import content_below, make_task
+from tests.support.tasks import WritingStep, content_below, make_task, run_complete
 
-FIRST = datetime(2026, 1, 1, 12, tzinfo=UTC)
+FIRST = datetime(2024, 1, 1, 12, tzinfo=UTC)
 LAST_TWO = RetentionPolicy(keep_last=2)
 
 
@@ -145,7 +145,7 @@ def test_one_wrong_name_deletes_nothing(task: Path) -> None:
     before = content_below(task)
     with pytest.raises(NotFound), under_lock(task) as workspace:
         delete_backups(workspace, [names(task)[-1], "file_bak_19990101_000000"])
-    for wrong in ("../task_1", "table_list.txt", "file_bak_20260101_120000/..", "vector_bak"):
+    for wrong in ("../task_1", "table_list.txt", "file_bak_20240101_120000/..", "vector_bak"):
         with pytest.raises(NotFound):
             plan_deletion(str(task), [wrong])
     assert content_below(task) == before
@@ -243,6 +243,29 @@ def test_killed_at_any_change_of_the_disk_and_again_in_recovery_a_backup_is_whol
     assert counts == {"prune": {5, 4, 3, 2}, "delete": {5, 4}, "checksums": {5}}[what]
     state = place.parent / ".journal" / "task_1"
     assert not [path for path in state.iterdir() if "trash" in path.name or path.suffix == ".journal"]
+
+
+def test_complete_run_that_succeeds_applies_the_policy(task: Path) -> None:
+    """Its own backup is the newest; the result and the log name what went."""
+    before = names(task)
+    result = run_complete(task, WritingStep({"t.ddl": "t"}), retention=LAST_TWO)
+
+    left = names(task)
+    assert (len(left), left[1]) == (2, before[0])
+    assert result["pruned"]["deleted"] == before[1:]
+    assert result["pruned"]["kept_count"] == 2
+    assert result["warnings"] == []
+    log = (task / "data_pipeline.log").read_text()
+    assert all(f"backup {name} was deleted (keep_last=2" in log for name in before[1:])
+
+
+def test_run_that_fails_or_has_no_policy_deletes_nothing(task: Path) -> None:
+    """What an earlier run made may be needed now more than ever."""
+    before = names(task)
+    assert not run_complete(task, WritingStep({}, fails={"t": "broken"}), retention=LAST_TWO)["success"]
+    assert names(task)[1:] == before
+    assert run_complete(task, WritingStep({"t.ddl": "t"}))["pruned"] is None
+    assert names(task)[2:] == before
 
 
 def test_deleted_backup_leaves_the_catalogue(task: Path) -> None:

@@ -56,6 +56,9 @@ class Told:
     def backed_up(self, summary: Mapping[str, Any]) -> None:
         self.said.append(("backed_up", summary["state"]))
 
+    def pruned(self, deleted_count: int) -> None:
+        self.said.append(("pruned", str(deleted_count)))
+
     def step_started(self, step: str) -> None:
         self.said.append(("step_started", step))
 

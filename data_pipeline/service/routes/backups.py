@@ -1,4 +1,4 @@
-"""The backups of a task: list them, show one, bring one back."""
+"""The backups of a task: list, show, verify, restore, delete."""
 
 from __future__ import annotations
 
@@ -10,11 +10,24 @@ from fastapi import APIRouter, Body, Request, Response
 
 from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.backup.catalogue import find_backup, list_backups
+from data_pipeline.backup.checksums import record_checksums
+from data_pipeline.backup.delete import (
+    PruneReport,
+    delete_backups,
+    describe_deletion,
+    plan_deletion,
+    plan_prune,
+    policy_of,
+    prune,
+)
 from data_pipeline.backup.restore import preview_restore, restore
+from data_pipeline.backup.verify import verify
+from data_pipeline.errors import NotFound
 from data_pipeline.foreground import door
 from data_pipeline.service.answers import REFUSALS, success
-from data_pipeline.service.models import RestoreRequest
+from data_pipeline.service.models import DeleteBackupsRequest, PruneRequest, RestoreRequest, VerifyRequest
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, path_of_task
+from data_pipeline.service.runs import Runs
 from data_pipeline.workspace import open_workspace
 
 router = APIRouter(prefix=PREFIX, tags=["backups"], responses=REFUSALS)
@@ -55,3 +68,70 @@ def restore_backup(
         restore_id = new_run_id(datetime.now(UTC)).replace("run", "restore")
         report = restore(workspace, backup, restore_id=restore_id, chosen=wanted.files)
     return success(request, f"The backup {backup} is restored.", report.summary())
+
+
+@router.post("/tasks/{task_id}/backups/{backup}/verify", summary="Verify a backup")
+def verify_backup(
+    request: Request,
+    task_id: TaskId,
+    backup: str,
+    runs: RunsDep,
+    body: Annotated[VerifyRequest | None, Body()] = None,
+) -> Response:
+    """Compare it with its record and, where they are recorded, with the SHA-256 checksums of its files."""
+    path = path_of_task(runs, task_id)
+    report = verify(path, backup)
+    if body is not None and body.record_checksums and report.state == "good" and report.checksums_recorded_at is None:
+        work_id = new_run_id(datetime.now(UTC)).replace("run", "checksums")
+        record_checksums(path, task_id, backup, work_id=work_id, door=door(runs.settings))
+        report = verify(path, backup)
+    return success(request, f"The backup {backup} is {report.state}.", report.summary())
+
+
+@router.post("/tasks/{task_id}/prune-backups", summary="Delete the backups that no rule keeps")
+def prune_backups(
+    request: Request, task_id: TaskId, runs: RunsDep, body: Annotated[PruneRequest | None, Body()] = None
+) -> Response:
+    """Without rules, those of the settings apply, and without those nothing is deleted.
+
+    The newest backup always stays. `dry_run` only shows what would be deleted, and why.
+    """
+    wanted = body or PruneRequest()
+    path = path_of_task(runs, task_id)
+    policy = policy_of(wanted.rules, runs.settings.retention)
+    if not os.path.isdir(path):
+        nothing = PruneReport(str(policy), is_dry_run=wanted.dry_run, backups=())
+        return success(request, "The task has no backups yet.", nothing.summary())
+    if wanted.dry_run:
+        return success(request, "Nothing was changed.", plan_prune(path, policy, is_forced=wanted.force).summary())
+    runs.check_idle(task_id)
+    with open_workspace(
+        path, task_id, label="pruning of backups", timeout_seconds=0, door=door(runs.settings)
+    ) as workspace:
+        report = prune(workspace, policy, is_forced=wanted.force)
+    runs.metrics.backups_deleted("request", len(report.deleted))
+    return success(request, f"{len(report.deleted)} backups are deleted.", report.summary())
+
+
+@router.delete("/tasks/{task_id}/backups", summary="Delete backups by name")
+def delete(request: Request, task_id: TaskId, body: DeleteBackupsRequest, runs: RunsDep) -> Response:
+    """The newest backup, and one with failures or an unknown outcome, need `force`. All are checked before one goes."""
+    path = _directory_of(runs, task_id)
+    if body.dry_run:
+        planned = describe_deletion(plan_deletion(path, body.backups, is_forced=body.force))
+        return success(request, "Nothing was changed.", planned.summary())
+    runs.check_idle(task_id)
+    with open_workspace(
+        path, task_id, label="deletion of backups", timeout_seconds=0, door=door(runs.settings)
+    ) as workspace:
+        report = delete_backups(workspace, body.backups, is_forced=body.force)
+    runs.metrics.backups_deleted("request", len(report.deleted))
+    return success(request, f"{len(report.deleted)} backups are deleted.", report.summary())
+
+
+def _directory_of(runs: Runs, task_id: str) -> str:
+    """Return the path of a task's directory. Raises NotFound where the task has none yet."""
+    path = path_of_task(runs, task_id)
+    if not os.path.isdir(path):
+        raise NotFound("directory of task", task_id, "It has no backups yet.")
+    return path
