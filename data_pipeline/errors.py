@@ -266,7 +266,7 @@ class PublishFailed(PipelineError):
 
 
 class DeletionFailed(PipelineError):
-    """Nothing was deleted: all is as before, except for what the message names."""
+    """A deletion failed and was undone; the message names the files that are not as before, if any."""
 
     error_type = "deletion_failed"
 

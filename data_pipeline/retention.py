@@ -1,6 +1,6 @@
 """Decide which backups to keep and which to delete. Pure: reads no clock, no disk.
 
-Each `keep_…` policy means what it means in restic (`restic forget --help`); a backup stays if any of them keeps it.
+The `keep_…` rules have the meaning of restic's options (`restic forget --help`); a backup stays if any rule keeps it.
 `max_total_bytes` is a limit on top: the oldest backups go until the rest fits.
 """
 
@@ -81,7 +81,7 @@ class RetentionPolicy(BaseModel):
 
     @property
     def is_empty(self) -> bool:
-        """True if there is no rule."""
+        """True if the policy has no rule."""
         return not self.model_dump(exclude_none=True)
 
     @property
@@ -180,7 +180,7 @@ def decide(
 
 def _reasons_to_keep(policy: RetentionPolicy, ordered: Sequence[Candidate], now: datetime) -> list[list[str]]:
     if not policy.has_keep_rule:
-        reason = "there is no policy" if policy.is_empty else "no rule deletes it"
+        reason = "no rule is set" if policy.is_empty else "no rule deletes it"
         return [[reason] for _ in ordered]
     since = None
     if policy.keep_within is not None:
@@ -211,6 +211,8 @@ def _fit(policy: RetentionPolicy, verdicts: list[Verdict], *, is_forced: bool) -
         candidate, is_kept, _ = verdicts[number]
         is_fixed = candidate.lock is not None or (candidate.guard is not None and not is_forced)
         if total > policy.max_total_bytes and is_kept and not is_fixed:
-            fitted[number] = Verdict(candidate, False, (f"the total exceeds {policy.max_total_bytes:,} bytes",))  # noqa: FBT003
+            fitted[number] = Verdict(
+                candidate, is_kept=False, reasons=(f"the total exceeds {policy.max_total_bytes:,} bytes",)
+            )
             total -= candidate.size_bytes
     return fitted

@@ -27,7 +27,7 @@ TASK_RESULT: Final = "task_result.json"
 BACKUP_PREFIX: Final = "file_bak_"
 VECTOR_BACKUPS: Final = "vector_bak"
 BACKUP_MANIFESTS: Final = "backup_manifests"
-"""The folder for what is written about backups later: notes and checksums. A backup itself never changes."""
+"""The folder for notes and checksums of backups. A backup itself never changes."""
 
 JOURNAL: Final = ".journal"
 """The journal's own folder; it is in a task directory only where that is a mount point. Never a file of the task."""

@@ -7,14 +7,14 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import IO, Final, Literal
 
 from data_pipeline import task_directory
 from data_pipeline.errors import DirectoryUnusable, InvalidInput, NotFound
 from data_pipeline.log_reading import LogEntry, parse_log
 from data_pipeline.table_list import decode_table_list, parse_table_list
-from data_pipeline.workspace import Workspace, check_not_link, open_regular_file, printable
+from data_pipeline.workspace import Workspace, check_not_link, open_regular_file, printable, time_of
 
 UPLOAD_LIMIT_BYTES: Final = 10 * 1024 * 1024
 UPLOAD_SUFFIXES: Final = (".ddl", ".md", ".txt", ".json", ".sql", ".csv")
@@ -159,7 +159,7 @@ def _file(entry: os.DirEntry[str]) -> TaskFile:
         name=printable(entry.name),
         type=_TYPES.get(os.path.splitext(entry.name)[1].lower(), "other"),
         size_bytes=found.st_size,
-        created_at=datetime.fromtimestamp(found.st_ctime, UTC),
-        modified_at=datetime.fromtimestamp(found.st_mtime, UTC),
+        created_at=time_of(found.st_ctime),
+        modified_at=time_of(found.st_mtime),
         is_readable=stat.S_ISREG(found.st_mode) and os.access(entry.path, os.R_OK),
     )

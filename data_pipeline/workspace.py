@@ -15,6 +15,7 @@ import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import IO, NamedTuple, Self
 
@@ -63,6 +64,10 @@ WEAKER_GUARANTEE = (
     "the file system has no hard links that share an inode number: files are moved by renames alone, so that a power "
     "loss may lose one that was being moved"
 )
+
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+"""Times between these have a local time in every time zone."""
 
 WORK_PREFIX = "work-"
 TEMPORARY_PREFIX = "temporary-"
@@ -565,6 +570,14 @@ def check_not_link(path: str) -> None:
 def is_task_directory(path: str) -> bool:
     """Whether a task directory is at `path`; a symbolic link is none."""
     return os.path.isdir(path) and not os.path.islink(path)
+
+
+def time_of(seconds: float) -> datetime:
+    """Return a time of the disk, in seconds since 1970, in UTC; one before 1900 or after 9000 becomes that limit.
+
+    A broken clock or an archive can set any time, and no listing may fail because of one file.
+    """
+    return datetime.fromtimestamp(min(max(seconds, EARLIEST.timestamp()), LATEST.timestamp()), UTC)
 
 
 def read_file(path: str) -> bytes:

@@ -17,7 +17,7 @@ from data_pipeline import task_directory
 from data_pipeline.backup.manifests import BackupNote, ChecksumManifest
 from data_pipeline.backup.record import BackupRecord, decode_record, is_reserved
 from data_pipeline.errors import DirectoryUnusable, NotFound
-from data_pipeline.workspace import check_not_link, open_regular_file
+from data_pipeline.workspace import EARLIEST, LATEST, check_not_link, open_regular_file, time_of
 from journal import printable
 
 RecordState = Literal["good", "missing", "broken", "unreadable"]
@@ -39,7 +39,7 @@ class BackedUpFile(NamedTuple):
     @property
     def modified_at(self) -> datetime:
         """When its content changed last, in UTC."""
-        return datetime.fromtimestamp(self.modified_seconds, UTC)
+        return time_of(self.modified_seconds)
 
     @property
     def is_restorable(self) -> bool:
@@ -108,12 +108,20 @@ class Backup:
 
 
 def list_backups(path: str) -> list[Backup]:
-    """Every backup in the task directory at `path`, newest first. Raises DirectoryUnusable when it cannot be read."""
+    """Return every backup in the task directory at `path`, newest first; one that is deleted meanwhile is left out.
+
+    Raises DirectoryUnusable when a directory cannot be read.
+    """
     check_not_link(path)
     with _readable(path) as entries:
         names = [entry.name for entry in entries if task_directory.is_backup_name(entry.name) and _is_directory(entry)]
     noted = _names_in(os.path.join(path, task_directory.BACKUP_MANIFESTS))
-    backups = [_read(path, name, has_note=task_directory.backup_note_name(name) in noted) for name in names]
+    backups = []
+    for name in names:
+        try:
+            backups.append(_read(path, name, has_note=task_directory.backup_note_name(name) in noted))
+        except NotFound:  # another process deleted it after the directory was read
+            continue
     return sorted(backups, key=lambda found: (found.made_at, task_directory.time_in_name(found.name)[1]), reverse=True)
 
 
@@ -201,6 +209,20 @@ def _number_first(name: str) -> tuple[int, str]:
 
 
 def _read(path: str, name: str, *, has_note: bool) -> Backup:
+    """Read one backup. Raises DirectoryUnusable, or NotFound where another process has deleted it."""
+    gone = NotFound("backup", name, "It was deleted a moment ago.")
+    try:
+        backup = _read_existing(path, name, has_note=has_note)
+    except (DirectoryUnusable, FileNotFoundError):
+        if not os.path.lexists(os.path.join(path, name)):
+            raise gone from None
+        raise
+    if backup.record is None and not os.path.lexists(backup.path):
+        raise gone  # what was read may be a part
+    return backup
+
+
+def _read_existing(path: str, name: str, *, has_note: bool) -> Backup:
     whole = os.path.join(path, name)
     with _readable(whole) as entries:
         found = [_file(entry) for entry in entries]
@@ -227,10 +249,12 @@ def _read(path: str, name: str, *, has_note: bool) -> Backup:
 
 def _made_at(path: str, name: str, record: BackupRecord | None) -> datetime:
     """In UTC: by the record, else by the local time in the name, else by the directory's own time."""
-    if record is not None and record.instant is not None:
+    if record is not None and record.instant is not None and EARLIEST < record.instant < LATEST:
         return record.instant
     local, _ = task_directory.time_in_name(name)
-    return local.astimezone(UTC) if local else datetime.fromtimestamp(os.stat(path).st_mtime, UTC)
+    if local is not None and EARLIEST.year < local.year < LATEST.year:
+        return local.astimezone(UTC)
+    return time_of(os.stat(path).st_mtime)
 
 
 def _file(entry: os.DirEntry[str]) -> BackedUpFile:

@@ -1,4 +1,4 @@
-"""Record the SHA-256 of every file of a backup, and read a file to compare it with what is recorded."""
+"""Compute the SHA-256 of the files of a backup, and record them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from data_pipeline.workspace import Door, open_regular_file, open_workspace, pri
 CHUNK_BYTES: Final = 1024 * 1024
 
 OnBytes = Callable[[int], None]
-"""Called with the number of bytes that were just read; what it raises ends the reading."""
+"""A callback for the number of bytes of each chunk that was read; an exception that it raises ends the reading."""
 
 
 def checksum_of(folder: str, name: str, on_bytes: OnBytes = lambda _: None) -> FileChecksum:

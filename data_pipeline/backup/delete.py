@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class PrunedBackup:
-    """A backup and what became of it, or what would (in a dry run): `failed` ones are still there, `error` says why.
+    """A backup with its verdict and the outcome; `error` is the reason of a failed deletion.
 
     `unknown`: the deletion was written, and recovery will tell whether it took effect.
     """
@@ -51,7 +51,7 @@ class PrunedBackup:
 
 @dataclass(frozen=True)
 class PruneReport:
-    """What a retention policy did to the backups of one place, newest first."""
+    """The verdict on each backup of a task, and the outcome of its deletion, newest first."""
 
     policy: str
     is_dry_run: bool
@@ -68,7 +68,7 @@ class PruneReport:
         return [f"{backup.backup}: {backup.error}" for backup in self.backups if backup.error is not None]
 
     def run_summary(self) -> dict[str, Any]:
-        """Return what a run's result says: what was deleted by name, what was kept as a count."""
+        """Return the part of a run's result: the names of the deleted backups, the number of the kept ones."""
         return {
             "policy": self.policy,
             "deleted": [backup.backup for backup in self.deleted],
@@ -217,7 +217,7 @@ def _try_to_delete(workspace: Workspace, planned: PrunedBackup, reason: str, log
         names = {None: [backup]} | ({task_directory.BACKUP_MANIFESTS: sorted(manifests)} if manifests else {})
         workspace.delete(names, label=f"the deletion of {backup}")
     except PipelineError as error:
-        log.error("Task %s: backup %s was not deleted: %s", workspace.task_id, backup, error)  # noqa: TRY400
+        log.error("Task %s: backup %s was not deleted: %s", workspace.task_id, backup, error)  # noqa: TRY400 - a message for people
         action: Action = "unknown" if isinstance(error, OutcomeUnsettled) else "failed"
         return PrunedBackup(**{**vars(planned), "action": action, "error": str(error)})
     log.info(

@@ -1,4 +1,4 @@
-"""What is written about a backup after it was made: a note, and checksums of its files. Opens no file.
+"""Encode and decode the files that are written about a backup later: a note, and checksums. Opens no file.
 
 A backup never changes, so both are files of their own in `backup_manifests/`, sealed, and bound to their backup by the
 transaction that made it: a later backup of the same name does not inherit them.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from datetime import datetime
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,6 +21,10 @@ from journal import printable
 
 FORMAT: Final = 1
 NOTE_LIMIT_CHARACTERS: Final = 2_000
+NOTE_PATTERN: Final = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*\S[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"
+"""A note that `check_note` takes, for the description of the API: a terminal would obey control characters."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def maker_of(record: BackupRecord | None) -> str:
@@ -91,13 +96,13 @@ class ChecksumManifest(_Manifest):
 def check_note(note: str) -> str:
     """Return the note without surrounding blanks. Raises InvalidInput if it is empty, too long or not text."""
     stripped = note.strip()
-    problems: list[Any] = []
+    problems: list[str] = []
     if not stripped:
         problems.append("must not be empty")
     if len(stripped) > NOTE_LIMIT_CHARACTERS:
         problems.append(f"must have at most {NOTE_LIMIT_CHARACTERS:,} characters")
-    if any(not (character.isprintable() or character in "\n\t") for character in stripped):
-        problems.append("must be printable text")
+    if _CONTROL.search(stripped):
+        problems.append("must not contain control characters")
     if problems:
         raise InvalidInput("note", *problems)
     return stripped

@@ -74,7 +74,7 @@ class BackupRecord(BaseModel):
         """When the backup was made; None where an older record has only the local time, which autumn repeats."""
         try:
             return datetime.fromisoformat(self.backup_time_utc or "").astimezone(UTC)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
 
     @property

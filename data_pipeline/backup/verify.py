@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from data_pipeline.backup.catalogue import Backup, find_backup, read_checksums
-from data_pipeline.backup.checksums import OnBytes, checksum_of, regular_files
+from data_pipeline.backup.checksums import OnBytes, checksum_of, record_checksums, regular_files
 from data_pipeline.backup.manifests import ChecksumManifest, FileChecksum
 from data_pipeline.backup.record import BackupRecord
-from data_pipeline.workspace import printable
+from data_pipeline.errors import PipelineError
+from data_pipeline.workspace import Door, printable
 
 ProblemKind = Literal["record", "missing", "extra", "size", "changed", "unreadable"]
 State = Literal["good", "damaged", "unverifiable"]
@@ -72,6 +73,21 @@ def verify(path: str, name: str, *, on_bytes: OnBytes = lambda _: None) -> Verif
         has_record=backup.record is not None,
         checksums_recorded_at=manifest.recorded_at if manifest else None,
     )
+
+
+def verify_and_record(path: str, task_id: str, name: str, *, work_id: str, door: Door | None = None) -> VerifyReport:
+    """Verify a backup; if it is good and has no checksums, record them (`record_checksums` says what it raises)."""
+    report = verify(path, name)
+    if report.state != "good" or report.checksums_recorded_at is not None:
+        return report
+    manifest = record_checksums(path, task_id, name, work_id=work_id, door=door)
+    return replace(report, checksums_recorded_at=manifest.recorded_at)
+
+
+def report_failure(name: str, error: PipelineError) -> VerifyReport:
+    """Return the report of a backup that could not be verified, for a command that goes on with the others."""
+    problem = Problem("unreadable", None, str(error))
+    return VerifyReport(name, "unverifiable", (problem,), 0, 0, has_record=False, checksums_recorded_at=None)
 
 
 def _compare_with_record(backup: Backup) -> Iterator[Problem]:

@@ -1,8 +1,9 @@
-"""`data-pipeline backups list|show|restore|verify|delete|prune`."""
+"""`data-pipeline backups list|show|note|restore|verify|delete|prune`."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,7 +11,6 @@ import typer
 
 from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.backup.catalogue import find_backup, list_backups
-from data_pipeline.backup.checksums import record_checksums
 from data_pipeline.backup.delete import (
     PruneReport,
     delete_backups,
@@ -20,9 +20,10 @@ from data_pipeline.backup.delete import (
     policy_of,
 )
 from data_pipeline.backup.delete import prune as prune_backups
+from data_pipeline.backup.note import set_note
 from data_pipeline.backup.restore import RestoreReport, preview_restore
 from data_pipeline.backup.restore import restore as restore_files
-from data_pipeline.backup.verify import VerifyReport
+from data_pipeline.backup.verify import VerifyReport, report_failure, verify_and_record
 from data_pipeline.backup.verify import verify as verify_backup
 from data_pipeline.commands.arguments import (
     AsJson,
@@ -33,11 +34,11 @@ from data_pipeline.commands.arguments import (
     directory_of,
 )
 from data_pipeline.commands.output import local_time, print_json, print_lines, print_table
-from data_pipeline.errors import InvalidInput
+from data_pipeline.errors import InvalidInput, PipelineError
 from data_pipeline.exit_codes import code_of_deletion, code_of_verification
 from data_pipeline.foreground import door
 from data_pipeline.retention import RetentionPolicy
-from data_pipeline.settings import load_settings
+from data_pipeline.settings import Settings, load_settings
 from data_pipeline.workspace import open_workspace, task_directories
 
 app = typer.Typer(no_args_is_help=True, help="The files of earlier runs: list, show, verify, restore, delete.")
@@ -62,10 +63,10 @@ def list_(task: TaskId, as_json: AsJson = False) -> None:
         return
     rows = [
         (backup.name, local_time(backup.made_at), str(summary["file_count"]), f"{backup.size_bytes:,}",
-         str(summary["failed_count"]), backup.record_state)
+         str(summary["failed_count"]), backup.record_state, " ".join((backup.note or "").split()))
         for backup, summary in zip(found, summaries, strict=True)
     ]  # fmt: skip
-    print_table(("backup", "made", "files", "bytes", "not moved", "record"), rows)
+    print_table(("backup", "made", "files", "bytes", "not moved", "record", "note"), rows)
 
 
 SHOW_EXAMPLES = """\b
@@ -84,6 +85,8 @@ def show(task: TaskId, backup: BackupName, as_json: AsJson = False) -> None:
     lines = [
         f"{details['path']}: {details['file_count']} files, {details['size_bytes']:,} bytes, made {details['made_at']}"
     ]
+    if details["note"] is not None:
+        lines.append(f"  note: {details['note']}")
     lines += [f"  {file['size_bytes']:>12,}  {file['name']}" for file in details["files"]]
     for failed in details["failed_files"]:
         copied = "a copy is here" if failed["copied"] else "not here"
@@ -125,6 +128,36 @@ def restore(
         print_lines(_lines(report))
 
 
+NOTE_EXAMPLES = """\b
+Examples:
+  data-pipeline backups note task_20250121_094400 file_bak_20250121_101500 "before the new price model"
+  data-pipeline backups note task_20250121_094400 file_bak_20250121_101500 --clear
+"""
+
+
+@app.command(epilog=NOTE_EXAMPLES)
+def note(
+    task: TaskId,
+    backup: BackupName,
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="The note.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Delete the note.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give a backup a note that lists and `show` display; it replaces an earlier one."""
+    if clear == (text is not None):
+        raise InvalidInput("backups note", "expected either a text or --clear")
+    settings = load_settings()
+    path = directory_of(settings, task)
+    find_backup(path, backup)
+    with open_workspace(path, task, label=f"note on {backup}", timeout_seconds=0, door=door(settings)) as workspace:
+        work_id = new_run_id(datetime.now(UTC)).replace("run", "note")
+        noted = set_note(workspace, backup, text, work_id=work_id)
+    if as_json:
+        print_json(noted.summary())
+    else:
+        print_lines([f"{backup}: {noted.note or 'no note'}"])
+
+
 VERIFY_EXAMPLES = """\b
 Examples:
   data-pipeline backups verify task_20250121_094400
@@ -154,13 +187,7 @@ def verify(
     tasks = task_directories(settings.training_data_path) if task is None else [task]
     results: list[dict[str, Any]] = []
     for one in tasks:
-        path = directory_of(settings, one)
-        for name in [backup] if backup is not None else [found.name for found in list_backups(path)]:
-            report = verify_backup(path, name)
-            if record and report.state == "good" and report.checksums_recorded_at is None:
-                work_id = new_run_id(datetime.now(UTC)).replace("run", "checksums")
-                record_checksums(path, one, name, work_id=work_id, door=door(settings))
-                report = verify_backup(path, name)
+        for report in _verify_task(settings, one, backup, record=record, goes_on=all_tasks):
             results.append({"task_id": one, **report.summary()})
             if not as_json:
                 print_lines(_verified_lines(one, report))
@@ -171,6 +198,32 @@ def verify(
     code = code_of_verification({result["state"] for result in results})
     if code:
         raise typer.Exit(code)
+
+
+def _verify_task(
+    settings: Settings, task: str, backup: str | None, *, record: bool, goes_on: bool
+) -> Iterator[VerifyReport]:
+    """Verify the backups of a task; with `goes_on` an error becomes a report, so that the others are verified, too."""
+    name = backup or ""
+    try:
+        path = directory_of(settings, task)
+        names = [backup] if backup is not None else [found.name for found in list_backups(path)]
+    except PipelineError as error:
+        if not goes_on:
+            raise
+        yield report_failure(name, error)
+        return
+    for name in names:
+        work_id = new_run_id(datetime.now(UTC)).replace("run", "checksums")
+        try:
+            if record:
+                yield verify_and_record(path, task, name, work_id=work_id, door=door(settings))
+            else:
+                yield verify_backup(path, name)
+        except PipelineError as error:
+            if not goes_on:
+                raise
+            yield report_failure(name, error)
 
 
 def _verified_lines(task: str, report: VerifyReport) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StrictBool, Tag
 
+from data_pipeline.backup.manifests import NOTE_LIMIT_CHARACTERS, NOTE_PATTERN
 from data_pipeline.log_reading import Level, LogColumn
 from data_pipeline.retention import RetentionPolicy
 from data_pipeline.service.runs import STEP_NAMES
@@ -183,6 +184,16 @@ class RestoreRequest(BaseModel):
 
     files: list[str] | None = Field(default=None, description="only these; none: all", min_length=1)
     dry_run: StrictBool = Field(default=False, description="only say what would happen")
+
+
+class NoteRequest(BaseModel):
+    """The note of a backup."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"note": "before the new price model"}})
+
+    note: Annotated[str, Field(max_length=NOTE_LIMIT_CHARACTERS, pattern=NOTE_PATTERN)] | None = Field(
+        description="The note; null deletes it."
+    )
 
 
 class VerifyRequest(BaseModel):

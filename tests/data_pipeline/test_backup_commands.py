@@ -1,4 +1,4 @@
-"""`backups verify|delete|prune` as people and timers use them: output, exit codes, confirmation."""
+"""`backups note|verify|delete|prune` as people and timers use them: output, exit codes, confirmation."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from data_pipeline.cli import app
-from data_pipeline.errors import BackupProtected, InvalidInput
+from data_pipeline.errors import BackupProtected, InvalidInput, TaskBusy
+from data_pipeline.workspace import open_workspace
 from tests.data_pipeline.test_backup_deletion import make_backup
-from tests.support.tasks import make_task
+from tests.support.tasks import content_below, make_task
 
 
 @pytest.fixture
@@ -102,3 +103,47 @@ def test_verify_wants_a_task_or_all(home: Path, arguments: Sequence[str]) -> Non
     """One of both."""
     assert len(left(home)) == 3
     assert isinstance(run("verify", *arguments).exception, InvalidInput)
+
+
+def test_verify_all_goes_on_after_a_task_that_is_busy_or_a_link(home: Path) -> None:
+    """A timer must hear of the damage behind the first surprise."""
+    tasks = home / "training_data"
+    busy = make_task(tasks / "task_0")
+    make_backup(busy, 0)
+    (tasks / "task_1" / OLDEST / "b.ddl").write_text("damage")
+    with open_workspace(str(busy), "task_0", label="a run", timeout_seconds=0):
+        done = run("verify", "--all", "--record-checksums", "--json")
+        alone = run("verify", "task_0", "--record-checksums")
+    assert done.exit_code == 3
+    states = [(one["task_id"], one["state"]) for one in json.loads(done.output)]
+    assert states == [("task_0", "unverifiable"), ("task_1", "good"), ("task_1", "good"), ("task_1", "damaged")]
+    assert "busy" in json.loads(done.output)[0]["problems"][0]["message"]
+    assert isinstance(alone.exception, TaskBusy)
+
+
+def test_note_is_set_shown_replaced_and_cleared(home: Path) -> None:
+    """The backup itself stays as it is."""
+    before = content_below(home / "training_data" / "task_1" / OLDEST)
+    for text in ("before the new price model", "另一条备注"):
+        assert run("note", "task_1", OLDEST, text).exit_code == 0
+        assert text in run("list", "task_1").output
+        assert text in run("show", "task_1", OLDEST).output
+    assert run("note", "task_1", OLDEST, "--clear").exit_code == 0
+    assert run("note", "task_1", OLDEST, "--clear").exit_code == 0
+    assert json.loads(run("show", "task_1", OLDEST, "--json").output)["note"] is None
+    assert content_below(home / "training_data" / "task_1" / OLDEST) == before
+
+
+@pytest.mark.parametrize("text", ["  ", "x" * 2_001, "a\x1b[31m"])
+def test_wrong_note_is_refused(home: Path, text: str) -> None:
+    """Escape sequences would reach a terminal."""
+    assert isinstance(run("note", "task_1", OLDEST, text).exception, InvalidInput)
+    assert not (home / "training_data" / "task_1" / "backup_manifests").exists()
+
+
+def test_note_of_another_backup_of_the_name_does_not_count(home: Path) -> None:
+    """A backup that was deleted by hand leaves its note behind."""
+    assert run("note", "task_1", OLDEST, "old").exit_code == 0
+    path = home / "training_data" / "task_1" / OLDEST / "backup_info.json"
+    path.write_text(path.read_text().replace("20260101T120000000000-00000000", "20260101T120000000001-00000000"))
+    assert json.loads(run("show", "task_1", OLDEST, "--json").output)["note"] is None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -275,3 +277,48 @@ def test_deleted_backup_leaves_the_catalogue(task: Path) -> None:
         delete_backups(workspace, [oldest])
     with pytest.raises(NotFound):
         find_backup(str(task), oldest)
+
+
+def test_list_goes_on_while_another_process_deletes(task: Path) -> None:
+    """A backup is listed whole or not at all."""
+    for day in range(5, 60):
+        make_backup(task, day)
+    seen: list[int] = []
+    errors: list[BaseException] = []
+    is_over = threading.Event()
+
+    def look() -> None:
+        try:
+            while not is_over.is_set():
+                listed = list_backups(str(task))
+                assert all(backup.record is not None for backup in listed)
+                seen.append(len(listed))
+        except BaseException as error:  # noqa: BLE001 - the main thread raises it
+            errors.append(error)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    with under_lock(task) as workspace:
+        prune(workspace, RetentionPolicy(keep_last=1))
+    is_over.set()
+    watcher.join()
+    assert errors == []
+    assert seen
+
+
+@pytest.mark.parametrize("seconds", [-(10**13), 2**40, 10**12])
+def test_times_that_no_calendar_has_do_not_break_the_list(task: Path, seconds: int) -> None:
+    """A file of another clock, a record of another program."""
+    newest = task / names(task)[0]
+    try:
+        os.utime(newest / "a.ddl", (0, seconds))
+    except OverflowError:
+        pytest.skip("this system cannot set such a time")
+    content = json.loads((newest / "backup_info.json").read_text())
+    content["backup_time_utc"] = "0001-01-01T00:00:00+14:00"
+    (newest / "backup_info.json").write_text(json.dumps(content))
+    (task / "file_bak_00010101_000000").mkdir()
+
+    assert len(list_backups(str(task))) == 6
+    assert find_backup(str(task), newest.name).details()["files"][0]["name"] == "a.ddl"
+    assert plan_prune(str(task), LAST_TWO).deleted

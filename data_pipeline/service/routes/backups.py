@@ -10,7 +10,6 @@ from fastapi import APIRouter, Body, Request, Response
 
 from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.backup.catalogue import find_backup, list_backups
-from data_pipeline.backup.checksums import record_checksums
 from data_pipeline.backup.delete import (
     PruneReport,
     delete_backups,
@@ -20,12 +19,13 @@ from data_pipeline.backup.delete import (
     policy_of,
     prune,
 )
+from data_pipeline.backup.note import set_note
 from data_pipeline.backup.restore import preview_restore, restore
-from data_pipeline.backup.verify import verify
+from data_pipeline.backup.verify import verify, verify_and_record
 from data_pipeline.errors import NotFound
 from data_pipeline.foreground import door
 from data_pipeline.service.answers import REFUSALS, success
-from data_pipeline.service.models import DeleteBackupsRequest, PruneRequest, RestoreRequest, VerifyRequest
+from data_pipeline.service.models import DeleteBackupsRequest, NoteRequest, PruneRequest, RestoreRequest, VerifyRequest
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, path_of_task
 from data_pipeline.service.runs import Runs
 from data_pipeline.workspace import open_workspace
@@ -45,6 +45,19 @@ def backups(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
 def one_backup(request: Request, task_id: TaskId, backup: str, runs: RunsDep) -> Response:
     """Its files, its record, and what could not be moved."""
     return success(request, f"The backup {backup}.", find_backup(path_of_task(runs, task_id), backup).details())
+
+
+@router.patch("/tasks/{task_id}/backups/{backup}", summary="Set the note of a backup")
+def note_backup(request: Request, task_id: TaskId, backup: str, body: NoteRequest, runs: RunsDep) -> Response:
+    """A note replaces an earlier one; null deletes it."""
+    path = path_of_task(runs, task_id)
+    find_backup(path, backup)
+    with open_workspace(
+        path, task_id, label=f"note on {backup}", timeout_seconds=0, door=door(runs.settings)
+    ) as workspace:
+        work_id = new_run_id(datetime.now(UTC)).replace("run", "note")
+        noted = set_note(workspace, backup, body.note, work_id=work_id)
+    return success(request, f"The note of {backup} is {'set' if noted.note else 'deleted'}.", noted.summary())
 
 
 @router.post("/tasks/{task_id}/backups/{backup}/restore", summary="Bring a backup back")
@@ -80,10 +93,10 @@ def verify_backup(
 ) -> Response:
     """Compare it with its record and, where they are recorded, with the SHA-256 checksums of its files."""
     path = path_of_task(runs, task_id)
-    report = verify(path, backup)
-    if body is not None and body.record_checksums and report.state == "good" and report.checksums_recorded_at is None:
+    if body is not None and body.record_checksums:
         work_id = new_run_id(datetime.now(UTC)).replace("run", "checksums")
-        record_checksums(path, task_id, backup, work_id=work_id, door=door(runs.settings))
+        report = verify_and_record(path, task_id, backup, work_id=work_id, door=door(runs.settings))
+    else:
         report = verify(path, backup)
     return success(request, f"The backup {backup} is {report.state}.", report.summary())
 
