@@ -271,7 +271,7 @@ class DeletionFailed(PipelineError):
     error_type = "deletion_failed"
 
     def __init__(self, what: str, reason: str) -> None:
-        super().__init__(f"Failed: {what}: {reason}. Nothing was deleted; correct the cause and try again.")
+        super().__init__(f"Failed: {what}: {reason}. Correct the cause and try again.")
 
 
 class BackupProtected(PipelineError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -181,6 +181,14 @@ def delete_backups(workspace: Workspace, names: Sequence[str], *, is_forced: boo
     return PruneReport("", is_dry_run=False, backups=tuple(deleted))
 
 
+def delete_backup(workspace: Workspace, name: str, *, is_forced: bool = False) -> PruneReport:
+    """Delete one backup. Raises as `plan_deletion`, and DeletionFailed, RecoveryNeeded, OutcomeUnsettled."""
+    (backup,) = plan_deletion(workspace.path, [name], is_forced=is_forced)
+    planned = _described(backup, "delete", (NAMED,))
+    _delete(workspace, planned, NAMED, LOGGER)
+    return PruneReport("", is_dry_run=False, backups=(planned,))
+
+
 def describe_deletion(backups: Iterable[Backup]) -> PruneReport:
     """Return the report of a dry run that would delete these backups."""
     planned = (_described(backup, "delete", (NAMED,)) for backup in backups)
@@ -208,6 +216,15 @@ def _described(backup: Backup, action: Action, reasons: tuple[str, ...]) -> Prun
 
 
 def _try_to_delete(workspace: Workspace, planned: PrunedBackup, reason: str, log: logging.Logger) -> PrunedBackup:
+    try:
+        _delete(workspace, planned, reason, log)
+    except PipelineError as error:
+        action: Action = "unknown" if isinstance(error, OutcomeUnsettled) else "failed"
+        return replace(planned, action=action, error=str(error))
+    return planned
+
+
+def _delete(workspace: Workspace, planned: PrunedBackup, reason: str, log: logging.Logger) -> None:
     backup = planned.backup
     try:
         manifests = set(workspace.folder_names(task_directory.BACKUP_MANIFESTS)) & {
@@ -217,11 +234,10 @@ def _try_to_delete(workspace: Workspace, planned: PrunedBackup, reason: str, log
         names = {None: [backup]} | ({task_directory.BACKUP_MANIFESTS: sorted(manifests)} if manifests else {})
         workspace.delete(names, label=f"the deletion of {backup}")
     except PipelineError as error:
-        log.error("Task %s: backup %s was not deleted: %s", workspace.task_id, backup, error)  # noqa: TRY400 - a message for people
-        action: Action = "unknown" if isinstance(error, OutcomeUnsettled) else "failed"
-        return PrunedBackup(**{**vars(planned), "action": action, "error": str(error)})
+        # Without a traceback: the message is for people.
+        log.error("Task %s: backup %s was not deleted: %s", workspace.task_id, backup, error)  # noqa: TRY400
+        raise
     log.info(
         "Task %s: backup %s was deleted (%s): %d files, %d bytes",
         workspace.task_id, backup, reason, planned.file_count, planned.size_bytes,
     )  # fmt: skip
-    return planned

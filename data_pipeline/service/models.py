@@ -220,18 +220,6 @@ class PruneRequest(RetentionPolicy):
         return self.model_dump(include=set(RetentionPolicy.model_fields))
 
 
-class DeleteBackupsRequest(BaseModel):
-    """The backups to delete."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"backups": ["file_bak_20260121_094400"], "dry_run": True}})
-
-    backups: list[Annotated[str, Field(pattern=r"^file_bak_[0-9_]{15,26}$")]] = Field(min_length=1, max_length=1_000)
-    force: StrictBool = Field(
-        default=False, description="Also delete the newest backup, and one with failures or an unknown outcome."
-    )
-    dry_run: StrictBool = Field(default=False, description="Only show what would be deleted.")
-
-
 class TaskQueryRequest(BaseModel):
     """Which tasks, in which order, which page. Names match in part, whatever their case."""
 

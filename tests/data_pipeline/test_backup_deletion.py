@@ -14,9 +14,9 @@ import pytest
 
 from data_pipeline.backup.catalogue import find_backup, list_backups
 from data_pipeline.backup.checksums import record_checksums
-from data_pipeline.backup.delete import delete_backups, plan_deletion, plan_prune, prune
+from data_pipeline.backup.delete import delete_backup, delete_backups, plan_deletion, plan_prune, prune
 from data_pipeline.backup.record import BackupRecord, FailedFile, Statistics
-from data_pipeline.errors import BackupProtected, NotFound, TaskBusy
+from data_pipeline.errors import BackupProtected, DeletionFailed, NotFound, TaskBusy
 from data_pipeline.retention import RetentionPolicy
 from data_pipeline.workspace import Door, Workspace, open_workspace
 from tests.support.hooked_disk import Died, HookedDisk
@@ -186,6 +186,23 @@ def test_backup_that_cannot_go_is_reported_and_the_others_go(task: Path) -> None
     assert "Permission denied" in report.errors[0]
     assert len(names(task)) == 3
     assert (task / oldest / "a.ddl").exists()
+
+
+def test_deletion_that_fails_is_an_error_that_says_why(task: Path) -> None:
+    """The backup is where it was; the message says neither more nor less."""
+    oldest = names(task)[-1]
+    before = content_below(task)
+
+    def hook(number: int, verb: str, arguments: tuple[object, ...]) -> None:
+        if verb == "rename" and oldest in arguments:
+            raise PermissionError(13, "Permission denied", oldest)
+
+    with (
+        under_lock(task, Door(HookedDisk(hook), NoLock)) as workspace,
+        pytest.raises(DeletionFailed, match="Permission denied"),
+    ):
+        delete_backup(workspace, oldest)
+    assert content_below(task) == before
 
 
 WORK: dict[str, Callable[[Workspace], object]] = {

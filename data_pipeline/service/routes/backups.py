@@ -6,28 +6,26 @@ import os
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 
 from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.backup.catalogue import find_backup, list_backups
 from data_pipeline.backup.delete import (
     PruneReport,
-    delete_backups,
     describe_deletion,
     plan_deletion,
     plan_prune,
     policy_of,
     prune,
 )
+from data_pipeline.backup.delete import delete_backup as delete
 from data_pipeline.backup.note import set_note
 from data_pipeline.backup.restore import preview_restore, restore
 from data_pipeline.backup.verify import verify, verify_and_record
-from data_pipeline.errors import NotFound
 from data_pipeline.foreground import door
 from data_pipeline.service.answers import REFUSALS, success
-from data_pipeline.service.models import DeleteBackupsRequest, NoteRequest, PruneRequest, RestoreRequest, VerifyRequest
+from data_pipeline.service.models import NoteRequest, PruneRequest, RestoreRequest, VerifyRequest
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, path_of_task
-from data_pipeline.service.runs import Runs
 from data_pipeline.workspace import open_workspace
 
 router = APIRouter(prefix=PREFIX, tags=["backups"], responses=REFUSALS)
@@ -126,25 +124,27 @@ def prune_backups(
     return success(request, f"{len(report.deleted)} backups are deleted.", report.summary())
 
 
-@router.delete("/tasks/{task_id}/backups", summary="Delete backups by name")
-def delete(request: Request, task_id: TaskId, body: DeleteBackupsRequest, runs: RunsDep) -> Response:
-    """The newest backup, and one with failures or an unknown outcome, need `force`. All are checked before one goes."""
-    path = _directory_of(runs, task_id)
-    if body.dry_run:
-        planned = describe_deletion(plan_deletion(path, body.backups, is_forced=body.force))
+@router.delete("/tasks/{task_id}/backups/{backup}", summary="Delete a backup")
+def delete_backup(
+    request: Request,
+    task_id: TaskId,
+    backup: str,
+    runs: RunsDep,
+    *,
+    force: Annotated[
+        bool, Query(description="Also delete the newest backup, and one with failures or an unknown outcome.")
+    ] = False,
+    dry_run: Annotated[bool, Query(description="Only show what would be deleted.")] = False,
+) -> Response:
+    """The newest backup, and one with failures or an unknown outcome, need `force`."""
+    path = path_of_task(runs, task_id)
+    planned = describe_deletion(plan_deletion(path, [backup], is_forced=force))
+    if dry_run:
         return success(request, "Nothing was changed.", planned.summary())
     runs.check_idle(task_id)
     with open_workspace(
-        path, task_id, label="deletion of backups", timeout_seconds=0, door=door(runs.settings)
+        path, task_id, label=f"deletion of {backup}", timeout_seconds=0, door=door(runs.settings)
     ) as workspace:
-        report = delete_backups(workspace, body.backups, is_forced=body.force)
+        report = delete(workspace, backup, is_forced=force)
     runs.metrics.backups_deleted("request", len(report.deleted))
-    return success(request, f"{len(report.deleted)} backups are deleted.", report.summary())
-
-
-def _directory_of(runs: Runs, task_id: str) -> str:
-    """Return the path of a task's directory. Raises NotFound where the task has none yet."""
-    path = path_of_task(runs, task_id)
-    if not os.path.isdir(path):
-        raise NotFound("directory of task", task_id, "It has no backups yet.")
-    return path
+    return success(request, f"The backup {backup} is deleted.", report.summary())
