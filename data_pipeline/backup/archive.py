@@ -12,13 +12,11 @@ import json
 import os
 import re
 from collections.abc import Container, Generator, Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import count
 from typing import IO, Any, Final
 
 from zipstream import ZIP_DEFLATED, ZipStream  # type: ignore[import-untyped]
 
-from data_pipeline import task_directory
 from data_pipeline.backup.catalogue import BackedUpFile, find_backup
 from data_pipeline.errors import DirectoryUnusable, InvalidInput, NotFound
 from data_pipeline.workspace import open_regular_file
@@ -81,15 +79,7 @@ def stream_archive(path: str, backup: str) -> Iterator[bytes]:
 def _list_entries(path: str, backup: str) -> list[BackedUpFile]:
     """List all entries of a backup by name, with the record, which the catalogue does not count among the files."""
     found = find_backup(path, backup)
-    entries = {file.name: file for file in found.files}
-    try:
-        for name in os.listdir(found.path):
-            if name not in entries and task_directory.can_be_record(name):
-                status = os.lstat(os.path.join(found.path, name))
-                entries[name] = BackedUpFile(name, status.st_size, _modified_at(status), "file")
-    except OSError as error:
-        raise DirectoryUnusable(f"{printable(found.path)} cannot be read ({error.strerror}).") from error
-    return [entries[name] for name in sorted(entries)]
+    return sorted(found.files if found.record_file is None else (*found.files, found.record_file))
 
 
 def _find_entry(entries: Sequence[BackedUpFile], name: str, backup: str) -> BackedUpFile:
@@ -142,7 +132,7 @@ def _stream_file(archive: ZipStream, directory: str, entry: BackedUpFile, member
 def _check_unchanged(file: IO[bytes], entry: BackedUpFile) -> None:
     """Check that an open file has the size and time that were listed, so that the pieces read belong to one content."""
     status = os.fstat(file.fileno())
-    if (status.st_size, _modified_at(status)) != (entry.size_bytes, entry.modified_at):
+    if (status.st_size, status.st_mtime) != (entry.size_bytes, entry.modified_seconds):
         raise _incomplete(file.name, "was changed")
 
 
@@ -233,7 +223,3 @@ def _free_name(wanted: str, taken: Container[str]) -> str:
     endings = (f"_{number}{suffix}" if number > 1 else suffix for number in count(1))
     names = (stem.encode()[: NAME_BYTES - len(ending.encode())].decode(errors="ignore") + ending for ending in endings)
     return next(name for name in names if name not in taken)
-
-
-def _modified_at(status: os.stat_result) -> datetime:
-    return datetime.fromtimestamp(status.st_mtime, UTC)
