@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import stat
@@ -73,6 +74,12 @@ def open_file(path: str, name: str) -> IO[bytes]:
         return open_regular_file(os.path.join(path, task_directory.check_file_name(name)))
     except (InvalidInput, OSError) as error:
         raise NotFound("file", name[:200]) from error
+
+
+def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
+    """What is left of an open file, piece by piece; it is closed at the end."""
+    with file:
+        yield from iter(functools.partial(file.read, CHUNK_BYTES), b"")
 
 
 def read_log(path: str) -> list[LogEntry]:

@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Container, Generator, Iterator, Sequence
+from collections.abc import Container, Generator, Sequence
 from itertools import count
 from typing import IO, Any, Final
 
@@ -62,7 +62,7 @@ def open_backed_up_file(path: str, backup: str, file: str) -> IO[bytes]:
         ) from error
 
 
-def stream_archive(path: str, backup: str) -> Iterator[bytes]:
+def stream_archive(path: str, backup: str) -> Generator[bytes, None, None]:
     """Return the chunks of a zip with all regular files of a backup of the task directory at `path`, and the record.
 
     All members are below a folder that has the name of the backup. The last one, `archive_contents.json`, lists every
@@ -157,7 +157,7 @@ def _incomplete(path: str, what: str) -> DirectoryUnusable:
     )
 
 
-def _gather(pieces: Generator[bytes, None, None]) -> Iterator[bytes]:
+def _gather(pieces: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
     """Join the pieces, of which many are empty or a few bytes long, and cut them into chunks of one size."""
     waiting = bytearray()
     with contextlib.closing(pieces):

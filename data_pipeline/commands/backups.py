@@ -1,15 +1,19 @@
-"""`data-pipeline backups list|show|note|restore|verify|delete|prune`."""
+"""`data-pipeline backups list|show|download|note|restore|verify|delete|prune`."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from data_pipeline.api.simple_workflow import new_run_id
+from data_pipeline.backup.archive import archive_name, open_backed_up_file, stream_archive
 from data_pipeline.backup.catalogue import find_backup, list_backups
 from data_pipeline.backup.delete import (
     PruneReport,
@@ -33,13 +37,21 @@ from data_pipeline.commands.arguments import (
     complete_task,
     directory_of,
 )
-from data_pipeline.commands.output import local_time, print_json, print_lines, print_table
+from data_pipeline.commands.output import (
+    local_time,
+    print_json,
+    print_lines,
+    print_table,
+    write_new_file,
+    write_to_standard_output,
+)
 from data_pipeline.errors import InvalidInput, PipelineError
 from data_pipeline.exit_codes import code_of_deletion, code_of_verification
 from data_pipeline.foreground import door
 from data_pipeline.retention import RetentionPolicy
 from data_pipeline.settings import Settings, load_settings
-from data_pipeline.workspace import open_workspace, task_directories
+from data_pipeline.task_files import chunks_of
+from data_pipeline.workspace import open_workspace, printable, task_directories
 
 app = typer.Typer(no_args_is_help=True, help="The files of earlier runs: list, show, verify, restore, delete.")
 
@@ -92,6 +104,44 @@ def show(task: TaskId, backup: BackupName, as_json: AsJson = False) -> None:
         copied = "a copy is here" if failed["copied"] else "not here"
         lines.append(f"  could not be moved: {failed['file']} ({failed['error']}; {copied})")
     print_lines(lines)
+
+
+DOWNLOAD_EXAMPLES = """\b
+Examples:
+  data-pipeline backups download task_20250121_094400 file_bak_20250121_101500
+  data-pipeline backups download task_20250121_094400 file_bak_20250121_101500 orders.ddl --output old.ddl
+  data-pipeline backups download task_20250121_094400 file_bak_20250121_101500 --output - | bsdtar -tf -
+"""
+
+
+@app.command(epilog=DOWNLOAD_EXAMPLES)
+def download(
+    task: TaskId,
+    backup: BackupName,
+    file: Annotated[str | None, typer.Argument(metavar="FILE", help="Only this one; none: all, as a zip.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="A new file, or - for standard output; default a file of the same name."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy one file of a backup, or the whole as a zip with a list of its entries, into a new file."""
+    path = directory_of(load_settings(), task)
+    chunks: Iterator[bytes]
+    with contextlib.ExitStack() as stack:
+        if file is None:
+            name, chunks = archive_name(task, backup), stream_archive(path, backup)
+        else:
+            name, chunks = file, chunks_of(stack.enter_context(open_backed_up_file(path, backup, file)))
+        if output == Path("-"):
+            write_to_standard_output(chunks, is_archive=file is None)
+            return
+        target = Path(name) if output is None else output
+        size_bytes = write_new_file(target, chunks, "--output")
+    if as_json:
+        print_json({"file": printable(os.fspath(target)), "size_bytes": size_bytes})
+    else:
+        print_lines([f"{size_bytes:,} bytes in {printable(os.fspath(target))}"])
 
 
 RESTORE_EXAMPLES = """\b

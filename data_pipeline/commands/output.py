@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from rich.columns import Columns
@@ -12,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from data_pipeline import reporting
+from data_pipeline.errors import InvalidInput
+from data_pipeline.workspace import printable
 
 COLOURS: Final = {
     "completed": "green", "ok": "green", "good": "green", "all_completed": "green",
@@ -98,3 +104,31 @@ def coloured(word: str) -> Text:
 def local_time(time: datetime | None) -> str:
     """A time for people: local, to the second; `-` for none."""
     return "-" if time is None else time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def write_to_standard_output(chunks: Iterable[bytes], *, is_archive: bool) -> None:
+    """Write bytes to standard output. Raises InvalidInput where an archive would go to a terminal."""
+    if is_archive and sys.stdout.isatty():
+        raise InvalidInput("--output", "the archive is not text: name a file, or send it on, as in `> backup.zip`")
+    for chunk in chunks:
+        sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
+
+
+def write_new_file(path: Path, chunks: Iterable[bytes], option: str) -> int:
+    """Write a file that is not there yet and return its size in bytes; it is removed again where its chunks end early.
+
+    Raises InvalidInput where the file exists or cannot be written.
+    """
+    try:
+        with path.open("xb") as file:
+            try:
+                return sum(file.write(chunk) for chunk in chunks)
+            except BaseException:
+                with contextlib.suppress(OSError):  # the reason why the chunks ended is the one to show
+                    path.unlink()
+                raise
+    except FileExistsError as error:
+        raise InvalidInput(option, f"{printable(os.fspath(path))} exists: name a file that is not there") from error
+    except OSError as error:
+        raise InvalidInput(option, f"{printable(os.fspath(path))} cannot be written ({error.strerror})") from error

@@ -53,6 +53,8 @@ STREAMS = {
     "/metrics",
     f"{API}/tasks/{{task_id}}/events",
     f"{API}/tasks/{{task_id}}/files/{{file_name}}",
+    f"{API}/tasks/{{task_id}}/backups/{{backup}}/files/{{file_name}}",
+    f"{API}/tasks/{{task_id}}/backups/{{backup}}/archive",
 }
 """What answers no JSON."""
 

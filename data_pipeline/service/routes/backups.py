@@ -1,4 +1,4 @@
-"""The backups of a task: list, show, verify, restore, delete."""
+"""The backups of a task: list, show, download, verify, restore, delete."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from data_pipeline.api.simple_workflow import new_run_id
+from data_pipeline.backup.archive import archive_name, open_backed_up_file, stream_archive
 from data_pipeline.backup.catalogue import find_backup, list_backups
 from data_pipeline.backup.delete import (
     PruneReport,
@@ -24,6 +26,7 @@ from data_pipeline.backup.restore import preview_restore, restore
 from data_pipeline.backup.verify import verify, verify_and_record
 from data_pipeline.foreground import door
 from data_pipeline.service.answers import REFUSALS, success
+from data_pipeline.service.downloads import FILE_ANSWER, ZIP_ANSWER, send_file, send_zip
 from data_pipeline.service.models import NoteRequest, PruneRequest, RestoreRequest, VerifyRequest
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, path_of_task
 from data_pipeline.workspace import open_workspace
@@ -43,6 +46,31 @@ def backups(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
 def one_backup(request: Request, task_id: TaskId, backup: str, runs: RunsDep) -> Response:
     """Its files, its record, and what could not be moved."""
     return success(request, f"The backup {backup}.", find_backup(path_of_task(runs, task_id), backup).details())
+
+
+@router.get(
+    "/tasks/{task_id}/backups/{backup}/files/{file_name}",
+    summary="One file of a backup",
+    response_class=StreamingResponse,
+    responses=FILE_ANSWER,
+)
+def download_file(task_id: TaskId, backup: str, file_name: str, runs: RunsDep) -> StreamingResponse:
+    """The file itself, outside the envelope, by its name as the backup's answer has it; never a link."""
+    return send_file(open_backed_up_file(path_of_task(runs, task_id), backup, file_name), file_name)
+
+
+@router.get(
+    "/tasks/{task_id}/backups/{backup}/archive",
+    summary="A backup as a zip",
+    response_class=StreamingResponse,
+    responses=ZIP_ANSWER,
+)
+def download_archive(task_id: TaskId, backup: str, runs: RunsDep) -> StreamingResponse:
+    """All its files and a list of its entries, made while it is sent: no temporary copy.
+
+    The connection ends before the end of the zip where a file cannot be read or the backup changes meanwhile.
+    """
+    return send_zip(stream_archive(path_of_task(runs, task_id), backup), archive_name(task_id, backup))
 
 
 @router.patch("/tasks/{task_id}/backups/{backup}", summary="Set the note of a backup")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import IO, Annotated, Any
-from urllib.parse import quote
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
@@ -17,12 +14,13 @@ from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.errors import DirectoryUnusable, InvalidInput
 from data_pipeline.foreground import door
 from data_pipeline.service.answers import REFUSALS, success
+from data_pipeline.service.downloads import FILE_ANSWER, send_file
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, path_of_task
 from data_pipeline.table_list import decode_table_list, parse_table_list
 from data_pipeline.task_files import (
-    CHUNK_BYTES,
     OverwriteMode,
     check_upload,
+    chunks_of,
     list_files,
     open_file,
     upload,
@@ -55,20 +53,11 @@ def files(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
     "/tasks/{task_id}/files/{file_name}",
     summary="One file of a task",
     response_class=StreamingResponse,
-    responses={200: {"content": {"application/octet-stream": {}}, "description": "the file, as an attachment"}},
+    responses=FILE_ANSWER,
 )
 def download(task_id: TaskId, file_name: str, runs: RunsDep) -> StreamingResponse:
     """The file itself, outside the envelope."""
-    file = open_file(path_of_task(runs, task_id), file_name)
-    return StreamingResponse(
-        _chunks(file, close=True),
-        media_type="application/octet-stream",
-        headers={
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file_name, safe='')}",
-            "Content-Length": str(os.fstat(file.fileno()).st_size),
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
+    return send_file(open_file(path_of_task(runs, task_id), file_name), file_name)
 
 
 @router.post("/tasks/{task_id}/files", summary="Put a file into a task")
@@ -93,7 +82,7 @@ def put_file(
     with open_workspace(
         path, task_id, label=f"upload of {name}", timeout_seconds=0, door=door(runs.settings)
     ) as workspace:
-        done = upload(workspace, name, _chunks(file.file), mode=overwrite_mode, upload_id=upload_id)
+        done = upload(workspace, name, chunks_of(file.file), mode=overwrite_mode, upload_id=upload_id)
     now = datetime.now(UTC)
     return success(
         request,
@@ -155,11 +144,3 @@ def table_list_info(request: Request, task_id: TaskId, runs: RunsDep) -> Respons
         return success(request, str(error), answer)
     answer |= {"is_readable": True, "table_count": len(names), "table_names": [str(name) for name in names]}
     return success(request, f"{len(names)} tables.", answer)
-
-
-def _chunks(file: IO[bytes], *, close: bool = False) -> Iterator[bytes]:
-    try:
-        yield from iter(functools.partial(file.read, CHUNK_BYTES), b"")
-    finally:
-        if close:
-            file.close()
