@@ -167,23 +167,25 @@ class _Seeker:
 
 
 class _Expression:
-    """A text in one encoding: its core, which is found first, and what must be before and after it.
+    """A text in one encoding: an expression for its core, and one for each unit before and after the core.
 
-    That are expressions for each unit of the text. As one of all, it would have to be compiled with a copy of
-    whitespace, in all its spellings, for each run of it. No unit need try another match when a later one fails: a unit
-    ends where the bytes cannot be read in another way. Those before the core match the reversed bytes.
+    A single expression would have to be compiled with a copy of whitespace, in all its spellings, for each run of it.
+    No unit need try another match when a later one fails, because it ends where the bytes cannot be read in another
+    way. The expressions of the units before the core match the reversed bytes.
     """
 
     def __init__(self, before: Sequence[_Part], core: _Part, after: Sequence[_Part]) -> None:
         self._before = [re.compile(part.backward) for part in reversed(before)]
         self._before_longest = sum(part.longest for part in before)
         self._core = re.compile(core.forward)
+        self._core_longest = core.longest
         self._after = [re.compile(part.forward) for part in after]
         self.longest = self._before_longest + core.longest + sum(part.longest for part in after)
 
     def matches(self, raw: bytes, first: int, last: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield the matches before `end` of which the core begins between two places."""
-        core = self._core.match(raw, first, end) if first == last else self._core.search(raw, first, end)
+        core_end = min(last + self._core_longest, end)
+        core = self._core.match(raw, last, core_end) if first == last else self._core.search(raw, first, core_end)
         while core is not None and core.start() <= last:
             stop = _match_all(self._after, raw, core.end(), end)
             if stop is not None:
@@ -191,7 +193,7 @@ class _Expression:
                 length = _match_all(self._before, before, 0, len(before))
                 if length is not None:
                     yield core.start() - length, stop
-            core = self._core.search(raw, core.start() + 1, end) if core.start() < last else None
+            core = self._core.search(raw, core.start() + 1, core_end) if core.start() < last else None
 
 
 def _match_all(patterns: Iterable[re.Pattern[bytes]], raw: bytes, position: int, end: int) -> int | None:
@@ -612,7 +614,7 @@ def _split_at_core(units: Sequence[_Unit]) -> tuple[list[_Unit], int]:
     first unit.
     """
     encoding = _Encoding(_ENCODINGS[0])
-    best, best_score = (0, 0, 0), (0, 0, 0)
+    best, best_score = (0, 0, 0), (0, 0, 0, 0)
     for place, unit in enumerate(units):
         literals = [encoding.literals(piece) for piece in unit.pieces] if isinstance(unit, _Word) else []
         for start in range(len(literals)):
@@ -622,7 +624,8 @@ def _split_at_core(units: Sequence[_Unit]) -> tuple[list[_Unit], int]:
                 if not 0 < count <= _LITERALS:
                     break
                 shortest += min(map(len, choices))
-                score = (min(shortest, _RARE), -count, shortest)
+                # A single ideograph is two bytes of UTF-16, and these may be two letters of any English word.
+                score = (min(end - start, 2), min(shortest, _RARE), -count, shortest)
                 if score > best_score:
                     best, best_score = (place, start, end), score
     place, start, end = best

@@ -10,6 +10,7 @@ import os
 import random
 import re
 import sys
+import tracemalloc
 import unicodedata
 from collections.abc import Callable, Iterator
 
@@ -323,6 +324,18 @@ def test_each_character_is_found_in_each_of_its_spellings() -> None:
                 assert pattern.is_in([json.dumps(f"X{form}X").encode()]), (char, form)
 
 
+def test_memory_does_not_grow_with_the_file() -> None:
+    """A file of 64 MiB takes a few buffers of the size of a chunk."""
+    pattern = TextPattern("Anna Schmidt")
+    chunk = b"anna maria schmid " * 58_000
+    tracemalloc.start()
+    try:
+        assert not pattern.is_in(bytes(chunk) + b"." for _ in range(64))
+        assert tracemalloc.get_traced_memory()[1] < 8 * len(chunk)
+    finally:
+        tracemalloc.stop()
+
+
 def test_dense_and_hostile_files_take_no_longer() -> None:
     """Each hit costs a little; nothing is tried again and again."""
     hostile = [
@@ -333,6 +346,8 @@ def test_dense_and_hostile_files_take_no_longer() -> None:
         (b"ann " * 75_000, "ann lee"),
         (b"s" * 300_000, "s" * 100 + "t"),
         (os.urandom(300_000), "é' ß"),
+        (b"\\u65e5" * 50_000, "日本"),
+        (b"\\u65e5\\u672d " * 25_000, "日本"),
     ]
     for content, text in hostile:
         assert not holds(text, content)
