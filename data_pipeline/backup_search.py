@@ -1,8 +1,9 @@
 """Find the backups that hold a text: after a correction of what counts as personal data, they are to be deleted.
 
-Searched are the backups of files (`<task>/file_bak_*/`, with their records, their sub-directories and their notes in
-`<task>/backup_manifests/`) and of vectors (`<task>/vector_bak/`, `vector_bak/`): the content of each file, the name of
-each entry, the target of each symbolic link. `text_matching` describes which spellings of the text are found.
+Searched are the backups of files (`<task>/file_bak_*/`, with their records, their sub-directories, and their notes and
+checksums in `<task>/backup_manifests/`) and of vectors (`<task>/vector_bak/`, `vector_bak/`): the content of each file,
+the name of each entry, the target of each symbolic link. `text_matching` describes which spellings of the text are
+found.
 
 Nothing is locked, written, or understood: a broken record is searched as any file. Links are not followed. A file that
 cannot be searched is reported with the reason, because silence would be taken for absence. Not searched are the current
@@ -27,7 +28,8 @@ FILE_LIMIT: Final = 100
 """The most names of files that a match lists."""
 
 _CHUNK_BYTES: Final = 1024 * 1024
-_NOTE: Final = "_note.json"
+_WRITTEN_LATER: Final = ("_note.json", "_sha256.json")
+"""What follows the name of a backup in the names of the files that are written about it later."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Match:
 
     `task_id` is None for a backup of vectors that belongs to no task. `backup` is the name of a backup of files, the
     timestamp of a backup of vectors, and None for files in such a folder that belong to no backup. `folder` is relative
-    to the folder of all tasks, `files` are relative to `folder`; only a backup's note is relative to its task.
+    to the folder of all tasks, `files` are relative to `folder`; only what is written about a backup later is
+    relative to its task.
     """
 
     task_id: str | None
@@ -199,8 +202,8 @@ class _Search:
         others = _Backup(task_id, "files", None, f"{task_id}/{BACKUP_MANIFESTS}")
         folder = os.path.join(path, BACKUP_MANIFESTS)
         for name in self._names(folder, self._mode(folder)) if BACKUP_MANIFESTS in names else []:
-            backup, entry = name.removesuffix(_NOTE), (os.path.join(folder, name), name)
-            if name.endswith(_NOTE) and task_directory.is_backup_name(backup):
+            backup, entry = _backup_of(name), (os.path.join(folder, name), name)
+            if backup is not None:
                 found = backups.setdefault(backup, _Backup(task_id, "files", backup, others.folder))
                 is_alone = found.folder == others.folder  # the directory of the backup is missing
                 found.entries.append((entry[0], name if is_alone else f"{BACKUP_MANIFESTS}/{name}"))
@@ -283,6 +286,12 @@ class _Search:
 
     def _note(self, path: str, reason: str) -> None:
         self.unreadable.append(Unreadable(printable(os.path.relpath(path, self._root)), reason))
+
+
+def _backup_of(name: str) -> str | None:
+    """Return the name of the backup that a file in `backup_manifests` is about."""
+    names = (name.removesuffix(suffix) for suffix in _WRITTEN_LATER if name.endswith(suffix))
+    return next(filter(task_directory.is_backup_name, names), None)
 
 
 def _vector_timestamp_of(name: str) -> str | None:

@@ -26,7 +26,7 @@ TASK_RESULT: Final = "task_result.json"
 BACKUP_PREFIX: Final = "file_bak_"
 VECTOR_BACKUPS: Final = "vector_bak"
 BACKUP_MANIFESTS: Final = "backup_manifests"
-"""The folder of what is noted about backups of files: `<backup>_note.json`."""
+"""The folder of what is written about backups of files later: `<backup>_note.json`, `<backup>_sha256.json`."""
 JOURNAL: Final = ".journal"
 """The journal's own folder; it is in a task directory only where that is a mount point. Never a file of the task."""
 

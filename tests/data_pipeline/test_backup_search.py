@@ -127,13 +127,14 @@ def test_only_the_first_names_are_listed_and_all_are_counted(root: Path) -> None
     assert match.file_count == FILE_LIMIT + 5
 
 
-def test_note_belongs_to_its_backup(root: Path) -> None:
-    """Also where the backup itself is gone; a file that is no note belongs to none."""
+def test_note_and_checksums_belong_to_their_backup(root: Path) -> None:
+    """Also where the backup itself is missing; any other file there belongs to none."""
     notes = root / "task_1" / BACKUP_MANIFESTS
     notes.mkdir()
     (notes / f"{NEW}_note.json").write_text(json.dumps({"note": NAME}))
     (notes / "file_bak_20230101_120000_7_note.json").write_text(json.dumps({"note": NAME}))
     (notes / f"{OLD}_note.json").write_text("{}")
+    (notes / f"{NEW}_sha256.json").write_text(json.dumps({f"{NAME}.ddl": "00"}))
     (notes / "draft").write_text(NAME)
     (root / "task_1" / NEW / "a.ddl").write_text(NAME)
     gone = Match(
@@ -145,10 +146,10 @@ def test_note_belongs_to_its_backup(root: Path) -> None:
 
     assert report.matches == (
         gone,
-        files_match("task_1", NEW, "a.ddl", f"backup_manifests/{NEW}_note.json"),
+        files_match("task_1", NEW, "a.ddl", f"backup_manifests/{NEW}_note.json", f"backup_manifests/{NEW}_sha256.json"),
         draft,
     )
-    assert report.searched_files == 13
+    assert report.searched_files == 14
 
 
 def test_large_file_is_searched_to_its_end(root: Path) -> None:
