@@ -81,6 +81,11 @@ def code_of_deletion(actions: Collection[str]) -> ExitCode:
     return ExitCode.DONE_IN_PART if "delete" in actions else ExitCode.FAILED
 
 
+def code_of_search(*, is_complete: bool) -> ExitCode:
+    """Return the exit code of a search: in a file that could not be read, there may be what was looked for."""
+    return ExitCode.DONE if is_complete else ExitCode.DONE_IN_PART
+
+
 def code_of_all(codes: list[ExitCode]) -> ExitCode:
     """Return the exit code of a command that did the same to several things."""
     if ExitCode.DONE in codes and set(codes) != {ExitCode.DONE}:

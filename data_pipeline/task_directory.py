@@ -28,6 +28,8 @@ BACKUP_PREFIX: Final = "file_bak_"
 VECTOR_BACKUPS: Final = "vector_bak"
 BACKUP_MANIFESTS: Final = "backup_manifests"
 """The folder for notes and checksums of backups. A backup itself never changes."""
+_NOTE: Final = "_note.json"
+_CHECKSUMS: Final = "_sha256.json"
 
 JOURNAL: Final = ".journal"
 """The journal's own folder; it is in a task directory only where that is a mount point. Never a file of the task."""
@@ -99,12 +101,18 @@ def time_in_name(name: str) -> tuple[datetime | None, int]:
 
 def backup_note_name(backup: str) -> str:
     """Return the name of the file that holds a backup's note."""
-    return f"{backup}_note.json"
+    return f"{backup}{_NOTE}"
 
 
 def backup_checksums_name(backup: str) -> str:
     """Return the name of the file that holds a backup's checksums."""
-    return f"{backup}_sha256.json"
+    return f"{backup}{_CHECKSUMS}"
+
+
+def backup_of_manifest(name: str) -> str | None:
+    """Return the name of the backup that a file in `backup_manifests` is about; None for any other name."""
+    backups = (name.removesuffix(suffix) for suffix in (_NOTE, _CHECKSUMS) if name.endswith(suffix))
+    return next(filter(is_backup_name, backups), None)
 
 
 def vector_items_name(timestamp: str) -> str:

@@ -74,6 +74,11 @@ class Backup:
         """The size of all files together, without the record."""
         return sum(file.size_bytes for file in self.files)
 
+    @property
+    def failed_count(self) -> int:
+        """How many files its record names that could not be moved."""
+        return len(self.record.failed_files) if self.record else 0
+
     def summary(self) -> dict[str, Any]:
         """For lists: counts only."""
         return {
@@ -82,7 +87,7 @@ class Backup:
             "file_count": len(self.files),
             "size_bytes": self.size_bytes,
             "record": self.record_state,
-            "failed_count": len(self.record.failed_files) if self.record else 0,
+            "failed_count": self.failed_count,
             "run_id": self.record.run_id if self.record else None,
             "restored": self.record.restored if self.record else None,
             "note": self.note,

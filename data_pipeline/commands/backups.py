@@ -29,6 +29,7 @@ from data_pipeline.backup.restore import RestoreReport, preview_restore
 from data_pipeline.backup.restore import restore as restore_files
 from data_pipeline.backup.verify import VerifyReport, report_failure, verify_and_record
 from data_pipeline.backup.verify import verify as verify_backup
+from data_pipeline.backup_search import find_text
 from data_pipeline.commands.arguments import (
     AsJson,
     BackupName,
@@ -42,11 +43,12 @@ from data_pipeline.commands.output import (
     print_json,
     print_lines,
     print_table,
+    progress_bar,
     write_new_file,
     write_to_standard_output,
 )
 from data_pipeline.errors import InvalidInput, PipelineError
-from data_pipeline.exit_codes import code_of_deletion, code_of_verification
+from data_pipeline.exit_codes import code_of_deletion, code_of_search, code_of_verification
 from data_pipeline.foreground import door
 from data_pipeline.retention import RetentionPolicy
 from data_pipeline.settings import Settings, load_settings
@@ -55,30 +57,71 @@ from data_pipeline.workspace import open_workspace, printable, task_directories
 
 app = typer.Typer(no_args_is_help=True, help="The files of earlier runs: list, show, verify, restore, delete.")
 
+OptionalTask = Annotated[
+    str | None, typer.Argument(metavar="TASK", help="The task's id; none: all tasks.", autocompletion=complete_task)
+]
+
 LIST_EXAMPLES = """\b
 Examples:
   data-pipeline backups list task_20250121_094400
   data-pipeline backups list task_20250121_094400 --json
+  data-pipeline backups list --containing "Ada Lovelace"
+  data-pipeline backups list --containing - < name.txt
 """
 
 
 @app.command("list", epilog=LIST_EXAMPLES)
-def list_(task: TaskId, as_json: AsJson = False) -> None:
-    """Every backup of a task, newest first."""
-    found = list_backups(directory_of(load_settings(), task))
-    summaries = [backup.summary() for backup in found]
+def list_(
+    task: OptionalTask = None,
+    containing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Only backups that hold this text, also those of vectors; - reads it from input."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every backup of a task, newest first; without a task, those of all tasks."""
+    settings = load_settings()
+    if containing is not None:
+        _list_containing(settings, task, containing, as_json=as_json)
+        return
+    tasks = task_directories(settings.training_data_path) if task is None else [task]
+    found = [(one, backup) for one in tasks for backup in list_backups(directory_of(settings, one))]
     if as_json:
-        print_json(summaries)
+        print_json([{"task_id": one, **backup.summary()} for one, backup in found])
         return
     if not found:
-        print_lines([f"Task {task} has no backups."])
+        print_lines(["There are no backups." if task is None else f"Task {task} has no backups."])
         return
     rows = [
-        (backup.name, local_time(backup.made_at), str(summary["file_count"]), f"{backup.size_bytes:,}",
-         str(summary["failed_count"]), backup.record_state, " ".join((backup.note or "").split()))
-        for backup, summary in zip(found, summaries, strict=True)
+        (backup.name, *([one] if task is None else []), local_time(backup.made_at), str(len(backup.files)),
+         f"{backup.size_bytes:,}", str(backup.failed_count), backup.record_state,
+         " ".join((backup.note or "").split()))
+        for one, backup in found
     ]  # fmt: skip
-    print_table(("backup", "made", "files", "bytes", "not moved", "record", "note"), rows)
+    of_task = ["task"] if task is None else []
+    print_table(("backup", *of_task, "made", "files", "bytes", "not moved", "record", "note"), rows)
+
+
+def _list_containing(settings: Settings, task: str | None, text: str, *, as_json: bool) -> None:
+    wanted = sys.stdin.read().removesuffix("\n") if text == "-" else text
+    with progress_bar("Backups searched") as progress:
+        report = find_text(settings.training_data_path, wanted, task_id=task, progress=progress)
+    if as_json:
+        print_json(report.summary())
+    else:
+        rows = [
+            (f"{match.folder}/{match.backup or ''}" if match.kind == "vectors" else match.folder,
+             str(match.file_count), ", ".join(match.files))
+            for match in report.matches
+        ]  # fmt: skip
+        print_table(("backup", "files", "names"), rows)
+        print_lines([f"Not searched: {item.path}: {item.reason}" for item in report.unreadable])
+        print_lines([f"{len(report.matches)} backups hold the text; {report.searched_files} files were searched."])
+    code = code_of_search(is_complete=report.is_complete)
+    if code:
+        raise typer.Exit(code)
 
 
 SHOW_EXAMPLES = """\b

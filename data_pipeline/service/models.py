@@ -13,6 +13,7 @@ from data_pipeline.retention import RetentionPolicy
 from data_pipeline.service.runs import STEP_NAMES
 from data_pipeline.steps import Language, RunOptions
 from data_pipeline.store import RunStatus, SortColumn
+from data_pipeline.text_matching import LONGEST_TEXT, SHORTEST_TEXT
 from data_pipeline.vector_store.contract import Kind
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
@@ -203,6 +204,21 @@ class VerifyRequest(BaseModel):
 
     record_checksums: StrictBool = Field(
         default=False, description="Record SHA-256 checksums if the backup is good and has none."
+    )
+
+
+class BackupSearchRequest(BaseModel):
+    """The text that backups are searched for."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"text": "Ada Lovelace"}})
+
+    text: str = Field(
+        min_length=SHORTEST_TEXT,
+        max_length=LONGEST_TEXT,
+        description="Found in any case, normal form, escaping and usual encoding.",
+    )
+    task_id: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9_]{1,64}$", description="Search only the backups of this task."
     )
 
 

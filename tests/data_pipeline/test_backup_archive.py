@@ -485,7 +485,7 @@ def test_reader_that_leaves_leaves_no_file_open(task: Path) -> None:
         for _ in range(read):
             next(chunks)
         assert open_descriptors() - before <= 2
-        chunks.close()  # type: ignore[attr-defined]
+        chunks.close()
         assert open_descriptors() == before
     assert len(list(stream_archive(str(task), BACKUP))) > 3
     assert open_descriptors() == before

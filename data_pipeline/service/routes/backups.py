@@ -24,14 +24,27 @@ from data_pipeline.backup.delete import delete_backup as delete
 from data_pipeline.backup.note import set_note
 from data_pipeline.backup.restore import preview_restore, restore
 from data_pipeline.backup.verify import verify, verify_and_record
+from data_pipeline.backup_search import SearchReport, find_text
 from data_pipeline.foreground import door
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.downloads import FILE_ANSWER, ZIP_ANSWER, send_file, send_zip
-from data_pipeline.service.models import NoteRequest, PruneRequest, RestoreRequest, VerifyRequest
+from data_pipeline.service.models import BackupSearchRequest, NoteRequest, PruneRequest, RestoreRequest, VerifyRequest
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, path_of_task
 from data_pipeline.workspace import open_workspace
 
 router = APIRouter(prefix=PREFIX, tags=["backups"], responses=REFUSALS)
+
+
+@router.post("/backups/search", summary="Find the backups that hold a text")
+def search_backups(request: Request, body: BackupSearchRequest, runs: RunsDep) -> Response:
+    """Backups of files and of vectors, of all tasks or one: those to delete after a correction of what is personal.
+
+    The answer and the log do not repeat the text. `is_complete` is false where a file could not be searched.
+    """
+    if body.task_id is not None and not os.path.isdir(path_of_task(runs, body.task_id)):
+        return success(request, "The task has no backups yet.", SearchReport((), 0, 0, ()).summary())
+    report = find_text(runs.settings.training_data_path, body.text, task_id=body.task_id)
+    return success(request, f"{len(report.matches)} backups hold the text.", report.summary())
 
 
 @router.get("/tasks/{task_id}/backups", summary="Every backup of a task, newest first")
