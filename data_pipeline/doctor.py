@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, NamedTuple
 
+from data_pipeline.backup_statistics import count_backups
 from data_pipeline.database.connection import open_database
 from data_pipeline.errors import (
     DatabaseUnavailable,
@@ -87,6 +88,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield from _kept(found.values())
     except (OSError, DirectoryUnusable) as error:
         yield Finding("journals", "problem", str(error), "Mend the permissions there")
+    yield from _backups(settings)
     yield from _store(settings, has_worker=bool(workers))
     yield _vector_store(settings)
     yield _workers(workers)
@@ -278,6 +280,24 @@ def _kept(found: Iterable[Inspection]) -> Iterator[Finding]:
     if kept:
         yield Finding("kept folders", "warning", f"{len(kept)} hold files that stood in the way of a run, the first "
                       f"is {printable(min(kept))}", "Look at them, take what you need, remove the rest")  # fmt: skip
+
+
+def _backups(settings: Settings) -> Iterator[Finding]:
+    try:
+        counted = count_backups(settings.training_data_path)
+    except DirectoryUnusable as error:
+        yield Finding("backups", "problem", str(error), "Correct the permissions there")
+        return
+    for reason in counted.unreadable:
+        yield Finding("backups", "problem", f"not counted: {reason}", "Correct the permissions there")
+    count, limit = counted.files.backup_count + counted.vectors.backup_count, settings.backup_warning_bytes
+    text = f"{count} backups, {formatted_size(counted.size_bytes)}"
+    if limit and counted.size_bytes > limit:
+        yield Finding("backups", "warning", f"{text}: more than DATA_PIPELINE_BACKUP_WARNING_BYTES ({limit:,})",
+                      "`data-pipeline backups stats` shows the largest; `backups prune` deletes by rules, "
+                      "DATA_PIPELINE_BACKUP_KEEP_LAST after each run")  # fmt: skip
+    else:
+        yield Finding("backups", "ok", text)
 
 
 def _store(settings: Settings, *, has_worker: bool) -> Iterator[Finding]:

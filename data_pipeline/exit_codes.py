@@ -82,7 +82,7 @@ def code_of_deletion(actions: Collection[str]) -> ExitCode:
 
 
 def code_of_search(*, is_complete: bool) -> ExitCode:
-    """Return the exit code of a search: in a file that could not be read, there may be what was looked for."""
+    """Return the exit code of a search or a count: what could not be read may hold what was looked for."""
     return ExitCode.DONE if is_complete else ExitCode.DONE_IN_PART
 
 

@@ -114,6 +114,9 @@ class Settings(BaseSettings):
     backup_max_total_bytes: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="delete the oldest backups of a task until the rest has at most N bytes"
     )
+    backup_warning_bytes: Annotated[int, Field(ge=0)] = Field(
+        default=10 * 1024**3, description="`doctor` warns if all backups together are larger; 0: never"
+    )
     retry_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
         default=5, description="how often the move of a busy file is tried"
     )

@@ -1,4 +1,4 @@
-"""`data-pipeline backups list|show|download|note|restore|verify|delete|prune`."""
+"""`data-pipeline backups list|stats|show|download|note|restore|verify|delete|prune`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from data_pipeline.backup.restore import restore as restore_files
 from data_pipeline.backup.verify import VerifyReport, report_failure, verify_and_record
 from data_pipeline.backup.verify import verify as verify_backup
 from data_pipeline.backup_search import find_text
+from data_pipeline.backup_statistics import count_backups
 from data_pipeline.commands.arguments import (
     AsJson,
     BackupName,
@@ -120,6 +121,41 @@ def _list_containing(settings: Settings, task: str | None, text: str, *, as_json
         print_lines([f"Not searched: {item.path}: {item.reason}" for item in report.unreadable])
         print_lines([f"{len(report.matches)} backups hold the text; {report.searched_files} files were searched."])
     code = code_of_search(is_complete=report.is_complete)
+    if code:
+        raise typer.Exit(code)
+
+
+STATS_EXAMPLES = """\b
+Examples:
+  data-pipeline backups stats
+  data-pipeline backups stats task_20250121_094400 --json
+"""
+
+
+@app.command(epilog=STATS_EXAMPLES)
+def stats(task: OptionalTask = None, as_json: AsJson = False) -> None:
+    """How many backups there are, how large and how old, for each task and in all: of files and of vectors."""
+    settings = load_settings()
+    if task is not None:
+        directory_of(settings, task)
+    counted = count_backups(settings.training_data_path, task_id=task)
+    if as_json:
+        print_json(counted.summary())
+    else:
+        by_size = sorted(counted.tasks, key=lambda one: one.files.size_bytes + one.vectors.size_bytes, reverse=True)
+        totals = [("in all", "files", counted.files), ("in all", "vectors", counted.vectors)]
+        rows = [
+            (name, kind, str(count.backup_count), f"{count.size_bytes:,}",
+             *(local_time(when) if when else "" for when in (count.oldest_at, count.newest_at)))
+            for name, kind, count in [
+                (one.task_id or "no task", kind, count)
+                for one in by_size for kind, count in (("files", one.files), ("vectors", one.vectors))
+                if count.backup_count
+            ] + totals
+        ]  # fmt: skip
+        print_table(("task", "of", "backups", "bytes", "oldest", "newest"), rows)
+        print_lines([f"Not counted: {reason}" for reason in counted.unreadable])
+    code = code_of_search(is_complete=counted.is_complete)
     if code:
         raise typer.Exit(code)
 

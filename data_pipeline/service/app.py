@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
+from data_pipeline.backup_statistics import count_backups
 from data_pipeline.engine import Engine
 from data_pipeline.errors import PipelineError, TaskBusy
 from data_pipeline.event_recorder import EventRecorder
@@ -96,6 +97,7 @@ def open_service(settings: Settings, role: Role = "all") -> Iterator[Service]:
             metrics = Metrics()
             metrics.recovered(recovery)
             metrics.watch_active(lambda: engine.running_count)
+            metrics.watch_backups(lambda: count_backups(settings.training_data_path))
             runs = Runs(settings, store, engine, recorder, metrics, vectors)
             for note in runs.reconcile():
                 LOGGER.warning("%s", note)

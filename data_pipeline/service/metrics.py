@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from data_pipeline.api.simple_workflow import Ended, RunRecords
+from data_pipeline.backup_statistics import BackupStatistics
+from data_pipeline.errors import DirectoryUnusable
 
 REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+BACKUP_COUNT_SECONDS: Final = 60.0
+"""How long a count of backups is good for. Counting reads every backup directory, and Prometheus asks every 15 s."""
 
 
 class Metrics:
@@ -46,6 +53,10 @@ class Metrics:
         """Ask for the number of active runs whenever the metrics are read."""
         self._active.set_function(count)
 
+    def watch_backups(self, count: Callable[[], BackupStatistics]) -> None:
+        """Count the backups when the metrics are read and the last count is older than `BACKUP_COUNT_SECONDS`."""
+        self.registry.register(_BackupCollector(count))
+
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered; `route` is a path with the names of its parts, not with what they were."""
         self._requests.labels(method, route, str(status)).inc()
@@ -74,6 +85,51 @@ class Metrics:
     def run(self, status: str) -> None:
         """A run ended."""
         self._runs.labels(status).inc()
+
+
+class _BackupCollector(Collector):
+    """Number, size and age of the backups on disk, by task and kind; a task without backups has no series."""
+
+    def __init__(self, count: Callable[[], BackupStatistics]) -> None:
+        self._count = count
+        self._families: tuple[GaugeMetricFamily, ...] = ()
+        self._good_until = 0.0
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Return nothing, so that registration does not count."""
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Return the gauges. Two reads at once may count twice, which harms nothing."""
+        if time.monotonic() >= self._good_until:
+            self._families = _backup_families(self._count)
+            self._good_until = time.monotonic() + BACKUP_COUNT_SECONDS
+        yield from self._families
+
+
+def _backup_families(count: Callable[[], BackupStatistics]) -> tuple[GaugeMetricFamily, ...]:
+    unreadable = GaugeMetricFamily("data_pipeline_backups_unreadable", "Directories whose backups were not counted.")
+    try:
+        statistics = count()
+    except DirectoryUnusable:
+        unreadable.add_metric([], 1)
+        return (unreadable,)
+    unreadable.add_metric([], len(statistics.unreadable))
+    labels = ["task", "kind"]
+    kept = GaugeMetricFamily("data_pipeline_backups_kept", "Backups on disk.", labels=labels)
+    size = GaugeMetricFamily("data_pipeline_backups_bytes", "Size of the backups on disk.", labels=labels)
+    oldest = GaugeMetricFamily("data_pipeline_backups_oldest_seconds", "Unix time of the oldest.", labels=labels)
+    newest = GaugeMetricFamily("data_pipeline_backups_newest_seconds", "Unix time of the newest.", labels=labels)
+    for task in statistics.tasks:
+        for kind, counted in (("files", task.files), ("vectors", task.vectors)):
+            series = [task.task_id or "", kind]
+            if counted.backup_count:
+                kept.add_metric(series, counted.backup_count)
+                size.add_metric(series, counted.size_bytes)
+            if counted.oldest_at is not None and counted.newest_at is not None:
+                oldest.add_metric(series, counted.oldest_at.timestamp())
+                newest.add_metric(series, counted.newest_at.timestamp())
+    return unreadable, kept, size, oldest, newest
 
 
 class CountedRecords:

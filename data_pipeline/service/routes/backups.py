@@ -25,6 +25,7 @@ from data_pipeline.backup.note import set_note
 from data_pipeline.backup.restore import preview_restore, restore
 from data_pipeline.backup.verify import verify, verify_and_record
 from data_pipeline.backup_search import SearchReport, find_text
+from data_pipeline.backup_statistics import count_backups
 from data_pipeline.foreground import door
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.downloads import FILE_ANSWER, ZIP_ANSWER, send_file, send_zip
@@ -33,6 +34,20 @@ from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, path_of_
 from data_pipeline.workspace import open_workspace
 
 router = APIRouter(prefix=PREFIX, tags=["backups"], responses=REFUSALS)
+
+
+@router.get("/backups/statistics", summary="How many backups there are, how large and how old")
+def backup_statistics(
+    request: Request,
+    runs: RunsDep,
+    task_id: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_]{1,64}$", description="Only this task.")] = None,
+) -> Response:
+    """Backups of files and of vectors, of each task that has any, and in all."""
+    if task_id is not None:
+        path_of_task(runs, task_id)
+    counted = count_backups(runs.settings.training_data_path, task_id=task_id)
+    count = counted.files.backup_count + counted.vectors.backup_count
+    return success(request, f"{count} backups.", counted.summary())
 
 
 @router.post("/backups/search", summary="Find the backups that hold a text")
