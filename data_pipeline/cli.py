@@ -6,13 +6,13 @@ import logging
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated, Any, Final, NoReturn, cast
 
 import typer
 from sqlalchemy.exc import InterfaceError, OperationalError
 from typer.rich_utils import rich_format_error
 
+from data_pipeline import __version__
 from data_pipeline.commands import backups, exporting, qa, running, searching, serving, tasks, upkeep, vectors
 from data_pipeline.errors import PipelineError, StoreUnavailable
 from data_pipeline.exit_codes import RESERVED, ExitCode, code_of_error
@@ -36,7 +36,7 @@ app = typer.Typer(
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        print(f"data-pipeline {version('journaled-data-pipeline')}")
+        print(f"data-pipeline {__version__}")
         raise typer.Exit
 
 

@@ -29,6 +29,8 @@ from journal.recovery import JournalReport, RecoveryReport
 from journal.retry import RetryLimits
 from journal.transaction import NewDirectory, OperationFailure, OperationResult, Outcome, Transaction
 
+__version__ = "0.1.0"
+
 __all__ = [
     "DIRECTORY",
     "STATE",

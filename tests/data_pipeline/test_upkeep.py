@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+import data_pipeline
+import journal
 from data_pipeline import doctor
 from data_pipeline.settings import load_settings
 from data_pipeline.store import Store, look_at_store
@@ -296,7 +298,8 @@ def test_config_shows_every_setting_with_its_origin_and_no_secret(shop: Shop) ->
 
 
 def test_version_is_that_of_the_package(shop: Shop) -> None:
-    """For reports of faults."""
+    """Both packages state it, too."""
+    assert data_pipeline.__version__ == journal.__version__ == version("journaled-data-pipeline")
     assert shop.call(CLI, "--version").stdout == f"data-pipeline {version('journaled-data-pipeline')}\n"
 
 
