@@ -114,6 +114,9 @@ class Settings(BaseSettings):
     backup_max_total_bytes: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="delete the oldest backups of a task until the rest has at most N bytes"
     )
+    backup_checksums: bool = Field(
+        default=False, description="record the SHA-256 checksums of a run's backup after the run, without its lock"
+    )
     retry_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
         default=5, description="how often the move of a busy file is tried"
     )

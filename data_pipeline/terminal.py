@@ -34,10 +34,11 @@ def watching(console: Console, *, is_quiet: bool = False) -> Iterator[Emit]:
 
 
 @contextlib.contextmanager
-def watching_bytes(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+def watching_bytes(console: Console, what: str, *, is_quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """Show, while the block runs, how many bytes of all are done, as a bar in a terminal; nothing in a pipe."""
+    is_quiet = is_quiet or not console.is_terminal
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True, disable=is_quiet) as progress:
         bar = progress.add_task(_escaped(what), total=None)
         yield lambda done, total: progress.update(bar, completed=done, total=total)
 

@@ -55,7 +55,7 @@ LAYERS = (
     {"backup", "vector_backup", "task_json", "settings_report"},
     {"steps"},
     {"api", "engine"},
-    {"foreground", "terminal", "event_recorder", "training_export", "training_search"},
+    {"foreground", "terminal", "event_recorder", "checksum_recorder", "training_export", "training_search"},
     {"service", "doctor", "demo"},
     {"commands", "schema_workflow"},
     {"cli"},

@@ -117,7 +117,7 @@ def restore(
     path = directory_of(settings, task)
     find_backup(path, backup)
     if dry_run:
-        with watching_bytes(Console(stderr=True), "comparing") as progress:
+        with watching_bytes(Console(stderr=True), "comparing", is_quiet=as_json) as progress:
             report = preview_restore(path, backup, files or None, progress=progress)
     else:
         with open_workspace(
