@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -9,6 +10,9 @@ from typing import TYPE_CHECKING
 from data_pipeline import task_directory
 from data_pipeline.api.run_records import StoreRecords
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor, new_run_id
+from data_pipeline.backup.catalogue import find_backup
+from data_pipeline.backup.checksums import regular_files, write_checksums
+from data_pipeline.backup.verify import compute_missing_checksums
 from data_pipeline.database.connection import database_name
 from data_pipeline.database_urls import anchored, source_of
 from data_pipeline.errors import DirectoryUnusable, InvalidInput, OutcomeUnsettled
@@ -144,6 +148,29 @@ async def run_task(
         door=door(settings),
     )
     return await (executor.execute_complete_workflow() if step is None else executor.execute_single_step(step))
+
+
+def record_run_checksums(
+    settings: Settings, task_id: str, backup: str, *, progress: Callable[[int, int], None]
+) -> None:
+    """Record the checksums of the backup that a run made, once the run has ended.
+
+    `progress` gets the number of bytes that are read, of all. Raises NotFound, TaskBusy where another run holds the
+    task for longer than the settings allow, DirectoryUnusable, PublishFailed, RecoveryNeeded, OutcomeUnsettled.
+    """
+    path = task_directory.path_of(settings.training_data_path, task_id)
+    total, done = sum(file.size_bytes for file in regular_files(find_backup(path, backup))), 0
+
+    def advance(size_bytes: int) -> None:
+        nonlocal done
+        done += size_bytes
+        progress(done, total)
+
+    manifest = compute_missing_checksums(path, backup, on_bytes=advance)
+    if manifest is not None:
+        work_id = new_run_id(_local_now()).replace("run", "checksums")
+        seconds = settings.lock_timeout_seconds
+        write_checksums(path, task_id, manifest, work_id=work_id, timeout_seconds=seconds, door=door(settings))
 
 
 def run_parameters(settings: Settings, task: Task, options: RunOptions | None = None) -> RunParameters:

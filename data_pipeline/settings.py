@@ -117,6 +117,9 @@ class Settings(BaseSettings):
     backup_warning_bytes: Annotated[int, Field(ge=0)] = Field(
         default=10 * 1024**3, description="`doctor` warns if all backups together are larger; 0: never"
     )
+    backup_checksums: bool = Field(
+        default=False, description="record the SHA-256 checksums of a run's backup after the run, without its lock"
+    )
     retry_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
         default=5, description="how often the move of a busy file is tried"
     )

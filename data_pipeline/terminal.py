@@ -1,12 +1,21 @@
-"""Events of a run for a person who watches: a bar in a terminal, plain lines in a pipe. Always on standard error."""
+"""Show the events of a run, and how far a long reading is: bars in a terminal, lines in a pipe. On standard error."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from data_pipeline.progress import Emit, Event
 
@@ -22,6 +31,16 @@ def watching(console: Console, *, is_quiet: bool = False) -> Iterator[Emit]:
             yield _Bars(progress).show
     else:
         yield _Lines(console).show
+
+
+@contextlib.contextmanager
+def watching_bytes(console: Console, what: str, *, is_quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Show, while the block runs, how many bytes of all are done, as a bar in a terminal; nothing in a pipe."""
+    is_quiet = is_quiet or not console.is_terminal
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=is_quiet) as progress:
+        bar = progress.add_task(_escaped(what), total=None)
+        yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 
 def _show_nothing(event: Event) -> None:

@@ -60,6 +60,7 @@ LAYERS = (
         "foreground",
         "terminal",
         "event_recorder",
+        "checksum_recorder",
         "training_export",
         "training_search",
         "backup_search",

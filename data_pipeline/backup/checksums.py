@@ -73,10 +73,28 @@ def record_checksums(
 ) -> ChecksumManifest:
     """Compute the checksums of a backup and write them beside it; the lock is held for the writing only.
 
-    Raises NotFound, also where the backup was deleted meanwhile, TaskBusy, DirectoryUnusable, PublishFailed,
-    RecoveryNeeded, OutcomeUnsettled.
+    Raises as `compute_checksums` and `write_checksums`.
     """
     manifest = compute_checksums(path, name, on_bytes=on_bytes)
+    write_checksums(path, task_id, manifest, work_id=work_id, timeout_seconds=timeout_seconds, door=door)
+    return manifest
+
+
+def write_checksums(
+    path: str,
+    task_id: str,
+    manifest: ChecksumManifest,
+    *,
+    work_id: str,
+    timeout_seconds: float = 0.0,
+    door: Door | None = None,
+) -> None:
+    """Write the checksums of a backup beside it, under the lock.
+
+    Raises NotFound, also where the backup was deleted since they were computed, TaskBusy, DirectoryUnusable,
+    PublishFailed, RecoveryNeeded, OutcomeUnsettled.
+    """
+    name = manifest.backup
     label = f"checksums of {name}"
     with open_workspace(path, task_id, label=label, timeout_seconds=timeout_seconds, door=door) as workspace:
         if maker_of(find_backup(path, name).record) != manifest.maker:
@@ -84,4 +102,3 @@ def record_checksums(
         checksums_name = task_directory.backup_checksums_name(name)
         folder = task_directory.BACKUP_MANIFESTS
         workspace.put_into(folder, checksums_name, manifest.encode(), label=label, work_id=work_id)
-    return manifest

@@ -136,6 +136,14 @@ def settle(workspace: Workspace, report: BackupReport, now: Callable[[], datetim
     return replace(report, state="failed", directory=None, ended_at=now(), error=printable(undone))
 
 
+def made_backup(summary: Mapping[str, Any] | None) -> str | None:
+    """Return the name of the backup that a run made, by the summary in its result; None where it made none."""
+    if summary is None or summary["state"] not in ("backed_up", "already_backed_up"):
+        return None
+    name: str | None = summary["directory"]
+    return name
+
+
 def disabled(now: datetime) -> BackupReport:
     """The report of a run whose settings say: no backup."""
     return BackupReport("disabled", now, now)

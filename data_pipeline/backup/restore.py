@@ -1,23 +1,35 @@
 """Bring a backup back: the current files first go into a new backup, then copies of the old ones take their places.
 
 Both happen in one transaction: all of it or nothing. The backup itself stays as it is, so a restore can be undone by
-restoring the backup that it made.
+restoring the backup that it made. A dry run takes no lock, as it would then have to recover, which changes files.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from data_pipeline import task_directory
 from data_pipeline.backup.catalogue import Backup, find_backup
+from data_pipeline.backup.changes import ACTIONS, FileChange, Progress, find_changes
 from data_pipeline.backup.create import BackupFacts, declare_backup
 from data_pipeline.errors import DirectoryUnusable, InvalidInput, NotFound, RestoreFailed
 from data_pipeline.workspace import WorkFolder, Workspace
-from journal import DIRECTORY, Folder, Identity, JournalError, TransactionFailed, printable
+from journal import (
+    DIRECTORY,
+    Folder,
+    Identity,
+    JournalError,
+    TransactionFailed,
+    inspect_directory,
+    printable,
+)
+
+NOT_LOCKED = "The task was not locked: what changes in its directory before the restore is not in this answer."
 
 
 @dataclass(frozen=True)
@@ -25,7 +37,8 @@ class RestoreReport:
     """What a restore did, or would do (`is_dry_run`); names as the system gives them.
 
     `replaced` are the current files that moved into `safety_backup`, None when there were none. `skipped` are entries
-    of the backup that are not brought back, with the reason.
+    of the backup that are not brought back, with the reason. A dry run has the `changes` of each name, and `notes` on
+    what may still make them differ.
     """
 
     backup: str
@@ -34,6 +47,16 @@ class RestoreReport:
     skipped: dict[str, str]
     is_dry_run: bool = True
     safety_backup: str | None = None
+    changes: tuple[FileChange, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int] | None:
+        """The number of changes of each kind; None without changes."""
+        if self.changes is None:
+            return None
+        counted = Counter(change.action for change in self.changes)
+        return {action: counted[action] for action in ACTIONS}
 
     def summary(self) -> dict[str, Any]:
         """For answers: all names in a form that people can read."""
@@ -44,6 +67,9 @@ class RestoreReport:
             "replaced": [printable(name) for name in self.replaced],
             "skipped": {printable(name): reason for name, reason in self.skipped.items()},
             "safety_backup": self.safety_backup,
+            "counts": self.counts,
+            "changes": None if self.changes is None else [change.summary() for change in self.changes],
+            "notes": list(self.notes),
         }
 
 
@@ -53,8 +79,8 @@ def plan_restore(
     """What restoring would do to a task directory with these current files and directories.
 
     `chosen` names single files; None means all, and then every current file makes room, as a complete run would have
-    it. Raises NotFound for a chosen file that the backup lacks, InvalidInput where a directory has a restored name,
-    DirectoryUnusable where the record cannot be told from the files.
+    it. Raises NotFound for a chosen file that the backup lacks, InvalidInput where a directory has a restored name or
+    no file can be restored, DirectoryUnusable where the record cannot be told from the files.
     """
     entries = {file.name: file for file in backup.files}
     skipped: dict[str, str] = {}
@@ -72,6 +98,8 @@ def plan_restore(
             "the permissions or repair the disk, or name the files to restore."
         )
     restored = [name for name in names if entries[name].is_restorable]
+    if not restored:
+        raise InvalidInput("backup", f"{backup.name} holds no file that can be restored")
     skipped |= {name: f"it is a {entries[name].kind} entry" for name in names if not entries[name].is_restorable}
     taken = sorted(set(restored) & set(directories))
     if taken:
@@ -85,8 +113,38 @@ def plan_restore(
     )
 
 
-def preview_restore(path: str, name: str, chosen: Sequence[str] | None = None) -> RestoreReport:
-    """What restoring a backup of the task directory at `path` would do; changes nothing and needs no lock."""
+def preview_restore(
+    path: str,
+    name: str,
+    chosen: Sequence[str] | None = None,
+    *,
+    progress: Progress = lambda _done, _total: None,
+) -> RestoreReport:
+    """Return what restoring a backup of the task directory at `path` would do. Changes nothing, takes no lock.
+
+    Reads the files that may be the same; `progress` counts their bytes. Raises as `restore` does before it begins.
+    """
+    planned = _plan(path, name, chosen)
+    changes = find_changes(
+        os.path.join(path, name), path, restored=planned.restored, leaving=planned.replaced, progress=progress
+    )
+    return replace(planned, changes=tuple(changes), notes=(NOT_LOCKED, *_what_comes_first(path)))
+
+
+def _what_comes_first(path: str) -> Iterator[str]:
+    """Yield what happens to the files of a task before a restore can begin."""
+    try:
+        inspection = inspect_directory(path)
+    except JournalError as error:
+        yield f"Whether it is in use is unknown: {printable(str(error))}"
+        return
+    if inspection.condition == "busy":
+        yield f"It is in use by {inspection.held_by or 'another process'}: a restore is refused until that ends."
+    elif inspection.condition != "clean":
+        yield "A change of its files was interrupted, and recovery comes first: run `data-pipeline recover`."
+
+
+def _plan(path: str, name: str, chosen: Sequence[str] | None) -> RestoreReport:
     backup = find_backup(path, name)
     try:
         with os.scandir(path) as entries:
@@ -115,9 +173,7 @@ def restore(
     Raises NotFound, InvalidInput, DirectoryUnusable, RecoveryNeeded and RestoreFailed: then everything is as before,
     except what a RestoreFailed names. Raises OutcomeUnsettled where only a later recovery can tell.
     """
-    report = preview_restore(workspace.path, name, chosen)
-    if not report.restored:
-        raise InvalidInput("backup", f"{name} holds no file that can be restored")
+    report = _plan(workspace.path, name, chosen)
     facts = BackupFacts(workspace.task_id, None, now(), restored=name)
     with workspace.temporary_folder(restore_id) as work:
         try:

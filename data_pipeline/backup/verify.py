@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 from data_pipeline.backup.catalogue import Backup, find_backup, read_checksums
-from data_pipeline.backup.checksums import OnBytes, checksum_of, record_checksums, regular_files
+from data_pipeline.backup.checksums import OnBytes, checksum_of, compute_checksums, record_checksums, regular_files
 from data_pipeline.backup.manifests import ChecksumManifest, FileChecksum
 from data_pipeline.backup.record import BackupRecord
-from data_pipeline.errors import PipelineError
+from data_pipeline.errors import DirectoryUnusable, PipelineError
 from data_pipeline.workspace import Door, printable
 
 ProblemKind = Literal["record", "missing", "extra", "size", "changed", "unreadable"]
@@ -82,6 +82,21 @@ def verify_and_record(path: str, task_id: str, name: str, *, work_id: str, door:
         return report
     manifest = record_checksums(path, task_id, name, work_id=work_id, door=door)
     return replace(report, checksums_recorded_at=manifest.recorded_at)
+
+
+def compute_missing_checksums(path: str, name: str, *, on_bytes: OnBytes = lambda _: None) -> ChecksumManifest | None:
+    """Compute the checksums of a good backup; None where they are recorded already.
+
+    Raises NotFound, and DirectoryUnusable where a file cannot be read, or the backup is not as its record says:
+    checksums of a damaged backup would call the damage good.
+    """
+    if read_checksums(path, name, find_backup(path, name).record) is not None:
+        return None
+    report = verify(path, name)
+    if report.state != "good":
+        reasons = [f"{problem.file or name}: {problem.message}" for problem in report.problems]
+        raise DirectoryUnusable(f"{name} is {report.state}: {'; '.join(reasons[:3]) or 'it has no record'}.")
+    return compute_checksums(path, name, on_bytes=on_bytes)
 
 
 def report_failure(name: str, error: PipelineError) -> VerifyReport:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.backup.archive import archive_name, open_backed_up_file, stream_archive
@@ -54,6 +55,7 @@ from data_pipeline.foreground import door
 from data_pipeline.retention import RetentionPolicy
 from data_pipeline.settings import Settings, load_settings
 from data_pipeline.task_files import chunks_of
+from data_pipeline.terminal import watching_bytes
 from data_pipeline.workspace import open_workspace, printable, task_directories
 
 app = typer.Typer(no_args_is_help=True, help="The files of earlier runs: list, show, verify, restore, delete.")
@@ -236,7 +238,7 @@ def restore(
     task: TaskId,
     backup: BackupName,
     files: Annotated[list[str] | None, typer.Argument(metavar="FILE", help="Only these; none: all.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change, file by file.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring a backup back; the current files first go into a new backup, so a restore can be undone the same way."""
@@ -244,7 +246,8 @@ def restore(
     path = directory_of(settings, task)
     find_backup(path, backup)
     if dry_run:
-        report = preview_restore(path, backup, files or None)
+        with watching_bytes(Console(stderr=True), "comparing", is_quiet=as_json) as progress:
+            report = preview_restore(path, backup, files or None, progress=progress)
     else:
         with open_workspace(
             path, task, label=f"restore of {backup}", timeout_seconds=0, door=door(settings)
@@ -488,12 +491,24 @@ def _end(report: PruneReport, *, as_json: bool) -> None:
 
 
 def _lines(report: RestoreReport) -> list[str]:
-    verb = "Would restore" if report.is_dry_run else "Restored"
-    lines = [f"{verb} {len(report.restored)} files of {report.backup}"]
+    summary = report.summary()
     if report.is_dry_run:
-        lines += [f"  {name}" for name in report.summary()["restored"]]
+        lines = [f"Would restore {len(report.restored)} files of {report.backup}", *_change_lines(summary)]
         lines.append(f"{len(report.replaced)} current files would first move into a new backup")
-    elif report.safety_backup is not None:
+        lines += report.notes
+    else:
+        lines = [f"Restored {len(report.restored)} files of {report.backup}"]
+    if report.safety_backup is not None:
         lines.append(f"{len(report.replaced)} current files are in {report.safety_backup}: restore that to undo this")
-    lines += [f"Not restored: {name} ({reason})" for name, reason in report.summary()["skipped"].items()]
+    lines += [f"Not restored: {name} ({reason})" for name, reason in summary["skipped"].items()]
     return lines
+
+
+def _change_lines(summary: dict[str, Any]) -> Iterator[str]:
+    """A line for each name, then the counts; sizes are those of now and of the backup."""
+    for change in summary["changes"]:
+        sizes = [size for size in (change["current_size_bytes"], change["size_bytes"]) if size is not None]
+        shown = " -> ".join(f"{size:,}" for size in (sizes[:1] if change["action"] == "unchanged" else sizes))
+        reason = f": {change['reason']}" if change["reason"] else ""
+        yield f"  {change['action']:<9}  {change['name']} ({shown} bytes){reason}"
+    yield ", ".join(f"{count} {action}" for action, count in summary["counts"].items())

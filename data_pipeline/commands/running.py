@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -11,15 +12,24 @@ import typer
 from rich.console import Console
 
 from data_pipeline import task_directory
+from data_pipeline.backup.create import made_backup
 from data_pipeline.commands.arguments import AsJson, complete_task, content_of
 from data_pipeline.commands.output import print_json, print_lines
-from data_pipeline.errors import InvalidInput
+from data_pipeline.errors import InvalidInput, PipelineError
 from data_pipeline.exit_codes import code_of_run
-from data_pipeline.foreground import NewTask, check_glossary, create_task, put_glossary, put_table_list, run_task
-from data_pipeline.settings import load_settings
+from data_pipeline.foreground import (
+    NewTask,
+    check_glossary,
+    create_task,
+    put_glossary,
+    put_table_list,
+    record_run_checksums,
+    run_task,
+)
+from data_pipeline.settings import Settings, load_settings
 from data_pipeline.steps import STEPS, Json, RunOptions
 from data_pipeline.store import Store
-from data_pipeline.terminal import watching
+from data_pipeline.terminal import watching, watching_bytes
 from data_pipeline.workspace import printable
 
 RUN_EXAMPLES = """\b
@@ -142,8 +152,23 @@ def run(
         print_json(result)
     else:
         print_lines(_lines(result, path))
+    backup = made_backup(result["backup"]) if settings.backup_checksums else None
+    if backup is not None:
+        _record_checksums(settings, found.task_id, backup, is_quiet=as_json)
     if code := code_of_run(result):
         raise typer.Exit(code)
+
+
+def _record_checksums(settings: Settings, task_id: str, backup: str, *, is_quiet: bool) -> None:
+    """Record the checksums of the run's backup. Neither a failure nor Ctrl-C changes the exit code of the run."""
+    try:
+        sys.stdout.flush()  # the result is out before the reading begins
+        with watching_bytes(Console(stderr=True), "checksums", is_quiet=is_quiet) as progress:
+            record_run_checksums(settings, task_id, backup, progress=progress)
+    except (PipelineError, KeyboardInterrupt) as error:
+        reason = "Interrupted." if isinstance(error, KeyboardInterrupt) else str(error)
+        command = f"data-pipeline backups verify {task_id} {backup} --record-checksums"
+        print(f"The checksums of {backup} are not recorded: {reason} To record them, run: {command}", file=sys.stderr)
 
 
 def _lines(result: Json, path: str) -> list[str]:

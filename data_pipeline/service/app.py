@@ -16,9 +16,11 @@ from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from data_pipeline.backup_statistics import count_backups
+from data_pipeline.checksum_recorder import ChecksumRecorder
 from data_pipeline.engine import Engine
 from data_pipeline.errors import PipelineError, TaskBusy
 from data_pipeline.event_recorder import EventRecorder
+from data_pipeline.foreground import door
 from data_pipeline.service.description import describe
 from data_pipeline.service.errors import add_error_answers
 from data_pipeline.service.metrics import Metrics
@@ -98,7 +100,10 @@ def open_service(settings: Settings, role: Role = "all") -> Iterator[Service]:
             metrics.recovered(recovery)
             metrics.watch_active(lambda: engine.running_count)
             metrics.watch_backups(lambda: count_backups(settings.training_data_path))
-            runs = Runs(settings, store, engine, recorder, metrics, vectors)
+            checksums = _start_checksums(settings, role, metrics)
+            if checksums is not None:
+                stack.callback(checksums.close)  # after the runs have ended: they add to it
+            runs = Runs(settings, store, engine, recorder, metrics, vectors, checksums)
             for note in runs.reconcile():
                 LOGGER.warning("%s", note)
             if role != "api":
@@ -111,6 +116,13 @@ def open_service(settings: Settings, role: Role = "all") -> Iterator[Service]:
         LOGGER.warning("Did not stop in time, will go on at the next start: %s", ", ".join(stuck))
         logging.shutdown()
         os._exit(0)  # their threads would keep the process alive; a kill is what everything here survives
+
+
+def _start_checksums(settings: Settings, role: Role, metrics: Metrics) -> ChecksumRecorder | None:
+    """Record checksums in the background where the settings say so and runs are worked on."""
+    if not settings.backup_checksums or role == "api":
+        return None
+    return ChecksumRecorder(settings.training_data_path, door=door(settings), count=metrics.checksums)
 
 
 def create_app(service: Service, *, is_stopping: Callable[[], bool] = lambda: False) -> FastAPI:

@@ -42,5 +42,5 @@ def _add_example(responses: dict[str, Any], example: dict[str, Any], *, is_envel
         if status.startswith("2"):
             content = response["content"]["application/json"]
             content["example"] = example
-            if is_enveloped:
+            if is_enveloped and not content.get("schema"):  # a route may describe its own answer
                 content["schema"] = _ANSWER

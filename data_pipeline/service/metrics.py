@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from data_pipeline.api.simple_workflow import Ended, RunRecords
+from data_pipeline.backup.create import made_backup
 from data_pipeline.backup_statistics import BackupStatistics
 from data_pipeline.errors import DirectoryUnusable
 
@@ -47,6 +48,12 @@ class Metrics:
         self._deleted = Counter(
             "data_pipeline_backups_deleted", "Backups deleted, by what asked for it.", ["cause"], registry=registry
         )
+        self._checksums = Counter(
+            "data_pipeline_backup_checksums", "Checksum manifests of backups, by their outcome.", ["outcome"],
+            registry=registry,
+        )  # fmt: skip
+        for outcome in ("recorded", "failed"):  # an alert on a failure needs the zero before it
+            self._checksums.labels(outcome)
         self._active = Gauge("data_pipeline_runs_active", "Runs that this process works on.", registry=registry)
 
     def watch_active(self, count: Callable[[], int]) -> None:
@@ -77,6 +84,10 @@ class Metrics:
     def backups_deleted(self, cause: Literal["retention", "request"], count: int) -> None:
         """Backups were deleted: by a retention policy after a run, or by a request."""
         self._deleted.labels(cause).inc(count)
+
+    def checksums(self, outcome: Literal["recorded", "failed"]) -> None:
+        """Count a manifest of checksums that was recorded, or could not be."""
+        self._checksums.labels(outcome).inc()
 
     def step(self, step: str, status: str) -> None:
         """A step ended."""
@@ -133,11 +144,15 @@ def _backup_families(count: Callable[[], BackupStatistics]) -> tuple[GaugeMetric
 
 
 class CountedRecords:
-    """The `RunRecords` of a run, counted on the way."""
+    """The `RunRecords` of a run, counted on the way. `leave_backup` gets the name of its backup at the run's end."""
 
-    def __init__(self, records: RunRecords, metrics: Metrics) -> None:
+    def __init__(
+        self, records: RunRecords, metrics: Metrics, leave_backup: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._records = records
         self._metrics = metrics
+        self._leave_backup = leave_backup
+        self._backup: str | None = None
 
     def locked(self) -> None:
         self._records.locked()
@@ -148,6 +163,7 @@ class CountedRecords:
     def backed_up(self, summary: Mapping[str, Any]) -> None:
         self._records.backed_up(summary)
         self._metrics.backup(summary)
+        self._backup = made_backup(summary)
 
     def pruned(self, deleted_count: int) -> None:
         self._records.pruned(deleted_count)
@@ -163,3 +179,5 @@ class CountedRecords:
     def ended(self, status: Ended, *, error: str | None, result: Mapping[str, Any] | None) -> None:
         self._records.ended(status, error=error, result=result)
         self._metrics.run(status)
+        if self._backup is not None:
+            self._leave_backup(self._backup)

@@ -184,7 +184,7 @@ class RestoreRequest(BaseModel):
     model_config = ConfigDict(json_schema_extra={"example": {"files": ["customer.ddl"], "dry_run": True}})
 
     files: list[str] | None = Field(default=None, description="only these; none: all", min_length=1)
-    dry_run: StrictBool = Field(default=False, description="only say what would happen")
+    dry_run: StrictBool = Field(default=False, description="Only show what would change, file by file.")
 
 
 class NoteRequest(BaseModel):

@@ -8,11 +8,13 @@ import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, Literal
 
 from data_pipeline import task_directory
 from data_pipeline.api.run_records import StoreRecords, add_run
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor, new_run_id
+from data_pipeline.checksum_recorder import ChecksumRecorder
 from data_pipeline.engine import Engine, RunControl, RunOrder
 from data_pipeline.errors import InvalidInput, NotFound, NotRunning, PipelineError, RunActive, TaskBusy
 from data_pipeline.event_recorder import EventRecorder
@@ -52,6 +54,7 @@ class Runs:
     recorder: EventRecorder
     metrics: Metrics
     vectors: SharedVectorStore
+    checksums: ChecksumRecorder | None = None
 
     def admit(self, task_id: str, step: str | None, options: RunOptions | None = None) -> Execution:
         """Queue a run of a task. Raises NotFound, InvalidInput, RunActive where the task has one."""
@@ -190,7 +193,7 @@ class Runs:
             run_id=order.run_id,
             runner=control.runner,
             model=language_model(self.settings, self.store),
-            records=CountedRecords(records, self.metrics),
+            records=CountedRecords(records, self.metrics, partial(self._record_checksums, order.task_id)),
             emit=self.recorder.of_run(order.run_id),
             is_suspended=control.is_suspended,
             backup_enabled=self.settings.backup_enabled,
@@ -198,6 +201,10 @@ class Runs:
             lock_timeout_seconds=self.settings.lock_timeout_seconds,
             door=door(self.settings),
         )
+
+    def _record_checksums(self, task_id: str, backup: str) -> None:
+        if self.checksums is not None:
+            self.checksums.add(task_id, backup)
 
     def _is_held(self, task_id: str) -> bool:
         path = task_directory.path_of(self.settings.training_data_path, task_id)

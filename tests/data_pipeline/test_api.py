@@ -331,6 +331,7 @@ def test_metrics_count_requests_runs_steps_and_backups(client: TestClient, done:
         "data_pipeline_backup_files_moved_total 20.0",
         "data_pipeline_backup_files_failed_total 0.0",
         "data_pipeline_runs_active 0.0",
+        'data_pipeline_backup_checksums_total{outcome="failed"} 0.0',
         'data_pipeline_recoveries_total{outcome="recovered"} 0.0',
         f'data_pipeline_requests_total{{method="POST",route="{API}/tasks/{{task_id}}/execute",status="200"}} 2.0',
         'data_pipeline_requests_total{method="any",route="none",status="404"} 1.0',

@@ -78,6 +78,7 @@ def real_answers(client: TestClient) -> dict[str, dict[str, Any]]:
         f"DELETE {API}/tasks/{{task_id}}/backups/{{backup}}": {"params": {"force": True, "dry_run": True}},
         f"PATCH {API}/tasks/{{task_id}}/backups/{{backup}}": {"json": {"note": "before the new price model"}},
         f"POST {API}/tasks/{{task_id}}/prune-backups": {"json": {"keep_last": 3, "dry_run": True}},
+        f"POST {API}/tasks/{{task_id}}/backups/{{backup}}/restore": {"json": {"dry_run": True}},
         f"POST {API}/vector/backup": {"json": {"task_id": task_id}},
         f"POST {API}/vector/restore": {"json": {"backup_path": f"{task_id}/vector_bak", "timestamp": "at its turn"}},
     }

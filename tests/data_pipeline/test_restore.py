@@ -200,12 +200,14 @@ def test_restore_into_an_empty_task_makes_no_backup(task: Path) -> None:
 
 
 def test_dry_run_changes_nothing_and_tells_what_would_happen(task: Path) -> None:
-    """Without the lock: also while a run holds it."""
+    """Without the lock: also while a run holds it; then it names the holder."""
     before = content_below(task)
     with open_workspace(str(task), task.name, label="run", timeout_seconds=0):
-        report = preview_restore(str(task), OLD)
+        summary = preview_restore(str(task), OLD).summary()
 
-    assert report.summary() == {
+    assert (len(summary.pop("changes")), sum(summary.pop("counts").values())) == (3, 3)
+    assert ["not locked" in summary["notes"][0], "in use by 'run'" in summary.pop("notes")[1]] == [True, True]
+    assert summary == {
         "backup": OLD,
         "dry_run": True,
         "restored": ["a.ddl", "b.ddl"],

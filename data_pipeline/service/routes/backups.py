@@ -28,6 +28,7 @@ from data_pipeline.backup_search import SearchReport, find_text
 from data_pipeline.backup_statistics import count_backups
 from data_pipeline.foreground import door
 from data_pipeline.service.answers import REFUSALS, success
+from data_pipeline.service.backup_answers import RestoreAnswer
 from data_pipeline.service.downloads import FILE_ANSWER, ZIP_ANSWER, send_file, send_zip
 from data_pipeline.service.models import BackupSearchRequest, NoteRequest, PruneRequest, RestoreRequest, VerifyRequest
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, path_of_task
@@ -114,7 +115,11 @@ def note_backup(request: Request, task_id: TaskId, backup: str, body: NoteReques
     return success(request, f"The note of {backup} is {'set' if noted.note else 'deleted'}.", noted.summary())
 
 
-@router.post("/tasks/{task_id}/backups/{backup}/restore", summary="Bring a backup back")
+@router.post(
+    "/tasks/{task_id}/backups/{backup}/restore",
+    summary="Bring a backup back",
+    responses={200: {"model": RestoreAnswer}},
+)
 def restore_backup(
     request: Request,
     task_id: TaskId,
@@ -122,7 +127,10 @@ def restore_backup(
     runs: RunsDep,
     body: Annotated[RestoreRequest | None, Body()] = None,
 ) -> Response:
-    """The current files first go into a new backup, so a restore is undone by another one."""
+    """The current files first go into a new backup, so a restore is undone by another one.
+
+    `dry_run` changes nothing and shows what would change, file by file; same names are compared by content.
+    """
     wanted = body or RestoreRequest()
     path = path_of_task(runs, task_id)
     find_backup(path, backup)

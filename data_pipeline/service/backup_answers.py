@@ -1,0 +1,64 @@
+"""The answers about backups that have a type of their own in the description of the API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from data_pipeline.backup.changes import Action
+
+
+class RestoreChange(BaseModel):
+    """What a restore does to one file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    action: Action = Field(
+        description="`added`: no file has the name now. `replaced`: one has, with other content. `unchanged`: the same "
+        "content. `removed`: the current file moves into the new backup, and the restored one has no file of its "
+        "name. `unknown`: it could not be compared."
+    )
+    size_bytes: int | None = Field(description="The size in the backup that is restored; null if it has no such file.")
+    current_size_bytes: int | None = Field(description="The size of the current file; null if there is none.")
+    reason: str | None = Field(description="Why the action is `unknown`.")
+
+
+class RestoreCounts(BaseModel):
+    """The number of files for each action."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    added: int
+    replaced: int
+    unchanged: int
+    removed: int
+    unknown: int
+
+
+class RestoreData(BaseModel):
+    """The outcome of a restore, or of its dry run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    backup: str
+    dry_run: bool
+    restored: list[str] = Field(description="The files that the restore brings back.")
+    replaced: list[str] = Field(description="The current files that first move into the new backup.")
+    skipped: dict[str, str] = Field(description="The entries of the backup that are not brought back: name and reason.")
+    safety_backup: str | None = Field(description="The new backup; null in a dry run, and if no file had to move.")
+    counts: RestoreCounts | None = Field(description="Of a dry run only.")
+    changes: list[RestoreChange] | None = Field(description="Of a dry run only: every file that would be touched.")
+    notes: list[str] = Field(description="Of a dry run: why the real restore may differ.")
+    response: str
+    timestamp: datetime
+
+
+class RestoreAnswer(BaseModel):
+    """The answer to a restore."""
+
+    code: int
+    success: bool
+    message: str
+    data: RestoreData
