@@ -104,8 +104,15 @@ PIPELINE_PURE = {
     "steps/wording",
     "vector_backup/record",
 }
-OPENS = {"workspace": "rb", "settings": "rb", "schema_workflow": "rb", "task_log": "a", "demo/server": "ab"}
-"""Who may open files, and how: logs are all that is written outside the door."""
+OPENS = {
+    "workspace": "rb",
+    "settings": "rb",
+    "schema_workflow": "rb",
+    "task_log": "a",
+    "demo/server": "ab",
+    "commands/output": "xb",
+}
+"""Who may open files, and how: logs, and new files of a person, are all that is written outside the door."""
 
 PURE = {"names", "records", "playback"}
 CHANGING = {
@@ -188,7 +195,7 @@ def pipeline_imports(module: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module == "data_pipeline":
-            found |= {f"data_pipeline.{alias.name}" for alias in node.names}
+            found |= {f"data_pipeline.{alias.name}" for alias in node.names if alias.name != "__version__"}
         elif isinstance(node, ast.ImportFrom):
             found.add(node.module or "")
     return found

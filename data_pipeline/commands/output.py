@@ -132,7 +132,7 @@ def write_new_file(path: Path, chunks: Iterable[bytes], option: str) -> int:
     Raises InvalidInput where the file exists or cannot be written.
     """
     try:
-        with path.open("xb") as file:
+        with open(path, "xb") as file:
             try:
                 return sum(file.write(chunk) for chunk in chunks)
             except BaseException:
