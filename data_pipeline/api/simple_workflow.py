@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 from data_pipeline import task_directory
 from data_pipeline.backup.create import BackupReport, back_up, disabled, settle
-from data_pipeline.backup.delete import PruneReport, prune
+from data_pipeline.backup.delete import prune
 from data_pipeline.database_urls import label_of
 from data_pipeline.errors import (
     DirectoryUnusable,
@@ -34,6 +34,7 @@ from data_pipeline.errors import (
     TaskBusy,
 )
 from data_pipeline.progress import Emit, Event, nobody
+from data_pipeline.pruning import PruneReport
 from data_pipeline.retention import NO_RULES, RetentionPolicy
 from data_pipeline.sealed import seal, unsealed
 from data_pipeline.steps import STEPS

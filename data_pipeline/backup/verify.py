@@ -4,50 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, Literal
+from dataclasses import replace
 
 from data_pipeline.backup.catalogue import Backup, find_backup, read_checksums
 from data_pipeline.backup.checksums import OnBytes, checksum_of, record_checksums, regular_files
 from data_pipeline.backup.manifests import ChecksumManifest, FileChecksum
 from data_pipeline.backup.record import BackupRecord
-from data_pipeline.errors import PipelineError
+from data_pipeline.verification import Problem, State, VerifyReport
 from data_pipeline.workspace import Door, printable
-
-ProblemKind = Literal["record", "missing", "extra", "size", "changed", "unreadable"]
-State = Literal["good", "damaged", "unverifiable"]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One difference; `file` is a printable name, None where the backup as a whole differs."""
-
-    kind: ProblemKind
-    file: str | None
-    message: str
-
-
-@dataclass(frozen=True)
-class VerifyReport:
-    """The result of a verification. `unverifiable`: there is neither a record nor a checksum to compare with."""
-
-    backup: str
-    state: State
-    problems: tuple[Problem, ...]
-    file_count: int
-    size_bytes: int
-    has_record: bool
-    checksums_recorded_at: datetime | None
-
-    def summary(self) -> dict[str, Any]:
-        """Return the fields for answers."""
-        recorded_at = self.checksums_recorded_at
-        return {
-            **vars(self),
-            "problems": [vars(problem) for problem in self.problems],
-            "checksums_recorded_at": recorded_at.isoformat() if recorded_at else None,
-        }
 
 
 def verify(path: str, name: str, *, on_bytes: OnBytes = lambda _: None) -> VerifyReport:
@@ -82,12 +46,6 @@ def verify_and_record(path: str, task_id: str, name: str, *, work_id: str, door:
         return report
     manifest = record_checksums(path, task_id, name, work_id=work_id, door=door)
     return replace(report, checksums_recorded_at=manifest.recorded_at)
-
-
-def report_failure(name: str, error: PipelineError) -> VerifyReport:
-    """Return the report of a backup that could not be verified, for a command that goes on with the others."""
-    problem = Problem("unreadable", None, str(error))
-    return VerifyReport(name, "unverifiable", (problem,), 0, 0, has_record=False, checksums_recorded_at=None)
 
 
 def _compare_with_record(backup: Backup) -> Iterator[Problem]:
