@@ -5,17 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
 from data_pipeline.commands.output import local_time, print_json, print_lines, print_table
-from data_pipeline.errors import InvalidInput
+from data_pipeline.errors import InvalidInput, PipelineError
 from data_pipeline.exit_codes import code_of_deletion, code_of_verification
 from data_pipeline.pruning import PruneReport, policy_of
 from data_pipeline.retention import RetentionPolicy
-from data_pipeline.verification import VerifyReport
+from data_pipeline.verification import VerifyReport, report_failure
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted, and why.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -88,6 +88,26 @@ def end_deletion(report: PruneReport, *, as_json: bool) -> None:
     code = code_of_deletion({one.action for one in report.backups})
     if code:
         raise typer.Exit(code)
+
+
+def verify_each(
+    list_names: Callable[[], Iterable[str]], verify: Callable[[str], VerifyReport], *, goes_on: bool
+) -> Iterator[VerifyReport]:
+    """Verify the backups of a place; with `goes_on` an error becomes a report, so that the others are verified, too."""
+    try:
+        names = list_names()
+    except PipelineError as error:
+        if not goes_on:
+            raise
+        yield report_failure("", error)
+        return
+    for name in names:
+        try:
+            yield verify(name)
+        except PipelineError as error:
+            if not goes_on:
+                raise
+            yield report_failure(name, error)
 
 
 def end_verification(reports: Iterable[tuple[str, VerifyReport]], key: str, *, as_json: bool) -> None:

@@ -40,6 +40,7 @@ from data_pipeline.commands.backup_reports import (
     end_deletion,
     end_verification,
     print_pruned,
+    verify_each,
     with_rules,
 )
 from data_pipeline.commands.output import (
@@ -51,12 +52,12 @@ from data_pipeline.commands.output import (
     write_new_file,
     write_to_standard_output,
 )
-from data_pipeline.errors import InvalidInput, PipelineError
+from data_pipeline.errors import InvalidInput
 from data_pipeline.exit_codes import code_of_search
 from data_pipeline.foreground import door
 from data_pipeline.settings import Settings, load_settings
 from data_pipeline.task_files import chunks_of
-from data_pipeline.verification import VerifyReport, report_failure
+from data_pipeline.verification import VerifyReport
 from data_pipeline.workspace import open_workspace, printable, task_directories
 
 app = typer.Typer(no_args_is_help=True, help="The files of earlier runs: list, show, verify, restore, delete.")
@@ -328,27 +329,18 @@ def verify(
 def _verify_task(
     settings: Settings, task: str, backup: str | None, *, record: bool, goes_on: bool
 ) -> Iterator[VerifyReport]:
-    """Verify the backups of a task; with `goes_on` an error becomes a report, so that the others are verified, too."""
-    name = backup or ""
-    try:
+    def names() -> list[str]:
         path = directory_of(settings, task)
-        names = [backup] if backup is not None else [found.name for found in list_backups(path)]
-    except PipelineError as error:
-        if not goes_on:
-            raise
-        yield report_failure(name, error)
-        return
-    for name in names:
+        return [found.name for found in list_backups(path)] if backup is None else [backup]
+
+    def verify_one(name: str) -> VerifyReport:
+        path = directory_of(settings, task)
+        if not record:
+            return verify_backup(path, name)
         work_id = new_run_id(datetime.now(UTC)).replace("run", "checksums")
-        try:
-            if record:
-                yield verify_and_record(path, task, name, work_id=work_id, door=door(settings))
-            else:
-                yield verify_backup(path, name)
-        except PipelineError as error:
-            if not goes_on:
-                raise
-            yield report_failure(name, error)
+        return verify_and_record(path, task, name, work_id=work_id, door=door(settings))
+
+    return verify_each(names, verify_one, goes_on=goes_on)
 
 
 Force = Annotated[bool, typer.Option("--force", help="Also delete backups with failures or an unknown outcome.")]

@@ -170,7 +170,7 @@ def prune_backups(
         path, task_id, label="pruning of backups", timeout_seconds=0, door=door(runs.settings)
     ) as workspace:
         report = prune(workspace, policy, is_forced=wanted.force)
-    runs.metrics.backups_deleted("request", len(report.deleted))
+    runs.metrics.backups_deleted("files", "request", len(report.deleted))
     return success(request, f"{len(report.deleted)} backups are deleted.", report.summary())
 
 
@@ -196,5 +196,5 @@ def delete_backup(
         path, task_id, label=f"deletion of {backup}", timeout_seconds=0, door=door(runs.settings)
     ) as workspace:
         report = delete(workspace, backup, is_forced=force)
-    runs.metrics.backups_deleted("request", len(report.deleted))
+    runs.metrics.backups_deleted("files", "request", len(report.deleted))
     return success(request, f"The backup {backup} is deleted.", report.summary())
