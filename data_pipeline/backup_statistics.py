@@ -6,14 +6,12 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from data_pipeline.backup.catalogue import list_backups
 from data_pipeline.errors import DirectoryUnusable
 from data_pipeline.vector_backup.catalogue import backups_in, places
 from data_pipeline.workspace import task_directories
-
-BackupKind = Literal["files", "vectors"]
 
 
 @dataclass(frozen=True)

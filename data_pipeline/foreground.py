@@ -144,6 +144,7 @@ async def run_task(
         emit=emit,
         backup_enabled=settings.backup_enabled,
         retention=settings.retention,
+        vector_retention=settings.vector_retention,
         lock_timeout_seconds=settings.lock_timeout_seconds if lock_timeout_seconds is None else lock_timeout_seconds,
         door=door(settings),
     )

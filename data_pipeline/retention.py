@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated, Final, NamedTuple, Self
+from typing import Annotated, Final, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -97,12 +97,8 @@ class RetentionPolicy(BaseModel):
 NO_RULES: Final = RetentionPolicy()
 
 
-@dataclass(frozen=True)
-class Retention:
-    """The policies of a task: one for the backups of its files, one for the backups of the vector store."""
-
-    files: RetentionPolicy = NO_RULES
-    vectors: RetentionPolicy = NO_RULES
+BackupKind = Literal["files", "vectors"]
+"""A backup of the files of a task, or of the vector store."""
 
 
 class Candidate(NamedTuple):

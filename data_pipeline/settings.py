@@ -120,6 +120,25 @@ class Settings(BaseSettings):
     backup_checksums: bool = Field(
         default=False, description="record the SHA-256 checksums of a run's backup after the run, without its lock"
     )
+    vector_backup_keep_last: Count | None = Field(
+        default=None,
+        description="after each successful run that backs the vector store up: keep the newest N of the task's folder",
+    )
+    vector_backup_keep_within: DurationText | None = Field(
+        default=None, description="keep all backups made within this time before the newest one: `14d`, `1y6m`"
+    )
+    vector_backup_keep_daily: Count | None = Field(
+        default=None, description="keep the newest backup of each of the last N days that have one"
+    )
+    vector_backup_keep_weekly: Count | None = Field(
+        default=None, description="keep the newest backup of each of the last N ISO weeks that have one"
+    )
+    vector_backup_keep_monthly: Count | None = Field(
+        default=None, description="keep the newest backup of each of the last N months that have one"
+    )
+    vector_backup_max_total_bytes: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="delete the oldest backups of the folder until the rest has at most N bytes"
+    )
     retry_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
         default=5, description="how often the move of a busy file is tried"
     )
@@ -264,7 +283,15 @@ class Settings(BaseSettings):
     @property
     def retention(self) -> RetentionPolicy:
         """Which backups of a task's files stay after a successful complete run; all of them by default."""
-        return RetentionPolicy(**{name: getattr(self, f"backup_{name}") for name in RetentionPolicy.model_fields})
+        return self._policy("backup")
+
+    @property
+    def vector_retention(self) -> RetentionPolicy:
+        """Which backups of the vector store stay in a folder after a successful run that made one; all by default."""
+        return self._policy("vector_backup")
+
+    def _policy(self, prefix: str) -> RetentionPolicy:
+        return RetentionPolicy(**{name: getattr(self, f"{prefix}_{name}") for name in RetentionPolicy.model_fields})
 
     @property
     def home_path(self) -> str:

@@ -37,7 +37,7 @@ JOURNAL: Final = ".journal"
 _TASK_ID: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 _BACKUP_NAME: Final = re.compile(r"file_bak_(\d{8}_\d{6})(?:_(\d{1,9}))?")
 _VECTOR_TIMESTAMP: Final = re.compile(r"\d{8}_\d{6}")
-_VECTOR_MANIFEST: Final = re.compile(r"vectors_(\d{8}_\d{6})_manifest\.json")
+_VECTOR_FILE: Final = re.compile(r"vectors_(\d{8}_\d{6})(?:_manifest\.json|\.jsonl)")
 _RECORD_NAME: Final = re.compile(r"backup_info(?:_\d{1,9})?\.json")
 _DEVICES: Final = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 """Names that Windows gives to devices, whatever the directory."""
@@ -91,12 +91,15 @@ def is_backup_name(name: str) -> bool:
 def time_in_name(name: str) -> tuple[datetime | None, int]:
     """The local time and the suffix in a backup's name; no time when the digits are no date."""
     match = _BACKUP_NAME.fullmatch(name)
-    if match is None:
-        return None, 0
+    return (None, 0) if match is None else (time_in_digits(match[1]), int(match[2] or 0))
+
+
+def time_in_digits(digits: str) -> datetime | None:
+    """Return the local time that is written like 20250121_094400; None when the digits are no date."""
     try:
-        return datetime.strptime(match[1], "%Y%m%d_%H%M%S"), int(match[2] or 0)  # noqa: DTZ007 - local, as it was made
+        return datetime.strptime(digits, "%Y%m%d_%H%M%S")  # noqa: DTZ007 - local, as it was made
     except ValueError:
-        return None, int(match[2] or 0)
+        return None
 
 
 def backup_note_name(backup: str) -> str:
@@ -121,13 +124,13 @@ def vector_items_name(timestamp: str) -> str:
 
 
 def vector_manifest_name(timestamp: str) -> str:
-    """The file of a vector backup that says what it is; without it there is no backup."""
+    """The file of a vector backup that says what it is; without it the backup cannot be restored."""
     return f"vectors_{timestamp}_manifest.json"
 
 
 def vector_timestamp_in(name: str) -> str | None:
-    """The timestamp in the name of a vector backup's manifest; None for any other name."""
-    match = _VECTOR_MANIFEST.fullmatch(name)
+    """The timestamp in the name of a file of a vector backup; None for any other name."""
+    match = _VECTOR_FILE.fullmatch(name)
     return match[1] if match else None
 
 

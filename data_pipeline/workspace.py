@@ -155,17 +155,18 @@ class Workspace:
         except OSError as error:
             raise DirectoryUnusable(f"{printable(self.path)} cannot be read ({error}).") from error
 
-    def folder_names(self, folder: str) -> list[str]:
-        """Return the names of all entries of a folder of the task directory; none where it is missing.
+    def folder_names(self, folder: str | None) -> list[str]:
+        """Return the names of all entries of a folder of the task directory, of the directory itself for None.
 
-        Raises DirectoryUnusable.
+        A missing folder has none. Raises DirectoryUnusable.
         """
         try:
-            return sorted(name for name, _ in self.directory.scan(Folder("directory", folder)))
+            return sorted(name for name, _ in self.directory.scan(_folder(folder)))
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise DirectoryUnusable(f"{printable(self.path)}: {folder} cannot be read ({error}).") from error
+            where = printable(self.path if folder is None else os.path.join(self.path, folder))
+            raise DirectoryUnusable(f"{where} cannot be read ({error}).") from error
 
     def has(self, name: str) -> bool:
         """Whether anything in the task directory has this name."""
@@ -589,13 +590,15 @@ def read_file(path: str) -> bytes:
 
 def open_regular_file(path: str) -> IO[bytes]:
     """A regular file, open for reading; not through a link. Raises OSError for anything else."""
-    file = open(path, "rb", opener=_open_itself)  # noqa: SIM115 - the caller closes it
-    try:
-        _check_regular(file, path)
-    except OSError:
-        file.close()
-        raise
-    return file
+    return _opened_regular(path, _open_itself)
+
+
+def open_for_lock(path: str) -> IO[bytes]:
+    """Open a regular file to lock it exclusively, which NFS allows only with the right to write. Writes nothing.
+
+    A file that may not be written is opened for reading, which is enough on other file systems. Raises OSError.
+    """
+    return _opened_regular(path, _open_for_lock)
 
 
 def task_directories(training_data: str) -> list[str]:
@@ -744,12 +747,31 @@ def _in_words(task_id: str, error: JournalError) -> PipelineError:
     return RecoveryNeeded(str(error))
 
 
+def _opened_regular(path: str, opener: Callable[[str, int], int]) -> IO[bytes]:
+    file = open(path, "rb", opener=opener)  # noqa: SIM115 - the caller closes it
+    try:
+        _check_regular(file, path)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
 def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _open_itself(path: str, flags: int) -> int:
     return _open_without_waiting(path, flags | getattr(os, "O_NOFOLLOW", 0))
+
+
+def _open_for_lock(path: str, flags: int) -> int:
+    try:
+        return _open_itself(path, flags & ~os.O_RDONLY | os.O_RDWR)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        return _open_itself(path, flags)
 
 
 def _check_regular(file: IO[bytes], path: str) -> None:

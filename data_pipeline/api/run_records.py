@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from data_pipeline.api.simple_workflow import Ended
+from data_pipeline.retention import BackupKind
 from data_pipeline.store import Execution, Store
 
 
@@ -46,7 +47,7 @@ class StoreRecords:
     def backed_up(self, summary: Mapping[str, Any]) -> None:
         self._store.record_backup(self._execution_id, summary)
 
-    def pruned(self, deleted_count: int) -> None:
+    def pruned(self, kind: BackupKind, deleted_count: int) -> None:
         """Keep nothing: the run's result names the backups."""
 
     def step_started(self, step: str) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 from data_pipeline import task_directory
 from data_pipeline.backup.create import BackupReport, back_up, disabled, settle
-from data_pipeline.backup.delete import PruneReport, prune
+from data_pipeline.backup.delete import prune
 from data_pipeline.database_urls import label_of
 from data_pipeline.errors import (
     DirectoryUnusable,
@@ -34,7 +34,8 @@ from data_pipeline.errors import (
     TaskBusy,
 )
 from data_pipeline.progress import Emit, Event, nobody
-from data_pipeline.retention import NO_RULES, RetentionPolicy
+from data_pipeline.pruning import PruneReport
+from data_pipeline.retention import NO_RULES, BackupKind, RetentionPolicy
 from data_pipeline.sealed import seal, unsealed
 from data_pipeline.steps import STEPS
 from data_pipeline.steps.contract import Json, RunParameters, Step, StepContext, StepOutput, StepRunner
@@ -60,6 +61,11 @@ LOCK_POLL_SECONDS: Final = 0.1
 FAILURES_TOLD: Final = 20
 """How many failures of a step, past which the task goes on, are warnings of the run; all are in the step's result."""
 
+_WORDS: Final[Mapping[BackupKind, tuple[str, str]]] = {
+    "files": ("backups", "backup"),
+    "vectors": ("vector backups", "vector backup"),
+}
+
 Mode = Literal["complete", "step"]
 Ended = Literal["completed", "failed", "cancelled"]
 Result = TypeVar("Result")
@@ -77,8 +83,8 @@ class RunRecords(Protocol):
     def backed_up(self, summary: Mapping[str, Any]) -> None:
         """What became of the backup."""
 
-    def pruned(self, deleted_count: int) -> None:
-        """The retention policy was applied after a successful complete run."""
+    def pruned(self, kind: BackupKind, deleted_count: int) -> None:
+        """The retention policy for these backups was applied after a successful run."""
 
     def step_started(self, step: str) -> None:
         """A step begins."""
@@ -102,7 +108,7 @@ class NoRecords:
     def backed_up(self, summary: Mapping[str, Any]) -> None:
         pass
 
-    def pruned(self, deleted_count: int) -> None:
+    def pruned(self, kind: BackupKind, deleted_count: int) -> None:
         pass
 
     def step_started(self, step: str) -> None:
@@ -128,7 +134,7 @@ class _Course:
     skipped: list[str] = field(default_factory=list)
     current: str | None = None
     artifacts: dict[str, Json] = field(default_factory=dict)
-    pruned: PruneReport | None = None
+    pruned: dict[BackupKind, PruneReport] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes_logged: int = 0
@@ -174,9 +180,9 @@ class SimpleWorkflowExecutor:
 
     `directory` is the task's directory, `run_id` names the run (the same id again resumes it), `tables` are used in
     place of `table_list.txt`, `model` is asked where a step can use one, `records` is told of every state, `emit` of
-    every event; `retention` is applied to the task's backups after a complete run that succeeded. A run that is
-    cancelled while it `is_suspended` has not ended: it goes on when its process is back.
-    One executor is for one run.
+    every event; `retention` is applied to the task's backups after a complete run that succeeded, `vector_retention`
+    to its backups of the vector store after any run that succeeded and made one. A run that is cancelled while it
+    `is_suspended` has not ended: it goes on when its process is back. One executor is for one run.
     """
 
     def __init__(
@@ -195,6 +201,7 @@ class SimpleWorkflowExecutor:
         is_suspended: Callable[[], bool] = lambda: False,
         backup_enabled: bool = True,
         retention: RetentionPolicy = NO_RULES,
+        vector_retention: RetentionPolicy = NO_RULES,
         lock_timeout_seconds: float = 60.0,
         door: Door | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC).astimezone(),
@@ -212,6 +219,7 @@ class SimpleWorkflowExecutor:
         self._is_suspended = is_suspended
         self._backup_enabled = backup_enabled
         self._retention = retention
+        self._vector_retention = vector_retention
         self._lock_timeout_seconds = lock_timeout_seconds
         self._door = door or Door()
         self._now = now
@@ -584,7 +592,7 @@ class SimpleWorkflowExecutor:
 
     async def _finish(self, course: _Course, workspace: Workspace, work: WorkFolder, log: TaskLog) -> Json:
         """Write the result, then forget the work folder unless something in it still waits to be published."""
-        if _is_success(course) and not self._retention.is_empty:
+        if course.error is None:
             await _in_thread(lambda: self._prune(course, workspace, log))
         _tell_notes(course, workspace, log)
         log.info("Run %s ends: %s", self.run_id, course.error or "all steps completed")
@@ -598,16 +606,32 @@ class SimpleWorkflowExecutor:
         return result
 
     def _prune(self, course: _Course, workspace: Workspace, log: TaskLog) -> None:
-        """Apply the retention policy. The run has succeeded: what cannot be deleted is a warning."""
+        """Apply the retention policies to what the run may have added to."""
+        if course.mode == "complete" and not self._retention.is_empty:
+            self._apply(course, "files", lambda: prune(workspace, self._retention, now=self._now, log=log), log)
+        has_vector_backup = any(artifact.get("vector_backup") for artifact in course.artifacts.values())
+        if has_vector_backup and not self._vector_retention.is_empty:
+            self._apply(course, "vectors", lambda: self._prune_vectors(workspace, log), log)
+
+    def _prune_vectors(self, workspace: Workspace, log: TaskLog) -> PruneReport:
+        from data_pipeline.vector_backup.catalogue import BackupPlace  # noqa: PLC0415 - numpy
+        from data_pipeline.vector_backup.delete import prune as prune_vectors  # noqa: PLC0415 - numpy
+
+        place = BackupPlace(os.path.join(workspace.path, task_directory.VECTOR_BACKUPS), self.task_id)
+        return prune_vectors(workspace, place, self._vector_retention, now=self._now, log=log)
+
+    def _apply(self, course: _Course, kind: BackupKind, work: Callable[[], PruneReport], log: TaskLog) -> None:
+        """Prune. The run has succeeded: what cannot be deleted is a warning."""
+        backups, backup = _WORDS[kind]
         try:
-            report = prune(workspace, self._retention, now=self._now, log=log)
+            report = work()
         except PipelineError as error:
-            course.warnings.append(f"backups were not pruned: {error}")
-            log.warning("Backups were not pruned: %s", error)
+            course.warnings.append(f"{backups} were not pruned: {error}")
+            log.warning("%s were not pruned: %s", backups.capitalize(), error)
             return
-        course.pruned = report
-        course.warnings += [f"backup not deleted: {problem}" for problem in report.errors]
-        self._records.pruned(len(report.deleted))
+        course.pruned[kind] = report
+        course.warnings += [f"{backup} not deleted: {problem}" for problem in report.errors]
+        self._records.pruned(kind, len(report.deleted))
 
     def _result(self, course: _Course) -> Json:
         return {
@@ -617,7 +641,8 @@ class SimpleWorkflowExecutor:
             "execution_mode": course.mode,
             "error": course.error,
             "backup": course.backup.summary() if course.backup else None,
-            "pruned": course.pruned.run_summary() if course.pruned else None,
+            "pruned": _summary_of(course.pruned.get("files")),
+            "vectors_pruned": _summary_of(course.pruned.get("vectors")),
             "kept_files": course.kept,
             "warnings": course.warnings,
             "workflow_state": {
@@ -641,6 +666,10 @@ class SimpleWorkflowExecutor:
 def _said(error: BaseException) -> str:
     """What ended a run, in a sentence for people."""
     return str(error) or type(error).__name__ if isinstance(error, Exception) else "It was cancelled."
+
+
+def _summary_of(report: PruneReport | None) -> Json | None:
+    return None if report is None else report.run_summary()
 
 
 def _is_success(course: _Course) -> bool:

@@ -4,50 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, Literal
+from dataclasses import replace
 
 from data_pipeline.backup.catalogue import Backup, find_backup, read_checksums
 from data_pipeline.backup.checksums import OnBytes, checksum_of, compute_checksums, record_checksums, regular_files
 from data_pipeline.backup.manifests import ChecksumManifest, FileChecksum
 from data_pipeline.backup.record import BackupRecord
-from data_pipeline.errors import DirectoryUnusable, PipelineError
+from data_pipeline.errors import DirectoryUnusable
+from data_pipeline.verification import Problem, State, VerifyReport
 from data_pipeline.workspace import Door, printable
-
-ProblemKind = Literal["record", "missing", "extra", "size", "changed", "unreadable"]
-State = Literal["good", "damaged", "unverifiable"]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One difference; `file` is a printable name, None where the backup as a whole differs."""
-
-    kind: ProblemKind
-    file: str | None
-    message: str
-
-
-@dataclass(frozen=True)
-class VerifyReport:
-    """The result of a verification. `unverifiable`: there is neither a record nor a checksum to compare with."""
-
-    backup: str
-    state: State
-    problems: tuple[Problem, ...]
-    file_count: int
-    size_bytes: int
-    has_record: bool
-    checksums_recorded_at: datetime | None
-
-    def summary(self) -> dict[str, Any]:
-        """Return the fields for answers."""
-        recorded_at = self.checksums_recorded_at
-        return {
-            **vars(self),
-            "problems": [vars(problem) for problem in self.problems],
-            "checksums_recorded_at": recorded_at.isoformat() if recorded_at else None,
-        }
 
 
 def verify(path: str, name: str, *, on_bytes: OnBytes = lambda _: None) -> VerifyReport:
@@ -97,12 +62,6 @@ def compute_missing_checksums(path: str, name: str, *, on_bytes: OnBytes = lambd
         reasons = [f"{problem.file or name}: {problem.message}" for problem in report.problems]
         raise DirectoryUnusable(f"{name} is {report.state}: {'; '.join(reasons[:3]) or 'it has no record'}.")
     return compute_checksums(path, name, on_bytes=on_bytes)
-
-
-def report_failure(name: str, error: PipelineError) -> VerifyReport:
-    """Return the report of a backup that could not be verified, for a command that goes on with the others."""
-    problem = Problem("unreadable", None, str(error))
-    return VerifyReport(name, "unverifiable", (problem,), 0, 0, has_record=False, checksums_recorded_at=None)
 
 
 def _compare_with_record(backup: Backup) -> Iterator[Problem]:

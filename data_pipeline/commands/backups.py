@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,20 +16,13 @@ from rich.console import Console
 from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.backup.archive import archive_name, open_backed_up_file, stream_archive
 from data_pipeline.backup.catalogue import find_backup, list_backups
-from data_pipeline.backup.delete import (
-    PruneReport,
-    delete_backups,
-    describe_deletion,
-    plan_deletion,
-    plan_prune,
-    policy_of,
-)
+from data_pipeline.backup.delete import delete_backups, plan_deletion, plan_prune
 from data_pipeline.backup.delete import prune as prune_backups
 from data_pipeline.backup.note import set_note
 from data_pipeline.backup.restore import RestoreReport, preview_restore
 from data_pipeline.backup.restore import restore as restore_files
-from data_pipeline.backup.verify import VerifyReport, report_failure, verify_and_record
 from data_pipeline.backup.verify import verify as verify_backup
+from data_pipeline.backup.verify import verify_and_record
 from data_pipeline.backup_search import find_text
 from data_pipeline.backup_statistics import count_backups
 from data_pipeline.commands.arguments import (
@@ -40,6 +33,17 @@ from data_pipeline.commands.arguments import (
     complete_task,
     directory_of,
 )
+from data_pipeline.commands.backup_reports import (
+    DryRun,
+    Yes,
+    chosen_policy,
+    confirm_deletion,
+    end_deletion,
+    end_verification,
+    print_pruned,
+    verify_each,
+    with_rules,
+)
 from data_pipeline.commands.output import (
     local_time,
     print_json,
@@ -49,13 +53,13 @@ from data_pipeline.commands.output import (
     write_new_file,
     write_to_standard_output,
 )
-from data_pipeline.errors import InvalidInput, PipelineError
-from data_pipeline.exit_codes import code_of_deletion, code_of_search, code_of_verification
+from data_pipeline.errors import InvalidInput
+from data_pipeline.exit_codes import code_of_search
 from data_pipeline.foreground import door
-from data_pipeline.retention import RetentionPolicy
 from data_pipeline.settings import Settings, load_settings
 from data_pipeline.task_files import chunks_of
 from data_pipeline.terminal import watching_bytes
+from data_pipeline.verification import VerifyReport
 from data_pipeline.workspace import open_workspace, printable, task_directories
 
 app = typer.Typer(no_args_is_help=True, help="The files of earlier runs: list, show, verify, restore, delete.")
@@ -317,56 +321,32 @@ def verify(
         raise InvalidInput("backups verify", "expected either a task or --all")
     settings = load_settings()
     tasks = task_directories(settings.training_data_path) if task is None else [task]
-    results: list[dict[str, Any]] = []
-    for one in tasks:
-        for report in _verify_task(settings, one, backup, record=record, goes_on=all_tasks):
-            results.append({"task_id": one, **report.summary()})
-            if not as_json:
-                print_lines(_verified_lines(one, report))
-    if as_json:
-        print_json(results)
-    elif not results:
-        print_lines(["There are no backups to verify."])
-    code = code_of_verification({result["state"] for result in results})
-    if code:
-        raise typer.Exit(code)
+    reports = (
+        (one, report)
+        for one in tasks
+        for report in _verify_task(settings, one, backup, record=record, goes_on=all_tasks)
+    )
+    end_verification(reports, "task_id", as_json=as_json)
 
 
 def _verify_task(
     settings: Settings, task: str, backup: str | None, *, record: bool, goes_on: bool
 ) -> Iterator[VerifyReport]:
-    """Verify the backups of a task; with `goes_on` an error becomes a report, so that the others are verified, too."""
-    name = backup or ""
-    try:
+    def names() -> list[str]:
         path = directory_of(settings, task)
-        names = [backup] if backup is not None else [found.name for found in list_backups(path)]
-    except PipelineError as error:
-        if not goes_on:
-            raise
-        yield report_failure(name, error)
-        return
-    for name in names:
+        return [found.name for found in list_backups(path)] if backup is None else [backup]
+
+    def verify_one(name: str) -> VerifyReport:
+        path = directory_of(settings, task)
+        if not record:
+            return verify_backup(path, name)
         work_id = new_run_id(datetime.now(UTC)).replace("run", "checksums")
-        try:
-            if record:
-                yield verify_and_record(path, task, name, work_id=work_id, door=door(settings))
-            else:
-                yield verify_backup(path, name)
-        except PipelineError as error:
-            if not goes_on:
-                raise
-            yield report_failure(name, error)
+        return verify_and_record(path, task, name, work_id=work_id, door=door(settings))
+
+    return verify_each(names, verify_one, goes_on=goes_on)
 
 
-def _verified_lines(task: str, report: VerifyReport) -> list[str]:
-    by = "checksums" if report.checksums_recorded_at else "its record" if report.has_record else "nothing"
-    lines = [f"{task}/{report.backup}: {report.state} ({report.file_count} files, compared with {by})"]
-    return lines + [f"  {one.kind}: {one.file or report.backup}: {one.message}" for one in report.problems]
-
-
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted, and why.")]
 Force = Annotated[bool, typer.Option("--force", help="Also delete backups with failures or an unknown outcome.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 DELETE_EXAMPLES = """\b
 Examples:
@@ -391,14 +371,14 @@ def delete(
     """Delete backups by name. This cannot be undone."""
     settings = load_settings()
     path = directory_of(settings, task)
-    planned = describe_deletion(plan_deletion(path, backups, is_forced=force))
+    planned = plan_deletion(path, backups, is_forced=force)
     if dry_run:
-        _print_pruned(planned, as_json=as_json)
+        print_pruned(planned, as_json=as_json)
         return
-    _confirm(planned, "backups delete", yes=yes, as_json=as_json)
+    confirm_deletion(planned, "backups delete", yes=yes, as_json=as_json)
     with open_workspace(path, task, label="deletion of backups", timeout_seconds=0, door=door(settings)) as workspace:
         report = delete_backups(workspace, backups, is_forced=force)
-    _end(report, as_json=as_json)
+    end_deletion(report, as_json=as_json)
 
 
 PRUNE_EXAMPLES = """\b
@@ -409,19 +389,11 @@ Examples:
 """
 
 
-def _rule(name: str) -> Any:
-    return typer.Option(f"--{name.replace('_', '-')}", help=RetentionPolicy.model_fields[name].description)
-
-
 @app.command(epilog=PRUNE_EXAMPLES)
+@with_rules
 def prune(
     task: TaskId,
-    keep_last: Annotated[int | None, _rule("keep_last")] = None,
-    keep_within: Annotated[str | None, _rule("keep_within")] = None,
-    keep_daily: Annotated[int | None, _rule("keep_daily")] = None,
-    keep_weekly: Annotated[int | None, _rule("keep_weekly")] = None,
-    keep_monthly: Annotated[int | None, _rule("keep_monthly")] = None,
-    max_total_bytes: Annotated[int | None, _rule("max_total_bytes")] = None,
+    rules: Mapping[str, object],
     force: Force = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -433,61 +405,16 @@ def prune(
     """
     settings = load_settings()
     path = directory_of(settings, task)
-    policy = policy_of(
-        {
-            "keep_last": keep_last,
-            "keep_within": keep_within,
-            "keep_daily": keep_daily,
-            "keep_weekly": keep_weekly,
-            "keep_monthly": keep_monthly,
-            "max_total_bytes": max_total_bytes,
-        },
-        settings.retention,
-    )
-    if policy.is_empty:
-        rules = ", ".join(f"--{name.replace('_', '-')}" for name in RetentionPolicy.model_fields)
-        raise InvalidInput("backups prune", f"no rule is given or set: expected at least one of {rules}")
+    policy = chosen_policy(rules, settings.retention, "backups prune")
     planned = plan_prune(path, policy, is_forced=force)
     if dry_run:
-        _print_pruned(planned, as_json=as_json)
+        print_pruned(planned, as_json=as_json)
         return
     if planned.deleted:
-        _confirm(planned, "backups prune", yes=yes, as_json=as_json)
+        confirm_deletion(planned, "backups prune", yes=yes, as_json=as_json)
     with open_workspace(path, task, label="pruning of backups", timeout_seconds=0, door=door(settings)) as workspace:
         report = prune_backups(workspace, policy, is_forced=force)
-    _end(report, as_json=as_json)
-
-
-def _confirm(planned: PruneReport, command: str, *, yes: bool, as_json: bool) -> None:
-    if yes:
-        return
-    if as_json or not sys.stdin.isatty():
-        raise InvalidInput(command, "not a terminal: pass --yes to confirm; --dry-run shows what would be deleted")
-    _print_pruned(planned, as_json=False)
-    typer.confirm(f"Delete {len(planned.deleted)} backups?", abort=True)
-
-
-def _print_pruned(report: PruneReport, *, as_json: bool) -> None:
-    if as_json:
-        print_json(report.summary())
-        return
-    words = {"keep": "keep", "delete": "would delete" if report.is_dry_run else "deleted"}
-    rows = [
-        (one.backup, words.get(one.action, one.action), local_time(one.made_at), str(one.file_count),
-         f"{one.size_bytes:,}", one.error or ", ".join(one.reasons))
-        for one in report.backups
-    ]  # fmt: skip
-    print_table(("backup", "action", "made", "files", "bytes", "reason"), rows)
-    summary = report.summary()
-    verb = "would be deleted" if report.is_dry_run else "deleted"
-    print_lines([f"{summary['deleted_count']} backups {verb}, {summary['deleted_bytes']:,} bytes."])
-
-
-def _end(report: PruneReport, *, as_json: bool) -> None:
-    _print_pruned(report, as_json=as_json)
-    code = code_of_deletion({one.action for one in report.backups})
-    if code:
-        raise typer.Exit(code)
+    end_deletion(report, as_json=as_json)
 
 
 def _lines(report: RestoreReport) -> list[str]:

@@ -1,24 +1,39 @@
-"""`data-pipeline vectors backup|list|restore`."""
+"""`data-pipeline vectors backup|list|restore|verify|delete|prune`."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from data_pipeline import task_directory
 from data_pipeline.api.simple_workflow import new_run_id
-from data_pipeline.commands.arguments import AsJson, complete_task
+from data_pipeline.commands.arguments import AsJson, complete_task, directory_of
+from data_pipeline.commands.backup_reports import (
+    DryRun,
+    Yes,
+    chosen_policy,
+    confirm_deletion,
+    end_deletion,
+    end_verification,
+    print_pruned,
+    verify_each,
+    with_rules,
+)
 from data_pipeline.commands.output import local_time, print_json, print_lines, print_table
-from data_pipeline.errors import NotFound
+from data_pipeline.errors import InvalidInput, NotFound
 from data_pipeline.foreground import door
 from data_pipeline.settings import Settings, load_settings
 from data_pipeline.vector_store.contract import VectorStore
+from data_pipeline.verification import VerifyReport
 
-app = typer.Typer(no_args_is_help=True, help="The vector store: back it up, list its backups, bring one back.")
+if TYPE_CHECKING:  # numpy
+    from data_pipeline.vector_backup.catalogue import BackupPlace
+
+app = typer.Typer(no_args_is_help=True, help="Backups of the vector store: make, list, restore, verify, delete.")
 
 OfTask = Annotated[
     str | None,
@@ -133,3 +148,119 @@ def restore(
         print_json({"backup_path": place.relative_path, "timestamp": timestamp, "items": dict(done.content.items)})
     else:
         print_lines([f"{done.content.total} items of {place.relative_path}, {timestamp} are what the store holds now"])
+
+
+VERIFY_EXAMPLES = """\b
+Examples:
+  data-pipeline vectors verify vector_bak
+  data-pipeline vectors verify task_20250121_094400/vector_bak 20250121_094400
+  data-pipeline vectors verify --all
+"""
+
+
+@app.command(epilog=VERIFY_EXAMPLES)
+def verify(
+    folder: Annotated[str | None, typer.Argument(metavar="FOLDER", help="As `vectors list` shows it.")] = None,
+    timestamp: Annotated[str | None, typer.Argument(metavar="TIMESTAMP", help="Only this one.")] = None,
+    all_folders: Annotated[bool, typer.Option("--all", help="Verify the backups of all folders, for a timer.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare backups with their records, as a restore does. Exit code 3: damage, 4: nothing to compare with."""
+    from data_pipeline.vector_backup.catalogue import place_named, places  # noqa: PLC0415 - numpy
+
+    if all_folders == (folder is not None):
+        raise InvalidInput("vectors verify", "expected either a folder or --all")
+    training_data = load_settings().training_data_path
+    chosen = places(training_data) if folder is None else [place_named(training_data, folder)]
+    reports = (
+        (place.relative_path, report)
+        for place in chosen
+        for report in _verify_place(place, timestamp, goes_on=all_folders)
+    )
+    end_verification(reports, "backup_path", as_json=as_json)
+
+
+def _verify_place(place: BackupPlace, timestamp: str | None, *, goes_on: bool) -> Iterator[VerifyReport]:
+    from data_pipeline.vector_backup.catalogue import backups_in  # noqa: PLC0415 - numpy
+    from data_pipeline.vector_backup.verify import verify as verify_backup  # noqa: PLC0415 - numpy
+
+    def names() -> list[str]:
+        return [listed.timestamp for listed in backups_in(place)] if timestamp is None else [timestamp]
+
+    return verify_each(names, lambda name: verify_backup(place, name), goes_on=goes_on)
+
+
+Force = Annotated[bool, typer.Option("--force", help="Also delete damaged backups.")]
+
+DELETE_EXAMPLES = """\b
+Examples:
+  data-pipeline vectors delete vector_bak 20250121_094400 --dry-run
+  data-pipeline vectors delete task_20250121_094400/vector_bak 20250121_094400 --yes
+"""
+
+
+@app.command(epilog=DELETE_EXAMPLES)
+def delete(
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="As `vectors list` shows it.")],
+    timestamps: Annotated[list[str], typer.Argument(metavar="TIMESTAMP", help="As `vectors list` shows it.")],
+    force: Annotated[bool, typer.Option("--force", help="Also the newest one, and one that is damaged.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete backups by name. This cannot be undone. One that is being restored stays in any case."""
+    from data_pipeline.vector_backup.catalogue import open_place, place_named  # noqa: PLC0415 - numpy
+    from data_pipeline.vector_backup.delete import delete_backups, plan_deletion  # noqa: PLC0415 - numpy
+
+    settings = load_settings()
+    place = place_named(settings.training_data_path, folder)
+    planned = plan_deletion(place, timestamps, is_forced=force)
+    if dry_run:
+        print_pruned(planned, as_json=as_json)
+        return
+    confirm_deletion(planned, "vectors delete", yes=yes, as_json=as_json)
+    with open_place(place, label="deletion of vector backups", door=door(settings)) as workspace:
+        report = delete_backups(workspace, place, timestamps, is_forced=force)
+    end_deletion(report, as_json=as_json)
+
+
+PRUNE_EXAMPLES = """\b
+Examples:
+  data-pipeline vectors prune --keep-last 3 --dry-run
+  data-pipeline vectors prune --task task_20250121_094400 --keep-daily 7 --keep-weekly 4 --yes
+"""
+
+
+@app.command(epilog=PRUNE_EXAMPLES)
+@with_rules
+def prune(
+    rules: Mapping[str, object],
+    task: OfTask = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete the backups of a folder that no rule keeps. This cannot be undone.
+
+    Without rules, those of the settings apply. The newest backup always stays, and so does one that is being restored,
+    the newest one without damage and, unless forced, each damaged one.
+    """
+    from data_pipeline.vector_backup.catalogue import open_place, place_of_task  # noqa: PLC0415 - numpy
+    from data_pipeline.vector_backup.delete import plan_prune  # noqa: PLC0415 - numpy
+    from data_pipeline.vector_backup.delete import prune as prune_backups  # noqa: PLC0415 - numpy
+
+    settings = load_settings()
+    if task is not None:
+        directory_of(settings, task)
+    place = place_of_task(settings.training_data_path, task)
+    policy = chosen_policy(rules, settings.vector_retention, "vectors prune")
+    planned = plan_prune(place, policy, is_forced=force)
+    if dry_run or not planned.backups:
+        print_pruned(planned, as_json=as_json)
+        return
+    if planned.deleted:
+        confirm_deletion(planned, "vectors prune", yes=yes, as_json=as_json)
+    with open_place(place, label="pruning of vector backups", door=door(settings)) as workspace:
+        report = prune_backups(workspace, place, policy, is_forced=force)
+    end_deletion(report, as_json=as_json)

@@ -14,6 +14,7 @@ from data_pipeline.api.simple_workflow import Ended, RunRecords
 from data_pipeline.backup.create import made_backup
 from data_pipeline.backup_statistics import BackupStatistics
 from data_pipeline.errors import DirectoryUnusable
+from data_pipeline.retention import BackupKind
 
 REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 BACKUP_COUNT_SECONDS: Final = 60.0
@@ -46,8 +47,9 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self._deleted = Counter(
-            "data_pipeline_backups_deleted", "Backups deleted, by what asked for it.", ["cause"], registry=registry
-        )
+            "data_pipeline_backups_deleted", "Backups deleted, of files or of vectors, by what asked for it.",
+            ["kind", "cause"], registry=registry,
+        )  # fmt: skip
         self._checksums = Counter(
             "data_pipeline_backup_checksums", "Checksum manifests of backups, by their outcome.", ["outcome"],
             registry=registry,
@@ -81,9 +83,9 @@ class Metrics:
         self._failed.inc(len(summary["failed_files"]))
         self._retries.inc(summary["statistics"]["retries"])
 
-    def backups_deleted(self, cause: Literal["retention", "request"], count: int) -> None:
+    def backups_deleted(self, kind: BackupKind, cause: Literal["retention", "request"], count: int) -> None:
         """Backups were deleted: by a retention policy after a run, or by a request."""
-        self._deleted.labels(cause).inc(count)
+        self._deleted.labels(kind, cause).inc(count)
 
     def checksums(self, outcome: Literal["recorded", "failed"]) -> None:
         """Count a manifest of checksums that was recorded, or could not be."""
@@ -165,9 +167,9 @@ class CountedRecords:
         self._metrics.backup(summary)
         self._backup = made_backup(summary)
 
-    def pruned(self, deleted_count: int) -> None:
-        self._records.pruned(deleted_count)
-        self._metrics.backups_deleted("retention", deleted_count)
+    def pruned(self, kind: BackupKind, deleted_count: int) -> None:
+        self._records.pruned(kind, deleted_count)
+        self._metrics.backups_deleted(kind, "retention", deleted_count)
 
     def step_started(self, step: str) -> None:
         self._records.step_started(step)

@@ -236,6 +236,19 @@ class PruneRequest(RetentionPolicy):
         return self.model_dump(include=set(RetentionPolicy.model_fields))
 
 
+class VectorPruneRequest(PruneRequest):
+    """The folder to prune, and the rules; without any, those of the settings."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"task_id": "task_20260121_094400", "keep_last": 3, "dry_run": True}}
+    )
+
+    task_id: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9_]{1,64}$", description="The folder of this task; null: of no task."
+    )
+    force: StrictBool = Field(default=False, description="Also delete damaged backups.")
+
+
 class TaskQueryRequest(BaseModel):
     """Which tasks, in which order, which page. Names match in part, whatever their case."""
 

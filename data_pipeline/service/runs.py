@@ -198,6 +198,7 @@ class Runs:
             is_suspended=control.is_suspended,
             backup_enabled=self.settings.backup_enabled,
             retention=self.settings.retention,
+            vector_retention=self.settings.vector_retention,
             lock_timeout_seconds=self.settings.lock_timeout_seconds,
             door=door(self.settings),
         )

@@ -45,7 +45,8 @@ def write_backup(
 
     `progress` is told how many items are written. Raises StoreUnavailable, DirectoryUnusable.
     """
-    while task_directory.vector_manifest_name(f"{now:%Y%m%d_%H%M%S}") in taken:
+    stamps = set(map(task_directory.vector_timestamp_in, taken))
+    while f"{now:%Y%m%d_%H%M%S}" in stamps:
         now += timedelta(seconds=1)
     timestamp = f"{now:%Y%m%d_%H%M%S}"
     kinds: Counter[str] = Counter()

@@ -6,11 +6,10 @@ import os
 from datetime import UTC, datetime
 
 from data_pipeline.errors import DirectoryUnusable, NotFound
-from data_pipeline.task_directory import VECTOR_BACKUPS, path_of
-from data_pipeline.vector_backup.catalogue import place_of_task
+from data_pipeline.vector_backup.catalogue import open_place, place_of_task
 from data_pipeline.vector_backup.create import VectorBackup, write_backup
 from data_pipeline.vector_store.contract import VectorStore
-from data_pipeline.workspace import Door, make_directories, open_workspace, printable
+from data_pipeline.workspace import Door, make_directories, printable
 
 
 def keep_backup(
@@ -27,7 +26,8 @@ def keep_backup(
     Raises NotFound for a task without a directory, TaskBusy, DirectoryUnusable, PublishFailed, RecoveryNeeded,
     OutcomeUnsettled, StoreUnavailable.
     """
-    path = place_of_task(training_data, None).path if task_id is None else path_of(training_data, task_id)
+    place = place_of_task(training_data, task_id)
+    path = place.locked_path
     try:
         if task_id is None:
             make_directories(path)
@@ -36,13 +36,13 @@ def keep_backup(
     except OSError as error:
         raise DirectoryUnusable(f"{printable(path)} cannot be made ({error}). Mend the permissions there.") from error
     label = "backup of the vector store"
-    workspace = open_workspace(path, task_id or VECTOR_BACKUPS, label=label, timeout_seconds=timeout_seconds, door=door)
+    workspace = open_place(place, label=label, timeout_seconds=timeout_seconds, door=door)
     with workspace, workspace.temporary_folder(backup_id) as work:
         now = datetime.now(UTC).astimezone()
-        taken = workspace.names(None if task_id is None else VECTOR_BACKUPS)
+        taken = workspace.folder_names(place.folder)
         backup = write_backup(store, work, now=now, task_id=task_id, taken=taken)
-        if task_id is None:
+        if place.folder is None:
             workspace.publish(work, backup.files, label=label, run_id=backup_id)
         else:
-            workspace.put_aside(work, backup.files, VECTOR_BACKUPS, label=label)
+            workspace.put_aside(work, backup.files, place.folder, label=label)
     return backup

@@ -12,6 +12,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -29,6 +30,10 @@ FORMAT: Final = 1
 
 class NotWhatWasWritten(ValueError):
     """A manifest or a line is not one that was written here."""
+
+
+class ManifestMissing(NotWhatWasWritten):
+    """The items of a backup are there, and nothing says what they are."""
 
 
 class MadeBy(BaseModel):
@@ -62,6 +67,15 @@ class Manifest(BaseModel):
     items_by_kind: dict[str, int]
     task_count: int
     embedder: MadeBy
+
+    @property
+    def instant(self) -> datetime | None:
+        """When it was made; None where `created_at` is not a time with a zone."""
+        try:
+            time = datetime.fromisoformat(self.created_at)
+        except ValueError:
+            return None
+        return time if time.tzinfo is not None else None
 
     def sealed(self) -> bytes:
         """The bytes of its file."""

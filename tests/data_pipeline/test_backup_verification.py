@@ -11,8 +11,9 @@ import pytest
 
 from data_pipeline.backup.catalogue import find_backup
 from data_pipeline.backup.checksums import record_checksums
-from data_pipeline.backup.verify import VerifyReport, verify
+from data_pipeline.backup.verify import verify
 from data_pipeline.errors import DirectoryUnusable, NotFound
+from data_pipeline.verification import VerifyReport
 from tests.support.tasks import WritingStep, backups_of, content_below, make_task, run_complete
 
 

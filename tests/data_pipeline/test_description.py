@@ -80,6 +80,9 @@ def real_answers(client: TestClient) -> dict[str, dict[str, Any]]:
         f"POST {API}/tasks/{{task_id}}/prune-backups": {"json": {"keep_last": 3, "dry_run": True}},
         f"POST {API}/tasks/{{task_id}}/backups/{{backup}}/restore": {"json": {"dry_run": True}},
         f"POST {API}/vector/backup": {"json": {"task_id": task_id}},
+        f"POST {API}/vector/backups/{{timestamp}}/verify": {"params": {"task_id": task_id}},
+        f"POST {API}/vector/prune-backups": {"json": {"task_id": task_id, "keep_last": 3, "dry_run": True}},
+        f"DELETE {API}/vector/backups/{{timestamp}}": {"params": {"task_id": task_id, "force": True, "dry_run": True}},
         f"POST {API}/vector/restore": {"json": {"backup_path": f"{task_id}/vector_bak", "timestamp": "at its turn"}},
     }
     operations = [
@@ -96,7 +99,7 @@ def real_answers(client: TestClient) -> dict[str, dict[str, Any]]:
         arguments = bodies.get(f"{method} {path}", {"json": {}} if method == "POST" else {})
         if path.endswith("/vector/restore"):
             listed = found[f"GET {API}/vector/restore/list"]["data"]["backup_locations"]
-            arguments["json"]["timestamp"] = listed[0]["backups"][0]["timestamp"]
+            right["timestamp"] = arguments["json"]["timestamp"] = listed[0]["backups"][0]["timestamp"]
         if (method, path) == cancelled:
             answer = cancel_the_next(client, task_id)
         else:

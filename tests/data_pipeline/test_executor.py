@@ -17,6 +17,7 @@ import pytest
 from data_pipeline.api.simple_workflow import Ended
 from data_pipeline.errors import DatabaseUnavailable, DirectoryUnusable, InvalidInput, TaskBusy
 from data_pipeline.progress import Event
+from data_pipeline.retention import BackupKind
 from data_pipeline.sealed import unsealed
 from data_pipeline.steps import RunParameters, StepContext, StepOutput
 from data_pipeline.table_list import TableName
@@ -56,8 +57,8 @@ class Told:
     def backed_up(self, summary: Mapping[str, Any]) -> None:
         self.said.append(("backed_up", summary["state"]))
 
-    def pruned(self, deleted_count: int) -> None:
-        self.said.append(("pruned", str(deleted_count)))
+    def pruned(self, kind: BackupKind, deleted_count: int) -> None:
+        self.said.append(("pruned", kind, str(deleted_count)))
 
     def step_started(self, step: str) -> None:
         self.said.append(("step_started", step))

@@ -22,7 +22,7 @@ DIES_AT = """
 import os, signal, sys
 from journal import LocalFilesystem
 from data_pipeline import cli, foreground
-from data_pipeline.commands import backups
+from data_pipeline.commands import backups, vectors
 from data_pipeline.workspace import Door
 
 VERBS = {"make_directory", "remove_directory", "remove_tree", "link", "rename", "replace", "unlink",
@@ -44,7 +44,7 @@ class Dies(LocalFilesystem):
         return call
 
 disk = Dies()
-backups.door = foreground.door = lambda settings: Door(disk)
+backups.door = vectors.door = foreground.door = lambda settings: Door(disk)
 try:
     cli.main()
 finally:

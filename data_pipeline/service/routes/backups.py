@@ -12,21 +12,15 @@ from fastapi.responses import StreamingResponse
 from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.backup.archive import archive_name, open_backed_up_file, stream_archive
 from data_pipeline.backup.catalogue import find_backup, list_backups
-from data_pipeline.backup.delete import (
-    PruneReport,
-    describe_deletion,
-    plan_deletion,
-    plan_prune,
-    policy_of,
-    prune,
-)
 from data_pipeline.backup.delete import delete_backup as delete
+from data_pipeline.backup.delete import plan_deletion, plan_prune, prune
 from data_pipeline.backup.note import set_note
 from data_pipeline.backup.restore import preview_restore, restore
 from data_pipeline.backup.verify import verify, verify_and_record
 from data_pipeline.backup_search import SearchReport, find_text
 from data_pipeline.backup_statistics import count_backups
 from data_pipeline.foreground import door
+from data_pipeline.pruning import PruneReport, policy_of
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.backup_answers import RestoreAnswer
 from data_pipeline.service.downloads import FILE_ANSWER, ZIP_ANSWER, send_file, send_zip
@@ -184,7 +178,7 @@ def prune_backups(
         path, task_id, label="pruning of backups", timeout_seconds=0, door=door(runs.settings)
     ) as workspace:
         report = prune(workspace, policy, is_forced=wanted.force)
-    runs.metrics.backups_deleted("request", len(report.deleted))
+    runs.metrics.backups_deleted("files", "request", len(report.deleted))
     return success(request, f"{len(report.deleted)} backups are deleted.", report.summary())
 
 
@@ -202,7 +196,7 @@ def delete_backup(
 ) -> Response:
     """The newest backup, and one with failures or an unknown outcome, need `force`."""
     path = path_of_task(runs, task_id)
-    planned = describe_deletion(plan_deletion(path, [backup], is_forced=force))
+    planned = plan_deletion(path, [backup], is_forced=force)
     if dry_run:
         return success(request, "Nothing was changed.", planned.summary())
     runs.check_idle(task_id)
@@ -210,5 +204,5 @@ def delete_backup(
         path, task_id, label=f"deletion of {backup}", timeout_seconds=0, door=door(runs.settings)
     ) as workspace:
         report = delete(workspace, backup, is_forced=force)
-    runs.metrics.backups_deleted("request", len(report.deleted))
+    runs.metrics.backups_deleted("files", "request", len(report.deleted))
     return success(request, f"The backup {backup} is deleted.", report.summary())

@@ -1,4 +1,4 @@
-"""Backups of the vector store: make one, list them, bring one back."""
+"""Backups of the vector store: make, list, restore, verify, delete."""
 
 from __future__ import annotations
 
@@ -6,20 +6,36 @@ import time
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Body, Path, Query, Request, Response
 
 from data_pipeline import task_directory
 from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.foreground import door
+from data_pipeline.pruning import policy_of
 from data_pipeline.service.answers import REFUSALS, success
-from data_pipeline.service.models import VectorBackupRequest, VectorRestoreRequest
+from data_pipeline.service.models import VectorBackupRequest, VectorPruneRequest, VectorRestoreRequest
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep
-from data_pipeline.vector_backup.catalogue import ListedBackup, backups_in, place_named, place_of_task, places
+from data_pipeline.service.runs import Runs
+from data_pipeline.vector_backup.catalogue import (
+    BackupPlace,
+    ListedBackup,
+    backups_in,
+    open_place,
+    place_named,
+    place_of_task,
+    places,
+)
+from data_pipeline.vector_backup.delete import delete_backup as delete
+from data_pipeline.vector_backup.delete import plan_deletion, plan_prune, prune
 from data_pipeline.vector_backup.keeping import keep_backup
 from data_pipeline.vector_backup.restore import restore_backup
+from data_pipeline.vector_backup.verify import verify
 
 TABLE: Final = "vector_items"
 """What answers call the one table that a backup holds: items, vectors and who holds them belong together."""
+
+OfTask = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_]{1,64}$")]
+Timestamp = Annotated[str, Path(pattern=r"^[0-9]{8}_[0-9]{6}$")]
 
 router = APIRouter(prefix=f"{PREFIX}/vector", tags=["vectors"], responses=REFUSALS)
 
@@ -72,7 +88,7 @@ def backups(
     request: Request,
     runs: RunsDep,
     global_only: bool = False,  # noqa: FBT001, FBT002 - a parameter of the query
-    task_id: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_]{1,64}$")] = None,
+    task_id: OfTask = None,
 ) -> Response:
     """By folder: that of no task, and those of tasks. What is damaged says so."""
     started = datetime.now(UTC)
@@ -153,3 +169,68 @@ def restore(request: Request, body: VectorRestoreRequest, runs: RunsDep) -> Resp
             "duration": round(time.perf_counter() - started, 6),
         },
     )
+
+
+@router.post("/backups/{timestamp}/verify", summary="Verify a backup of the vector store")
+def verify_backup(request: Request, timestamp: Timestamp, runs: RunsDep, task_id: OfTask = None) -> Response:
+    """Compare it with its manifest, as a restore does: size, SHA-256, each item. `task_id` names the folder."""
+    report = verify(_place(runs, task_id), timestamp)
+    return success(request, f"The backup {timestamp} is {report.state}.", report.summary())
+
+
+@router.post("/prune-backups", summary="Delete the backups of the vector store that no rule keeps")
+def prune_backups(
+    request: Request, runs: RunsDep, body: Annotated[VectorPruneRequest | None, Body()] = None
+) -> Response:
+    """Without rules, those of the settings apply, and without those nothing is deleted.
+
+    The newest backup of the folder always stays, and so do the newest one without damage and one that is being
+    restored. `dry_run` only shows what would be deleted, and why.
+    """
+    wanted = body or VectorPruneRequest()
+    place = _place(runs, wanted.task_id)
+    policy = policy_of(wanted.rules, runs.settings.vector_retention)
+    planned = plan_prune(place, policy, is_forced=wanted.force)
+    if wanted.dry_run:
+        return success(request, "Nothing was changed.", planned.summary())
+    if not planned.backups:
+        return success(request, "There are no backups yet.", {**planned.summary(), "dry_run": False})
+    _check_idle(runs, place)
+    with open_place(place, label="pruning of vector backups", door=door(runs.settings)) as workspace:
+        report = prune(workspace, place, policy, is_forced=wanted.force)
+    runs.metrics.backups_deleted("vectors", "request", len(report.deleted))
+    return success(request, f"{len(report.deleted)} backups are deleted.", report.summary())
+
+
+@router.delete("/backups/{timestamp}", summary="Delete a backup of the vector store")
+def delete_backup(
+    request: Request,
+    timestamp: Timestamp,
+    runs: RunsDep,
+    *,
+    task_id: OfTask = None,
+    force: Annotated[bool, Query(description="Also delete the newest backup, and one that is damaged.")] = False,
+    dry_run: Annotated[bool, Query(description="Only show what would be deleted.")] = False,
+) -> Response:
+    """The newest backup, and a damaged one, need `force`. One that is being restored stays."""
+    place = _place(runs, task_id)
+    planned = plan_deletion(place, [timestamp], is_forced=force)
+    if dry_run:
+        return success(request, "Nothing was changed.", planned.summary())
+    _check_idle(runs, place)
+    with open_place(place, label=f"deletion of vector backup {timestamp}", door=door(runs.settings)) as workspace:
+        report = delete(workspace, place, timestamp, is_forced=force)
+    runs.metrics.backups_deleted("vectors", "request", len(report.deleted))
+    return success(request, f"The backup {timestamp} is deleted.", report.summary())
+
+
+def _place(runs: Runs, task_id: str | None) -> BackupPlace:
+    """The folder of a task, or of no task. Raises NotFound for an unknown task."""
+    if task_id is not None:
+        runs.store.task(task_id)
+    return place_of_task(runs.settings.training_data_path, task_id)
+
+
+def _check_idle(runs: Runs, place: BackupPlace) -> None:
+    if place.task_id is not None:
+        runs.check_idle(place.task_id)

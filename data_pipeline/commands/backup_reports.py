@@ -1,0 +1,132 @@
+"""What the commands for backups of both kinds share: options of a policy, confirmation, reports, exit codes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any, Final, get_type_hints
+
+import typer
+
+from data_pipeline.commands.output import local_time, print_json, print_lines, print_table
+from data_pipeline.errors import InvalidInput, PipelineError
+from data_pipeline.exit_codes import code_of_deletion, code_of_verification
+from data_pipeline.pruning import PruneReport, policy_of
+from data_pipeline.retention import RetentionPolicy
+from data_pipeline.verification import VerifyReport, report_failure
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted, and why.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+RULES: Final = "rules"
+
+
+def with_rules(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace the parameter `rules` of a command by an option for each rule of a policy; it is a mapping of them."""
+
+    @functools.wraps(command)
+    def with_options(**arguments: Any) -> None:
+        rules = {name: arguments.pop(name) for name in RetentionPolicy.model_fields}
+        command(**arguments, rules=rules)
+
+    types = get_type_hints(RetentionPolicy)
+    signature = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        if parameter.name != RULES:
+            parameters.append(parameter)
+            continue
+        for name, field in RetentionPolicy.model_fields.items():
+            option = typer.Option(f"--{name.replace('_', '-')}", help=field.description)
+            parameters.append(parameter.replace(name=name, default=None, annotation=Annotated[types[name], option]))
+    # Typer asks for the signature; setattr, as functions do not declare the attribute.
+    setattr(with_options, "__signature__", signature.replace(parameters=parameters))  # noqa: B010
+    return with_options
+
+
+def chosen_policy(rules: Mapping[str, object], default: RetentionPolicy, command: str) -> RetentionPolicy:
+    """Return the policy of a command. Raises InvalidInput for a wrong rule, and where none is given or set."""
+    policy = policy_of(rules, default)
+    if policy.is_empty:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in RetentionPolicy.model_fields)
+        raise InvalidInput(command, f"no rule is given or set: expected at least one of {options}")
+    return policy
+
+
+def confirm_deletion(planned: PruneReport, command: str, *, yes: bool, as_json: bool) -> None:
+    """Show what would be deleted and ask, unless `yes`. Raises InvalidInput where no one can be asked."""
+    if yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        raise InvalidInput(command, "not a terminal: pass --yes to confirm; --dry-run shows what would be deleted")
+    print_pruned(planned, as_json=False)
+    typer.confirm(f"Delete {len(planned.deleted)} backups?", abort=True)
+
+
+def print_pruned(report: PruneReport, *, as_json: bool) -> None:
+    """Print each backup with its verdict and the reasons."""
+    if as_json:
+        print_json(report.summary())
+        return
+    words = {"keep": "keep", "delete": "would delete" if report.is_dry_run else "deleted"}
+    rows = [
+        (one.backup, words.get(one.action, one.action), local_time(one.made_at), str(one.file_count),
+         f"{one.size_bytes:,}", one.error or ", ".join(one.reasons))
+        for one in report.backups
+    ]  # fmt: skip
+    print_table(("backup", "action", "made", "files", "bytes", "reason"), rows)
+    summary = report.summary()
+    verb = "would be deleted" if report.is_dry_run else "deleted"
+    print_lines([f"{summary['deleted_count']} backups {verb}, {summary['deleted_bytes']:,} bytes."])
+
+
+def end_deletion(report: PruneReport, *, as_json: bool) -> None:
+    """Print the report of a deletion and exit with its code."""
+    print_pruned(report, as_json=as_json)
+    code = code_of_deletion({one.action for one in report.backups})
+    if code:
+        raise typer.Exit(code)
+
+
+def verify_each(
+    list_names: Callable[[], Iterable[str]], verify: Callable[[str], VerifyReport], *, goes_on: bool
+) -> Iterator[VerifyReport]:
+    """Verify the backups of a place; with `goes_on` an error becomes a report, so that the others are verified, too."""
+    try:
+        names = list_names()
+    except PipelineError as error:
+        if not goes_on:
+            raise
+        yield report_failure("", error)
+        return
+    for name in names:
+        try:
+            yield verify(name)
+        except PipelineError as error:
+            if not goes_on:
+                raise
+            yield report_failure(name, error)
+
+
+def end_verification(reports: Iterable[tuple[str, VerifyReport]], key: str, *, as_json: bool) -> None:
+    """Print each report with the place of its backup, `key` in JSON, and exit with the code of all together."""
+    results: list[dict[str, Any]] = []
+    for place, report in reports:
+        results.append({key: place, **report.summary()})
+        if not as_json:
+            print_lines(_verified_lines(place, report))
+    if as_json:
+        print_json(results)
+    elif not results:
+        print_lines(["There are no backups to verify."])
+    code = code_of_verification({result["state"] for result in results})
+    if code:
+        raise typer.Exit(code)
+
+
+def _verified_lines(place: str, report: VerifyReport) -> list[str]:
+    by = "checksums" if report.checksums_recorded_at else "its record" if report.has_record else "nothing"
+    lines = [f"{place}/{report.backup}: {report.state} ({report.file_count} files, compared with {by})"]
+    return lines + [f"  {one.kind}: {one.file or report.backup}: {one.message}" for one in report.problems]
