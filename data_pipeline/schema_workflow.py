@@ -112,6 +112,7 @@ def _run(options: argparse.Namespace) -> Json:
             model=language_model(settings),
             emit=emit,
             backup_enabled=False,
+            vector_retention=settings.vector_retention,
             lock_timeout_seconds=timeout,
             door=door(settings),
         )

@@ -40,6 +40,7 @@ from tests.support.hooked_disk import HookedDisk
 from tests.support.scenarios import NoLock
 from tests.support.server import API, data
 from tests.support.service import execute, new_task, refused, serving, settings_of
+from tests.support.shop import SCRIPT, Shop
 from tests.support.tasks import content_below, make_task
 from tests.support.training import Training
 from tests.support.vector_backups import ITEM_COUNT, make_backups, new_store, timestamps
@@ -327,7 +328,10 @@ def test_backup_that_cannot_be_asked_for_a_restore_stays(place: BackupPlace) -> 
         pytest.skip("root can read every file")
     oldest = timestamps(place)[-1]
     items_of(place, oldest).chmod(0)
-    assert pruned(place, LAST_ONE, is_forced=True).backups[-1].action == "keep"
+    kept = pruned(place, LAST_ONE, is_forced=True).backups[-1]
+    assert (kept.action, kept.reasons) == (
+        "keep", ("it is not known whether it is being restored (Permission denied)",),
+    )  # fmt: skip
     items_of(place, oldest).chmod(0o400)
     assert oldest in [backup.backup for backup in pruned(place, LAST_ONE).deleted]
 
@@ -461,6 +465,19 @@ def test_run_without_a_new_backup_or_a_policy_deletes_none(
 
     assert (result["success"], result["vectors_pruned"]) == (True, None)
     assert timestamps(place_of_task(str(tmp_path / "training_data"), "task_1"))[-3:] == before
+
+
+def test_script_applies_the_policy_too(tmp_path: Path) -> None:
+    """It never backs files up, but the vector store where it is asked to."""
+    shop = Shop(tmp_path)
+    arguments = ["--db-connection", "sqlite:///shop.sqlite", "--table-list", "tables.txt", "--business-context", "x"]
+    for _ in range(2):
+        done = shop.call(
+            [*SCRIPT, *arguments, "--output-dir", "out", "--backup-vector-tables"],
+            DATA_PIPELINE_VECTOR_BACKUP_KEEP_LAST="1",
+        )
+        assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "out" / "vector_bak").iterdir())) == 2
 
 
 # ---- at the command line --------------------------------------------------------------------------------------------
