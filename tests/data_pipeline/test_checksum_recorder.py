@@ -29,8 +29,29 @@ from tests.support.tasks import WritingStep, backups_of, make_task, run_complete
 from tests.support.waiting import wait_until
 
 ON = {"DATA_PIPELINE_BACKUP_CHECKSUMS": "true"}
-HUGE_BYTES = 2 * 2**30
-"""The size of a file of nothing but a hole: reading it takes seconds, and no space."""
+READS_FOR_EVER = [
+    sys.executable,
+    "-c",
+    """
+import os, time
+from data_pipeline import cli
+from data_pipeline.backup import checksums
+
+read = checksums.checksum_of
+
+def never_end(folder, name, on_bytes):
+    def wait(size_bytes):
+        open(os.environ["READING_FILE"], "w").close()
+        while True:
+            on_bytes(0)
+            time.sleep(0.01)
+    return read(folder, name, wait)
+
+checksums.checksum_of = never_end
+cli.main()
+""",
+]
+"""`data-pipeline` for which the first piece of a file to sum up never ends; it says in a file that it has begun."""
 
 
 def manifest_of(backup: Path) -> Path:
@@ -237,16 +258,12 @@ def shop(tmp_path: Path) -> Shop:
     return new_shop(tmp_path)
 
 
-def backed_up(server: Server, shop: Shop, *, huge_bytes: int = 0) -> Path:
-    """Run a new task twice; the backup, with a huge file in it if asked."""
+def backed_up(server: Server, shop: Shop) -> Path:
+    """Run a new task twice; the backup."""
     task_id = server.new_task("customer")
-    task = shop.home / "training_data" / task_id
-    assert server.execute(task_id, wait_seconds=60).status_code == 200
-    if huge_bytes:
-        with (task / "huge.bin").open("wb") as file:
-            file.truncate(huge_bytes)
-    assert server.execute(task_id, wait_seconds=60).status_code == 200
-    (backup,) = backups_of(task)
+    for _ in range(2):
+        assert server.execute(task_id, wait_seconds=60).status_code == 200
+    (backup,) = backups_of(shop.home / "training_data" / task_id)
     return backup
 
 
@@ -276,15 +293,19 @@ def test_server_records_nothing_unless_asked(shop: Shop) -> None:
 @pytest.mark.parametrize("ends", [Server.kill, Server.terminate])
 def test_server_that_ends_while_it_reads_goes_on_at_the_next_start(shop: Shop, ends: Any) -> None:
     """Killed or stopped: nothing half done is left, and the next server records it."""
-    with running_server(shop, **ON) as server:
-        backup = backed_up(server, shop, huge_bytes=HUGE_BYTES)
+    reading = shop.folder / "reading"
+    with running_server(shop, words=READS_FOR_EVER, READING_FILE=str(reading), **ON) as server:
+        backup = backed_up(server, shop)
+        wait_until(reading.exists, server.log.read_text)
+        assert server.execute(backup.parent.name, wait_seconds=60).status_code == 200  # nor does a run wait for it
         ends(server)
         assert not manifest_of(backup).exists()
         if ends is Server.terminate:
             assert f"the checksums of {backup.name} are not recorded yet" in server.log.read_text()
+    newest = backups_of(backup.parent)[-1]
     with running_server(shop, **ON) as server:
-        wait_until(lambda: manifest_of(backup).exists(), server.log.read_text)
-    assert sorted(os.listdir(backup.parent / "backup_manifests")) == [manifest_of(backup).name]
+        wait_until(lambda: manifest_of(newest).exists(), server.log.read_text)
+    assert os.listdir(backup.parent / "backup_manifests") == [manifest_of(newest).name]
 
 
 # ---- the command line ------------------------------------------------------------------------------------------------
@@ -306,16 +327,15 @@ def test_command_records_checksums_after_a_run_where_set(shop: Shop) -> None:
 def test_result_of_a_command_is_out_before_its_checksums_which_can_be_interrupted(shop: Shop) -> None:
     """Ctrl-C then ends the reading; the run has succeeded, and its exit code says so."""
     task = shop.new_task()
-    with (task / "huge.bin").open("wb") as file:
-        file.truncate(HUGE_BYTES)
+    reading = shop.folder / "reading"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DATA_PIPELINE_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "data_pipeline", "run", task.name, "--json"],
+        [*READS_FOR_EVER, "run", task.name, "--json"],
         cwd=shop.folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**environment, **shop.environment, **ON},
+        env={**environment, **shop.environment, **ON, "READING_FILE": str(reading)},
     )
     assert process.stdout is not None
     lines: list[str] = []
@@ -323,6 +343,7 @@ def test_result_of_a_command_is_out_before_its_checksums_which_can_be_interrupte
         lines.append(process.stdout.readline())
     result = json.loads("".join(lines))
     assert result["success"]
+    wait_until(reading.exists)
     process.send_signal(signal.SIGINT)
     rest, errors = process.communicate(timeout=PATIENCE_SECONDS)
 
