@@ -21,7 +21,7 @@ from tests.support.shop import CLI, DIES_AT, Shop
 from tests.support.tasks import content_below, make_task
 from tests.support.warm import WarmPython
 
-KILLS = max(1, int(os.environ.get("PIPELINE_KILLS", "20")) // 4)
+KILLS = max(1, int(os.environ.get("PIPELINE_KILLS", "20")) // 5)
 DIES = [sys.executable, "-c", DIES_AT]
 PRUNES = """
 from data_pipeline import cli
