@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent
 CAMPAIGN = (
     "tests/crash",
     "tests/journal/test_processes.py",
-    *(f"tests/data_pipeline/test_{name}.py" for name in ("kills", "vector_kills", "server")),
+    *(f"tests/data_pipeline/test_{name}.py" for name in ("kills", "backup_kills", "vector_kills", "server")),
 )
 """The tests that take a sample: of points to die at, of moments to be killed at, of power losses, of errors."""
 

@@ -174,6 +174,16 @@ def observe(filesystem: Filesystem, directory: Directory, names: Collection[str]
             yield name, identity
 
 
+def observe_inodes(filesystem: Filesystem, directory: Directory, names: Collection[str]) -> dict[str, int]:
+    """Return the inode numbers of those of the names that are taken, maybe with those of other entries.
+
+    As in `observe`, a look at each of few: a scan takes as long as the directory is large.
+    """
+    if len(names) >= SCAN_FROM:
+        return dict(filesystem.scan_inodes(directory))
+    return {name: identity.inode for name, identity in observe(filesystem, directory, names)}
+
+
 Rename = Callable[[Directory, str, Directory, str], None]
 
 

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from journal.errors import printable
-from journal.filesystem import NO_HARD_LINK, SCAN_FROM, Directory, Filesystem
+from journal.filesystem import NO_HARD_LINK, SCAN_FROM, Directory, Filesystem, observe_inodes
 from journal.parking import Parking
 from journal.records import NO_INODE, Folder, Identity, Move
 from journal.retry import Failure, Rounds
@@ -193,13 +193,15 @@ class Carrier:
 
     def _refuse_unmoved(self, moves: Sequence[Move], failed: set[int]) -> list[FailedMove]:
         """Refuse each move whose file still has its old name, although every call said that it went."""
+        leaving: defaultdict[Folder, list[Move]] = defaultdict(list)
+        for move in moves:
+            if move.source.root == "directory" and id(move) not in failed:
+                leaving[move.source].append(move)
         unmoved = []
-        for folder in {move.source for move in moves if move.source.root == "directory"}:
-            remaining = dict(self._filesystem.scan_inodes(self._folders[folder]))
-            for move in moves:
-                if move.source != folder or id(move) in failed or remaining.get(move.source_name) != move.inode:
-                    continue
-                if self._is_unmoved(move):
+        for folder, group in leaving.items():
+            remaining = observe_inodes(self._filesystem, self._folders[folder], [move.source_name for move in group])
+            for move in group:
+                if remaining.get(move.source_name) == move.inode and self._is_unmoved(move):
                     error = OSError("the file still has its old name")
                     if move.inode != NO_INODE:  # without numbers, what has the new name could be another file
                         self._drop_second_name(move, error)
@@ -209,7 +211,7 @@ class Carrier:
     def _is_unmoved(self, move: Move) -> bool:
         """Whether the old name stands for the file that the new name stands for."""
         if move.inode != NO_INODE:
-            return True  # the scan saw its number
+            return True  # its number was seen
         old = self._filesystem.look(self._folders[move.source], move.source_name)
         new = self._filesystem.look(self._folders[move.destination], move.destination_name)
         return old is not None and old == new

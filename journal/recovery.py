@@ -570,7 +570,8 @@ class _Recovery:
             for name in judged.parked
         ]
         for index, move, verdict, _ in judged.others:
-            is_lost = verdict is Verdict.GONE and move.destination in gone
+            # A staged file is no loss: neither its name nor the new directory may have been durable yet.
+            is_lost = verdict is Verdict.GONE and move.destination in gone and move.source.root == "directory"
             if is_lost or (verdict.is_conflict and index not in copies):
                 reason = f"{place_of(folders, move.source, move.source_name)}: {verdict.value}"
                 conflicts.append(Conflict(operation=index, reason=reason))

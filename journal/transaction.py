@@ -522,7 +522,8 @@ class _Run:
 
     def _reserve(self) -> None:
         """Reserve space, inode and entry for each file to be written, before the journal: a full disk fails here."""
-        self._parking.reserve()
+        if self._transaction._files or any(move.type != "directory" for move in self.moves):
+            self._parking.reserve()  # directories have one name at a time, which is renamed
         for file in self._transaction._files:
             staged = names.staged(self._transaction.id, next(self._staged))
             placeholder = f'{{"transaction": "{self._transaction.id}"}}\n'.encode()

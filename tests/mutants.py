@@ -18,15 +18,26 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 TESTS = ("tests/crash", "tests/journal")
+BACKUP_TESTS = tuple(
+    f"tests/data_pipeline/test_{name}.py" for name in ("backup_deletion", "backup_verification", "retention")
+)
 TIMEOUT_SECONDS = 300
 
 
 class Edit(NamedTuple):
-    """Replace `old`, which stands exactly once in the module, by `new`."""
+    """Replace `old`, which stands exactly once in the module, by `new`.
+
+    A module without a folder is one of `journal`.
+    """
 
     module: str
     old: str
     new: str
+
+    @property
+    def path(self) -> str:
+        """The file, from the root of the project."""
+        return f"{self.module if '/' in self.module else f'journal/{self.module}'}.py"
 
 
 class Mutant(NamedTuple):
@@ -49,6 +60,10 @@ SYNC_NEW_NAMES = """\
         for folder in sorted({move.destination for move in arrived} | {move.destination for move in renamed}):
             self.sync(folder)  # I4: the new names are durable before an old one goes
 """
+DELETE = "data_pipeline/backup/delete"
+CHECKSUMS = "data_pipeline/backup/checksums"
+VERIFY = "data_pipeline/backup/verify"
+RETENTION = "data_pipeline/retention"
 REMOVE = "        failed += self._remove_old_names(arrived)\n"
 
 MUTANTS = (
@@ -482,25 +497,151 @@ MUTANTS = (
         "        if False:\n",
         ask="journal/test_directory.py",
     ),
+    broken(
+        "takes no parking place before anything moves",
+        "transaction",
+        'any(move.type != "directory" for move in self.moves)',
+        "False",
+        ask="journal/test_parking.py",
+    ),
+    broken(
+        "does not look whether a few old names are gone",
+        "filesystem",
+        "    return {name: identity.inode for name, identity in observe(filesystem, directory, names)}\n",
+        "    return {}\n",
+        ask="journal/test_parking.py",
+    ),
+    broken(
+        "does not scan whether many old names are gone",
+        "filesystem",
+        "        return dict(filesystem.scan_inodes(directory))\n",
+        "        return {}\n",
+        ask="journal/test_parking.py",
+    ),
+    broken(
+        "takes a staged file whose name was not durable yet for a loss",
+        "recovery",
+        'move.destination in gone and move.source.root == "directory"\n',
+        "move.destination in gone\n",
+    ),
+    broken(
+        "deletes a backup of unknown outcome",
+        DELETE,
+        "    if record.note is not None or (is_ours and not record.is_of_commit) or record.transaction in unsettled:\n",
+        "    if False:\n",
+        ask="data_pipeline/test_backup_deletion.py",
+    ),
+    broken(
+        "deletes a backup without some of its files",
+        DELETE,
+        "    if record.failed_files:\n",
+        "    if False:\n",
+        ask="data_pipeline/test_backup_deletion.py",
+    ),
+    broken(
+        "deletes the newest backup by its name alone",
+        DELETE,
+        "        reason = NEWEST if backup.name == newest else guard_of(backup, unsettled)\n",
+        "        reason = guard_of(backup, unsettled)\n",
+        ask="data_pipeline/test_backup_deletion.py",
+    ),
+    broken(
+        "deletes a backup before it has checked the next one",
+        DELETE,
+        "    chosen = plan_deletion(workspace.path, names, is_forced=is_forced)\n",
+        "    chosen = (plan_deletion(workspace.path, [name], is_forced=is_forced)[0] for name in names)\n",
+        ask="data_pipeline/test_backup_deletion.py",
+    ),
+    broken(
+        "deletes a backup and its manifests in two transactions",
+        DELETE,
+        '        workspace.delete(names, label=f"the deletion of {backup}")\n',
+        "        for folder in names:\n"
+        '            workspace.delete({folder: names[folder]}, label=f"the deletion of {backup}")\n',
+        ask="data_pipeline/test_backup_deletion.py",
+    ),
+    broken(
+        "reports a deletion before it is committed",
+        DELETE,
+        '        workspace.delete(names, label=f"the deletion of {backup}")\n',
+        '        log.info("Task %s: backup %s was deleted (%s)", workspace.task_id, backup, reason)\n'
+        '        workspace.delete(names, label=f"the deletion of {backup}")\n',
+        ask="data_pipeline/test_backup_deletion.py",
+    ),
+    broken(
+        "ends a prune at the first backup that cannot go",
+        DELETE,
+        "    except PipelineError as error:\n        action: Action =",
+        "    except ZeroDivisionError as error:\n        action: Action =",
+        ask="data_pipeline/test_backup_deletion.py",
+    ),
+    broken(
+        "prunes guarded backups",
+        RETENTION,
+        "        if candidate.guard is not None and not is_forced:\n",
+        "        if False:\n",
+        ask="data_pipeline/test_retention.py",
+    ),
+    broken(
+        "lets the oldest backup go while a count is not used up",
+        RETENTION,
+        "        if period == self.last and not is_oldest:\n",
+        "        if period == self.last:\n",
+        ask="data_pipeline/test_retention.py",
+    ),
+    broken(
+        "lets the newest backup go for the total",
+        RETENTION,
+        "    for number in range(len(verdicts) - 1, 0, -1):",
+        "    for number in range(len(verdicts) - 1, -1, -1):",
+        ask="data_pipeline/test_retention.py",
+    ),
+    broken(
+        "compares sizes instead of checksums",
+        VERIFY,
+        "        if found != recorded:\n",
+        "        if found.size_bytes != recorded.size_bytes:\n",
+        ask="data_pipeline/test_backup_verification.py",
+    ),
+    broken(
+        "records the checksums of a damaged backup",
+        VERIFY,
+        '    if report.state != "good" or report.checksums_recorded_at is not None:\n',
+        "    if report.checksums_recorded_at is not None:\n",
+        ask="data_pipeline/test_backup_verification.py",
+    ),
+    broken(
+        "records checksums for another backup that took the name",
+        CHECKSUMS,
+        "        if maker_of(find_backup(path, name).record) != manifest.maker:\n",
+        "        if False:\n",
+        ask="data_pipeline/test_backup_verification.py",
+    ),
+    broken(
+        "trusts the checksums of an earlier backup of the name",
+        "data_pipeline/backup/manifests",
+        "        return manifest if manifest.maker == maker_of(record) else None\n",
+        "        return manifest\n",
+        ask="data_pipeline/test_backup_verification.py",
+    ),
 )
 
 
 def first_failure(mutant: Mutant) -> str | None:
     """The first test that fails on the mutant, None when all pass."""
     with tempfile.TemporaryDirectory() as folder:
-        for part in ("journal", "tests", "docs", "pyproject.toml"):
+        for part in ("journal", "data_pipeline", "tests", "docs", "pyproject.toml"):
             source = ROOT / part
             copy = shutil.copytree if source.is_dir() else shutil.copy
             copy(source, Path(folder, part))
         for edit in mutant.edits:
-            path = Path(folder, "journal", f"{edit.module}.py")
+            path = Path(folder, edit.path)
             text = path.read_text(encoding="utf-8")
             if text.count(edit.old) != 1:
-                raise SystemExit(
-                    f"mutant {mutant.name!r}: its line stands {text.count(edit.old)} times in {edit.module}.py"
-                )
+                raise SystemExit(f"mutant {mutant.name!r}: its line stands {text.count(edit.old)} times in {edit.path}")
             path.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
-        return failure_in(folder, f"tests/{mutant.ask}") or failure_in(folder, *TESTS)
+        others = TESTS if all(edit.path.startswith("journal/") for edit in mutant.edits) else BACKUP_TESTS
+        return failure_in(folder, f"tests/{mutant.ask}") or failure_in(folder, *others)
 
 
 def failure_in(folder: str, *tests: str) -> str | None:

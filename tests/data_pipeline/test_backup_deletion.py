@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import threading
@@ -188,10 +189,11 @@ def test_backup_that_cannot_go_is_reported_and_the_others_go(task: Path) -> None
     assert (task / oldest / "a.ddl").exists()
 
 
-def test_deletion_that_fails_is_an_error_that_says_why(task: Path) -> None:
-    """The backup is where it was; the message says neither more nor less."""
+def test_deletion_that_fails_is_an_error_that_says_why(task: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The backup is where it was; neither the message nor the log says that it is gone."""
     oldest = names(task)[-1]
     before = content_below(task)
+    caplog.set_level(logging.INFO, "data_pipeline.backup")
 
     def hook(number: int, verb: str, arguments: tuple[object, ...]) -> None:
         if verb == "rename" and oldest in arguments:
@@ -203,6 +205,8 @@ def test_deletion_that_fails_is_an_error_that_says_why(task: Path) -> None:
     ):
         delete_backup(workspace, oldest)
     assert content_below(task) == before
+    (line,) = caplog.messages
+    assert f"backup {oldest} was not deleted: " in line
 
 
 WORK: dict[str, Callable[[Workspace], object]] = {

@@ -11,7 +11,7 @@ import pytest
 
 from data_pipeline.backup.catalogue import find_backup
 from data_pipeline.backup.checksums import record_checksums
-from data_pipeline.backup.verify import verify
+from data_pipeline.backup.verify import verify, verify_and_record
 from data_pipeline.errors import DirectoryUnusable, NotFound
 from data_pipeline.verification import VerifyReport
 from tests.support.tasks import WritingStep, backups_of, content_below, make_task, run_complete
@@ -172,3 +172,27 @@ def test_second_recording_replaces_the_first(backup: Path) -> None:
     record(backup)
     assert len(list((backup.parent / "backup_manifests").iterdir())) == 1
     assert find_backup(str(backup.parent), backup.name).note is None
+
+
+@pytest.mark.parametrize("damage", [remove, add, lengthen, break_record])
+def test_checksums_of_a_damaged_backup_are_not_recorded(backup: Path, damage: Callable[[Path], None]) -> None:
+    """They would pass the damage for good ever after."""
+    damage(backup)
+    report = verify_and_record(str(backup.parent), "task_1", backup.name, work_id="checksums_1")
+
+    assert (report.state, report.checksums_recorded_at) == ("damaged", None)
+    assert not (backup.parent / "backup_manifests").exists()
+
+
+def test_backup_that_takes_the_name_while_checksums_are_computed_does_not_get_them(backup: Path) -> None:
+    """No lock is held while files are read: a backup can be deleted meanwhile, and its name be given again."""
+
+    def replace_backup(_: int) -> None:
+        content = json.loads((backup / "backup_info.json").read_text())
+        content["transaction"] = "20990101T000000000000-00000000"
+        (backup / "next.json").write_text(json.dumps(content))
+        os.replace(backup / "next.json", backup / "backup_info.json")
+
+    with pytest.raises(NotFound, match="Another backup took its name"):
+        record_checksums(str(backup.parent), "task_1", backup.name, work_id="checksums_1", on_bytes=replace_backup)
+    assert not (backup.parent / "backup_manifests").exists()

@@ -18,13 +18,13 @@ from journal import (
     names,
     state_directory_of,
 )
-from journal.filesystem import Directory
+from journal.filesystem import SCAN_FROM, Directory
 from journal.parking import Parking, ReturnFailed
 from tests.crash.campaign import before, calls_of, die_at, interrupted, recover
 from tests.journal.test_directory import leave_hot_journal
 from tests.support.backup import back_up, content_of, make_files, names_in
 from tests.support.model_filesystem import ModelFilesystem
-from tests.support.scenarios import BACKUP, PATH, SCENARIOS, files_of, lock, verdict
+from tests.support.scenarios import DELETE_TREE, PATH, SCENARIOS, files_of, lock, verdict
 
 TRANSACTION = "20250121T094400000000-01234567"
 PLACE = names.parked(TRANSACTION, 0)
@@ -272,8 +272,9 @@ def test_way_back_that_fails_says_which_file_and_why(places: tuple[LocalFilesyst
     assert content_of(os.path.join(state.path, PLACE)) == b"a"
 
 
-def test_move_whose_old_name_stays_although_every_call_succeeded_is_reported() -> None:
-    """A disk that lies: what still has its old name was not moved."""
+@pytest.mark.parametrize("others", [1, SCAN_FROM], ids=["few moves", "many moves"])
+def test_move_whose_old_name_stays_although_every_call_succeeded_is_reported(others: int) -> None:
+    """A disk that lies: what still has its old name was not moved. Few names are looked at, many are scanned."""
 
     class Lying(ModelFilesystem):
         def replace(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
@@ -287,13 +288,15 @@ def test_move_whose_old_name_stays_although_every_call_succeeded_is_reported() -
     disk = Lying()
     disk.put("/t")
     disk.put(PATH)
-    BACKUP.build(disk)
+    files = [f"f{number}" for number in range(others + 1)]
+    for name in files:
+        disk.put(f"{PATH}/{name}", f"content of {name}".encode())
     disk.sync_all()
     with lock(disk) as directory:
         transaction = directory.transaction("backup", on_error="continue")
         backup = transaction.make_directory("bak")
-        transaction.move("f0", backup)
-        transaction.move("f1", backup)
+        for name in files:
+            transaction.move(name, backup)
         outcome = transaction.commit()
 
     (failed,) = outcome.failures
@@ -305,6 +308,46 @@ def test_move_whose_old_name_stays_although_every_call_succeeded_is_reported() -
     recover(disk)
     assert files_of(disk)["f0"] == b"content of f0"
     assert files_of(disk)["bak/f1"] == b"content of f1"
+
+
+class Observed(ModelFilesystem):
+    """Notes the files that are created and the directories that are scanned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.created: list[str] = []
+        self.scanned: list[str] = []
+
+    def create(self, directory: Directory, name: str, chunks: Iterable[bytes]) -> None:
+        self.created.append(name)
+        super().create(directory, name, chunks)
+
+    def scan_inodes(self, directory: Directory) -> Iterator[tuple[str, int]]:
+        self.scanned.append(directory.path)
+        yield from super().scan_inodes(directory)
+
+
+def test_few_directories_leave_a_large_one_without_a_scan_of_it_and_without_a_parking_place() -> None:
+    """A directory is renamed and never parked, and each of a thousand deletions would scan all the rest."""
+    disk = Observed()
+    disk.put("/t")
+    disk.put(PATH)
+    DELETE_TREE.build(disk)
+    disk.sync_all()
+    with lock(disk) as directory:
+        transaction = directory.transaction("delete")
+        transaction.delete("sub")
+        disk.created.clear()
+        transaction.commit()
+        assert disk.created == [f"{transaction.id}.journal.new"]
+
+        transaction = directory.transaction("delete")
+        transaction.delete("f0")
+        transaction.commit()
+        assert names.parked(transaction.id, 0) in disk.created
+
+    assert PATH not in disk.scanned
+    assert files_of(disk) == {}
 
 
 def test_nothing_public_is_ever_unlinked_replaced_or_written() -> None:

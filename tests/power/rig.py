@@ -420,6 +420,38 @@ def restore(name: str, current: Tree, saved: Tree) -> Scenario:
     return Scenario(name, before, after, run, lambda path: lay_out(before, path))
 
 
+def delete_backup(name: str, kept: Tree, manifests: Iterable[str], deleted: Tree) -> Scenario:
+    """A backup, whose files are `deleted`, goes together with its manifests: one transaction."""
+    gone = {BACKUP: b"(directory)", **{f"{BACKUP}/{entry}": deleted[entry] for entry in deleted}}
+    gone |= {f"manifests/{entry}": old(entry) for entry in manifests}
+
+    def run(locked: LockedDirectory) -> Outcome:
+        transaction = locked.transaction("deletion of a backup")
+        transaction.delete(BACKUP)
+        for entry in manifests:
+            transaction.delete(entry, source=DIRECTORY._replace(path="manifests"))
+        return transaction.commit()
+
+    return Scenario(name, kept | gone, kept, run, lambda path: lay_out(kept | gone, path))
+
+
+def first_manifest(name: str, kept: Tree, staged: Tree) -> Scenario:
+    """New files are written beside the directory and go into a new directory in it."""
+
+    def run(locked: LockedDirectory) -> Outcome:
+        work = locked.make_state_folder("work-1")
+        for entry, content in staged.items():
+            locked.write(work, entry, [content])
+        transaction = locked.transaction("checksums")
+        directory = transaction.make_directory(BACKUP)
+        for entry in staged:
+            transaction.move(entry, directory, source=work)
+        return _clean_up(locked, work, transaction.commit())
+
+    after = kept | {BACKUP: b"(directory)", **{f"{BACKUP}/{entry}": staged[entry] for entry in staged}}
+    return Scenario(name, kept, after, run, lambda path: lay_out(kept, path))
+
+
 def _clean_up(locked: LockedDirectory, work: Folder, outcome: Outcome) -> Outcome:
     with contextlib.suppress(OSError):  # what is committed stays so on a disk that refuses to remove anything
         locked.remove_state_folder(work)
@@ -457,6 +489,19 @@ SCENARIOS = {
             {name: new(name) for name in ("a.sql", "b.sql", "c.sql")},
             {name: old(name, size) for name, size in (("a.sql", 20), ("b.sql", 500), ("d.sql", 20_000))},
         ),
+        delete_backup(
+            "delete_backup",
+            {
+                "a.sql": new("a.sql"),
+                "other_backup": b"(directory)",
+                "other_backup/a.sql": old("other a.sql"),
+                "manifests": b"(directory)",
+                "manifests/other_sha256.json": old("other_sha256.json"),
+            },
+            ("note.json", "sha256.json"),
+            {name: old(name, size) for name, size in (("a.sql", 20), ("b.sql", 500), ("d.sql", 20_000))},
+        ),
+        first_manifest("first_manifest", {"a.sql": old("a.sql")}, {"sha256.json": new("sha256.json", 5_000)}),
         backup("backup_of_200", MANY),
     )
 }

@@ -6,18 +6,20 @@ before, the state after, or neither.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from journal import DIRECTORY, STATE, Folder, LockedDirectory, RetryLimits, lock_directory
+from journal import DIRECTORY, STATE, Folder, LockedDirectory, RetryLimits, TransactionFailed, lock_directory
 from journal.filesystem import Directory, Filesystem
 from journal.transaction import Outcome
 from tests.support.model_filesystem import ModelFilesystem
 
 PATH = "/t/D"
 WORK = Folder("state", "work-1")
+MANIFESTS = Folder("directory", "manifests")
 Tree = Mapping[str, bytes | None]
 
 
@@ -53,13 +55,19 @@ def record(outcome: Outcome) -> bytes:
 
 @dataclass(frozen=True)
 class Scenario:
-    """`build` fills an empty disk, `run` does the transaction, `is_after` knows a committed tree."""
+    """`build` fills an empty disk, `run` does the transaction, `is_after` knows a committed tree.
+
+    With `moves_directories` it relies on the file system's atomic rename (I4's exception). With `commits_in_steps` it
+    is several transactions, and `is_after` takes what is left when some of them were committed.
+    """
 
     name: str
     build: Callable[[ModelFilesystem], None]
     run: Callable[[Filesystem], None]
     is_after: Callable[[Tree], bool]
     has_links: bool = True
+    moves_directories: bool = False
+    commits_in_steps: bool = False
 
     def disk(self) -> ModelFilesystem:
         """A durable disk ready for `run`."""
@@ -198,7 +206,83 @@ def _trash_directory() -> Scenario:
             transaction.delete("f0")
             transaction.commit()
 
-    return Scenario("delete-tree", build, run, lambda tree: tree == {})
+    return Scenario("delete-tree", build, run, lambda tree: tree == {}, moves_directories=True)
+
+
+def _prune(count: int) -> Scenario:
+    """Delete old backups, each with its manifests in a transaction of its own, and go on past one that cannot go."""
+
+    def files_about(number: int) -> dict[str, bytes]:
+        names = [f"bak{number}/f0", f"bak{number}/info.json"]
+        names += [f"manifests/bak{number}_{kind}.json" for kind in ("note", "sha256")[:number]]
+        return {name: f"content of {name}".encode() for name in names}
+
+    kept = {**files_about(count), "f0": b"current f0", "table_list.txt": b"tables"}
+
+    def build(disk: ModelFilesystem) -> None:
+        for name in ("manifests", *(f"bak{number}" for number in range(count + 1))):
+            disk.put(f"{PATH}/{name}")
+        for number in range(count):
+            for name, content in files_about(number).items():
+                disk.put(f"{PATH}/{name}", content)
+        for name, content in kept.items():
+            disk.put(f"{PATH}/{name}", content)
+
+    def run(disk: Filesystem) -> None:
+        with lock(disk) as directory:
+            for number in range(count):
+                transaction = directory.transaction(f"deletion of bak{number}")
+                there = {name for name, _ in directory.scan()}
+                if f"bak{number}" not in there:
+                    continue  # an earlier run came so far
+                transaction.delete(f"bak{number}")
+                for name, _ in directory.scan(MANIFESTS):
+                    if name.startswith(f"bak{number}_"):
+                        transaction.delete(name, source=MANIFESTS)
+                with contextlib.suppress(TransactionFailed):
+                    transaction.commit()
+
+    def is_after(tree: Tree) -> bool:
+        rest = dict(tree)
+        are_whole = []
+        for number in range(count):
+            about = files_about(number)
+            found = {name: rest.pop(name) for name in about if name in rest}
+            are_whole.append(found == about)
+            if found and found != about:
+                return False
+        return rest == kept and not all(are_whole)
+
+    return Scenario(f"prune-{count}", build, run, is_after, moves_directories=True, commits_in_steps=True)
+
+
+def _put_into(*, has_folder: bool, has_file: bool) -> Scenario:
+    """Write a manifest into a folder that is made where it is missing, in place of an earlier manifest."""
+    others = {"manifests/other": b"other", "f0": b"f0"} if has_folder else {"f0": b"f0"}
+
+    def build(disk: ModelFilesystem) -> None:
+        if has_folder:
+            disk.put(f"{PATH}/manifests")
+        for name, content in others.items():
+            disk.put(f"{PATH}/{name}", content)
+        if has_file:
+            disk.put(f"{PATH}/manifests/note", b"old note")
+
+    def run(disk: Filesystem) -> None:
+        with lock(disk) as directory:
+            work = directory.make_state_folder(WORK.path)
+            directory.write(work, "note", [b"new note"])
+            transaction = directory.transaction("note")
+            if has_file:
+                transaction.publish("note", source=work, destination=MANIFESTS)
+            else:
+                there = {name for name, _ in directory.scan()}
+                folder = MANIFESTS if "manifests" in there else transaction.make_directory("manifests")
+                transaction.move("note", folder, source=work)
+            transaction.commit()
+
+    kind = "replaced" if has_file else "added" if has_folder else "first"
+    return Scenario(f"manifest-{kind}", build, run, lambda tree: tree == {**others, "manifests/note": b"new note"})
 
 
 BACKUP = _backup(2)
@@ -206,6 +290,9 @@ PUBLISH = _publish(2, keep=False)
 PUBLISH_KEEP = _publish(1, keep=True)
 RESTORE = _restore(1)
 DELETE_TREE = _trash_directory()
+PRUNE = _prune(2)
+FIRST_MANIFEST = _put_into(has_folder=False, has_file=False)
+REPLACED_MANIFEST = _put_into(has_folder=True, has_file=True)
 
 SCENARIOS: tuple[Scenario, ...] = (
     BACKUP,
@@ -215,10 +302,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     PUBLISH_KEEP,
     RESTORE,
     DELETE_TREE,
+    PRUNE,
+    FIRST_MANIFEST,
+    REPLACED_MANIFEST,
 )
 if os.environ.get("CRASH_SAMPLES") == "all":
-    SCENARIOS += (_backup(3),)
-"""DELETE_TREE moves a directory by rename alone, so it relies on the file system's atomic rename (I4's exception)."""
+    SCENARIOS += (_backup(3), _prune(3), _put_into(has_folder=True, has_file=False))
 
 WITHOUT_LINKS: tuple[Scenario, ...] = tuple(
     replace(scenario, name=f"{scenario.name}-without-links", has_links=False) for scenario in SCENARIOS
