@@ -19,8 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor
-from data_pipeline.backup.create import back_up
-from data_pipeline.workspace import open_workspace
+from data_pipeline.tasks.backup.create import back_up
+from data_pipeline.tasks.workspace import open_workspace
 from tests.support.tasks import PARAMETERS, WritingStep
 
 TARGET_MS = 20.0

@@ -20,11 +20,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipeline.backup.catalogue import list_backups
-from data_pipeline.backup.delete import prune
-from data_pipeline.backup.record import BackupRecord, Statistics
-from data_pipeline.retention import RetentionPolicy
-from data_pipeline.workspace import Door, open_workspace
+from data_pipeline.config.retention import RetentionPolicy
+from data_pipeline.tasks.backup.catalogue import list_backups
+from data_pipeline.tasks.backup.delete import prune
+from data_pipeline.tasks.backup.record import BackupRecord, Statistics
+from data_pipeline.tasks.workspace import Door, open_workspace
 from journal import LocalFilesystem
 from journal.filesystem import Directory
 

@@ -34,9 +34,9 @@ from data_pipeline.database.connection import open_database
 from data_pipeline.database.finding import list_tables
 from data_pipeline.demo.database import build_database
 from data_pipeline.steps import RunParameters
-from data_pipeline.steps.ddl_generation import DdlGeneration
+from data_pipeline.steps.ddl.step import DdlGeneration
 from data_pipeline.steps.pair_file import format_pairs
-from data_pipeline.steps.sql_validation import SqlValidation
+from data_pipeline.steps.validation.step import SqlValidation
 from tests.support.postgres import fresh_database
 
 COLUMNS = 20

@@ -34,8 +34,8 @@ from typing import NamedTuple, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from data_pipeline.backup.create import back_up
-from data_pipeline.workspace import open_workspace
+from data_pipeline.tasks.backup.create import back_up
+from data_pipeline.tasks.workspace import open_workspace
 from journal import Filesystem, LocalFilesystem, LockedDirectory, Outcome, lock_directory
 from journal.filesystem import Directory
 

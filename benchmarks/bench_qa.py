@@ -33,17 +33,17 @@ from data_pipeline.database.finding import list_tables
 from data_pipeline.database.personal_data import TellingValues
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.demo.database import build_database
+from data_pipeline.semantics.facts import Facts
+from data_pipeline.semantics.glossary import Glossary
+from data_pipeline.semantics.joins import infer_joins
+from data_pipeline.semantics.observing import observe
 from data_pipeline.steps import RunParameters
-from data_pipeline.steps.qa_generation import QaGeneration
-from data_pipeline.steps.qa_generation.facts import Facts
-from data_pipeline.steps.qa_generation.gates import Accepted, Gates, Rejected
-from data_pipeline.steps.qa_generation.generator import Generator
-from data_pipeline.steps.qa_generation.glossary import Glossary
-from data_pipeline.steps.qa_generation.joins import infer_joins
-from data_pipeline.steps.qa_generation.nouns import Nouns
-from data_pipeline.steps.qa_generation.observing import observe
-from data_pipeline.steps.qa_generation.selection import Candidate
-from data_pipeline.steps.qa_generation.step import LOOK_LIMITS, QUERY_LIMITS, SEED, facts_of
+from data_pipeline.steps.qa import QaGeneration
+from data_pipeline.steps.qa.choose.gates import Accepted, Gates, Rejected
+from data_pipeline.steps.qa.choose.selection import Candidate
+from data_pipeline.steps.qa.generator import Generator
+from data_pipeline.steps.qa.say.nouns import Nouns
+from data_pipeline.steps.qa.step import LOOK_LIMITS, QUERY_LIMITS, SEED, facts_of
 
 PAIRS = 1_000
 PAIRS_A_TABLE = 10

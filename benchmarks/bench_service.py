@@ -21,12 +21,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data_pipeline import engine as engine_module
-from data_pipeline.engine import Engine, RunControl, RunOrder
+from data_pipeline.runs import engine as engine_module
+from data_pipeline.runs.engine import Engine, RunControl, RunOrder
+from data_pipeline.runs.worker_slots import WorkerSlots
 from data_pipeline.steps import Json
 from data_pipeline.steps.contract import StepRunner
 from data_pipeline.steps.runner import PlainRunner
-from data_pipeline.worker_slots import WorkerSlots
 from tests.support.server import Server, data, new_shop
 from tests.support.shop import make_tables
 

@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from data_pipeline.embedding.contract import Corpus, Passage
-from data_pipeline.embedding.hashed_words import DIMENSION, HashedWords
-from data_pipeline.steps.training_load import ITEMS_AT_ONCE
-from data_pipeline.vector_place import VectorPlace
-from data_pipeline.vector_store.contract import Holding, Item, Load, Question, VectorStore, pair_content
-from data_pipeline.vector_store.opening import open_vector_store
+from data_pipeline.config.vector_place import VectorPlace
+from data_pipeline.steps.training.step import ITEMS_AT_ONCE
+from data_pipeline.vectors.embedding.contract import Corpus, Passage
+from data_pipeline.vectors.embedding.hashed_words import DIMENSION, HashedWords
+from data_pipeline.vectors.store.contract import Holding, Item, Load, Question, VectorStore, pair_content
+from data_pipeline.vectors.store.opening import open_vector_store
 from tests.support.bm25 import bm25, recall
 from tests.support.paraphrases import Paraphrase, paraphrases, siblings
 from tests.support.postgres import fresh_database

@@ -14,10 +14,10 @@ from typer.rich_utils import rich_format_error
 
 from data_pipeline import __version__
 from data_pipeline.commands import backups, exporting, qa, running, searching, serving, tasks, upkeep, vectors
+from data_pipeline.commands.exit_codes import RESERVED, ExitCode, code_of_error
+from data_pipeline.commands.reporting import describe_defect, is_json_asked, print_error
+from data_pipeline.commands.standard_streams import protect_standard_streams, settled
 from data_pipeline.errors import PipelineError, StoreUnavailable
-from data_pipeline.exit_codes import RESERVED, ExitCode, code_of_error
-from data_pipeline.reporting import describe_defect, is_json_asked, print_error
-from data_pipeline.standard_streams import protect_standard_streams, settled
 
 LOGGER = logging.getLogger("data_pipeline")
 PROGRAM: Final = "data-pipeline"

@@ -14,17 +14,17 @@ from typing import Any, Final, NoReturn
 from rich.console import Console
 
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor
-from data_pipeline.database_urls import source_of
+from data_pipeline.commands.exit_codes import ExitCode, code_of_error, code_of_run
+from data_pipeline.commands.reporting import describe_defect, is_json_asked, print_error, print_json
+from data_pipeline.commands.standard_streams import protect_standard_streams, settled
+from data_pipeline.commands.terminal import watching
+from data_pipeline.config.database_urls import source_of
+from data_pipeline.config.settings import load_settings
 from data_pipeline.errors import InvalidInput, PipelineError
-from data_pipeline.exit_codes import ExitCode, code_of_error, code_of_run
-from data_pipeline.foreground import door, language_model, wishes
-from data_pipeline.reporting import describe_defect, is_json_asked, print_error, print_json
-from data_pipeline.settings import load_settings
-from data_pipeline.standard_streams import protect_standard_streams, settled
 from data_pipeline.steps import Json, RunOptions, RunParameters
-from data_pipeline.table_list import decode_table_list, parse_table_list
-from data_pipeline.terminal import watching
-from data_pipeline.workspace import printable
+from data_pipeline.tasks.table_list import decode_table_list, parse_table_list
+from data_pipeline.tasks.workspace import printable
+from data_pipeline.use_cases.foreground import door, language_model, wishes
 
 LOGGER = logging.getLogger("data_pipeline")
 PROGRAM: Final = "schema_workflow"

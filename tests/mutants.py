@@ -60,10 +60,10 @@ SYNC_NEW_NAMES = """\
         for folder in sorted({move.destination for move in arrived} | {move.destination for move in renamed}):
             self.sync(folder)  # I4: the new names are durable before an old one goes
 """
-DELETE = "data_pipeline/backup/delete"
-CHECKSUMS = "data_pipeline/backup/checksums"
-VERIFY = "data_pipeline/backup/verify"
-RETENTION = "data_pipeline/retention"
+DELETE = "data_pipeline/tasks/backup/delete"
+CHECKSUMS = "data_pipeline/tasks/backup/checksums"
+VERIFY = "data_pipeline/tasks/backup/verify"
+RETENTION = "data_pipeline/config/retention"
 REMOVE = "        failed += self._remove_old_names(arrived)\n"
 
 MUTANTS = (
@@ -619,7 +619,7 @@ MUTANTS = (
     ),
     broken(
         "trusts the checksums of an earlier backup of the name",
-        "data_pipeline/backup/manifests",
+        "data_pipeline/tasks/backup/manifests",
         "        return manifest if manifest.maker == maker_of(record) else None\n",
         "        return manifest\n",
         ask="data_pipeline/test_backup_verification.py",

@@ -19,27 +19,27 @@ import typer
 
 import journal.__main__
 from data_pipeline import cli
+from data_pipeline.commands.exit_codes import RESERVED, ExitCode
+from data_pipeline.config.settings import PREFIX, Settings, load_settings
 from data_pipeline.database.connection import open_database
 from data_pipeline.database.execution import QueryLimits
 from data_pipeline.database.finding import list_tables
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.demo.database import build_database
-from data_pipeline.exit_codes import RESERVED, ExitCode
+from data_pipeline.semantics.facts import Facts, Role
+from data_pipeline.semantics.glossary import Glossary
+from data_pipeline.semantics.observing import observe
 from data_pipeline.service.app import create_app, open_service
 from data_pipeline.service.errors import ANSWERS
-from data_pipeline.settings import PREFIX, Settings, load_settings
 from data_pipeline.steps import Language
 from data_pipeline.steps.pair_file import format_pairs
-from data_pipeline.steps.qa_generation.facts import Facts, Role
-from data_pipeline.steps.qa_generation.families import FAMILIES
-from data_pipeline.steps.qa_generation.families.family import rows_of, select
-from data_pipeline.steps.qa_generation.gates import Gates
-from data_pipeline.steps.qa_generation.generator import VOICES, Generator
-from data_pipeline.steps.qa_generation.glossary import Glossary
-from data_pipeline.steps.qa_generation.nouns import Nouns
-from data_pipeline.steps.qa_generation.observing import observe
-from data_pipeline.steps.qa_generation.plan import Plan
-from data_pipeline.steps.qa_generation.step import facts_of
+from data_pipeline.steps.qa.choose.gates import Gates
+from data_pipeline.steps.qa.families import FAMILIES
+from data_pipeline.steps.qa.families.family import rows_of, select
+from data_pipeline.steps.qa.generator import VOICES, Generator
+from data_pipeline.steps.qa.plans.plan import Plan
+from data_pipeline.steps.qa.say.nouns import Nouns
+from data_pipeline.steps.qa.step import facts_of
 from tests.support.server import new_shop, running_server
 from tests.support.shop import CLI, Shop
 from tests.test_house import LAYERS

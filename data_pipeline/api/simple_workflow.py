@@ -18,12 +18,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from data_pipeline import task_directory
-from data_pipeline.backup.create import BackupReport, back_up, disabled, settle
-from data_pipeline.backup.delete import prune
-from data_pipeline.database_urls import label_of
+from data_pipeline.config.database_urls import label_of
+from data_pipeline.config.retention import NO_RULES, BackupKind, RetentionPolicy
 from data_pipeline.errors import (
     DirectoryUnusable,
     InvalidInput,
@@ -33,16 +31,19 @@ from data_pipeline.errors import (
     RecoveryNeeded,
     TaskBusy,
 )
-from data_pipeline.progress import Emit, Event, nobody
-from data_pipeline.pruning import PruneReport
-from data_pipeline.retention import NO_RULES, BackupKind, RetentionPolicy
-from data_pipeline.sealed import seal, unsealed
+from data_pipeline.events import Emit, Event, nobody
+from data_pipeline.runs.records import Ended, NoRecords, RunRecords
 from data_pipeline.steps import STEPS
 from data_pipeline.steps.contract import Json, RunParameters, Step, StepContext, StepOutput, StepRunner
 from data_pipeline.steps.runner import PlainRunner
-from data_pipeline.table_list import TableName, decode_table_list, parse_table_list
-from data_pipeline.task_log import LOGGER, TaskLog, open_task_log
-from data_pipeline.workspace import (
+from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.backup.create import BackupReport, back_up, disabled, settle
+from data_pipeline.tasks.backup.delete import prune
+from data_pipeline.tasks.backup.pruning import PruneReport
+from data_pipeline.tasks.log import LOGGER, TaskLog, open_task_log
+from data_pipeline.tasks.ownership import seal, unsealed
+from data_pipeline.tasks.table_list import TableName, decode_table_list, parse_table_list
+from data_pipeline.tasks.workspace import (
     Door,
     Published,
     WorkFolder,
@@ -54,7 +55,7 @@ from data_pipeline.workspace import (
 )
 
 if TYPE_CHECKING:
-    from data_pipeline.language_model import LanguageModel
+    from data_pipeline.language_model.client import LanguageModel
 
 LOCK_POLL_SECONDS: Final = 0.1
 
@@ -67,58 +68,7 @@ _WORDS: Final[Mapping[BackupKind, tuple[str, str]]] = {
 }
 
 Mode = Literal["complete", "step"]
-Ended = Literal["completed", "failed", "cancelled"]
 Result = TypeVar("Result")
-
-
-class RunRecords(Protocol):
-    """Where a run's states go besides its files: the task store, or nowhere."""
-
-    def locked(self) -> None:
-        """The run holds the task's directory: it is the only one."""
-
-    def started(self) -> None:
-        """The backup is made, the steps begin."""
-
-    def backed_up(self, summary: Mapping[str, Any]) -> None:
-        """What became of the backup."""
-
-    def pruned(self, kind: BackupKind, deleted_count: int) -> None:
-        """The retention policy for these backups was applied after a successful run."""
-
-    def step_started(self, step: str) -> None:
-        """A step begins."""
-
-    def step_ended(self, step: str, *, error: str | None, result: Mapping[str, Any] | None) -> None:
-        """A step ended: it failed where there is an error."""
-
-    def ended(self, status: Ended, *, error: str | None, result: Mapping[str, Any] | None) -> None:
-        """The run ended."""
-
-
-class NoRecords:
-    """Records nothing, for the script: its runs belong to no task of the store."""
-
-    def locked(self) -> None:
-        pass
-
-    def started(self) -> None:
-        pass
-
-    def backed_up(self, summary: Mapping[str, Any]) -> None:
-        pass
-
-    def pruned(self, kind: BackupKind, deleted_count: int) -> None:
-        pass
-
-    def step_started(self, step: str) -> None:
-        pass
-
-    def step_ended(self, step: str, *, error: str | None, result: Mapping[str, Any] | None) -> None:
-        pass
-
-    def ended(self, status: Ended, *, error: str | None, result: Mapping[str, Any] | None) -> None:
-        pass
 
 
 @dataclass
@@ -614,8 +564,8 @@ class SimpleWorkflowExecutor:
             self._apply(course, "vectors", lambda: self._prune_vectors(workspace, log), log)
 
     def _prune_vectors(self, workspace: Workspace, log: TaskLog) -> PruneReport:
-        from data_pipeline.vector_backup.catalogue import BackupPlace  # noqa: PLC0415 - numpy
-        from data_pipeline.vector_backup.delete import prune as prune_vectors  # noqa: PLC0415 - numpy
+        from data_pipeline.vectors.backup.catalogue import BackupPlace  # noqa: PLC0415 - numpy
+        from data_pipeline.vectors.backup.delete import prune as prune_vectors  # noqa: PLC0415 - numpy
 
         place = BackupPlace(os.path.join(workspace.path, task_directory.VECTOR_BACKUPS), self.task_id)
         return prune_vectors(workspace, place, self._vector_retention, now=self._now, log=log)

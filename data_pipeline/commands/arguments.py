@@ -10,12 +10,12 @@ from typing import Annotated
 
 import typer
 
-from data_pipeline import task_directory
-from data_pipeline.backup.catalogue import list_backups
+from data_pipeline.config.settings import Settings, load_settings
 from data_pipeline.errors import InvalidInput, NotFound, PipelineError
-from data_pipeline.settings import Settings, load_settings
 from data_pipeline.store import Store, look_at_store
-from data_pipeline.workspace import check_not_link, printable
+from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.backup.catalogue import list_backups
+from data_pipeline.tasks.workspace import check_not_link, printable
 
 
 def complete_task(incomplete: str) -> list[str]:

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
+from data_pipeline.commands.exit_codes import code_of_deletion, code_of_verification
 from data_pipeline.commands.output import local_time, print_json, print_lines, print_table
+from data_pipeline.config.retention import RetentionPolicy
 from data_pipeline.errors import InvalidInput, PipelineError
-from data_pipeline.exit_codes import code_of_deletion, code_of_verification
-from data_pipeline.pruning import PruneReport, policy_of
-from data_pipeline.retention import RetentionPolicy
-from data_pipeline.verification import VerifyReport, report_failure
+from data_pipeline.tasks.backup.pruning import PruneReport, policy_of
+from data_pipeline.tasks.backup.verification import VerifyReport, report_failure
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted, and why.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -14,25 +14,7 @@ import typer
 from rich.console import Console
 
 from data_pipeline.api.simple_workflow import new_run_id
-from data_pipeline.backup.archive import archive_name, open_backed_up_file, stream_archive
-from data_pipeline.backup.catalogue import find_backup, list_backups
-from data_pipeline.backup.delete import delete_backups, plan_deletion, plan_prune
-from data_pipeline.backup.delete import prune as prune_backups
-from data_pipeline.backup.note import set_note
-from data_pipeline.backup.restore import RestoreReport, preview_restore
-from data_pipeline.backup.restore import restore as restore_files
-from data_pipeline.backup.verify import verify as verify_backup
-from data_pipeline.backup.verify import verify_and_record
-from data_pipeline.backup_search import find_text
-from data_pipeline.backup_statistics import count_backups
-from data_pipeline.commands.arguments import (
-    AsJson,
-    BackupName,
-    TaskId,
-    complete_backup,
-    complete_task,
-    directory_of,
-)
+from data_pipeline.commands.arguments import AsJson, BackupName, TaskId, complete_backup, complete_task, directory_of
 from data_pipeline.commands.backup_reports import (
     DryRun,
     Yes,
@@ -44,6 +26,7 @@ from data_pipeline.commands.backup_reports import (
     verify_each,
     with_rules,
 )
+from data_pipeline.commands.exit_codes import code_of_search
 from data_pipeline.commands.output import (
     local_time,
     print_json,
@@ -53,14 +36,24 @@ from data_pipeline.commands.output import (
     write_new_file,
     write_to_standard_output,
 )
+from data_pipeline.commands.terminal import watching_bytes
+from data_pipeline.config.settings import Settings, load_settings
 from data_pipeline.errors import InvalidInput
-from data_pipeline.exit_codes import code_of_search
-from data_pipeline.foreground import door
-from data_pipeline.settings import Settings, load_settings
-from data_pipeline.task_files import chunks_of
-from data_pipeline.terminal import watching_bytes
-from data_pipeline.verification import VerifyReport
-from data_pipeline.workspace import open_workspace, printable, task_directories
+from data_pipeline.tasks.backup.archive import archive_name, open_backed_up_file, stream_archive
+from data_pipeline.tasks.backup.catalogue import find_backup, list_backups
+from data_pipeline.tasks.backup.delete import delete_backups, plan_deletion, plan_prune
+from data_pipeline.tasks.backup.delete import prune as prune_backups
+from data_pipeline.tasks.backup.note import set_note
+from data_pipeline.tasks.backup.restore import RestoreReport, preview_restore
+from data_pipeline.tasks.backup.restore import restore as restore_files
+from data_pipeline.tasks.backup.search import find_text
+from data_pipeline.tasks.backup.verification import VerifyReport
+from data_pipeline.tasks.backup.verify import verify as verify_backup
+from data_pipeline.tasks.backup.verify import verify_and_record
+from data_pipeline.tasks.files import chunks_of
+from data_pipeline.tasks.workspace import open_workspace, printable, task_directories
+from data_pipeline.use_cases.foreground import door
+from data_pipeline.vectors.backup_statistics import count_backups
 
 app = typer.Typer(no_args_is_help=True, help="The files of earlier runs: list, show, verify, restore, delete.")
 

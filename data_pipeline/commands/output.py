@@ -16,9 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from data_pipeline import reporting
+from data_pipeline.commands import reporting
 from data_pipeline.errors import InvalidInput
-from data_pipeline.workspace import printable
+from data_pipeline.tasks.workspace import printable
 
 COLOURS: Final = {
     "completed": "green", "ok": "green", "good": "green", "all_completed": "green",

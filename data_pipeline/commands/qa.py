@@ -11,13 +11,13 @@ from rich.text import Text
 
 from data_pipeline.commands.arguments import AsJson, TaskId, directory_of, known_store
 from data_pipeline.commands.output import print_bars, print_counts, print_fields, print_json, print_section, print_table
+from data_pipeline.config.settings import Settings, load_settings
 from data_pipeline.database.connection import open_database
 from data_pipeline.errors import PipelineError
-from data_pipeline.foreground import run_parameters
-from data_pipeline.settings import Settings, load_settings
+from data_pipeline.semantics.wording import one_line
 from data_pipeline.steps import Json
-from data_pipeline.steps.qa_generation.report import QaReport, Sample, read_report, with_rows, with_samples
-from data_pipeline.steps.wording import one_line
+from data_pipeline.steps.qa.report import QaReport, Sample, read_report, with_rows, with_samples
+from data_pipeline.use_cases.foreground import run_parameters
 
 CELL_CHARACTERS: Final = 40
 

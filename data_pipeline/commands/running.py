@@ -11,13 +11,18 @@ from typing import Annotated, Final, Literal
 import typer
 from rich.console import Console
 
-from data_pipeline import task_directory
-from data_pipeline.backup.create import made_backup
 from data_pipeline.commands.arguments import AsJson, complete_task, content_of
+from data_pipeline.commands.exit_codes import code_of_run
 from data_pipeline.commands.output import print_json, print_lines
+from data_pipeline.commands.terminal import watching, watching_bytes
+from data_pipeline.config.settings import Settings, load_settings
 from data_pipeline.errors import InvalidInput, PipelineError
-from data_pipeline.exit_codes import code_of_run
-from data_pipeline.foreground import (
+from data_pipeline.steps import STEPS, Json, RunOptions
+from data_pipeline.store import Store
+from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.backup.create import made_backup
+from data_pipeline.tasks.workspace import printable
+from data_pipeline.use_cases.foreground import (
     NewTask,
     check_glossary,
     create_task,
@@ -26,11 +31,6 @@ from data_pipeline.foreground import (
     record_run_checksums,
     run_task,
 )
-from data_pipeline.settings import Settings, load_settings
-from data_pipeline.steps import STEPS, Json, RunOptions
-from data_pipeline.store import Store
-from data_pipeline.terminal import watching, watching_bytes
-from data_pipeline.workspace import printable
 
 RUN_EXAMPLES = """\b
 Examples:

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from data_pipeline import task_directory
 from data_pipeline.commands.arguments import AsJson, complete_task
 from data_pipeline.commands.output import print_json, print_lines
+from data_pipeline.config.settings import load_settings
 from data_pipeline.errors import InvalidInput, NotFound
-from data_pipeline.settings import load_settings
-from data_pipeline.training_search import found_summary
-from data_pipeline.vector_store.contract import KINDS, Question
+from data_pipeline.tasks import task_directory
+from data_pipeline.vectors.search import found_summary
+from data_pipeline.vectors.store.contract import KINDS, Question
 
 SEARCH_EXAMPLES = """\b
 Examples:
@@ -35,10 +35,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """The training items nearest to a question: pairs, DDL, pages, of all tasks."""
-    from data_pipeline.vector_store.opening import (  # noqa: PLC0415 - numpy, which no other command needs
-        look_at_vector_store,
-        open_vector_store,
-    )
+    from data_pipeline.vectors.store.opening import look_at_vector_store, open_vector_store  # noqa: PLC0415 - numpy, which no other command needs
 
     if not question.strip():
         raise InvalidInput("question", "it is empty")

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from data_pipeline.commands.arguments import AsJson
 from data_pipeline.commands.output import print_json
-from data_pipeline.settings import load_settings
+from data_pipeline.commands.terminal import watching
+from data_pipeline.config.settings import load_settings
 
 SERVE_EXAMPLES = """\b
 Examples:
@@ -50,6 +51,6 @@ def demo(
     """See it work in a minute: a database of its own, a real server, two runs, a backup, a kill -9, a restore."""
     from data_pipeline.demo.tour import take_tour  # noqa: PLC0415 - no other command needs an HTTP client
 
-    summary = take_tour(Console(quiet=as_json), None if folder is None else str(folder))
+    summary = take_tour(Console(quiet=as_json), None if folder is None else str(folder), watching)
     if as_json:
         print_json(summary)

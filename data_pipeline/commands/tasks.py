@@ -14,24 +14,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from data_pipeline import task_directory
-from data_pipeline.backup.catalogue import list_backups
-from data_pipeline.commands.arguments import (
-    AsJson,
-    TaskId,
-    complete_task,
-    content_of,
-    directory_of,
-    known_store,
-)
-from data_pipeline.commands.output import (
-    coloured,
-    local_time,
-    print_fields,
-    print_json,
-    print_lines,
-    print_table,
-)
+from data_pipeline.commands.arguments import AsJson, TaskId, complete_task, content_of, directory_of, known_store
+from data_pipeline.commands.exit_codes import ExitCode, code_of_all, code_of_error
+from data_pipeline.commands.output import coloured, local_time, print_fields, print_json, print_lines, print_table
 from data_pipeline.commands.running import (
     BusinessContext,
     MaxPairs,
@@ -42,17 +27,25 @@ from data_pipeline.commands.running import (
     TaskLanguage,
     TaskName,
 )
+from data_pipeline.commands.standard_streams import output_failure
+from data_pipeline.config.settings import Settings, load_settings
 from data_pipeline.errors import InvalidInput, NotFound, PipelineError
-from data_pipeline.exit_codes import ExitCode, code_of_all, code_of_error
-from data_pipeline.foreground import NewTask, create_task
-from data_pipeline.log_reading import Level, LogEntry
-from data_pipeline.settings import Settings, load_settings
-from data_pipeline.standard_streams import output_failure
 from data_pipeline.steps import STEPS
 from data_pipeline.store import RunStatus, Store, TaskQuery
-from data_pipeline.task_files import list_files, read_log
-from data_pipeline.task_json import formatted_size, listed_task, log_entry, run_summary, task_file, task_status
-from data_pipeline.workspace import check_not_link, is_task_directory, printable
+from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.backup.catalogue import list_backups
+from data_pipeline.tasks.files import list_files, read_log
+from data_pipeline.tasks.log_reading import Level, LogEntry
+from data_pipeline.tasks.workspace import check_not_link, is_task_directory, printable
+from data_pipeline.use_cases.foreground import NewTask, create_task
+from data_pipeline.use_cases.task_json import (
+    formatted_size,
+    listed_task,
+    log_entry,
+    run_summary,
+    task_file,
+    task_status,
+)
 
 FOLLOW_SECONDS: Final = 0.5
 STEP_NAMES: Final = tuple(step.name for step in STEPS)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import typer
 
 from data_pipeline.commands.arguments import AsJson
+from data_pipeline.commands.doctor import Finding, examine
+from data_pipeline.commands.exit_codes import ExitCode
 from data_pipeline.commands.output import print_json, print_lines, print_table
-from data_pipeline.doctor import Finding, examine
+from data_pipeline.config.report import settings_in_use
+from data_pipeline.config.settings import load_settings
 from data_pipeline.errors import InvalidInput, TaskBusy
-from data_pipeline.exit_codes import ExitCode
-from data_pipeline.settings import load_settings
-from data_pipeline.settings_report import settings_in_use
 from data_pipeline.steps import Json
-from data_pipeline.workspace import RecoveryReport, printable, recover_tasks, recovery_notes
+from data_pipeline.tasks.workspace import RecoveryReport, printable, recover_tasks, recovery_notes
 
 RECOVER_EXAMPLES = """\b
 Examples:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data_pipeline import task_directory
 from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.commands.arguments import AsJson, complete_task, directory_of
 from data_pipeline.commands.backup_reports import (
@@ -24,14 +23,15 @@ from data_pipeline.commands.backup_reports import (
     with_rules,
 )
 from data_pipeline.commands.output import local_time, print_json, print_lines, print_table
+from data_pipeline.config.settings import Settings, load_settings
 from data_pipeline.errors import InvalidInput, NotFound
-from data_pipeline.foreground import door
-from data_pipeline.settings import Settings, load_settings
-from data_pipeline.vector_store.contract import VectorStore
-from data_pipeline.verification import VerifyReport
+from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.backup.verification import VerifyReport
+from data_pipeline.use_cases.foreground import door
+from data_pipeline.vectors.store.contract import VectorStore
 
 if TYPE_CHECKING:  # numpy
-    from data_pipeline.vector_backup.catalogue import BackupPlace
+    from data_pipeline.vectors.backup.catalogue import BackupPlace
 
 app = typer.Typer(no_args_is_help=True, help="Backups of the vector store: make, list, restore, verify, delete.")
 
@@ -49,7 +49,7 @@ Examples:
 
 @contextlib.contextmanager
 def _store(settings: Settings, *, has_to_be_there: bool) -> Iterator[VectorStore]:
-    from data_pipeline.vector_store.opening import look_at_vector_store, open_vector_store  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.store.opening import look_at_vector_store, open_vector_store  # noqa: PLC0415 - numpy
 
     if has_to_be_there and look_at_vector_store(settings.vector_place) is None:
         raise NotFound("vector store", "", "Nothing was loaded yet: run a task, or its step training_load.")
@@ -63,8 +63,8 @@ def _store(settings: Settings, *, has_to_be_there: bool) -> Iterator[VectorStore
 @app.command(epilog=BACKUP_EXAMPLES)
 def backup(task: OfTask = None, as_json: AsJson = False) -> None:
     """Write everything that the store holds into a new backup."""
-    from data_pipeline.vector_backup.catalogue import place_of_task  # noqa: PLC0415 - numpy
-    from data_pipeline.vector_backup.keeping import keep_backup  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.backup.catalogue import place_of_task  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.backup.keeping import keep_backup  # noqa: PLC0415 - numpy
 
     settings = load_settings()
     place = place_of_task(settings.training_data_path, task)
@@ -88,7 +88,7 @@ Examples:
 @app.command("list", epilog=LIST_EXAMPLES)
 def list_(task: OfTask = None, as_json: AsJson = False) -> None:
     """Every backup of the store, by folder, newest first; what is damaged says so."""
-    from data_pipeline.vector_backup.catalogue import backups_in, places  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.backup.catalogue import backups_in, places  # noqa: PLC0415 - numpy
 
     found = [
         (place, listed)
@@ -136,8 +136,8 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Put a backup in the place of everything that the store holds; verified first, and in one transaction."""
-    from data_pipeline.vector_backup.catalogue import place_named  # noqa: PLC0415 - numpy
-    from data_pipeline.vector_backup.restore import restore_backup  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.backup.catalogue import place_named  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.backup.restore import restore_backup  # noqa: PLC0415 - numpy
 
     settings = load_settings()
     place = place_named(settings.training_data_path, folder)
@@ -166,7 +166,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Compare backups with their records, as a restore does. Exit code 3: damage, 4: nothing to compare with."""
-    from data_pipeline.vector_backup.catalogue import place_named, places  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.backup.catalogue import place_named, places  # noqa: PLC0415 - numpy
 
     if all_folders == (folder is not None):
         raise InvalidInput("vectors verify", "expected either a folder or --all")
@@ -181,8 +181,8 @@ def verify(
 
 
 def _verify_place(place: BackupPlace, timestamp: str | None, *, goes_on: bool) -> Iterator[VerifyReport]:
-    from data_pipeline.vector_backup.catalogue import backups_in  # noqa: PLC0415 - numpy
-    from data_pipeline.vector_backup.verify import verify as verify_backup  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.backup.catalogue import backups_in  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.backup.verify import verify as verify_backup  # noqa: PLC0415 - numpy
 
     def names() -> list[str]:
         return [listed.timestamp for listed in backups_in(place)] if timestamp is None else [timestamp]
@@ -209,8 +209,8 @@ def delete(
     as_json: AsJson = False,
 ) -> None:
     """Delete backups by name. This cannot be undone. One that is being restored stays in any case."""
-    from data_pipeline.vector_backup.catalogue import open_place, place_named  # noqa: PLC0415 - numpy
-    from data_pipeline.vector_backup.delete import delete_backups, plan_deletion  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.backup.catalogue import open_place, place_named  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.backup.delete import delete_backups, plan_deletion  # noqa: PLC0415 - numpy
 
     settings = load_settings()
     place = place_named(settings.training_data_path, folder)
@@ -246,9 +246,9 @@ def prune(
     Without rules, those of the settings apply. The newest backup always stays, and so does one that is being restored,
     the newest one without damage and, unless forced, each damaged one.
     """
-    from data_pipeline.vector_backup.catalogue import open_place, place_of_task  # noqa: PLC0415 - numpy
-    from data_pipeline.vector_backup.delete import plan_prune  # noqa: PLC0415 - numpy
-    from data_pipeline.vector_backup.delete import prune as prune_backups  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.backup.catalogue import open_place, place_of_task  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.backup.delete import plan_prune  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.backup.delete import prune as prune_backups  # noqa: PLC0415 - numpy
 
     settings = load_settings()
     if task is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from data_pipeline.database_urls import target_of
+from data_pipeline.config.database_urls import target_of
 from data_pipeline.errors import InvalidInput, NotAllowed
 
 

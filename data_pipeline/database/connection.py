@@ -18,9 +18,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
-from data_pipeline.database_urls import label_of, parse_url
+from data_pipeline.config.database_urls import label_of, parse_url
 from data_pipeline.errors import DatabaseUnavailable
-from data_pipeline.workspace import printable
+from data_pipeline.tasks.workspace import printable
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
 _STATEMENT_SECONDS: Final = "statement_seconds"

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from data_pipeline.database.connection import BusinessDatabase, reason_of
 from data_pipeline.errors import DatabaseUnavailable
-from data_pipeline.table_list import TableName
+from data_pipeline.tasks.table_list import TableName
 
 TABLE_LIST_SINCE: Final = (3, 37)
 """The first SQLite that says which tables are whose contents; on older ones all are listed."""

@@ -31,7 +31,7 @@ from data_pipeline.database.personal_data import (
     personal_elsewhere,
 )
 from data_pipeline.database.schema import Column, Table
-from data_pipeline.table_list import TableName
+from data_pipeline.tasks.table_list import TableName
 
 SAMPLE_ROWS: Final = 10_000
 LOOKED_AT_ROWS: Final = 200

@@ -20,7 +20,7 @@ from sqlglot.errors import SqlglotError
 
 from data_pipeline.database.query_expansion import expanded_nodes
 from data_pipeline.errors import QueryRefused
-from data_pipeline.table_list import TableName
+from data_pipeline.tasks.table_list import TableName
 
 Dialect = Literal["sqlite", "postgresql"]
 

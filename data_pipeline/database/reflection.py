@@ -12,13 +12,13 @@ from sqlalchemy.engine.reflection import ObjectKind, ObjectScope
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
 from data_pipeline.database.connection import BusinessDatabase, reason_of
-from data_pipeline.database.postgresql_catalog import PostgresTable, read_postgresql_catalog
-from data_pipeline.database.postgresql_shared import read_shared_objects
+from data_pipeline.database.postgresql.catalog import PostgresTable, read_postgresql_catalog
+from data_pipeline.database.postgresql.shared import read_shared_objects
 from data_pipeline.database.schema import Check, Column, ForeignKey, Key, SharedObject, Table
-from data_pipeline.database.sqlite_catalog import SqliteTable, read_sqlite_catalog
-from data_pipeline.database.sqlite_text import without_comments
+from data_pipeline.database.sqlite.catalog import SqliteTable, read_sqlite_catalog
+from data_pipeline.database.sqlite.text import without_comments
 from data_pipeline.errors import DatabaseUnavailable
-from data_pipeline.table_list import TableName
+from data_pipeline.tasks.table_list import TableName
 
 # They are read from sqlite_master here; SQLAlchemy leaves them out, and says so.
 warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index", SAWarning)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from data_pipeline.table_list import TableName
+from data_pipeline.tasks.table_list import TableName
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Any, Final, Self
 import httpx2 as httpx
 
 from data_pipeline.errors import PipelineError
-from data_pipeline.progress import Event
-from data_pipeline.workspace import create_private_file, read_file
+from data_pipeline.events import Event
+from data_pipeline.tasks.workspace import create_private_file, read_file
 
 API: Final = "/api/v0/data_pipeline"
 START_SECONDS: Final = 60.0

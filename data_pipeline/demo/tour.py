@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from rich.console import Console
@@ -17,10 +18,9 @@ from rich.text import Text
 from data_pipeline.demo.database import TABLES, build_database
 from data_pipeline.demo.server import API, DemoFailed, DemoServer
 from data_pipeline.errors import InvalidInput
-from data_pipeline.progress import Event
-from data_pipeline.task_directory import TABLE_LIST, is_backup_name
-from data_pipeline.terminal import watching
-from data_pipeline.workspace import create_private_file, make_directories, printable, read_file
+from data_pipeline.events import Emit, Event
+from data_pipeline.tasks.task_directory import TABLE_LIST, is_backup_name
+from data_pipeline.tasks.workspace import create_private_file, make_directories, printable, read_file
 
 FOLDER: Final = "data_pipeline_demo"
 DATABASE: Final = "service_areas.sqlite"
@@ -36,13 +36,17 @@ service_areas = "sqlite:///service_areas.sqlite"
 """
 
 
-def take_tour(console: Console, folder: str | None) -> dict[str, Any]:
+Watching = Callable[[Console], AbstractContextManager[Emit]]
+"""Shows the events of a run on a console while a block runs."""
+
+
+def take_tour(console: Console, folder: str | None, watching: Watching) -> dict[str, Any]:
     """Do all of it in a new folder and show it; what was done, for programs.
 
     Raises InvalidInput where the folder is there already, DemoFailed where a request failed or a file is not as before.
     """
     began = time.monotonic()
-    tour = _Tour(console, _new_folder(folder))
+    tour = _Tour(console, _new_folder(folder), watching)
     with DemoServer(tour.folder) as server:
         summary = tour.take(server)
     return {**summary, "seconds": round(time.monotonic() - began, 1)}
@@ -65,9 +69,10 @@ def _new_folder(chosen: str | None) -> str:
 
 
 class _Tour:
-    def __init__(self, console: Console, folder: str) -> None:
+    def __init__(self, console: Console, folder: str, watching: Watching) -> None:
         self.folder = folder
         self._console = console
+        self._watching = watching
         self._chapter = 0
         self._task_path = ""
 
@@ -209,7 +214,7 @@ class _Tour:
         shown = '{"execution_mode": "complete"}'
         self._request("POST", f"/tasks/{task_id}/execute", shown, status, answer["execution_id"])
         self._say(f"GET /tasks/{task_id}/events", style="dim")
-        with watching(self._console) as emit:
+        with self._watching(self._console) as emit:
             _emit_all(server.events(task_id), emit)
         _wait_until_ended(server, task_id)
 

@@ -15,15 +15,15 @@ from typing import Any, Final, Literal
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
-from data_pipeline.backup_statistics import count_backups
-from data_pipeline.checksum_recorder import ChecksumRecorder
-from data_pipeline.engine import Engine
+from data_pipeline.config.settings import Settings
 from data_pipeline.errors import PipelineError, TaskBusy
-from data_pipeline.event_recorder import EventRecorder
-from data_pipeline.foreground import door
+from data_pipeline.runs.checksum_recorder import ChecksumRecorder
+from data_pipeline.runs.engine import Engine
+from data_pipeline.runs.event_recorder import EventRecorder
+from data_pipeline.runs.metrics import Metrics
+from data_pipeline.runs.worker_slots import WorkerSlots
 from data_pipeline.service.description import describe
 from data_pipeline.service.errors import add_error_answers
-from data_pipeline.service.metrics import Metrics
 from data_pipeline.service.request_log import RequestLines
 from data_pipeline.service.routes import (
     backups,
@@ -36,16 +36,14 @@ from data_pipeline.service.routes import (
     tasks,
     training_data,
 )
-from data_pipeline.service.routes import (
-    vectors as vector_routes,
-)
-from data_pipeline.service.runs import Runs
+from data_pipeline.service.routes import vectors as vector_routes
 from data_pipeline.service.security import Gate
-from data_pipeline.settings import Settings
 from data_pipeline.store import Store
-from data_pipeline.training_search import SharedVectorStore
-from data_pipeline.worker_slots import WorkerSlots
-from data_pipeline.workspace import RecoveryReport, make_directories, recover_tasks, recovery_notes
+from data_pipeline.tasks.workspace import RecoveryReport, make_directories, recover_tasks, recovery_notes
+from data_pipeline.use_cases.foreground import door
+from data_pipeline.use_cases.runs import Runs
+from data_pipeline.vectors.backup_statistics import count_backups
+from data_pipeline.vectors.search import SharedVectorStore
 
 LOGGER = logging.getLogger("data_pipeline.service")
 RECONCILE_SECONDS: Final = 30.0

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_pipeline.backup.changes import Action
+from data_pipeline.tasks.backup.changes import Action
 
 
 class RestoreChange(BaseModel):

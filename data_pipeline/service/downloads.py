@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from fastapi.responses import StreamingResponse
 
-from data_pipeline.task_files import chunks_of
+from data_pipeline.tasks.files import chunks_of
 
 FILE_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"application/octet-stream": {}}, "description": "the file, as an attachment"}

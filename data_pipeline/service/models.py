@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StrictBool, Tag
 
-from data_pipeline.backup.manifests import NOTE_LIMIT_CHARACTERS, NOTE_PATTERN
-from data_pipeline.log_reading import Level, LogColumn
-from data_pipeline.retention import RetentionPolicy
-from data_pipeline.service.runs import STEP_NAMES
+from data_pipeline.config.retention import RetentionPolicy
 from data_pipeline.steps import Language, RunOptions
 from data_pipeline.store import RunStatus, SortColumn
-from data_pipeline.text_matching import LONGEST_TEXT, SHORTEST_TEXT
-from data_pipeline.vector_store.contract import Kind
+from data_pipeline.tasks.backup.manifests import NOTE_LIMIT_CHARACTERS, NOTE_PATTERN
+from data_pipeline.tasks.backup.text_matching import LONGEST_TEXT, SHORTEST_TEXT
+from data_pipeline.tasks.log_reading import Level, LogColumn
+from data_pipeline.use_cases.runs import STEP_NAMES
+from data_pipeline.vectors.store.contract import Kind
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)

@@ -11,8 +11,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from data_pipeline.service.metrics import Metrics
-from data_pipeline.workspace import printable
+from data_pipeline.runs.metrics import Metrics
+from data_pipeline.tasks.workspace import printable
 
 LOGGER = logging.getLogger("data_pipeline.requests")
 QUIET_PATH = "/health"

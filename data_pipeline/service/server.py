@@ -12,11 +12,11 @@ from typing import Final
 
 import uvicorn
 
+from data_pipeline.config.settings import Settings
 from data_pipeline.errors import InvalidInput
 from data_pipeline.service.app import Role, create_app, open_service
 from data_pipeline.service.request_log import configure_logging
 from data_pipeline.service.security import check_binding
-from data_pipeline.settings import Settings
 
 GRACE_SECONDS: Final = 5
 """How long requests may take when the server stops."""

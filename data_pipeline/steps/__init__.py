@@ -12,11 +12,11 @@ from data_pipeline.steps.contract import (
     StepRunner,
     Work,
 )
-from data_pipeline.steps.ddl_generation import DdlGeneration
-from data_pipeline.steps.qa_generation import QaGeneration
-from data_pipeline.steps.sql_validation import SqlValidation
-from data_pipeline.steps.training_load import TrainingLoad
-from data_pipeline.workspace import StagedFile
+from data_pipeline.steps.ddl.step import DdlGeneration
+from data_pipeline.steps.qa import QaGeneration
+from data_pipeline.steps.training.step import TrainingLoad
+from data_pipeline.steps.validation.step import SqlValidation
+from data_pipeline.tasks.workspace import StagedFile
 
 __all__ = [
     "STEPS",

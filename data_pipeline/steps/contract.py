@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_pipeline.progress import Emit
-from data_pipeline.table_list import TableName
-from data_pipeline.vector_place import VectorPlace
-from data_pipeline.workspace import StagedFile
+from data_pipeline.config.vector_place import VectorPlace
+from data_pipeline.events import Emit
+from data_pipeline.tasks.table_list import TableName
+from data_pipeline.tasks.workspace import StagedFile
 
 if TYPE_CHECKING:  # it takes a third of a second to import, and most runs have none
-    from data_pipeline.language_model import LanguageModel
+    from data_pipeline.language_model.client import LanguageModel
 
 Json = dict[str, Any]
 Language = Literal["en", "zh"]

@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data_pipeline.database.profile import TableProfile
 from data_pipeline.database.schema import Table
+from data_pipeline.semantics.wording import Suggestion, listed_value, one_line, words_of
 from data_pipeline.steps.contract import RunParameters
-from data_pipeline.steps.wording import Suggestion, listed_value, one_line, words_of
 
 if TYPE_CHECKING:
-    from data_pipeline.language_model import LanguageModel, ModelUsage
+    from data_pipeline.language_model.client import LanguageModel, ModelUsage
 
 COLUMNS_AT_ONCE: Final = 60
 """Columns in one prompt: wider tables are asked about in parts."""

@@ -18,9 +18,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from data_pipeline.database_urls import masked
+from data_pipeline.config.database_urls import masked
 from data_pipeline.errors import StoreUnavailable
-from data_pipeline.own_database import make_engine
+from data_pipeline.store.own_database import make_engine
 from data_pipeline.store.tables import EXECUTIONS, TASKS
 
 MIGRATION_LOCK = int.from_bytes(hashlib.sha256(b"data_pipeline.store migrations").digest()[:7])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from data_pipeline.progress import Event
+from data_pipeline.events import Event
 
 RunStatus = Literal["pending", "queued", "in_progress", "partial_completed", "completed", "failed", "cancelled"]
 StepStatus = Literal["pending", "running", "completed", "failed", "cancelled"]

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, delete, f
 from sqlalchemy.exc import IntegrityError
 
 from data_pipeline.errors import InvalidInput, NotFound
-from data_pipeline.progress import Event
+from data_pipeline.events import Event
 from data_pipeline.store.connecting import open_engine
 from data_pipeline.store.rows import (
     Execution,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from data_pipeline import engine as engine_module
+from data_pipeline.runs import engine as engine_module
 from tests.support.service import TABLES, serving, settings_of
 from tests.support.warm import PIPELINE, WarmPython
 

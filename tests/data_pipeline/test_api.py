@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from data_pipeline.workspace import open_workspace
+from data_pipeline.tasks.workspace import open_workspace
 from tests.support.postgres import fresh_database
 from tests.support.server import API, data
 from tests.support.service import execute, new_task, refused, serving, settings_of

@@ -18,10 +18,10 @@ import pytest
 from pyfakefs.fake_filesystem_unittest import Patcher
 from pyfakefs.helpers import reset_ids, set_uid
 
-from data_pipeline.backup.catalogue import list_backups
-from data_pipeline.backup.create import BackupFacts, BackupReport, back_up
-from data_pipeline.backup.record import FailedFile, Statistics, largest_size
-from data_pipeline.workspace import Door, open_workspace
+from data_pipeline.tasks.backup.catalogue import list_backups
+from data_pipeline.tasks.backup.create import BackupFacts, BackupReport, back_up
+from data_pipeline.tasks.backup.record import FailedFile, Statistics, largest_size
+from data_pipeline.tasks.workspace import Door, open_workspace
 from journal import LocalFilesystem, printable
 from journal.filesystem import Directory, rename_by_placeholder
 from tests.support.scenarios import NoLock

@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 
-from data_pipeline.backup.archive import archive_name, open_backed_up_file, stream_archive
-from data_pipeline.backup.catalogue import find_backup
 from data_pipeline.errors import DirectoryUnusable, InvalidInput, NotFound
+from data_pipeline.tasks.backup.archive import archive_name, open_backed_up_file, stream_archive
+from data_pipeline.tasks.backup.catalogue import find_backup
 from tests.support.tasks import WritingStep, backups_of, make_task, run_complete
 
 BACKUP = "file_bak_20240101_120000"

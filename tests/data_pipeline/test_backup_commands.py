@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from data_pipeline.cli import app
 from data_pipeline.errors import BackupProtected, InvalidInput, TaskBusy
-from data_pipeline.workspace import open_workspace
+from data_pipeline.tasks.workspace import open_workspace
 from tests.data_pipeline.test_backup_deletion import make_backup
 from tests.support.tasks import content_below, make_task
 

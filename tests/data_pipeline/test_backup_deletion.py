@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.backup.catalogue import find_backup, list_backups
-from data_pipeline.backup.checksums import record_checksums
-from data_pipeline.backup.delete import delete_backup, delete_backups, plan_deletion, plan_prune, prune
-from data_pipeline.backup.record import BackupRecord, FailedFile, Statistics
+from data_pipeline.config.retention import RetentionPolicy
 from data_pipeline.errors import BackupProtected, DeletionFailed, NotFound, TaskBusy
-from data_pipeline.retention import RetentionPolicy
-from data_pipeline.workspace import Door, Workspace, open_workspace
+from data_pipeline.tasks.backup.catalogue import find_backup, list_backups
+from data_pipeline.tasks.backup.checksums import record_checksums
+from data_pipeline.tasks.backup.delete import delete_backup, delete_backups, plan_deletion, plan_prune, prune
+from data_pipeline.tasks.backup.record import BackupRecord, FailedFile, Statistics
+from data_pipeline.tasks.workspace import Door, Workspace, open_workspace
 from tests.support.hooked_disk import Died, HookedDisk
 from tests.support.scenarios import NoLock
 from tests.support.tasks import WritingStep, content_below, make_task, run_complete

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.backup.catalogue import list_backups
-from data_pipeline.backup.delete import delete_backups, plan_prune, prune
-from data_pipeline.backup.restore import restore
+from data_pipeline.config.retention import NO_RULES, Candidate, RetentionPolicy
 from data_pipeline.errors import BackupProtected
-from data_pipeline.retention import NO_RULES, Candidate, RetentionPolicy
-from data_pipeline.workspace import Workspace, open_workspace
+from data_pipeline.tasks.backup.catalogue import list_backups
+from data_pipeline.tasks.backup.delete import delete_backups, plan_prune, prune
+from data_pipeline.tasks.backup.restore import restore
+from data_pipeline.tasks.workspace import Workspace, open_workspace
 from tests.data_pipeline.test_retention import COUNTS, NOW, kept_by_reference
 from tests.support.tasks import WritingStep, content_below, make_task, run_complete
 

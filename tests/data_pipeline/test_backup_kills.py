@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from data_pipeline.backup.catalogue import list_backups
+from data_pipeline.tasks.backup.catalogue import list_backups
 from tests.crash.campaign import SEED, sample
 from tests.data_pipeline.test_backup_deletion import make_backup
 from tests.support.shop import CLI, DIES_AT, Shop

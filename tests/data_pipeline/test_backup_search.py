@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from data_pipeline import backup_search
-from data_pipeline.backup_search import FILE_LIMIT, Match, SearchReport, Unreadable, find_text
 from data_pipeline.errors import DirectoryUnusable, InvalidInput, NotFound
-from data_pipeline.task_directory import BACKUP_MANIFESTS
-from data_pipeline.vector_backup.keeping import keep_backup
-from data_pipeline.vector_store.opening import open_vector_store
+from data_pipeline.tasks.backup import search as backup_search
+from data_pipeline.tasks.backup.search import FILE_LIMIT, Match, SearchReport, Unreadable, find_text
+from data_pipeline.tasks.task_directory import BACKUP_MANIFESTS
+from data_pipeline.vectors.backup.keeping import keep_backup
+from data_pipeline.vectors.store.opening import open_vector_store
 from tests.support.tasks import WritingStep, backups_of, make_task, run_complete
 from tests.support.training import Training
 

@@ -12,13 +12,13 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
-from data_pipeline.backup.catalogue import list_backups
-from data_pipeline.backup_statistics import BackupCount, BackupStatistics, count_backups
 from data_pipeline.cli import app
-from data_pipeline.doctor import examine
+from data_pipeline.commands.doctor import examine
+from data_pipeline.config.settings import Settings
 from data_pipeline.errors import InvalidInput, NotFound
-from data_pipeline.service.metrics import Metrics
-from data_pipeline.settings import Settings
+from data_pipeline.runs.metrics import Metrics
+from data_pipeline.tasks.backup.catalogue import list_backups
+from data_pipeline.vectors.backup_statistics import BackupCount, BackupStatistics, count_backups
 from tests.data_pipeline.test_backup_deletion import make_backup
 from tests.support.server import API, data
 from tests.support.service import execute, new_task, refused

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.backup.catalogue import find_backup
-from data_pipeline.backup.checksums import record_checksums
-from data_pipeline.backup.verify import verify, verify_and_record
 from data_pipeline.errors import DirectoryUnusable, NotFound
-from data_pipeline.verification import VerifyReport
+from data_pipeline.tasks.backup.catalogue import find_backup
+from data_pipeline.tasks.backup.checksums import record_checksums
+from data_pipeline.tasks.backup.verification import VerifyReport
+from data_pipeline.tasks.backup.verify import verify, verify_and_record
 from tests.support.tasks import WritingStep, backups_of, content_below, make_task, run_complete
 
 

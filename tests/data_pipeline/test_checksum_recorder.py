@@ -15,13 +15,13 @@ from typing import Any, Self
 
 import pytest
 
-from data_pipeline.api.simple_workflow import NoRecords
-from data_pipeline.backup.verify import verify
-from data_pipeline.checksum_recorder import WAITING_LIMIT, ChecksumRecorder
 from data_pipeline.commands import running
-from data_pipeline.service.metrics import CountedRecords, Metrics
-from data_pipeline.settings import Settings
-from data_pipeline.workspace import Door, open_workspace
+from data_pipeline.config.settings import Settings
+from data_pipeline.runs.checksum_recorder import WAITING_LIMIT, ChecksumRecorder
+from data_pipeline.runs.metrics import CountedRecords, Metrics
+from data_pipeline.runs.records import NoRecords
+from data_pipeline.tasks.backup.verify import verify
+from data_pipeline.tasks.workspace import Door, open_workspace
 from journal import DirectoryBusy, FileLock
 from tests.support.server import Server, new_shop, running_server
 from tests.support.shop import CLI, PATIENCE_SECONDS, Shop
@@ -35,7 +35,7 @@ READS_FOR_EVER = [
     """
 import os, time
 from data_pipeline import cli
-from data_pipeline.backup import checksums
+from data_pipeline.tasks.backup import checksums
 
 read = checksums.checksum_of
 

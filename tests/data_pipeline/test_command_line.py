@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from data_pipeline.store import Store
-from data_pipeline.workspace import open_workspace
+from data_pipeline.tasks.workspace import open_workspace
 from tests.support.postgres import fresh_database
 from tests.support.shop import CLI, DIES_AT, PATIENCE_SECONDS, ROOT, SCRIPT, Shop
 from tests.support.tasks import backups_of, content_below

@@ -19,14 +19,14 @@ from data_pipeline.database.reflection import read_table
 from data_pipeline.database.schema import Table
 from data_pipeline.demo.database import SCHEMA, build_database
 from data_pipeline.errors import DatabaseUnavailable, InvalidInput, PipelineError, StepFailed
-from data_pipeline.progress import Event
+from data_pipeline.events import Event
 from data_pipeline.steps import RunParameters, StepContext, StepOutput
-from data_pipeline.steps.ddl_generation import DdlGeneration
-from data_pipeline.steps.ddl_writing import ddl_of, surroundings_of
-from data_pipeline.steps.detail_writing import detail_of
+from data_pipeline.steps.ddl.ddl import ddl_of, surroundings_of
+from data_pipeline.steps.ddl.detail import detail_of
+from data_pipeline.steps.ddl.step import DdlGeneration
 from data_pipeline.steps.runner import PlainRunner
-from data_pipeline.table_list import TableName, parse_table_list
-from data_pipeline.workspace import StagedFile
+from data_pipeline.tasks.table_list import TableName, parse_table_list
+from data_pipeline.tasks.workspace import StagedFile
 from tests.support.postgres import fresh_database, postgres_url  # noqa: F401 - a fixture
 
 DATABASES = Path(__file__).parents[3] / "shared" / "databases"

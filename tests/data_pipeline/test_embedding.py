@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.embedding.choosing import choose_embedder
-from data_pipeline.embedding.contract import Corpus, Passage
-from data_pipeline.embedding.hashed_words import DIMENSION, HashedWords
-from data_pipeline.embedding.server import EmbeddingServer
+from data_pipeline.config.vector_place import EmbeddingEndpoint
 from data_pipeline.errors import EmbeddingFailed
-from data_pipeline.vector_place import EmbeddingEndpoint
+from data_pipeline.vectors.embedding.choosing import choose_embedder
+from data_pipeline.vectors.embedding.contract import Corpus, Passage
+from data_pipeline.vectors.embedding.hashed_words import DIMENSION, HashedWords
+from data_pipeline.vectors.embedding.server import EmbeddingServer
 from tests.support.bm25 import bm25, recall
 from tests.support.model_server import Reply, model_server
 from tests.support.paraphrases import Paraphrase, paraphrases

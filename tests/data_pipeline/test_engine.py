@@ -22,12 +22,12 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
 
-from data_pipeline import engine as engine_module
-from data_pipeline.engine import Engine, RunControl, RunOrder
 from data_pipeline.errors import InvalidInput, StoreUnavailable
-from data_pipeline.sqlite_clock import add_subsecond_clock
+from data_pipeline.runs import engine as engine_module
+from data_pipeline.runs.engine import Engine, RunControl, RunOrder
+from data_pipeline.runs.sqlite_clock import add_subsecond_clock
+from data_pipeline.runs.worker_slots import WorkerSlots
 from data_pipeline.steps import Json
-from data_pipeline.worker_slots import WorkerSlots
 from tests.support.postgres import fresh_database
 from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.waiting import wait_until as until

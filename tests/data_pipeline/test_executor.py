@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from data_pipeline.api.simple_workflow import Ended
+from data_pipeline.config.retention import BackupKind
 from data_pipeline.errors import DatabaseUnavailable, DirectoryUnusable, InvalidInput, TaskBusy
-from data_pipeline.progress import Event
-from data_pipeline.retention import BackupKind
-from data_pipeline.sealed import unsealed
+from data_pipeline.events import Event
+from data_pipeline.runs.records import Ended
 from data_pipeline.steps import RunParameters, StepContext, StepOutput
-from data_pipeline.table_list import TableName
-from data_pipeline.workspace import Door, Workspace, open_workspace
+from data_pipeline.tasks.ownership import unsealed
+from data_pipeline.tasks.table_list import TableName
+from data_pipeline.tasks.workspace import Door, Workspace, open_workspace
 from journal import LocalFilesystem
 from journal.filesystem import Directory
 from tests.support.tasks import (
@@ -435,7 +435,7 @@ def test_log_that_cannot_be_written_is_a_warning(task: Path) -> None:
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 def test_log_on_a_full_disk_is_a_warning(task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines are missing, the outputs are not."""
-    monkeypatch.setattr("data_pipeline.task_log._open_here", lambda path, flags: os.open("/dev/full", flags))
+    monkeypatch.setattr("data_pipeline.tasks.log._open_here", lambda path, flags: os.open("/dev/full", flags))
     result = run_step(task, WritingStep({"t.ddl": "1"}))
 
     assert result["success"]

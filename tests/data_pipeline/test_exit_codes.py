@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from data_pipeline.commands.exit_codes import ExitCode, code_of_all, code_of_error, code_of_run
 from data_pipeline.errors import InvalidInput, PipelineError, PublishFailed, RunActive, StepFailed, TaskBusy
-from data_pipeline.exit_codes import ExitCode, code_of_all, code_of_error, code_of_run
-from data_pipeline.workspace import open_workspace
+from data_pipeline.tasks.workspace import open_workspace
 from tests.support.shop import CLI, PATIENCE_SECONDS, SCRIPT, Shop
 
 SECRET = "s3cret"
@@ -36,7 +36,7 @@ cli.main()
 
 IMMOVABLE = """
 from data_pipeline import cli, foreground
-from data_pipeline.workspace import Door
+from data_pipeline.tasks.workspace import Door
 from journal import LocalFilesystem
 
 class Disk(LocalFilesystem):

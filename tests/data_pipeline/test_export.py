@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from data_pipeline.dataset.export import ExportFormat, database_id, export, query_tokens, read_tables, spider_schema
 from data_pipeline.errors import NotFound
 from data_pipeline.steps.pair_file import format_pairs
-from data_pipeline.training_export import ExportFormat, database_id, export, query_tokens, read_tables, spider_schema
-from data_pipeline.vector_store.contract import Holding, Item, pair_content
+from data_pipeline.vectors.store.contract import Holding, Item, pair_content
 from tests.support.server import API
 from tests.support.service import execute, new_task, refused
 from tests.support.shop import CLI, Shop

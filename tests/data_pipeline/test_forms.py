@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlglot import exp
 
 from data_pipeline.database.query_gate import Dialect, check_query
-from data_pipeline.steps.qa_generation.forms import (
+from data_pipeline.steps.qa.sql.forms import (
     CLAUSES,
     LIKENESS,
     Duplicates,

@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 
 from data_pipeline.database.schema import Column, Key, Table
 from data_pipeline.errors import InvalidInput
-from data_pipeline.steps.qa_generation.glossary import (
-    SIZE_LIMIT_BYTES,
-    SYNONYM_LIMIT,
-    TERM_LIMIT,
-    Glossary,
-    Term,
-    parse_glossary,
-)
-from data_pipeline.table_list import TableName
+from data_pipeline.semantics.glossary import SIZE_LIMIT_BYTES, SYNONYM_LIMIT, TERM_LIMIT, Glossary, Term, parse_glossary
+from data_pipeline.tasks.table_list import TableName
 
 FILE = """term,target,synonyms
 customer,public.customer,client; Buyer | client

@@ -19,7 +19,7 @@ from data_pipeline.database.finding import list_tables
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.database.schema import Column, ForeignKey, Key, Table
 from data_pipeline.errors import QueryFailed
-from data_pipeline.steps.qa_generation.joins import (
+from data_pipeline.semantics.joins import (
     ACCEPTED_CONFIDENCE,
     CANDIDATES_A_COLUMN,
     InferredJoin,
@@ -27,7 +27,7 @@ from data_pipeline.steps.qa_generation.joins import (
     infer_joins,
     join_candidates,
 )
-from data_pipeline.table_list import TableName
+from data_pipeline.tasks.table_list import TableName
 from tests.support.postgres import fresh_database
 
 DATABASES = Path(__file__).parents[3] / "shared" / "databases"

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from data_pipeline import language_model as module
+from data_pipeline.config.model_endpoint import ModelEndpoint
+from data_pipeline.config.settings import load_settings
 from data_pipeline.database.schema import Column, Key, Table
 from data_pipeline.errors import InvalidInput, ModelFailed
-from data_pipeline.language_model import LanguageModel
-from data_pipeline.model_endpoint import ModelEndpoint
-from data_pipeline.settings import load_settings
+from data_pipeline.language_model import client as module
+from data_pipeline.language_model.client import LanguageModel
 from data_pipeline.steps.model_answers import TABLES_IN_PROMPT, relevant_tables
 from data_pipeline.store import Store
-from data_pipeline.table_list import TableName
+from data_pipeline.tasks.table_list import TableName
 from tests.support.model_server import ModelServer, Reply, model_server
 from tests.support.server import API, data
 from tests.support.service import execute, serving, settings_of

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.database.schema import Column, ForeignKey, Key, Table
-from data_pipeline.steps.qa_generation.metadata_writing import (
+from data_pipeline.semantics.metadata_writing import (
     NAME_CHARACTERS,
     THEME_TABLES,
     About,
@@ -24,8 +24,8 @@ from data_pipeline.steps.qa_generation.metadata_writing import (
     metadata_sql,
     themes_of,
 )
-from data_pipeline.steps.wording import Suggestion
-from data_pipeline.table_list import TableName
+from data_pipeline.semantics.wording import Suggestion
+from data_pipeline.tasks.table_list import TableName
 from tests.support.postgres import fresh_database
 
 AT = datetime(2025, 3, 4, 5, 6, 7)  # noqa: DTZ001 - the caller's own clock

@@ -17,15 +17,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from data_pipeline import language_model as module
+from data_pipeline.config.model_endpoint import ModelEndpoint
+from data_pipeline.config.settings import load_settings
 from data_pipeline.demo.database import TABLES, build_database
 from data_pipeline.errors import InvalidInput
-from data_pipeline.language_model import Answers, LanguageModel
-from data_pipeline.model_endpoint import ModelEndpoint
-from data_pipeline.settings import load_settings
+from data_pipeline.language_model import client as module
+from data_pipeline.language_model.client import Answers, LanguageModel
 from data_pipeline.steps import RunParameters
-from data_pipeline.steps.qa_generation import QaGeneration
-from data_pipeline.steps.qa_generation.forms import normal_question
+from data_pipeline.steps.qa import QaGeneration
+from data_pipeline.steps.qa.sql.forms import normal_question
 from data_pipeline.store import Store
 from tests.data_pipeline.test_qa_generation import fill_sqlite
 from tests.support.library import SCHEMA, statements

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlglot
 
-from data_pipeline.steps.qa_generation.model_questions import why_no_question, why_no_rewording
+from data_pipeline.steps.qa.model.questions import why_no_question, why_no_rewording
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.database_urls import masked
+from data_pipeline.config.database_urls import masked
 from data_pipeline.errors import InvalidInput
-from data_pipeline.sealed import seal, unsealed
-from data_pipeline.steps.file_names import file_stems
-from data_pipeline.table_list import (
+from data_pipeline.steps.ddl.file_names import file_stems
+from data_pipeline.tasks.ownership import seal, unsealed
+from data_pipeline.tasks.table_list import (
     TableName,
     decode_table_list,
     format_table_list,
     parse_table_list,
     parse_table_name,
 )
-from data_pipeline.task_directory import check_task_id, is_backup_name, record_name, time_in_name
+from data_pipeline.tasks.task_directory import check_task_id, is_backup_name, record_name, time_in_name
 
 PATIENT = settings(deadline=None, database=None)  # slow machines; trees that may not be written
 

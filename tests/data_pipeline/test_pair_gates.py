@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.database.connection import open_database
-from data_pipeline.steps.qa_generation.gates import Accepted, Gates, Rejected
+from data_pipeline.steps.qa.choose.gates import Accepted, Gates, Rejected
 from tests.data_pipeline.test_qa_generation import fill_sqlite
 from tests.support.library import gates_of, look
 

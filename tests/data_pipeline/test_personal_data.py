@@ -17,7 +17,7 @@ from data_pipeline.database.personal_data import (
     personal_by_values,
     personal_elsewhere,
 )
-from data_pipeline.database.sqlite_text import read_table_text
+from data_pipeline.database.sqlite.text import read_table_text
 from data_pipeline.demo.database import SCHEMA, build_database
 
 ROOT = Path(__file__).parents[2]

@@ -14,9 +14,9 @@ import pytest
 
 from data_pipeline.steps import RunParameters, StepContext
 from data_pipeline.steps.contract import Json, StepRunner, Work
-from data_pipeline.steps.ddl_generation import DdlGeneration
+from data_pipeline.steps.ddl.step import DdlGeneration
 from data_pipeline.steps.runner import PlainRunner
-from data_pipeline.table_list import TableName
+from data_pipeline.tasks.table_list import TableName
 from tests.data_pipeline.test_ddl_generation import Memory, NoFiles
 from tests.support.postgres import fresh_database
 from tests.support.server import data

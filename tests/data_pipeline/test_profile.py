@@ -17,7 +17,7 @@ from data_pipeline.database.finding import list_tables
 from data_pipeline.database.profile import ColumnProfile, TableProfile, profile_table
 from data_pipeline.database.reflection import read_table
 from data_pipeline.demo.database import build_database
-from data_pipeline.table_list import TableName
+from data_pipeline.tasks.table_list import TableName
 from tests.support.postgres import fresh_database
 
 TABLES = """

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from data_pipeline.database.connection import BusinessDatabase, open_database
 from data_pipeline.database.query_gate import Dialect
 from data_pipeline.steps import STEPS, RunParameters
-from data_pipeline.steps.qa_generation import QaGeneration
-from data_pipeline.steps.qa_generation.families import FAMILIES, Family
-from data_pipeline.steps.qa_generation.forms import distinct_share, normal_form, normal_question
-from data_pipeline.steps.qa_generation.queries import is_plain
-from data_pipeline.table_list import TableName
+from data_pipeline.steps.qa import QaGeneration
+from data_pipeline.steps.qa.families import FAMILIES, Family
+from data_pipeline.steps.qa.sql.forms import distinct_share, normal_form, normal_question
+from data_pipeline.steps.qa.sql.queries import is_plain
+from data_pipeline.tasks.table_list import TableName
 from tests.support.library import SCHEMA, generate, look, statements
 from tests.support.postgres import fresh_database
 from tests.support.tasks import executor, make_task

@@ -23,7 +23,7 @@ from data_pipeline.database.connection import BusinessDatabase, open_database
 from data_pipeline.database.execution import Cancellation, QueryLimits, execute_query, explain_query, limited_connection
 from data_pipeline.database.query_gate import Dialect, check_query
 from data_pipeline.errors import QueryFailed, QueryRefused
-from data_pipeline.table_list import TableName
+from data_pipeline.tasks.table_list import TableName
 from tests.support.postgres import fresh_database
 
 TABLES = """

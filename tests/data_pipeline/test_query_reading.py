@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from data_pipeline.database.query_gate import check_query
-from data_pipeline.steps.qa_generation.facts import ColumnFacts, Facts, Link, TableFacts
-from data_pipeline.steps.qa_generation.query_reading import NotReadable, QueryReader
-from data_pipeline.table_list import TableName
+from data_pipeline.semantics.facts import ColumnFacts, Facts, Link, TableFacts
+from data_pipeline.steps.qa.model.query_reading import NotReadable, QueryReader
+from data_pipeline.tasks.table_list import TableName
 
 
 def table(name: str, *columns: str, schema: str = "public") -> TableFacts:

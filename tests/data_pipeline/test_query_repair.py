@@ -8,8 +8,8 @@ import pytest
 
 from data_pipeline.database.query_gate import Dialect
 from data_pipeline.database.schema import Column, Key, Table
-from data_pipeline.steps.query_repair import repairs_of
-from data_pipeline.table_list import TableName
+from data_pipeline.steps.validation.repair import repairs_of
+from data_pipeline.tasks.table_list import TableName
 
 
 def table(name: str, *columns: str) -> Table:

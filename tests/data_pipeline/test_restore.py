@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from data_pipeline.backup.catalogue import find_backup, list_backups
-from data_pipeline.backup.restore import RestoreReport, preview_restore, restore
 from data_pipeline.errors import DirectoryUnusable, InvalidInput, NotFound, RestoreFailed, TaskBusy
-from data_pipeline.workspace import Door, open_workspace
+from data_pipeline.tasks.backup.catalogue import find_backup, list_backups
+from data_pipeline.tasks.backup.restore import RestoreReport, preview_restore, restore
+from data_pipeline.tasks.workspace import Door, open_workspace
 from journal import LocalFilesystem
 from journal.filesystem import Directory
 from tests.support.scenarios import NoLock

@@ -14,11 +14,11 @@ from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.backup.changes import FileChange
-from data_pipeline.backup.checksums import CHUNK_BYTES
-from data_pipeline.backup.restore import RestoreReport, preview_restore, restore
 from data_pipeline.errors import InvalidInput, PipelineError, RestoreFailed
-from data_pipeline.workspace import open_workspace
+from data_pipeline.tasks.backup.changes import FileChange
+from data_pipeline.tasks.backup.checksums import CHUNK_BYTES
+from data_pipeline.tasks.backup.restore import RestoreReport, preview_restore, restore
+from data_pipeline.tasks.workspace import open_workspace
 from journal import lock_directory
 from tests.support.hooked_disk import Died, HookedDisk
 from tests.support.scenarios import NoLock

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from data_pipeline.retention import Candidate, Duration, RetentionPolicy, decide
+from data_pipeline.config.retention import Candidate, Duration, RetentionPolicy, decide
 
 NOW = datetime(2026, 6, 30, 12, tzinfo=UTC)
 PERIODS: dict[str, Callable[[datetime], object]] = {

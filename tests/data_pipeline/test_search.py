@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from data_pipeline.foreground import run_parameters
 from data_pipeline.steps.pair_file import format_pairs
 from data_pipeline.store import Store
+from data_pipeline.use_cases.foreground import run_parameters
 from tests.support.server import API, data
 from tests.support.service import execute, new_task, refused, serving, settings_of
 from tests.support.shop import CLI, Shop

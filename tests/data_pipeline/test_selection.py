@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
-from data_pipeline.steps.qa_generation.plan import At, Compared, Plan, Selection, Source, Value
-from data_pipeline.steps.qa_generation.selection import REFUSED_IN_A_ROW, Candidate, Choice, Coverage
-from data_pipeline.table_list import TableName
+from data_pipeline.semantics.parts import At, Value
+from data_pipeline.steps.qa.choose.selection import REFUSED_IN_A_ROW, Candidate, Choice, Coverage
+from data_pipeline.steps.qa.plans.plan import Compared, Plan, Selection, Source
+from data_pipeline.tasks.table_list import TableName
 
 SALE = TableName(None, "sale")
 

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from data_pipeline.engine import Engine
-from data_pipeline.settings import Settings
+from data_pipeline.config.settings import Settings
+from data_pipeline.runs.engine import Engine
+from data_pipeline.runs.worker_slots import WorkerSlots
 from data_pipeline.store import Store
-from data_pipeline.worker_slots import WorkerSlots
 from tests.crash.campaign import SEED, sample
 from tests.support.losses import PRECIOUS, check_nothing_is_lost, files_of
 from tests.support.postgres import fresh_database

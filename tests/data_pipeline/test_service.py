@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from data_pipeline import engine as engine_module
-from data_pipeline import event_recorder
-from data_pipeline.engine import Engine, RunOrder
 from data_pipeline.errors import InvalidInput
+from data_pipeline.runs import engine as engine_module
+from data_pipeline.runs import event_recorder
+from data_pipeline.runs.engine import Engine, RunOrder
+from data_pipeline.runs.worker_slots import WorkerSlots
 from data_pipeline.service.request_log import JsonLines, PlainLines, configure_logging
 from data_pipeline.service.routes import executions
 from data_pipeline.service.security import BODY_LIMIT_BYTES, check_binding
 from data_pipeline.store import Store
-from data_pipeline.worker_slots import WorkerSlots
-from data_pipeline.workspace import open_workspace
+from data_pipeline.tasks.workspace import open_workspace
 from tests.support.server import API, data
 from tests.support.service import execute, new_task, refused, serving, settings_of
 from tests.support.waiting import wait_until

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
+from data_pipeline.config.settings import PREFIX, load_settings
 from data_pipeline.errors import InvalidInput
-from data_pipeline.settings import PREFIX, load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,6 @@ from typing import Any
 
 import pytest
 
-from data_pipeline.api.simple_workflow import NoRecords
-from data_pipeline.backup.catalogue import find_backup, list_backups
-from data_pipeline.backup.create import IN_PLACE, BackupReport, back_up
-from data_pipeline.backup.restore import restore
 from data_pipeline.commands.running import _lines
 from data_pipeline.errors import (
     DirectoryUnusable,
@@ -26,8 +22,12 @@ from data_pipeline.errors import (
     RestoreFailed,
     TaskBusy,
 )
-from data_pipeline.task_files import list_files, open_file, read_log
-from data_pipeline.workspace import Door, WorkFolder, Workspace, open_workspace, recover_tasks
+from data_pipeline.runs.records import NoRecords
+from data_pipeline.tasks.backup.catalogue import find_backup, list_backups
+from data_pipeline.tasks.backup.create import IN_PLACE, BackupReport, back_up
+from data_pipeline.tasks.backup.restore import restore
+from data_pipeline.tasks.files import list_files, open_file, read_log
+from data_pipeline.tasks.workspace import Door, WorkFolder, Workspace, open_workspace, recover_tasks
 from tests.support.hooked_disk import (
     CHANGES,
     READS,
@@ -374,7 +374,7 @@ def test_record_that_cannot_be_read_is_not_restored_as_a_file(task: Path, monkey
             raise OSError(errno.EIO, os.strerror(errno.EIO), path)
         return open(path, "rb")
 
-    monkeypatch.setattr("data_pipeline.backup.catalogue.open_regular_file", refuse)
+    monkeypatch.setattr("data_pipeline.tasks.backup.catalogue.open_regular_file", refuse)
     (backup,) = list_backups(str(task))
     assert backup.record_state == "unreadable"
     assert "backup_info_1.json cannot be read" in str(backup.details()["record_error"])

@@ -20,11 +20,11 @@ from data_pipeline.database.execution import QueryLimits, compile_query
 from data_pipeline.database.query_gate import check_query
 from data_pipeline.database.query_spelling import is_same_query
 from data_pipeline.errors import DatabaseUnavailable, InvalidInput, QueryFailed
-from data_pipeline.progress import Event
+from data_pipeline.events import Event
 from data_pipeline.steps import RunParameters
-from data_pipeline.steps import sql_validation as module
 from data_pipeline.steps.pair_file import format_pairs, parse_pairs
-from data_pipeline.steps.sql_validation import SqlValidation
+from data_pipeline.steps.validation import step as module
+from data_pipeline.steps.validation.step import SqlValidation
 from tests.support.postgres import fresh_database
 from tests.support.tasks import executor, make_task
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data_pipeline.database.sqlite_text import read_table_text
+from data_pipeline.database.sqlite.text import read_table_text
 from data_pipeline.demo.database import SCHEMA
 
 EVERY_PLACE = """CREATE TABLE "odd ""name" ( -- one order

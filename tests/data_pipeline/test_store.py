@@ -20,7 +20,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from data_pipeline.errors import InvalidInput, NotFound, StoreUnavailable
-from data_pipeline.progress import Event
+from data_pipeline.events import Event
 from data_pipeline.store import Store, TaskQuery
 from data_pipeline.store.tables import METADATA
 from tests.support.postgres import fresh_database

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.workspace import open_workspace
+from data_pipeline.tasks.workspace import open_workspace
 from tests.support.server import SERVER_WITH_DISK, running_server
 from tests.support.shop import CLI, PATIENCE_SECONDS, Shop
 from tests.support.waiting import wait_until

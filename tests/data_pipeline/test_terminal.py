@@ -6,8 +6,8 @@ from io import StringIO
 
 from rich.console import Console
 
-from data_pipeline.progress import Event
-from data_pipeline.terminal import watching
+from data_pipeline.commands.terminal import watching
+from data_pipeline.events import Event
 
 EVENTS = [
     Event("run", "started", "run_1", "complete"),

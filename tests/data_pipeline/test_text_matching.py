@@ -18,9 +18,9 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from data_pipeline import text_matching
 from data_pipeline.errors import InvalidInput
-from data_pipeline.text_matching import TextPattern
+from data_pipeline.tasks.backup import text_matching
+from data_pipeline.tasks.backup.text_matching import TextPattern
 
 
 def holds(text: str, content: bytes, chunk_bytes: int = 1 << 20) -> bool:

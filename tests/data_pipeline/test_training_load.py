@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
+from data_pipeline.config.vector_place import EmbeddingEndpoint, VectorPlace
 from data_pipeline.errors import EmbedderMismatch, InvalidInput
-from data_pipeline.progress import Event
+from data_pipeline.events import Event
 from data_pipeline.steps import RunOptions, RunParameters
-from data_pipeline.steps.ddl_generation import DdlGeneration
+from data_pipeline.steps.ddl.step import DdlGeneration
 from data_pipeline.steps.pair_file import format_pairs
-from data_pipeline.steps.sql_validation import SqlValidation
-from data_pipeline.steps.training_items import kind_of, read_meta, read_report, sections
-from data_pipeline.steps.training_load import TrainingLoad
-from data_pipeline.vector_place import EmbeddingEndpoint, VectorPlace
-from data_pipeline.vector_store.contract import Load
+from data_pipeline.steps.training.items import kind_of, read_meta, read_report, sections
+from data_pipeline.steps.training.step import TrainingLoad
+from data_pipeline.steps.validation.step import SqlValidation
+from data_pipeline.vectors.store.contract import Load
 from tests.support.model_server import model_server
 from tests.support.postgres import fresh_database
 from tests.support.tasks import make_task
@@ -294,7 +294,7 @@ def test_item_that_vanishes_while_it_is_loaded_fails_the_step_by_name(
     """Somebody restores a backup in the middle: nothing of the load is committed."""
     complete(local)
     (local.task / "customer.ddl").write_text("create table customer (id int);")
-    from data_pipeline.vector_store import sqlite
+    from data_pipeline.vectors.store import sqlite
 
     commit = sqlite.SqliteVectorStore.commit
 
@@ -311,7 +311,7 @@ def test_item_that_vanishes_while_it_is_loaded_fails_the_step_by_name(
 
 def test_load_that_does_not_hold_what_it_should_fails_by_name(local: Training, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loaded is expected, or the step says what is missing."""
-    from data_pipeline.vector_store import sqlite
+    from data_pipeline.vectors.store import sqlite
 
     commit = sqlite.SqliteVectorStore.commit
 

@@ -19,10 +19,10 @@ import pytest
 
 import data_pipeline
 import journal
-from data_pipeline import doctor
-from data_pipeline.settings import load_settings
+from data_pipeline.commands import doctor
+from data_pipeline.config.settings import load_settings
 from data_pipeline.store import Store, look_at_store
-from data_pipeline.workspace import open_workspace
+from data_pipeline.tasks.workspace import open_workspace
 from tests.support.postgres import fresh_database
 from tests.support.server import running_server
 from tests.support.shop import CLI, DIES_AT, Shop

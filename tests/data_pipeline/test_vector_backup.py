@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from data_pipeline.config.vector_place import EmbeddingEndpoint, VectorPlace
 from data_pipeline.errors import BackupDamaged, EmbedderMismatch, InvalidInput, NotFound, TaskBusy
-from data_pipeline.sealed import seal, unsealed
 from data_pipeline.steps import RunOptions
-from data_pipeline.vector_backup.catalogue import BackupPlace, backups_in, place_named, place_of_task, places
-from data_pipeline.vector_backup.create import VectorBackup
-from data_pipeline.vector_backup.keeping import keep_backup
-from data_pipeline.vector_backup.restore import restore_backup
-from data_pipeline.vector_place import EmbeddingEndpoint, VectorPlace
-from data_pipeline.vector_store.contract import VectorStore
-from data_pipeline.vector_store.opening import open_vector_store
-from data_pipeline.workspace import open_workspace
+from data_pipeline.tasks.ownership import seal, unsealed
+from data_pipeline.tasks.workspace import open_workspace
+from data_pipeline.vectors.backup.catalogue import BackupPlace, backups_in, place_named, place_of_task, places
+from data_pipeline.vectors.backup.create import VectorBackup
+from data_pipeline.vectors.backup.keeping import keep_backup
+from data_pipeline.vectors.backup.restore import restore_backup
+from data_pipeline.vectors.store.contract import VectorStore
+from data_pipeline.vectors.store.opening import open_vector_store
 from tests.support.postgres import fresh_database
 from tests.support.server import API, data
 from tests.support.service import execute, new_task, refused

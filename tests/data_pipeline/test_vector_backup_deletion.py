@@ -18,11 +18,13 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
 from data_pipeline.cli import app
+from data_pipeline.config.retention import NEWEST, RetentionPolicy
 from data_pipeline.errors import BackupProtected, InvalidInput, NotFound, TaskBusy
-from data_pipeline.retention import NEWEST, RetentionPolicy
 from data_pipeline.steps import RunOptions
-from data_pipeline.vector_backup.catalogue import BackupPlace, backups_in, find_backup, open_place, place_of_task
-from data_pipeline.vector_backup.delete import (
+from data_pipeline.tasks.backup.verification import VerifyReport
+from data_pipeline.tasks.workspace import Door
+from data_pipeline.vectors.backup.catalogue import BackupPlace, backups_in, find_backup, open_place, place_of_task
+from data_pipeline.vectors.backup.delete import (
     NEWEST_WHOLE,
     delete_backup,
     delete_backups,
@@ -30,12 +32,10 @@ from data_pipeline.vector_backup.delete import (
     plan_prune,
     prune,
 )
-from data_pipeline.vector_backup.in_use import BEING_RESTORED, kept_from_restores, opened_for_restore
-from data_pipeline.vector_backup.restore import Restored, restore_backup
-from data_pipeline.vector_backup.verify import verify
-from data_pipeline.vector_store.contract import VectorStore
-from data_pipeline.verification import VerifyReport
-from data_pipeline.workspace import Door
+from data_pipeline.vectors.backup.in_use import BEING_RESTORED, kept_from_restores, opened_for_restore
+from data_pipeline.vectors.backup.restore import Restored, restore_backup
+from data_pipeline.vectors.backup.verify import verify
+from data_pipeline.vectors.store.contract import VectorStore
 from tests.support.hooked_disk import HookedDisk
 from tests.support.scenarios import NoLock
 from tests.support.server import API, data
@@ -236,10 +236,10 @@ def test_time_that_no_calendar_has_does_not_break_the_list(place: BackupPlace) -
 
 RESTORES = """
 import sys
-from data_pipeline.vector_backup.catalogue import place_named
-from data_pipeline.vector_backup.restore import Restored, restore_backup
+from data_pipeline.vectors.backup.catalogue import place_named
+from data_pipeline.vectors.backup.restore import Restored, restore_backup
 from data_pipeline.vector_place import VectorPlace
-from data_pipeline.vector_store.opening import open_vector_store
+from data_pipeline.vectors.store.opening import open_vector_store
 
 class Waits:
     "The real store, but for a pause after the first item."

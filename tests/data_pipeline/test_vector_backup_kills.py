@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.vector_backup.catalogue import place_of_task
-from data_pipeline.vector_backup.verify import verify
+from data_pipeline.vectors.backup.catalogue import place_of_task
+from data_pipeline.vectors.backup.verify import verify
 from tests.support.shop import CLI, DIES_AT, Shop
 from tests.support.tasks import make_task
 from tests.support.vector_backups import make_backups, new_store, timestamps

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from data_pipeline.vector_place import VectorPlace
-from data_pipeline.vector_store.contract import VectorStore
-from data_pipeline.vector_store.opening import open_vector_store
+from data_pipeline.config.vector_place import VectorPlace
+from data_pipeline.vectors.store.contract import VectorStore
+from data_pipeline.vectors.store.opening import open_vector_store
 from tests.crash.campaign import SEED
 from tests.support.postgres import fresh_database
 from tests.support.warm import WarmPython
@@ -25,8 +25,8 @@ ITEMS = 1_500
 LOADS = """
 import sys
 from data_pipeline.vector_place import VectorPlace
-from data_pipeline.vector_store.contract import Holding, Item, Load
-from data_pipeline.vector_store.opening import open_vector_store
+from data_pipeline.vectors.store.contract import Holding, Item, Load
+from data_pipeline.vectors.store.opening import open_vector_store
 url, edition, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 store = open_vector_store(VectorPlace(url))
 items = [Item("documentation", "shop", f"page {n} of {'all' if n % 3 else edition}") for n in range(count)]
@@ -43,7 +43,7 @@ store.commit(Load("task_1", f"run_{edition}", [Holding(item.id, "a_detail.md") f
 RESTORES = """
 import pickle, sys
 from data_pipeline.vector_place import VectorPlace
-from data_pipeline.vector_store.opening import open_vector_store
+from data_pipeline.vectors.store.opening import open_vector_store
 store = open_vector_store(VectorPlace(sys.argv[1]))
 with open(sys.argv[2], "rb") as file:
     items = pickle.load(file)

@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.embedding.contract import Passage
+from data_pipeline.config.vector_place import EmbeddingEndpoint, VectorPlace
 from data_pipeline.errors import EmbedderMismatch, InvalidInput, ItemsMissing, StoreUnavailable
-from data_pipeline.vector_place import EmbeddingEndpoint, VectorPlace
-from data_pipeline.vector_store import postgres
-from data_pipeline.vector_store.contract import (
+from data_pipeline.vectors.embedding.contract import Passage
+from data_pipeline.vectors.store import postgres
+from data_pipeline.vectors.store.contract import (
     Holding,
     Item,
     Load,
@@ -32,7 +32,7 @@ from data_pipeline.vector_store.contract import (
     normalised,
     pair_content,
 )
-from data_pipeline.vector_store.opening import look_at_vector_store, open_vector_store
+from data_pipeline.vectors.store.opening import look_at_vector_store, open_vector_store
 from tests.support.paraphrases import paraphrases
 from tests.support.postgres import fresh_database
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.versions import (
+from data_pipeline.config.versions import (
     PROJECT,
     is_within,
     judge_libpq,

@@ -10,27 +10,25 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.database.connection import BusinessDatabase, open_database
+from data_pipeline.semantics.facts import Facts, TableFacts
+from data_pipeline.semantics.parts import At, Measure, Value
 from data_pipeline.steps.contract import Language
-from data_pipeline.steps.qa_generation.facts import Facts, TableFacts
-from data_pipeline.steps.qa_generation.families import FAMILIES
-from data_pipeline.steps.qa_generation.families.family import Draw, at, rows_of, select, up_source
-from data_pipeline.steps.qa_generation.generator import VOICES
-from data_pipeline.steps.qa_generation.nouns import Nouns
-from data_pipeline.steps.qa_generation.plan import (
-    At,
+from data_pipeline.steps.qa.families import FAMILIES
+from data_pipeline.steps.qa.families.family import Draw, at, rows_of, select, up_source
+from data_pipeline.steps.qa.generator import VOICES
+from data_pipeline.steps.qa.plans.plan import (
     BesideAverage,
     Compared,
     During,
     Flag,
     Having,
-    Measure,
     Missing,
     Plan,
     Related,
     Selection,
     Simple,
-    Value,
 )
+from data_pipeline.steps.qa.say.nouns import Nouns
 from tests.support.library import SCHEMA, generate, look, statements
 
 VIEWS = """

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from data_pipeline.embedding.hashed_words import prepared
+from data_pipeline.vectors.embedding.hashed_words import prepared
 
 K1 = 1.2
 B = 0.75

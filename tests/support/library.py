@@ -10,15 +10,15 @@ from data_pipeline.database.execution import QueryLimits
 from data_pipeline.database.finding import list_tables
 from data_pipeline.database.personal_data import TellingValues
 from data_pipeline.database.reflection import read_tables
+from data_pipeline.semantics.facts import Facts
+from data_pipeline.semantics.glossary import Glossary
+from data_pipeline.semantics.observing import Observed, observe
 from data_pipeline.steps.contract import Language
-from data_pipeline.steps.qa_generation.facts import Facts
-from data_pipeline.steps.qa_generation.families import FAMILIES, Family
-from data_pipeline.steps.qa_generation.gates import Gates
-from data_pipeline.steps.qa_generation.generator import GeneratedPair, Generator
-from data_pipeline.steps.qa_generation.glossary import Glossary
-from data_pipeline.steps.qa_generation.nouns import Nouns
-from data_pipeline.steps.qa_generation.observing import Observed, observe
-from data_pipeline.steps.qa_generation.step import facts_of
+from data_pipeline.steps.qa.choose.gates import Gates
+from data_pipeline.steps.qa.families import FAMILIES, Family
+from data_pipeline.steps.qa.generator import GeneratedPair, Generator
+from data_pipeline.steps.qa.say.nouns import Nouns
+from data_pipeline.steps.qa.step import facts_of
 
 SCHEMA = """
 CREATE TABLE branch (branch_id INTEGER PRIMARY KEY, name VARCHAR(40) NOT NULL UNIQUE, city VARCHAR(20) NOT NULL,

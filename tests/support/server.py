@@ -125,7 +125,7 @@ from journal import LocalFilesystem
 from data_pipeline import cli, foreground
 from data_pipeline.service import runs
 from data_pipeline.service.routes import backups
-from data_pipeline.workspace import Door
+from data_pipeline.tasks.workspace import Door
 
 VERBS = {"make_directory", "remove_directory", "remove_tree", "link", "rename", "replace", "unlink",
          "create", "reserve", "fill", "copy", "write_at",

@@ -10,8 +10,8 @@ from typing import Any
 import httpx2 as httpx
 from fastapi.testclient import TestClient
 
+from data_pipeline.config.settings import Settings
 from data_pipeline.service.app import Role, create_app, open_service
-from data_pipeline.settings import Settings
 from tests.support.server import API, data
 
 TABLES = ("customer", "purchase")

@@ -11,7 +11,7 @@ from typing import Any
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor
 from data_pipeline.errors import StepFailed
 from data_pipeline.steps import RunParameters, Step, StepContext, StepOutput
-from data_pipeline.table_list import TableName
+from data_pipeline.tasks.table_list import TableName
 
 PARAMETERS = RunParameters(db_connection="sqlite:///somewhere.sqlite", business_context="tests")
 CLOCK = datetime(2025, 1, 21, 9, 44, 0, 123456, timezone(timedelta(hours=8)))

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from data_pipeline.vector_backup.catalogue import BackupPlace, backups_in, open_place, place_of_task
-from data_pipeline.vector_backup.create import write_backup
-from data_pipeline.vector_place import VectorPlace
-from data_pipeline.vector_store.contract import Holding, Item, Load, VectorStore
-from data_pipeline.vector_store.opening import open_vector_store
-from data_pipeline.workspace import make_directories
+from data_pipeline.config.vector_place import VectorPlace
+from data_pipeline.tasks.workspace import make_directories
+from data_pipeline.vectors.backup.catalogue import BackupPlace, backups_in, open_place, place_of_task
+from data_pipeline.vectors.backup.create import write_backup
+from data_pipeline.vectors.store.contract import Holding, Item, Load, VectorStore
+from data_pipeline.vectors.store.opening import open_vector_store
 
 FIRST = datetime(2024, 1, 1, 12, tzinfo=UTC)
 ITEM_COUNT = 3

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 ROOT = Path(__file__).parents[2]
 SERVER = Path(__file__).with_name("warm_server.py")
-PIPELINE = ("data_pipeline.cli", "data_pipeline.vector_store.opening", "data_pipeline.vector_backup.restore")
+PIPELINE = ("data_pipeline.cli", "data_pipeline.vectors.store.opening", "data_pipeline.vectors.backup.restore")
 """What the command line imports at its start and, of numpy, when a command needs it."""
 
 

@@ -10,23 +10,23 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from data_pipeline.api.simple_workflow import new_run_id
-from data_pipeline.backup.archive import archive_name, open_backed_up_file, stream_archive
-from data_pipeline.backup.catalogue import find_backup, list_backups
-from data_pipeline.backup.delete import delete_backup as delete
-from data_pipeline.backup.delete import plan_deletion, plan_prune, prune
-from data_pipeline.backup.note import set_note
-from data_pipeline.backup.restore import preview_restore, restore
-from data_pipeline.backup.verify import verify, verify_and_record
-from data_pipeline.backup_search import SearchReport, find_text
-from data_pipeline.backup_statistics import count_backups
-from data_pipeline.foreground import door
-from data_pipeline.pruning import PruneReport, policy_of
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.backup_answers import RestoreAnswer
 from data_pipeline.service.downloads import FILE_ANSWER, ZIP_ANSWER, send_file, send_zip
 from data_pipeline.service.models import BackupSearchRequest, NoteRequest, PruneRequest, RestoreRequest, VerifyRequest
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, path_of_task
-from data_pipeline.workspace import open_workspace
+from data_pipeline.tasks.backup.archive import archive_name, open_backed_up_file, stream_archive
+from data_pipeline.tasks.backup.catalogue import find_backup, list_backups
+from data_pipeline.tasks.backup.delete import delete_backup as delete
+from data_pipeline.tasks.backup.delete import plan_deletion, plan_prune, prune
+from data_pipeline.tasks.backup.note import set_note
+from data_pipeline.tasks.backup.pruning import PruneReport, policy_of
+from data_pipeline.tasks.backup.restore import preview_restore, restore
+from data_pipeline.tasks.backup.search import SearchReport, find_text
+from data_pipeline.tasks.backup.verify import verify, verify_and_record
+from data_pipeline.tasks.workspace import open_workspace
+from data_pipeline.use_cases.foreground import door
+from data_pipeline.vectors.backup_statistics import count_backups
 
 router = APIRouter(prefix=PREFIX, tags=["backups"], responses=REFUSALS)
 

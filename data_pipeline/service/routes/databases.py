@@ -19,10 +19,10 @@ from data_pipeline.errors import InvalidInput, NotFound, QueryFailed
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import DdlRequest, TablesRequest
 from data_pipeline.service.routes.tasks import RunsDep, database_of
-from data_pipeline.steps.ddl_generation import PROFILE_LIMITS
-from data_pipeline.steps.ddl_writing import ddl_of, prelude_of, surroundings_of
-from data_pipeline.steps.detail_writing import detail_of
-from data_pipeline.table_list import parse_table_name
+from data_pipeline.steps.ddl.ddl import ddl_of, prelude_of, surroundings_of
+from data_pipeline.steps.ddl.detail import detail_of
+from data_pipeline.steps.ddl.step import PROFILE_LIMITS
+from data_pipeline.tasks.table_list import parse_table_name
 
 TABLES_SEARCHED: Final = 50
 """How many tables one request searches for values about people; a run searches all that are listed."""

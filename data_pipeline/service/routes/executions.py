@@ -17,9 +17,9 @@ from data_pipeline.errors import NotFound
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import CompleteRun, ExecuteRequest, StepRun
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId
-from data_pipeline.service.runs import Runs
 from data_pipeline.store import Execution, RecordedEvent
-from data_pipeline.task_json import run_summary
+from data_pipeline.use_cases.runs import Runs
+from data_pipeline.use_cases.task_json import run_summary
 
 WAIT_LIMIT_SECONDS: Final = 300
 POLL_SECONDS: Final = 0.2

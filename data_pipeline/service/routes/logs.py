@@ -8,14 +8,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from data_pipeline import task_directory
-from data_pipeline.log_reading import Level, LogQuery, select_entries
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import LogQueryRequest
 from data_pipeline.service.pages import page_of
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, path_of_task
-from data_pipeline.task_files import read_log
-from data_pipeline.task_json import formatted_size, log_entry
+from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.files import read_log
+from data_pipeline.tasks.log_reading import Level, LogQuery, select_entries
+from data_pipeline.use_cases.task_json import formatted_size, log_entry
 
 router = APIRouter(prefix=PREFIX, tags=["logs"], responses=REFUSALS)
 

@@ -8,16 +8,16 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from data_pipeline import task_directory
 from data_pipeline.errors import PipelineError
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import DeleteRequest, TaskQueryRequest
 from data_pipeline.service.pages import page_of
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep
-from data_pipeline.service.runs import STEP_NAMES, Runs
 from data_pipeline.store import ListedTask, RunStatus, TaskQuery
-from data_pipeline.task_json import formatted_size, listed_task
-from data_pipeline.workspace import is_task_directory
+from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.workspace import is_task_directory
+from data_pipeline.use_cases.runs import STEP_NAMES, Runs
+from data_pipeline.use_cases.task_json import formatted_size, listed_task
 
 router = APIRouter(prefix=PREFIX, tags=["tasks"], responses=REFUSALS)
 

@@ -8,19 +8,25 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response, UploadFile
 
-from data_pipeline import task_directory
+from data_pipeline.config.settings import Settings
 from data_pipeline.database.allowed import check_allowed
 from data_pipeline.database.connection import database_name
 from data_pipeline.errors import InvalidInput, NotFound
-from data_pipeline.foreground import put_table_list
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import NewTaskRequest, TableListRequest
-from data_pipeline.service.runs import STEP_NAMES, Runs
-from data_pipeline.settings import Settings
 from data_pipeline.steps import RunParameters
-from data_pipeline.table_list import TableName, decode_table_list, format_table_list, parse_table_list, parse_table_name
-from data_pipeline.task_json import run_summary, size_of, task_status
-from data_pipeline.workspace import check_not_link
+from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.table_list import (
+    TableName,
+    decode_table_list,
+    format_table_list,
+    parse_table_list,
+    parse_table_name,
+)
+from data_pipeline.tasks.workspace import check_not_link
+from data_pipeline.use_cases.foreground import put_table_list
+from data_pipeline.use_cases.runs import STEP_NAMES, Runs
+from data_pipeline.use_cases.task_json import run_summary, size_of, task_status
 
 PREFIX = "/api/v0/data_pipeline"
 LIST_LIMIT_BYTES = 2 * 1024 * 1024

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from data_pipeline.dataset.export import ExportFormat, export
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import SearchRequest
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId
-from data_pipeline.training_export import ExportFormat, export
-from data_pipeline.training_search import found_summary
-from data_pipeline.vector_store.contract import Question
+from data_pipeline.vectors.search import found_summary
+from data_pipeline.vectors.store.contract import Question
 
 router = APIRouter(prefix=PREFIX, tags=["training data"], responses=REFUSALS)
 

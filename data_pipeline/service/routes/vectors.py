@@ -8,15 +8,15 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 
-from data_pipeline import task_directory
 from data_pipeline.api.simple_workflow import new_run_id
-from data_pipeline.foreground import door
-from data_pipeline.pruning import policy_of
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import VectorBackupRequest, VectorPruneRequest, VectorRestoreRequest
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep
-from data_pipeline.service.runs import Runs
-from data_pipeline.vector_backup.catalogue import (
+from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.backup.pruning import policy_of
+from data_pipeline.use_cases.foreground import door
+from data_pipeline.use_cases.runs import Runs
+from data_pipeline.vectors.backup.catalogue import (
     BackupPlace,
     ListedBackup,
     backups_in,
@@ -25,11 +25,11 @@ from data_pipeline.vector_backup.catalogue import (
     place_of_task,
     places,
 )
-from data_pipeline.vector_backup.delete import delete_backup as delete
-from data_pipeline.vector_backup.delete import plan_deletion, plan_prune, prune
-from data_pipeline.vector_backup.keeping import keep_backup
-from data_pipeline.vector_backup.restore import restore_backup
-from data_pipeline.vector_backup.verify import verify
+from data_pipeline.vectors.backup.delete import delete_backup as delete
+from data_pipeline.vectors.backup.delete import plan_deletion, plan_prune, prune
+from data_pipeline.vectors.backup.keeping import keep_backup
+from data_pipeline.vectors.backup.restore import restore_backup
+from data_pipeline.vectors.backup.verify import verify
 
 TABLE: Final = "vector_items"
 """What answers call the one table that a backup holds: items, vectors and who holds them belong together."""

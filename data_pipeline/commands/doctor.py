@@ -1,0 +1,348 @@
+"""Looks at everything a server or a run depends on, and says what to do. Changes no file.
+
+Where a task directory is a mount of its own, only a try shows whether runs can work there: for a moment, and under the
+task's lock, a probe gets a name in it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, NamedTuple
+
+from data_pipeline.config.report import DEFAULT, settings_in_use
+from data_pipeline.config.settings import Settings
+from data_pipeline.config.versions import judge_versions
+from data_pipeline.database.connection import open_database
+from data_pipeline.errors import (
+    DatabaseUnavailable,
+    DirectoryUnusable,
+    EmbedderMismatch,
+    InvalidInput,
+    PipelineError,
+    StoreUnavailable,
+    TaskBusy,
+)
+from data_pipeline.runs.worker_slots import FOLDER as WORKERS
+from data_pipeline.store import look_at_store
+from data_pipeline.tasks.workspace import (
+    KEPT_PREFIX,
+    WEAKER_GUARANTEE,
+    Inspection,
+    check_not_link,
+    inspect_tasks,
+    printable,
+    read_file,
+    state_directory_of,
+    try_to_move,
+)
+from data_pipeline.use_cases.task_json import formatted_size
+from data_pipeline.vectors.backup_statistics import count_backups
+
+LOW_SPACE_BYTES: Final = 1024**3
+LOW_INODES: Final = 10_000
+"""A run of 500 tables makes a few thousand files."""
+
+NETWORK_FILE_SYSTEMS: Final = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "ceph", "glusterfs", "lustre", "afs")
+_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
+State = Literal["ok", "warning", "problem"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `remedy` is what to do about it, empty where all is well."""
+
+    name: str
+    state: State
+    message: str
+    remedy: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        """For programs."""
+        return asdict(self)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Every finding, as it is made: opening databases may take seconds."""
+    for judgement in judge_versions():
+        yield Finding(*judgement)
+    yield _settings(settings)
+    yield _folder("home", settings.home_path)
+    yield _folder("task directories", settings.training_data_path)
+    yield from _disk(settings.training_data_path)
+    yield from _private_files(settings)
+    yield from _tasks(settings.training_data_path)
+    yield from _links(settings.training_data_path)
+    yield from _mount_points(settings.training_data_path)
+    workers: dict[str, Inspection] = {}
+    try:
+        found = inspect_tasks(settings.training_data_path)
+        slots = inspect_tasks(os.path.join(settings.training_data_path, WORKERS))
+        workers = {name: one for name, one in slots.items() if one.condition == "busy"}
+        yield from _journals(found)
+        yield from _guarantee(found)
+        yield from _kept(found.values())
+    except (OSError, DirectoryUnusable) as error:
+        yield Finding("journals", "problem", str(error), "Mend the permissions there")
+    yield from _backups(settings)
+    yield from _store(settings, has_worker=bool(workers))
+    yield _vector_store(settings)
+    yield _workers(workers)
+    yield from _databases(settings)
+
+
+def _settings(settings: Settings) -> Finding:
+    chosen = [one.name for one in settings_in_use(settings) if one.origin != DEFAULT]
+    key = "an API key is set" if settings.api_key else "no API key: the server binds to this machine only"
+    return Finding("settings", "ok", f"{len(chosen)} differ from their defaults (`data-pipeline config show`); {key}")
+
+
+def _folder(name: str, path: str) -> Finding:
+    shown = printable(path)
+    if os.path.isdir(path):
+        if os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            return Finding(name, "ok", shown)
+        return Finding(name, "problem", f"{shown} cannot be read and written", f"chown or chmod {shown}")
+    if os.path.lexists(path):
+        return Finding(name, "problem", f"{shown} is not a directory", "Remove it, or set another DATA_PIPELINE_HOME")
+    above = _existing(path)
+    if os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK):
+        return Finding(name, "ok", f"{shown} is not there yet: the first run makes it")
+    return Finding(name, "problem", f"{shown} cannot be made in {printable(above)}", "Mend the permissions there")
+
+
+def _existing(path: str) -> str:
+    """The path, or the nearest one above it that exists."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _disk(path: str) -> Iterator[Finding]:
+    there = _existing(path)
+    free = shutil.disk_usage(there).free
+    inodes = os.statvfs(there) if hasattr(os, "statvfs") else None
+    text = f"{formatted_size(free)} free"
+    if free < LOW_SPACE_BYTES:
+        yield Finding(
+            "disk space", "warning", text, "Make room: a run that finds the disk full fails, and loses nothing"
+        )
+    elif inodes is not None and inodes.f_files and inodes.f_favail < LOW_INODES:
+        yield Finding("disk space", "warning", f"{text}, but room for {inodes.f_favail} files only", "Remove files")
+    else:
+        yield Finding("disk space", "ok", text)
+    kind = _file_system(there)
+    if kind is None:
+        return
+    if kind.startswith(NETWORK_FILE_SYSTEMS):
+        remedy = "Put DATA_PIPELINE_TRAINING_DATA on a local disk: locks and syncs of network disks have not been tried"
+        yield Finding("file system", "warning", kind, remedy)
+    else:
+        yield Finding("file system", "ok", kind)
+
+
+def _file_system(path: str) -> str | None:
+    """The type of the file system that holds a path, None where the system does not tell."""
+    mount = _mount_of(path, _mounts())
+    return mount.kind if mount else None
+
+
+class _Mount(NamedTuple):
+    path: str
+    kind: str
+
+
+def _mounts() -> list[_Mount]:
+    """All mounts, in the order in which they were made; none where the system does not list them."""
+    try:
+        lines = os.fsdecode(read_file("/proc/self/mountinfo")).splitlines()
+    except OSError:
+        return []
+    fields = [line.split(" ") for line in lines]
+    return [_Mount(_ESCAPED.sub(_unescape, own[4]), own[own.index("-") + 1]) for own in fields]
+
+
+def _unescape(match: re.Match[str]) -> str:
+    return chr(int(match[1], 8))
+
+
+def _mount_of(path: str, mounts: list[_Mount]) -> _Mount | None:
+    """The mount that holds a path, also one that does not exist yet; of several in one place the last one hides all."""
+    real = os.path.realpath(path)
+    holding = [mount for mount in mounts if real == mount.path or real.startswith(mount.path.rstrip("/") + "/")]
+    return max(enumerate(holding), key=lambda item: (len(item[1].path), item[0]))[1] if holding else None
+
+
+def _private_files(settings: Settings) -> Iterator[Finding]:
+    for name in ("data_pipeline.sqlite", "engine.sqlite", "vectors.sqlite"):
+        path = os.path.join(settings.home_path, name)
+        if os.path.exists(path) and os.name != "nt" and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+            shown = printable(path)
+            yield Finding("permissions", "problem", f"{shown} may hold passwords, and others can read it",
+                          f"chmod 600 {shown}")  # fmt: skip
+
+
+def _tasks(training_data: str) -> Iterator[Finding]:
+    if not os.path.isdir(training_data):
+        return
+    entries = [entry for entry in os.scandir(training_data) if entry.is_dir(follow_symlinks=False)
+               and not entry.name.startswith(".")]  # fmt: skip
+    shut = [entry.name for entry in entries if not os.access(entry.path, os.R_OK | os.W_OK | os.X_OK)]
+    if shut:
+        shown = ", ".join(printable(name) for name in sorted(shut)[:5])
+        yield Finding("permissions", "problem", f"{len(shut)} of {len(entries)} task directories cannot be read and "
+                      f"written: {shown}", "chown or chmod them; runs of these tasks fail until then")  # fmt: skip
+    else:
+        yield Finding("tasks", "ok", f"{len(entries)} here, every directory readable and writable")
+
+
+def _mount_points(training_data: str) -> Iterator[Finding]:
+    """Task directories whose files are on another mount than their journals: no file moves between two mounts."""
+    if not os.path.isdir(training_data):
+        return
+    mounts = _mounts()
+    if os.path.realpath(training_data) in {mount.path for mount in mounts}:
+        yield Finding("mounts", "ok", f"{printable(training_data)} is a mount point: mount it before a server starts, "
+                      "or its runs go into the directory below the mount")  # fmt: skip
+    paths = [entry.path for entry in os.scandir(training_data)
+             if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")]  # fmt: skip
+    for path in sorted(paths):
+        if _is_apart(path, training_data, mounts):
+            yield _tried(path)
+
+
+def _is_apart(path: str, training_data: str, mounts: list[_Mount]) -> bool:
+    """Whether a task directory or its journals are not simply on the mount of all task directories."""
+    if not mounts:
+        return os.path.ismount(path)
+    home = _mount_of(training_data, mounts)
+    return any(_mount_of(place, mounts) != home for place in (path, state_directory_of(path)))
+
+
+def _tried(path: str) -> Finding:
+    shown = printable(path)
+    try:
+        try_to_move(path, os.path.basename(path))
+    except TaskBusy:
+        return Finding("mounts", "ok", f"{shown} is a mount of its own, and at work")
+    except PipelineError as error:
+        return Finding("mounts", "problem", f"{shown} is on another mount than its journal: {error}. Its backups and "
+                       "publications fail", "Unmount it, or mount the whole folder of task directories")  # fmt: skip
+    return Finding("mounts", "ok", f"{shown} is a mount of its own; files move between it and its journal")
+
+
+def _links(training_data: str) -> Iterator[Finding]:
+    """Task directories that are symbolic links."""
+    if not os.path.isdir(training_data):
+        return
+    for entry in os.scandir(training_data):
+        try:
+            if not entry.name.startswith("."):
+                check_not_link(entry.path)
+        except DirectoryUnusable as error:
+            yield Finding("links", "problem", str(error), "Replace the link by the directory")
+
+
+def _guarantee(found: dict[str, Inspection]) -> Iterator[Finding]:
+    """Whether every byte survives a power loss in the task directories that were locked so far."""
+    weaker = [name for name, one in found.items() if one.goes_by_names]
+    if weaker:
+        yield Finding("guarantee", "warning", f"{WEAKER_GUARANTEE} ({len(weaker)} tasks, such as {weaker[0]})",
+                      "Put DATA_PIPELINE_TRAINING_DATA on a local disk such as ext4, xfs or btrfs")  # fmt: skip
+
+
+def _journals(found: dict[str, Inspection]) -> Iterator[Finding]:
+    if not {one.condition for one in found.values()} & {"work", "damaged"}:
+        held = [name for name, one in found.items() if one.condition == "busy"]
+        yield Finding("journals", "ok", "nothing to recover" + (f"; at work: {', '.join(held[:5])}" if held else ""))
+    for name, one in found.items():
+        if one.condition == "work":
+            yield Finding("journals", "warning", f"{printable(name)}: a killed run left something half done",
+                          "data-pipeline recover; the task's next run does it, too")  # fmt: skip
+        elif one.condition == "damaged":
+            which = one.error or ", ".join(journal for journal in one.journals if not journal.endswith(".journal"))
+            yield Finding("journals", "problem", f"{printable(name)}: {which}",
+                          f"Look at {one.state_directory}; docs/operating.md tells how")  # fmt: skip
+
+
+def _kept(found: Iterable[Inspection]) -> Iterator[Finding]:
+    kept = [
+        os.path.join(one.state_directory, name)
+        for one in found
+        if os.path.isdir(one.state_directory)
+        for name in os.listdir(one.state_directory)
+        if name.startswith(KEPT_PREFIX)
+    ]
+    if kept:
+        yield Finding("kept folders", "warning", f"{len(kept)} hold files that stood in the way of a run, the first "
+                      f"is {printable(min(kept))}", "Look at them, take what you need, remove the rest")  # fmt: skip
+
+
+def _backups(settings: Settings) -> Iterator[Finding]:
+    try:
+        counted = count_backups(settings.training_data_path)
+    except DirectoryUnusable as error:
+        yield Finding("backups", "problem", str(error), "Correct the permissions there")
+        return
+    for reason in counted.unreadable:
+        yield Finding("backups", "problem", f"not counted: {reason}", "Correct the permissions there")
+    count, limit = counted.files.backup_count + counted.vectors.backup_count, settings.backup_warning_bytes
+    text = f"{count} backups, {formatted_size(counted.size_bytes)}"
+    if limit and counted.size_bytes > limit:
+        yield Finding("backups", "warning", f"{text}: more than DATA_PIPELINE_BACKUP_WARNING_BYTES ({limit:,})",
+                      "`data-pipeline backups stats` shows the largest; `backups prune` deletes by rules, "
+                      "DATA_PIPELINE_BACKUP_KEEP_LAST after each run")  # fmt: skip
+    else:
+        yield Finding("backups", "ok", text)
+
+
+def _store(settings: Settings, *, has_worker: bool) -> Iterator[Finding]:
+    try:
+        state = look_at_store(settings.store_url)
+    except StoreUnavailable as error:
+        yield Finding("task store", "problem", str(error), "Mend DATA_PIPELINE_DATABASE_URL or the database")
+        return
+    if state is None:
+        yield Finding("task store", "ok", "not there yet: the first run makes it")
+    elif state.revision != state.newest:
+        yield Finding("task store", "warning", f"its tables are of version {state.revision}, this program has "
+                      f"{state.newest}", "The next run or server migrates it; back it up first")  # fmt: skip
+    else:
+        yield Finding("task store", "ok", f"{state.task_count} in it, version {state.revision}")
+    if state is not None and state.unfinished_count and not has_worker:
+        yield Finding("runs", "warning", f"{state.unfinished_count} have not ended, and no server is at work",
+                      "data-pipeline serve goes on with them")  # fmt: skip
+
+
+def _vector_store(settings: Settings) -> Finding:
+    from data_pipeline.vectors.store.opening import look_at_vector_store  # noqa: PLC0415 - numpy
+
+    try:
+        look = look_at_vector_store(settings.vector_place)
+    except StoreUnavailable as error:
+        return Finding("vector store", "problem", str(error), "Mend DATA_PIPELINE_VECTOR_STORE_URL or the database")
+    except EmbedderMismatch as error:
+        return Finding("vector store", "problem", str(error), "docs/settings.md tells how to change the embedder")
+    if look is None:
+        return Finding("vector store", "ok", "not there yet: the first load makes it")
+    return Finding("vector store", "ok", f"{look.item_count} items, vectors by {look.made_by}")
+
+
+def _workers(workers: dict[str, Inspection]) -> Finding:
+    if not workers:
+        return Finding("server", "ok", "none is at work on these task directories")
+    return Finding("server", "ok", "; ".join(f"{name}: {one.held_by}" for name, one in sorted(workers.items())))
+
+
+def _databases(settings: Settings) -> Iterator[Finding]:
+    for name, url in settings.databases.items():
+        try:
+            with open_database(url.get_secret_value()) as database:
+                yield Finding(f"database {name}", "ok", f"{database.label} can be read")
+        except (DatabaseUnavailable, InvalidInput) as error:
+            setting = f"DATA_PIPELINE_DATABASES__{name.upper()}"
+            yield Finding(f"database {name}", "problem", str(error), f"Mend {setting} or the database")

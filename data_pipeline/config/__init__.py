@@ -1,0 +1,1 @@
+"""Settings, where each value comes from, and the addresses of databases, models and stores."""

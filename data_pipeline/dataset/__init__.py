@@ -1,0 +1,1 @@
+"""Training items as files to train with."""

@@ -1,0 +1,66 @@
+"""Keeps the events of runs in the store, from a thread of its own: a run never waits for it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from data_pipeline.events import Emit, Event
+from data_pipeline.store import Store
+
+LOGGER = logging.getLogger("data_pipeline.events")
+GATHER_SECONDS: Final = 0.05
+"""How long events gather before they are written together."""
+
+_Entry = tuple[str, datetime, Event]
+
+
+class EventRecorder:
+    """Takes events from any thread; `close` writes the last ones."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name="event-recorder", daemon=True)
+        self._thread.start()
+
+    def of_run(self, execution_id: str) -> Emit:
+        """Where the events of a run go."""
+        return lambda event: self._entries.put((execution_id, datetime.now(UTC), event))
+
+    def close(self) -> None:
+        """Write what is left, and end."""
+        self._entries.put(None)
+        self._thread.join()
+
+    def _write(self) -> None:
+        is_open = True
+        while is_open:
+            gathered = [self._entries.get()]
+            if gathered[0] is not None:
+                time.sleep(GATHER_SECONDS)
+            while not self._entries.empty():
+                gathered.append(self._entries.get())
+            is_open = None not in gathered
+            for execution_id, events in _by_run([entry for entry in gathered if entry is not None]).items():
+                try:
+                    self._store.add_events(execution_id, events)
+                except SQLAlchemyError as error:  # watchers miss some; the run and its state do not depend on them
+                    LOGGER.warning("%d events of %s are lost: %s", len(events), execution_id, type(error).__name__)
+
+
+def _by_run(entries: list[_Entry]) -> dict[str, list[tuple[datetime, Event]]]:
+    """Events of each run in order; of files that moved one after the other, the newest count alone."""
+    runs: dict[str, list[tuple[datetime, Event]]] = {}
+    for execution_id, at, event in entries:
+        events = runs.setdefault(execution_id, [])
+        if events and event.state == "advanced" and events[-1][1].state == "advanced":
+            events.pop()
+        events.append((at, event))
+    return runs

@@ -1,0 +1,1 @@
+"""The step ddl_generation: a DDL file and a page for each table."""

@@ -1,0 +1,235 @@
+"""A table as a `.ddl` file that loads. Text in, text out.
+
+Every identifier is quoted where its dialect asks for it; text from the database can end neither a comment nor a line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Dialect
+from sqlalchemy.dialects import postgresql, sqlite
+
+from data_pipeline.database.schema import Column, ForeignKey, Key, Rule, SharedObject, Table
+from data_pipeline.semantics.wording import Comment, Suggestion, column_comments, one_line, table_comment
+from data_pipeline.tasks.table_list import TableName
+
+DIALECTS: Final[dict[str, Dialect]] = {
+    "sqlite": sqlite.dialect(),
+    "postgresql": postgresql.dialect(),  # type: ignore[no-untyped-call]
+}
+_SERIAL: Final = {"smallint": "smallserial", "integer": "serial", "bigint": "bigserial"}
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a table's files say of other tables: which load, and when; which refer to this one.
+
+    `rules` are those of any table that can be created as soon as this one is loaded, and not before.
+    """
+
+    own_place: int
+    places: Mapping[TableName, int]
+    referring: Sequence[tuple[TableName, ForeignKey]]
+    rules: Sequence[Rule] = ()
+
+
+def surroundings_of(tables: Sequence[Table]) -> dict[TableName, Surroundings]:
+    """For tables in loading order; a view that reads what does not load has no place."""
+    places: dict[TableName, int] = {}
+    for number, table in enumerate(tables):
+        if all(source in places for source in table.sources):
+            places[table.name] = number
+    referring: dict[TableName, list[tuple[TableName, ForeignKey]]] = {table.name: [] for table in tables}
+    for table in tables:
+        for key in table.foreign_keys:
+            if key.target in referring:
+                referring[key.target].append((table.name, key))
+    rules: dict[TableName, list[Rule]] = {table.name: [] for table in tables}
+    for table in tables:
+        for rule in table.rules:
+            needed = (table.name, *rule.needs)
+            if all(name in places for name in needed):
+                rules[max(needed, key=places.__getitem__)].append(rule)
+    return {
+        table.name: Surroundings(number, places, referring[table.name], rules[table.name])
+        for number, table in enumerate(tables)
+    }
+
+
+def ddl_of(
+    table: Table, around: Surroundings, dialect_name: str, language: str, suggestion: Suggestion | None = None
+) -> str:
+    """The `.ddl` file: two comment lines, the table or view, its indexes, keys and rules that had to wait for it."""
+    writer = _Writer(dialect_name, language, suggestion or Suggestion())
+    meaning = table_comment(table, suggestion or Suggestion())
+    said = one_line(meaning.marked(language))
+    if language == "zh":  # the older system's words: a Chinese name is the comment
+        lines = [f"-- 中文名: {one_line(meaning.text)}", f"-- 描述: {said}"]
+    else:
+        name = table.name.name if dialect_name == "sqlite" else str(table.name)
+        lines = [f"-- Table: {one_line(name)}", f"-- Description: {said}"]
+    if table.kind == "table":
+        lines += writer.table(table, around)
+        lines += [_ended(index.definition) for index in table.indexes]
+        lines += writer.late_keys(around)
+    else:
+        lines += writer.view(table, around)
+    lines += writer.rules(table, around)
+    return "\n".join(lines) + "\n"
+
+
+def prelude_of(objects: Sequence[SharedObject], language: str) -> str:
+    """The file that loads before all others: schemas, extensions, types, functions and sequences."""
+    purpose = "各表共用的类型、函数与序列，最先执行" if language == "zh" else "Shared by the tables: it loads first"
+    statements = [line for one in objects for line in (f"-- {one.kind}: {one_line(one.name)}", f"{one.statement};")]
+    return "\n".join([f"-- {purpose}", *statements]) + "\n"
+
+
+def _ended(statement: str) -> str:
+    """A statement with its semicolon, which a comment at its end must not swallow."""
+    statement = statement.rstrip()
+    return f"{statement}\n;" if "--" in statement.rpartition("\n")[2] else f"{statement};"
+
+
+class _Writer:
+    def __init__(self, dialect_name: str, language: str, suggestion: Suggestion) -> None:
+        self._is_sqlite = dialect_name == "sqlite"
+        self._language = language
+        self._suggestion = suggestion
+        self._preparer = DIALECTS[dialect_name].identifier_preparer
+
+    def quoted(self, name: str) -> str:
+        return str(self._preparer.quote(name))
+
+    def place(self, name: TableName) -> str:
+        if self._is_sqlite or name.schema is None:
+            return self.quoted(name.name)
+        return f"{self.quoted(name.schema)}.{self.quoted(name.name)}"
+
+    def columns(self, names: Sequence[str]) -> str:
+        return "(" + ", ".join(map(self.quoted, names)) + ")"
+
+    def view(self, table: Table, around: Surroundings) -> list[str]:
+        """The statement with its indexes; as comments where the view reads what is not listed, and could not load."""
+        sql = (table.view_sql or "").strip().rstrip(";")
+        # SQLite keeps the whole statement, PostgreSQL the query alone.
+        statement = sql if self._is_sqlite else f"create {table.kind} {self.place(table.name)} as\n{sql}"
+        lines = [_ended(statement), *(_ended(index.definition) for index in table.indexes)]
+        unlisted = [name for name in table.sources if name not in around.places]
+        return self._not_loading(lines, unlisted) if unlisted else lines
+
+    def rules(self, table: Table, around: Surroundings) -> list[str]:
+        """The rules that can be created now; as comments those of this table that can be created nowhere."""
+        lines = [_ended(rule.statement.rstrip().rstrip(";")) for rule in around.rules]
+        for rule in table.rules:
+            unlisted = [name for name in (table.name, *rule.needs) if name not in around.places]
+            if unlisted:
+                lines += self._not_loading([rule.statement], unlisted)
+        return lines
+
+    def _not_loading(self, statements: Sequence[str], unlisted: Sequence[TableName]) -> list[str]:
+        """Return statements as comments, below the names that they need and that do not load."""
+        names = ", ".join(one_line(self.place(name)) for name in unlisted)
+        return [f"-- not listed: {names}", *(f"-- {line}" for part in statements for line in part.splitlines())]
+
+    def table(self, table: Table, around: Surroundings) -> list[str]:
+        """The statement, a comment after each comma."""
+        parts: list[tuple[str, str | None]] = []
+        rowid = self._numbering_column(table)
+        comments = column_comments(table, self._suggestion)
+        for column in table.columns:
+            parts.append((self._column(table, column, rowid), self._said(comments[column.name])))
+        if table.primary_key.columns and rowid is None:
+            parts.append((self._primary_key(table), None))
+        parts += [(self._key("unique", unique), None) for unique in table.unique_keys]
+        parts += [(self._named(check.name) + check.definition, None) for check in table.checks]
+        remarks = []
+        for key in table.foreign_keys:
+            if key.target not in around.places:
+                remarks.append(f"-- not listed: {one_line(self.foreign_key(key))}")
+            elif self._is_sqlite or around.places[key.target] <= around.own_place:
+                parts.append((self.foreign_key(key), None))
+        # SQLite keeps the text: a comment after the bracket is the only place for the table's own.
+        said = self._said(table_comment(table, self._suggestion)) if self._is_sqlite else None
+        own = f" -- {one_line(said)}" if said else ""
+        lines = [f"create table {self.place(table.name)} ({own}"]
+        for number, (part, comment) in enumerate(parts, start=1):
+            comma = "," if number < len(parts) else ""
+            lines.append(f"  {part}{comma}" + (f" -- {one_line(comment)}" if comment else ""))
+        words = {"ROWID": "without rowid", "STRICT": "strict"}
+        options = ", ".join(words[option] for option in sorted(table.options & words.keys()))
+        return [*lines, f") {options}".rstrip() + ";", *remarks]
+
+    def late_keys(self, around: Surroundings) -> list[str]:
+        """Keys of tables that were loaded before; SQLite lets them stand there, and cannot add them later."""
+        if self._is_sqlite:
+            return []
+        waiting = [(name, key) for name, key in around.referring if around.places[name] < around.own_place]
+        return [f"alter table {self.place(name)} add {self.foreign_key(key)};" for name, key in waiting]
+
+    def foreign_key(self, key: ForeignKey) -> str:
+        text = f"foreign key {self.columns(key.columns)} references {self.place(key.target)}"
+        if key.target_columns:
+            text += f" {self.columns(key.target_columns)}"
+        options = dict(key.options)
+        for option, words in {"match": "match", "ondelete": "on delete", "onupdate": "on update"}.items():
+            if option in options:
+                text += f" {words} {options[option]}"
+        if "deferrable" in options:
+            text += " deferrable"
+        if "initially" in options:
+            text += f" initially {options['initially']}"
+        return self._named(key.name) + text
+
+    def _column(self, table: Table, column: Column, rowid: str | None) -> str:
+        type_sql = column.type_sql
+        default = column.default_sql
+        if column.name in table.numbered_by_default:
+            type_sql, default = _SERIAL[type_sql], None  # its sequence comes with the type
+        text = f"{self.quoted(column.name)} {type_sql}".rstrip()
+        if column.name == rowid:
+            text += "" if column.is_nullable else " not null"
+            if column.name in table.descending:
+                return f"{text} primary key desc"  # no row's number: SQLite's own exception
+            return f"{text} primary key" + (" autoincrement" if "AUTOINCREMENT" in table.options else "")
+        if column.identity is not None:
+            text += f" generated {column.identity} as identity"
+        if column.generated_sql is not None:
+            stored = "stored" if column.is_stored or not self._is_sqlite else "virtual"
+            text += f" generated always as ({column.generated_sql}) {stored}"
+        if default is not None:
+            text += f" default {self._default(default)}"
+        return text + ("" if column.is_nullable else " not null")
+
+    def _default(self, sql: str) -> str:
+        is_plain = re.fullmatch(r"[-+]?[\w.]+|'(?:[^']|'')*'|\"[^\"]*\"", sql, re.DOTALL)
+        return f"({sql})" if self._is_sqlite and not is_plain else sql
+
+    def _numbering_column(self, table: Table) -> str | None:
+        """SQLite's INTEGER PRIMARY KEY, which must stand in the column itself to mean the row's number."""
+        if not self._is_sqlite or len(table.primary_key.columns) != 1 or "ROWID" in table.options:
+            return None
+        (name,) = table.primary_key.columns
+        return next(
+            (name for column in table.columns if column.name == name and column.type_sql.upper() == "INTEGER"), None
+        )
+
+    def _key(self, words: str, key: Key) -> str:
+        return self._named(key.name) + (key.definition or f"{words} {self.columns(key.columns)}")
+
+    def _primary_key(self, table: Table) -> str:
+        if not table.descending:
+            return self._key("primary key", table.primary_key)
+        columns = [self.quoted(name) + " desc" * (name in table.descending) for name in table.primary_key.columns]
+        return self._named(table.primary_key.name) + f"primary key ({', '.join(columns)})"
+
+    def _said(self, comment: Comment) -> str | None:
+        """A comment that says more than the name."""
+        return None if comment.origin == "name" else comment.marked(self._language)
+
+    def _named(self, name: str | None) -> str:
+        return f"constraint {self.quoted(name)} " if name else ""

@@ -1,0 +1,229 @@
+"""The step ddl_generation: for every listed table a `.ddl` that loads and a page that describes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+from data_pipeline.database.connection import BusinessDatabase, open_database
+from data_pipeline.database.execution import Cancellation, QueryLimits
+from data_pipeline.database.finding import resolve_tables
+from data_pipeline.database.personal_data import TellingValues
+from data_pipeline.database.profile import TableProfile, TableSecrets, known_values, profile_table, secrets_of
+from data_pipeline.database.reflection import read_prelude, read_tables
+from data_pipeline.database.schema import SharedObject, Table, in_loading_order
+from data_pipeline.errors import InvalidInput, ModelFailed, QueryFailed, StepFailed
+from data_pipeline.events import Event
+from data_pipeline.semantics.wording import Suggestion
+from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepOutput
+from data_pipeline.steps.ddl.ddl import ddl_of, prelude_of, surroundings_of
+from data_pipeline.steps.ddl.detail import detail_of
+from data_pipeline.steps.ddl.file_names import PRELUDE, file_stems
+from data_pipeline.steps.model_answers import suggest_comments, used
+from data_pipeline.steps.threads import in_step_thread, in_waiting_thread, stopped_by
+from data_pipeline.tasks.table_list import TableName
+from data_pipeline.tasks.workspace import StagedFile
+
+TABLES_AT_ONCE: Final = 4
+MAPPING: Final = "filename_mapping.txt"
+PROFILE_LIMITS: Final = QueryLimits(seconds=30.0, value_bytes=10 * 1024 * 1024)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class _Schema:
+    """The tables in loading order, what they share, and why others are missing."""
+
+    tables: Sequence[Table]
+    shared: Sequence[SharedObject]
+    failures: dict[str, str]
+
+
+class DdlGeneration:
+    """One durable call a table; the step fails by name when a table does, unless the task goes on past errors."""
+
+    name = "ddl_generation"
+
+    def why_skipped(self, parameters: RunParameters, steps_before: Sequence[str]) -> str | None:  # noqa: ARG002
+        return None
+
+    async def check(self, parameters: RunParameters, tables: Sequence[TableName]) -> None:
+        def look() -> None:
+            with open_database(parameters.db_connection) as database:
+                found, missing = resolve_tables(database, tables)
+                if missing and (not found or not parameters.continue_on_error):
+                    raise InvalidInput(
+                        f"tables of {database.label}", *(f"{name}: {why}" for name, why in list(missing.items())[:20])
+                    )
+
+        await in_waiting_thread(look)
+
+    async def run(self, context: StepContext) -> StepOutput:
+        started = datetime.now(UTC)
+        before = context.model.usage if context.model is not None else None
+        with await in_waiting_thread(open_database, context.parameters.db_connection) as database:
+            in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
+            # Relations in both directions and the loading order need every table.
+            schema = await in_thread(_read, database, context.tables)
+            results = await self._write(context, database, schema)
+        failures = schema.failures | {result["table"]: result["error"] for result in results if "error" in result}
+        done = [result for result in results if "error" not in result]
+        if failures and (not done or not context.parameters.continue_on_error):
+            raise StepFailed(self.name, failures)
+        files = [StagedFile(*file) for result in done for file in result["files"]]
+        if schema.shared:
+            files.insert(0, context.staging.write(PRELUDE, prelude_of(schema.shared, context.parameters.language)))
+        files.append(context.staging.write(MAPPING, _mapping(done, has_prelude=bool(schema.shared))))
+        return StepOutput(
+            tuple(files),
+            {
+                "total_tables": len(done) + len(failures),
+                "processed_successfully": len(done),
+                "failed": len(failures),
+                "files_generated": len(files),
+                "not_profiled": _by_table(done, "not_profiled"),
+                "not_suggested": _by_table(done, "not_suggested"),
+                "language_model": used(before, context.model),
+                "duration": round((datetime.now(UTC) - started).total_seconds(), 3),
+            },
+            failures,
+        )
+
+    async def _write(self, context: StepContext, database: BusinessDatabase, schema: _Schema) -> list[Json]:
+        stems = file_stems(table.name for table in schema.tables)
+        surroundings = surroundings_of(schema.tables)
+        total, done = len(schema.tables) + len(schema.failures), 0
+        language = context.parameters.language
+        for name, reason in schema.failures.items():
+            done += 1
+            context.emit(Event("table", "failed", name, reason, done=done, total=total))
+            context.log.warning("%s: %s", name, reason)
+
+        secrets = _Secrets(context, database, schema.tables)
+
+        async def write(table: Table) -> Json:
+            stem, around = stems[table.name], surroundings[table.name]
+            profile, not_profiled = await _profile(context, database, table, secrets)
+            suggestion, not_suggested = await _suggestion(context, table, profile)
+
+            def stage() -> Json:
+                ddl = ddl_of(table, around, database.dialect_name, language, suggestion)
+                page = detail_of(table, around, language, suggestion=suggestion, profile=profile)
+                files = [
+                    context.staging.write(f"{stem}.ddl", ddl),
+                    context.staging.write(f"{stem}_detail.md", page),
+                ]
+                return {
+                    "table": str(table.name),
+                    "files": [list(file) for file in files],
+                    "not_profiled": not_profiled,
+                    "not_suggested": not_suggested,
+                }
+
+            return await in_step_thread(stage)
+
+        async def is_staged(result: Json) -> bool:
+            files = [StagedFile(*file) for file in result["files"]]
+            return await in_step_thread(lambda: all(map(context.staging.has, files)))
+
+        def finished(result: Json) -> None:
+            nonlocal done
+            done += 1
+            context.emit(Event("table", "completed", result["table"], done=done, total=total))
+
+        works = [(f"{self.name}:{table.name}", lambda table=table: write(table)) for table in schema.tables]
+        return await context.runner.run_all(works, concurrency=TABLES_AT_ONCE, is_usable=is_staged, finished=finished)
+
+
+def _read(database: BusinessDatabase, names: Sequence[TableName]) -> _Schema:
+    found, failures = resolve_tables(database, names)
+    tables, unread = read_tables(database, found)
+    ordered = in_loading_order(tables)
+    return _Schema(ordered, read_prelude(database, ordered), failures | unread)
+
+
+class _Secrets:
+    """What tells people in any listed table; gathered when the first page needs it, and kept in memory alone."""
+
+    def __init__(self, context: StepContext, database: BusinessDatabase, tables: Sequence[Table]) -> None:
+        self._context = context
+        self._database = database
+        self._tables = tables
+        self._known: TellingValues | None = None
+        self._gathering = asyncio.Lock()
+
+    async def known(self) -> TellingValues:
+        """The values of all tables, the same whichever of them are left to be written."""
+        async with self._gathering:
+            if self._known is None:
+                self._known = known_values(await self._of_all())
+        return self._known
+
+    async def _of_all(self) -> list[TableSecrets]:
+        slots = asyncio.Semaphore(TABLES_AT_ONCE)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._of_one(table, slots)) for table in self._tables]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None  # the first stopped the rest
+        return [task.result() for task in tasks]
+
+    async def _of_one(self, table: Table, slots: asyncio.Semaphore) -> TableSecrets:
+        async with slots:
+            try:
+                return await _looked(secrets_of, self._database, table)
+            except QueryFailed as error:
+                self._context.log.warning("%s was not searched for personal values: %s", table.name, error)
+                return TableSecrets()
+
+
+async def _profile(
+    context: StepContext, database: BusinessDatabase, table: Table, secrets: _Secrets
+) -> tuple[TableProfile | None, str | None]:
+    """What the rows look like, or why that is not known: a table that is slow to read still gets its files."""
+    if not context.parameters.profile_tables:
+        return None, None
+    masks = context.parameters.mask_personal_data
+    known = await secrets.known() if masks else None
+    try:
+        return await _looked(profile_table, database, table, masks_personal_data=masks, known=known), None
+    except QueryFailed as error:
+        context.log.warning("%s was not profiled: %s", table.name, error)
+        return None, str(error)
+
+
+async def _looked(look: Callable[..., Result], database: BusinessDatabase, table: Table, **options: object) -> Result:
+    """Look at rows in a thread, within the limits of a profile; a cancelled caller stops the queries."""
+    in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
+    limits = replace(PROFILE_LIMITS, cancellation=Cancellation())
+    return await stopped_by(limits.cancellation.set, in_thread(look, database, table, limits, **options))
+
+
+async def _suggestion(
+    context: StepContext, table: Table, profile: TableProfile | None
+) -> tuple[Suggestion, str | None]:
+    """What a language model says of what has no comment, or why it says nothing: the table gets its files anyway."""
+    if context.model is None or not context.parameters.enable_llm_comments:
+        return Suggestion(), None
+    try:
+        return await suggest_comments(context.model, context.parameters, table, profile), None
+    except ModelFailed as error:
+        context.log.warning("%s: %s", table.name, error)
+        return Suggestion(), str(error)
+
+
+def _by_table(results: Sequence[Json], key: str) -> dict[str, str]:
+    return {result["table"]: result[key] for result in results if result[key]}
+
+
+def _mapping(results: Sequence[Json], *, has_prelude: bool) -> str:
+    lines = ["# Files of each table, in the order in which the .ddl files load", "# table -> file, file"]
+    if has_prelude:
+        lines.append(f"(shared by all) -> {PRELUDE}")
+    for result in results:
+        lines.append(f"{result['table']} -> {', '.join(file[0] for file in result['files'])}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,251 @@
+"""Pairs that a language model writes, theme by theme; they pass the gates that those made from plans pass.
+
+    each theme -> a prompt of its tables alone -> gates -> what failed, with the reasons, in one prompt -> gates
+
+What the model writes is text from outside. It is taken only where every name in it is read (query_reading.py) and the
+gates accept it, and then its SQL is written anew from its tree. Prompts follow from schema, rows, glossary and
+parameters: a run that is resumed or repeated finds the answers that were kept, and nothing is paid twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel, ConfigDict
+from sqlglot import exp
+
+from data_pipeline.database.query_gate import check_query
+from data_pipeline.errors import ModelFailed, QueryRefused
+from data_pipeline.semantics.metadata_writing import Theme
+from data_pipeline.semantics.wording import one_line
+from data_pipeline.steps.contract import Difficulty, Json, RunParameters
+from data_pipeline.steps.model_answers import LANGUAGES
+from data_pipeline.steps.qa.choose.gates import Gates, Rejected
+from data_pipeline.steps.qa.choose.selection import Feature
+from data_pipeline.steps.qa.generator import MODEL_FAMILY, GeneratedPair, Generator
+from data_pipeline.steps.qa.model.query_reading import NotReadable, QueryReader
+from data_pipeline.steps.qa.model.questions import why_no_question
+from data_pipeline.steps.qa.model.theme_prompts import ThemePrompts
+from data_pipeline.steps.qa.sql.difficulty import difficulty_of
+from data_pipeline.steps.qa.sql.forms import shape_of
+from data_pipeline.steps.qa.sql.queries import sql_of
+from data_pipeline.steps.threads import Call
+from data_pipeline.tasks.table_list import TableName
+
+if TYPE_CHECKING:
+    from data_pipeline.language_model.client import LanguageModel
+
+PAIRS_PER_THEME: Final = 10
+SQL_CHARACTERS: Final = 5_000
+_FINAL: Final = frozenset({"duplicate", "near_duplicate", "not_needed"})
+"""Reasons that no repair removes."""
+
+_TOLD: Final = {
+    "personal_data": "it uses a column or a value about people, or all columns of a table that has such columns",
+    "language": "the question is not in the language that was asked for",
+    "unreadable": "the question is not one line of text",
+}
+
+
+class WrittenPair(BaseModel):
+    """A question and the query that answers it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: str
+    sql: str
+
+
+class WrittenPairs(BaseModel):
+    """Pairs about one theme."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pairs: list[WrittenPair]
+
+
+class MendedPair(BaseModel):
+    """A pair in the place of the one with this number."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    number: int
+    question: str
+    sql: str
+
+
+class MendedPairs(BaseModel):
+    """Pairs in the place of those that could not be used."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pairs: list[MendedPair]
+
+
+@dataclass(frozen=True)
+class _Covered:
+    """What a model's pair covers."""
+
+    table: TableName
+    difficulty: Difficulty
+    shape: str
+    features: frozenset[Feature]
+    literals: frozenset[str]
+    family: str = MODEL_FAMILY
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A pair that failed, and why."""
+
+    pair: WrittenPair
+    reason: Rejected
+
+
+class ModelPairs:
+    """Asks for the pairs of one run. Afterwards `failed_themes` says of which the model said nothing, and why."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        parameters: RunParameters,
+        prompts: ThemePrompts,
+        gates: Gates,
+        generator: Generator,
+        call: Call,
+    ) -> None:
+        self.failed_themes: dict[str, str] = {}
+        self.rejections: Counter[str] = Counter()
+        self._model = model
+        self._parameters = parameters
+        self._prompts = prompts
+        self._gates = gates
+        self._generator = generator
+        self._call = call
+        self._reader = QueryReader(prompts.facts)
+        self._room = 0
+        self._counts: Counter[str] = Counter()
+
+    async def pairs(self, themes: Sequence[Theme], room: int) -> list[GeneratedPair]:
+        """At most `room` pairs, themes in their order. Raises DatabaseUnavailable; a model that fails is only told."""
+        self._room = room
+        asked = [theme for theme in themes if self._prompts.has_rows(theme)]
+        per_theme = self._parameters.llm_pairs_per_theme
+        most = PAIRS_PER_THEME if per_theme is None else per_theme
+        count = min(most, ceil(room / len(asked))) if asked else 0
+        if count <= 0:
+            return []
+        self._counts["asked_for"] = count * len(asked)
+        taken: list[GeneratedPair] = []
+        refused: list[tuple[Theme, list[_Refused]]] = []
+        for theme, answer in zip(asked, await asyncio.gather(*(self._ask(one, count) for one in asked)), strict=True):
+            if answer is not None:
+                self._counts["answered"] += len(answer)
+                accepted, failed = await self._call(self._judged, answer)
+                taken += accepted
+                refused.append((theme, [one for one in failed if one.reason.reason not in _FINAL]))
+        waiting = [(theme, failed) for theme, failed in refused if failed and self._room]
+        for answer in await asyncio.gather(*(self._mend(theme, failed) for theme, failed in waiting)):
+            accepted, _ = await self._call(self._judged, answer)
+            self._counts["repaired"] += len(accepted)
+            taken += accepted
+        self._counts["taken"] = len(taken)
+        return taken
+
+    def summary(self) -> Json:
+        """How many pairs were asked for, answered, taken, repaired; and why others were not, each time they failed."""
+        names = ("asked_for", "answered", "taken", "repaired")
+        return {
+            **{name: self._counts[name] for name in names},
+            "rejections": dict(sorted(self.rejections.items())),
+        }
+
+    # Asking.
+
+    async def _ask(self, theme: Theme, count: int) -> list[WrittenPair] | None:
+        values = {
+            **self._about(),
+            "business_context": self._parameters.business_context or "unknown",
+            "theme": f"{one_line(theme.name)} ({one_line(theme.description)})",
+            "tables": self._prompts.described(theme),
+            "terms": self._prompts.terms(theme),
+            "count": str(count),
+        }
+        try:
+            answer = await self._model.ask("write_pairs", WrittenPairs, values)
+        except ModelFailed as error:
+            self.failed_themes[theme.name] = error.reason
+            return None
+        return answer.pairs[:count]
+
+    async def _mend(self, theme: Theme, refused: Sequence[_Refused]) -> list[WrittenPair]:
+        """Each of these pairs anew, or nothing in its place: once."""
+        texts = [
+            f"{number}. Question: {one_line(one.pair.question)}\nQuery: {one.pair.sql[:SQL_CHARACTERS]}\n"
+            f"It cannot be used, because: {one.reason.detail or _TOLD.get(one.reason.reason, one.reason.reason)}"
+            for number, one in enumerate(refused, start=1)
+        ]
+        values = {**self._about(), "pairs": "\n\n".join(texts), "tables": self._prompts.described(theme)}
+        try:
+            answer = await self._model.ask("repair_pairs", MendedPairs, values)
+        except ModelFailed as error:
+            self.failed_themes[theme.name] = f"nothing was repaired: {error.reason}"
+            return []
+        by_number = {one.number: WrittenPair(question=one.question, sql=one.sql) for one in answer.pairs}
+        return [by_number[number] for number in range(1, len(refused) + 1) if number in by_number]
+
+    def _about(self) -> dict[str, str]:
+        is_sqlite = self._prompts.facts.dialect == "sqlite"
+        return {"dialect": "SQLite" if is_sqlite else "PostgreSQL", "language": LANGUAGES[self._parameters.language]}
+
+    # Judging.
+
+    def _judged(self, pairs: Sequence[WrittenPair]) -> tuple[list[GeneratedPair], list[_Refused]]:
+        taken: list[GeneratedPair] = []
+        refused: list[_Refused] = []
+        for pair in pairs:
+            found = self._judge(pair) if self._room else Rejected("not_needed")
+            if isinstance(found, Rejected):
+                self.rejections[found.reason] += 1
+                refused.append(_Refused(pair, found))
+            else:
+                taken.append(found)
+                self._room -= 1
+        return taken, refused
+
+    def _judge(self, pair: WrittenPair) -> GeneratedPair | Rejected:
+        """A pair as it may be published; it is then remembered and counted."""
+        question = one_line(pair.question)
+        problem = why_no_question(question, self._parameters.language)
+        if problem is not None:
+            return Rejected(problem)
+        if self._gates.tells_person(question):
+            return Rejected("personal_data")
+        if len(pair.sql) > SQL_CHARACTERS:
+            return Rejected("too_long", f"the query is longer than {SQL_CHARACTERS} characters")
+        try:
+            query = check_query(pair.sql, self._prompts.facts.dialect)
+            parts = self._reader.parts(query)
+            sql = sql_of(query.expression.copy(), query.dialect) + ";"
+            verdict = self._gates.judge(question, sql)
+            if isinstance(verdict, Rejected):
+                return verdict
+            tree = verdict.query.expression
+            literals = frozenset(
+                word for literal in tree.find_all(exp.Literal) for word in literal.name.casefold().split()
+            )
+            covered = _Covered(parts.tables[0], difficulty_of(tree), shape_of(tree), parts.features, literals)
+        except QueryRefused as error:
+            return Rejected(error.kind, error.reason)
+        except NotReadable as error:
+            return Rejected("names", str(error))
+        except RecursionError:
+            return Rejected("too_deep", "it is nested too deeply")
+        self._gates.add(verdict)
+        self._generator.take(question, covered)
+        return GeneratedPair(question, sql, None, covered.difficulty, verdict.row_count, covered.features, "llm")

@@ -1,0 +1,69 @@
+"""What a language model adds to the pairs of a run, and what the result says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from data_pipeline.semantics.metadata_writing import Theme
+from data_pipeline.steps.contract import Json, RunParameters
+from data_pipeline.steps.model_answers import used
+from data_pipeline.steps.qa.choose.gates import Gates
+from data_pipeline.steps.qa.generator import GeneratedPair, Generator
+from data_pipeline.steps.qa.model.pairs import ModelPairs
+from data_pipeline.steps.qa.model.paraphrases import Paraphrases
+from data_pipeline.steps.qa.model.theme_prompts import ThemePrompts
+from data_pipeline.steps.threads import Call
+
+if TYPE_CHECKING:
+    from data_pipeline.language_model.client import LanguageModel
+
+SHARE_OF_MODEL: Final = 3
+"""One pair of so many may be a model's: the others cover the schema and keep the mix."""
+
+NOTHING_WRITTEN: Final[Mapping[str, Json | None]] = {
+    "failed_themes": {}, "language_model": None, "model_pairs": None, "paraphrases": None,
+}  # fmt: skip
+"""What the result says where no model is asked."""
+
+
+class ModelWriting:
+    """A model's part in one run. A model that fails leaves the generator's pairs as they are; `summary` tells of it."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        parameters: RunParameters,
+        prompts: ThemePrompts,
+        gates: Gates,
+        generator: Generator,
+        call: Call,
+        *,
+        seed: int,
+    ) -> None:
+        self._model = model
+        self._before = model.usage
+        self._generator = generator
+        self._pairs = ModelPairs(model, parameters, prompts, gates, generator, call)
+        self._paraphrases = Paraphrases(model, parameters, prompts.facts.dialect, gates, call, seed=seed)
+
+    async def pairs(self, themes: Sequence[Theme], wanted: int) -> list[GeneratedPair]:
+        """Pairs about these themes: a share of those wanted, where so many are missing. Raises DatabaseUnavailable."""
+        return await self._pairs.pairs(themes, min(wanted // SHARE_OF_MODEL, self._generator.wanted_yet))
+
+    async def reworded(self, pairs: Sequence[GeneratedPair]) -> list[GeneratedPair]:
+        """The same pairs, some questions in other words."""
+        return await self._paraphrases.reworded(pairs)
+
+    def problems(self) -> dict[str, str]:
+        """Why the model said nothing, by theme or by the first question of a batch."""
+        return {**self._pairs.failed_themes, **self._paraphrases.failures}
+
+    def summary(self) -> dict[str, Json | None]:
+        """What was asked, taken, refused, and used."""
+        return {
+            "failed_themes": self._pairs.failed_themes,
+            "language_model": used(self._before, self._model),
+            "model_pairs": self._pairs.summary(),
+            "paraphrases": self._paraphrases.summary(),
+        }

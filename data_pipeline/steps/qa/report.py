@@ -1,0 +1,320 @@
+"""What a task's question-SQL pairs are like now: read from what the step published, and from the files as they are.
+
+    qa_generation_result.json    what was made, as long as its seal holds
+    qs_…_pair.json               the pairs, as they are now
+    qs_…_pair.meta.jsonl         what each is made of; a pair belongs to its line as long as neither has changed
+
+Files are read without the task's lock: asking changes nothing, and waits for nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from data_pipeline.database.connection import BusinessDatabase
+from data_pipeline.database.execution import QueryLimits, execute_query
+from data_pipeline.database.query_gate import Dialect, check_query
+from data_pipeline.errors import DirectoryUnusable, InvalidInput, NotFound, QueryFailed, QueryRefused
+from data_pipeline.steps.contract import Json
+from data_pipeline.steps.pair_file import SUFFIX, Pair, parse_pairs
+from data_pipeline.steps.qa.sql.forms import distinct_share
+from data_pipeline.steps.qa.step import META_SUFFIX
+from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.ownership import unsealed
+from data_pipeline.tasks.workspace import printable, read_file
+
+STEP: Final = "qa_generation"
+VALIDATION: Final = "sql_validation"
+SAMPLE_LIMITS: Final = QueryLimits(seconds=10.0, rows=3)
+"""Of each query that is shown: time, and how many of its rows."""
+
+
+class MadeOf(BaseModel):
+    """A line of the meta file: what a pair is made of, as far as it is shown."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: str
+    family: str
+    difficulty: str
+    provenance: str = "template"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A pair to be looked at. `rows` are its first ones, None where the query was not run: `problem` then says why."""
+
+    pair: Pair
+    made_of: MadeOf | None
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[Any, ...], ...] | None = None
+    is_cut: bool = False
+    problem: str | None = None
+
+    def summary(self) -> Json:
+        """For programs."""
+        return {
+            "id": self.pair.id,
+            "question": self.pair.question,
+            "sql": self.pair.sql,
+            "family": self.made_of.family if self.made_of else None,
+            "difficulty": self.made_of.difficulty if self.made_of else None,
+            "columns": list(self.columns),
+            "rows": None if self.rows is None else [list(map(_for_json, row)) for row in self.rows],
+            "has_more_rows": self.is_cut,
+            "problem": self.problem,
+        }
+
+
+@dataclass(frozen=True)
+class QaReport:
+    """A task's pairs. `result` is what the step says, empty where its file was changed; `notes` say what else is.
+
+    `made_of` has the pairs that are in the file as they were made, by id. `is_vouched_for`: the meta file is the one
+    that the step published, so these pairs did pass the gates.
+    """
+
+    task_id: str
+    result: Json
+    pair_file: str | None
+    pairs: Sequence[Pair] = ()
+    made_of: Mapping[str, MadeOf] = field(default_factory=dict)
+    is_vouched_for: bool = False
+    gone: int = 0
+    notes: tuple[str, ...] = ()
+    samples: tuple[Sample, ...] = ()
+
+    @property
+    def not_as_made(self) -> int:
+        """How many pairs were added, or changed, after the step."""
+        return sum(pair.id not in self.made_of for pair in self.pairs)
+
+    def families(self) -> dict[str, int]:
+        """How many pairs of each family there are now, most first, and at the end families that have none."""
+        return _ranked(Counter(one.family for one in self.made_of.values()), self.result.get("families", {}))
+
+    def difficulties(self) -> dict[str, int]:
+        """How many pairs of each difficulty there are now, in their order."""
+        counted = Counter(one.difficulty for one in self.made_of.values()) or Counter(self.result.get("difficulty", {}))
+        order = ("easy", "medium", "hard", "extra", "beyond")
+        known = [name for name in order if name in counted]
+        return {name: counted[name] for name in (*known, *sorted(set(counted) - set(order)))}
+
+    def provenances(self) -> dict[str, int]:
+        """Who worded how many of them: templates, or a model."""
+        return _ranked(Counter(one.provenance for one in self.made_of.values()), {})
+
+    def distinct(self) -> dict[str, float]:
+        """Of all runs of 1, 2 and 3 words in the questions as they are now, how many are different ones."""
+        questions = [pair.question for pair in self.pairs]
+        return {str(n): round(distinct_share(questions, n), 4) for n in (1, 2, 3)} if questions else {}
+
+    def tables(self) -> list[Json]:
+        """Each database table: how many pairs are about it, and what of it none asks."""
+        coverage = self.result.get("coverage", {})
+        without_a_pair = coverage.get("columns_without_a_pair", [])
+        found = []
+        for name, counts in coverage.get("columns_by_table", {}).items():
+            not_usable = self.result.get("not_usable", {}).get(name, {})
+            own = [column.removeprefix(f"{name}.") for column in without_a_pair if column.startswith(f"{name}.")]
+            found.append(
+                {
+                    "table": name,
+                    "pairs": self.result.get("pairs_by_table", {}).get(name, 0),
+                    "columns": counts["total"] + len(not_usable),
+                    "usable": counts["total"],
+                    "covered": counts["covered"],
+                    "without_a_pair": own,
+                    "not_usable": not_usable,
+                    "has_rows": name not in self.result.get("tables_without_rows", []),
+                }
+            )
+        return found
+
+    def summary(self) -> Json:
+        """All of it, for programs."""
+        result = self.result
+        return {
+            "task_id": self.task_id,
+            "pair_file": self.pair_file,
+            "result_is_unchanged": bool(result),
+            "notes": list(self.notes),
+            "requested": result.get("requested"),
+            "made": result.get("total_questions"),
+            "pairs": len(self.pairs),
+            "as_made": len(self.made_of),
+            "changed_or_added": self.not_as_made,
+            "gone": self.gone,
+            "sql_shapes": result.get("sql_shapes"),
+            "distinct": self.distinct(),
+            "seed": result.get("seed"),
+            "language": result.get("language"),
+            "coverage": {key: value for key, value in result.get("coverage", {}).items() if key != "columns_by_table"},
+            "tables": self.tables(),
+            "families": self.families(),
+            "difficulty": self.difficulties(),
+            "provenance": self.provenances(),
+            "rejections": _ranked(Counter(result.get("rejections", {})), {}),
+            "inferred_joins": result.get("inferred_joins", []),
+            "problems": result.get("problems", {}),
+            "samples": [sample.summary() for sample in self.samples],
+        }
+
+
+def read_report(path: str, task_id: str) -> QaReport:
+    """What the files of the task directory at `path` say.
+
+    Raises NotFound where the step never ran, DirectoryUnusable.
+    """
+    raw = _read(path, task_directory.step_result(STEP))
+    if raw is None:
+        raise NotFound(
+            "result of qa_generation",
+            task_id,
+            f"The step has not run since the last backup: data-pipeline run {task_id}",
+        )
+    notes = []
+    result = unsealed(raw)
+    if result is None:
+        notes.append(f"{task_directory.step_result(STEP)} was changed after the run: what it says is left out")
+        result = {}
+    published = {file["name"]: file["sha256"] for file in result.get("files", [])}
+    name = _pair_file_name(path, published)
+    if name is None:
+        return QaReport(task_id, result, None, notes=(*notes, "there is no pair file"))
+    content = _read(path, name)
+    pairs, problem = _pairs(content, name)
+    notes += [problem] if problem else []
+    meta_name = name.removesuffix(SUFFIX) + META_SUFFIX
+    meta = _read(path, meta_name)
+    lines, bad_lines = _meta(meta or b"")
+    if meta is None:
+        notes.append(f"{meta_name} is gone: nobody knows what the pairs are made of")
+    elif bad_lines:
+        notes.append(f"{meta_name}: {bad_lines} lines cannot be read")
+    here = {pair.id for pair in pairs}
+    report = QaReport(
+        task_id,
+        result,
+        name,
+        pairs,
+        {one.id: one for one in lines if one.id in here},
+        is_vouched_for=meta is not None and _sha256(meta) == published.get(meta_name),
+        gone=len({one.id for one in lines} - here),
+    )
+    if meta is not None and published and not report.is_vouched_for:
+        notes.append(f"{meta_name} was changed after the run")
+    if content is not None and published and _sha256(content) != published[name]:
+        notes.append(_how_changed(path, name, content, report))
+    return replace(report, notes=tuple(notes))
+
+
+def with_samples(report: QaReport, count: int, seed: int) -> QaReport:
+    """The report with so many of its pairs, in the order of the file; another seed shows others."""
+    chosen = sorted(Random(seed).sample(range(len(report.pairs)), min(count, len(report.pairs))))  # noqa: S311
+    pairs = [report.pairs[place] for place in chosen]
+    return replace(report, samples=tuple(Sample(pair, report.made_of.get(pair.id)) for pair in pairs))
+
+
+def with_rows(report: QaReport, database: BusinessDatabase) -> QaReport:
+    """The report, its samples with the first rows of their queries, read only and within limits.
+
+    Only what passed the gates is run: a query that somebody wrote since could show what they keep back. Raises
+    DatabaseUnavailable.
+    """
+    return replace(report, samples=tuple(_run(sample, report, database) for sample in report.samples))
+
+
+def _run(sample: Sample, report: QaReport, database: BusinessDatabase) -> Sample:
+    if not report.is_vouched_for or sample.made_of is None:
+        return replace(sample, problem="not run: it is not as the step made it, so nobody knows what it shows")
+    dialect: Dialect = "sqlite" if database.dialect_name == "sqlite" else "postgresql"
+    try:
+        found = execute_query(database, check_query(sample.pair.sql, dialect), SAMPLE_LIMITS)
+    except (QueryRefused, QueryFailed) as error:
+        return replace(sample, problem=str(error))
+    return replace(sample, columns=found.columns, rows=found.rows, is_cut=found.is_cut)
+
+
+def _pair_file_name(path: str, published: Mapping[str, str]) -> str | None:
+    """The pair file of the result, else the newest with a meta file beside it: their names hold their time."""
+    own = [name for name in published if name.endswith(SUFFIX)]
+    if own:
+        return own[0]
+    try:
+        names = set(os.listdir(path))
+    except OSError as error:
+        raise DirectoryUnusable(f"{printable(path)} cannot be read ({error.strerror}).") from error
+    made = [name for name in names if name.endswith(SUFFIX) and name.removesuffix(SUFFIX) + META_SUFFIX in names]
+    return max(made, default=None)
+
+
+def _pairs(content: bytes | None, name: str) -> tuple[list[Pair], str | None]:
+    """The pairs of the file, and what is wrong with it."""
+    if content is None:
+        return [], f"{name} is gone: there are no pairs to look at"
+    try:
+        pairs, others = parse_pairs(content, name)
+    except InvalidInput as error:
+        return [], str(error)
+    return pairs, f"{name}: {len(others)} items are no pairs" if others else None
+
+
+def _meta(content: bytes) -> tuple[list[MadeOf], int]:
+    """The lines of a meta file, and how many are none."""
+    lines, bad_lines = [], 0
+    for line in content.splitlines():
+        try:
+            lines.append(MadeOf.model_validate_json(line))
+        except ValidationError:
+            bad_lines += 1
+    return lines, bad_lines
+
+
+def _how_changed(path: str, name: str, content: bytes, report: QaReport) -> str:
+    """Who changed the pair file, and what is different."""
+    raw = _read(path, task_directory.step_result(VALIDATION))
+    validated = unsealed(raw) if raw is not None else None
+    by_us = {(file["name"], file["sha256"]) for file in (validated or {}).get("files", [])}
+    who = VALIDATION if (name, _sha256(content)) in by_us else "somebody"
+    if not report.not_as_made and not report.gone:
+        return f"{name}: {who} wrote it anew, with the same pairs"
+    return f"{name}: {who} changed or added {report.not_as_made} pairs and removed {report.gone} after the step made it"
+
+
+def _read(path: str, name: str) -> bytes | None:
+    """A file of the task, None where there is none. Raises DirectoryUnusable."""
+    try:
+        return read_file(os.path.join(path, name))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DirectoryUnusable(f"{printable(path)}: {name} cannot be read ({error.strerror}).") from error
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _ranked(counted: Counter[str], known: Mapping[str, int]) -> dict[str, int]:
+    """Counts, the greatest first; what is known and was not counted has none."""
+    every = {**dict.fromkeys(known, 0), **counted} if counted else dict(known)
+    return dict(sorted(every.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _for_json(value: Any) -> Any:
+    """A value of a row as JSON can hold it."""
+    if isinstance(value, (bytes, memoryview)):
+        return f"({len(value)} bytes)"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

@@ -1,0 +1,354 @@
+"""The step qa_generation: looks at the schema and its rows, makes pairs, and describes what the database is about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from data_pipeline.database.connection import BusinessDatabase, database_name, open_database
+from data_pipeline.database.execution import Cancellation, QueryLimits
+from data_pipeline.database.finding import DEFAULT_SCHEMA, resolve_tables
+from data_pipeline.database.personal_data import TellingValues
+from data_pipeline.database.reflection import read_tables
+from data_pipeline.database.schema import Table
+from data_pipeline.errors import StepFailed
+from data_pipeline.events import Event
+from data_pipeline.semantics.facts import Facts, Link, TableFacts
+from data_pipeline.semantics.glossary import Glossary, parse_glossary
+from data_pipeline.semantics.joins import InferredJoin, infer_joins
+from data_pipeline.semantics.metadata_writing import (
+    About,
+    Theme,
+    decision_prompt,
+    metadata_detail,
+    metadata_sql,
+    themes_of,
+)
+from data_pipeline.semantics.observing import Observed, declared_links, link_id, observe, with_links
+from data_pipeline.semantics.parts import Measure
+from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepOutput
+from data_pipeline.steps.pair_file import SUFFIX, format_pairs, pair_id
+from data_pipeline.steps.qa.choose.gates import Gates
+from data_pipeline.steps.qa.generator import MIX, GeneratedPair, Generator
+from data_pipeline.steps.qa.metrics import metrics_of
+from data_pipeline.steps.qa.model.theme_prompts import ThemePrompts
+from data_pipeline.steps.qa.model.writing import NOTHING_WRITTEN, ModelWriting
+from data_pipeline.steps.qa.say.nouns import Nouns
+from data_pipeline.steps.threads import Arguments, Call, Result, in_step_thread, in_waiting_thread, stopped_by
+from data_pipeline.tasks.table_list import TableName
+from data_pipeline.tasks.workspace import StagedFile
+
+META_SUFFIX: Final = "_pair.meta.jsonl"
+GLOSSARY: Final = "glossary.csv"
+PAIRS_PER_TABLE: Final = 20
+PAIRS_AT_MOST: Final = 5_000
+SEED: Final = 7
+SLICE: Final = 20
+"""Candidates between two looks at whether the run was cancelled, and between two events."""
+
+QUERY_LIMITS: Final = QueryLimits(seconds=10.0)
+LOOK_LIMITS: Final = QueryLimits(seconds=30.0)
+
+
+@dataclass(frozen=True)
+class _Schema:
+    """What was read of the database."""
+
+    tables: Sequence[Table]
+    observed: Sequence[Observed]
+    inferred: Sequence[InferredJoin]
+    facts: Facts
+    glossary: Glossary
+    raw_glossary: bytes | None
+    problems: Mapping[str, str]
+    themes: Sequence[Theme]
+
+
+class QaGeneration:
+    """One durable call for all pairs: the seed makes them again where that call did not end."""
+
+    name = "qa_generation"
+
+    def why_skipped(self, parameters: RunParameters, steps_before: Sequence[str]) -> str | None:  # noqa: ARG002
+        if not parameters.profile_tables:
+            return "the task looks at no row (profile_tables), and questions ask for values of rows"
+        return None
+
+    async def check(self, parameters: RunParameters, tables: Sequence[TableName]) -> None:  # noqa: ARG002
+        with await in_waiting_thread(open_database, parameters.db_connection):
+            pass
+
+    async def run(self, context: StepContext) -> StepOutput:
+        started = datetime.now(UTC).astimezone()
+        with await in_waiting_thread(open_database, context.parameters.db_connection) as database:
+            made = await context.runner.run(
+                self.name,
+                lambda: _make(context, database, started),
+                is_usable=lambda result: _are_staged(context, result),
+            )
+        result: Json = made["result"]
+        duration = round((datetime.now(UTC) - started).total_seconds(), 3)
+        return StepOutput(tuple(StagedFile(*file) for file in made["files"]), {**result, "duration": duration})
+
+
+async def _are_staged(context: StepContext, result: Json) -> bool:
+    files = [StagedFile(*file) for file in result["files"]]
+    return await in_step_thread(lambda: all(map(context.staging.has, files)))
+
+
+async def _make(context: StepContext, database: BusinessDatabase, started: datetime) -> Json:
+    """Everything, with the thread given back between slices: another run's step, or a cancellation, may come first."""
+    in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
+    schema = await _look(context, database, in_thread)
+    for place, problem in schema.problems.items():
+        context.log.warning("%s: %s", place, problem)
+    limits = replace(QUERY_LIMITS, cancellation=Cancellation())
+    gates = _gates(database, schema, limits)
+    generator = _generator(context.parameters, schema, gates)
+    wanted = wanted_pairs(context.parameters, len(schema.facts.tables))
+    pairs: list[GeneratedPair] = []
+
+    async def call(
+        work: Callable[Arguments, Result], /, *arguments: Arguments.args, **named: Arguments.kwargs
+    ) -> Result:
+        return await stopped_by(limits.cancellation.set, in_thread(work, *arguments, **named))
+
+    async def take(making: Iterator[GeneratedPair | None]) -> None:
+        while True:
+            part = await call(_slice_of, making)
+            pairs.extend(pair for pair in part if pair is not None)
+            context.emit(Event("pairs", "advanced", "qa_generation", done=len(pairs), total=wanted))
+            if len(part) < SLICE:
+                return
+
+    writing = _writing(context, schema, gates, generator, call)
+    if writing is not None:  # what covers the schema has its place before a model's pairs
+        await take(generator.covering())
+        pairs += await writing.pairs(schema.themes, wanted)
+    await take(generator.pairs())
+    if not pairs:
+        raise StepFailed("qa_generation", {"pairs": "no question passed the gates: do the listed tables have rows?"})
+    if writing is not None:
+        pairs = await writing.reworded(pairs)
+        for place, problem in writing.problems().items():
+            context.log.warning("%s: the language model gave no answer: %s", place, problem)
+    told = NOTHING_WRITTEN if writing is None else writing.summary()
+    return await in_step_thread(_write, context, schema, generator, pairs, told, started)
+
+
+def _writing(
+    context: StepContext, schema: _Schema, gates: Gates, generator: Generator, call: Call
+) -> ModelWriting | None:
+    """What a language model adds, None where none is to be asked."""
+    if context.model is None or not context.parameters.enable_llm_pairs:
+        return None
+    prompts = ThemePrompts(schema.tables, schema.facts, schema.glossary)
+    seed = _seed(context.parameters)
+    return ModelWriting(context.model, context.parameters, prompts, gates, generator, call, seed=seed)
+
+
+def wanted_pairs(parameters: RunParameters, table_count: int) -> int:
+    """How many pairs a task asks for."""
+    per_table = PAIRS_PER_TABLE if parameters.pairs_per_table is None else parameters.pairs_per_table
+    at_most = PAIRS_AT_MOST if parameters.max_pairs is None else parameters.max_pairs
+    return min(at_most, per_table * table_count)
+
+
+def _slice_of(making: Iterator[GeneratedPair | None]) -> list[GeneratedPair | None]:
+    part = []
+    for pair in making:
+        part.append(pair)
+        if len(part) == SLICE:
+            break
+    return part
+
+
+async def _look(context: StepContext, database: BusinessDatabase, in_thread: Any) -> _Schema:
+    """Read the tables, then look at the rows of one after the other."""
+    found, missing = await in_thread(resolve_tables, database, context.tables)
+    tables, unread = await in_thread(read_tables, database, found)
+    problems = {**missing, **unread}
+    if problems and not context.parameters.continue_on_error:
+        raise StepFailed("qa_generation", problems)
+    raw = await in_waiting_thread(context.files.read_given, GLOSSARY)
+    glossary = parse_glossary(raw, GLOSSARY) if raw is not None else Glossary()
+    problems |= {f"{GLOSSARY}, {target}": "no listed table has it" for target in glossary.unmatched(tables)}
+    limits = replace(LOOK_LIMITS, cancellation=Cancellation())
+    observed: list[Observed] = []
+    for table in tables:
+        masks = context.parameters.mask_personal_data
+        looking = in_thread(observe, database, table, limits, masks_personal_data=masks)
+        one = await stopped_by(limits.cancellation.set, looking)
+        observed.append(one)
+        if one.problem is not None:
+            problems[str(table.name)] = one.problem
+        context.emit(Event("table", "completed", str(table.name), done=len(observed), total=len(tables)))
+    inferred: Sequence[InferredJoin] = ()
+    if context.parameters.infer_joins:
+        inferred = await stopped_by(limits.cancellation.set, in_thread(infer_joins, database, tables, limits))
+    facts = facts_of(database.dialect_name, tables, observed, inferred, glossary)
+    joined = [(one.candidate.child, one.candidate.parent) for one in inferred]
+    themes = await in_step_thread(themes_of, tables, context.parameters.language, joined=joined)
+    return _Schema(tables, observed, inferred, facts, glossary, raw, problems, themes)
+
+
+def facts_of(
+    dialect_name: str,
+    tables: Sequence[Table],
+    observed: Sequence[Observed],
+    inferred: Sequence[InferredJoin],
+    glossary: Glossary,
+) -> Facts:
+    """What the generator knows, of what was read and seen."""
+    by_name = {one.table.name: one.table for one in observed}
+    links = declared_links(tables, by_name)
+    for join in inferred:
+        one = join.candidate
+        child = by_name[one.child].by_name[one.child_column]
+        links.append(
+            Link(
+                link_id(one.child, (one.child_column,), one.parent),
+                one.child,
+                (one.child_column,),
+                one.parent,
+                (one.parent_column,),
+                has_orphans=bool(child.null_count) or join.contained_share < 1,
+                confidence=min(join.confidence, 0.99),
+            )
+        )
+    marked = with_links([one.table for one in observed], links)
+    return Facts(
+        "sqlite" if dialect_name == "sqlite" else "postgresql",
+        tuple(replace(table, terms=_terms_of(table, glossary)) for table in marked),
+        tuple(links),
+        DEFAULT_SCHEMA[dialect_name],
+    )
+
+
+def _terms_of(table: TableFacts, glossary: Glossary) -> tuple[Measure, ...]:
+    """The numbers that a glossary defines over a table, unless they are made of what may not be shown."""
+    usable = {column.name.lower() for column in table.columns if column.is_usable}
+    return tuple(
+        Measure(function="sum", of=table.name.name, term=term.term.text, expression=term.expression_sql)
+        for term in glossary.measures
+        if _is(term.table, table.name) and {column.lower() for column in term.columns} <= usable
+    )
+
+
+def _is(named: TableName, table: TableName) -> bool:
+    schemas = (None, table.schema) if table.schema not in ("main", "public") else (None, "main", "public")
+    return named.name.lower() == table.name.lower() and named.schema in schemas
+
+
+class _GlossaryTerms:
+    """A glossary's words as the nouns want them."""
+
+    def __init__(self, glossary: Glossary) -> None:
+        self._glossary = glossary
+
+    def of_table(self, table: TableName) -> Sequence[str]:
+        term = self._glossary.of_table(table)
+        return (term.text, *term.synonyms) if term is not None else ()
+
+    def of_column(self, table: TableName, column: str) -> Sequence[str]:
+        term = self._glossary.of_column(table, column)
+        return (term.text, *term.synonyms) if term is not None else ()
+
+
+def _gates(database: BusinessDatabase, schema: _Schema, limits: QueryLimits) -> Gates:
+    return Gates(
+        database,
+        limits,
+        personal={
+            table.name: frozenset(column.name.lower() for column in table.columns if column.role == "personal")
+            for table in schema.facts.tables
+        },
+        told=TellingValues(frozenset().union(*(one.told for one in schema.observed))),
+        hidden=frozenset().union(*(one.hidden for one in schema.observed)),
+        default_schema=schema.facts.default_schema,
+    )
+
+
+def _generator(parameters: RunParameters, schema: _Schema, gates: Gates) -> Generator:
+    nouns = Nouns(schema.facts, parameters.language, _GlossaryTerms(schema.glossary))
+    return Generator(
+        schema.facts,
+        nouns,
+        gates,
+        seed=_seed(parameters),
+        wanted=wanted_pairs(parameters, len(schema.facts.tables)),
+        mix=parameters.difficulty_mix if parameters.difficulty_mix and any(parameters.difficulty_mix.values()) else MIX,
+    )
+
+
+def _seed(parameters: RunParameters) -> int:
+    return SEED if parameters.seed is None else parameters.seed
+
+
+def _write(
+    context: StepContext,
+    schema: _Schema,
+    generator: Generator,
+    pairs: Sequence[GeneratedPair],
+    told: Mapping[str, Json | None],
+    started: datetime,
+) -> Json:
+    name = database_name(context.parameters.db_connection)
+    stem = f"qs_{_plain(name)}_{started:%Y%m%d_%H%M%S}"
+    language = context.parameters.language
+    about = About(name, context.parameters.business_context, language, started)
+    themes = schema.themes
+    row_counts = {table.name: table.row_count for table in schema.facts.tables}
+    write = context.staging.write
+    files = [
+        write(f"{stem}{SUFFIX}", format_pairs((pair.question, pair.sql) for pair in pairs)),
+        write(f"{stem}{META_SUFFIX}", "".join(_meta_line(pair, schema.facts) for pair in pairs)),
+        write("metadata.txt", metadata_sql(themes, about)),
+        write("metadata_detail.md", metadata_detail(themes, about, schema.tables, row_counts)),
+        write("db_query_decision_prompt.txt", decision_prompt(themes, about)),
+    ]
+    if schema.raw_glossary is not None:  # the backup took it: the next run shall find it
+        files.append(write(GLOSSARY, schema.raw_glossary))
+    result = {
+        "output_file": f"{stem}{SUFFIX}",
+        "total_questions": len(pairs),
+        "requested": wanted_pairs(context.parameters, len(schema.facts.tables)),
+        "total_themes": len(themes),
+        "successful_themes": len(themes) - len(told["failed_themes"] or {}),
+        **told,
+        "seed": _seed(context.parameters),
+        "language": language,
+        **metrics_of(pairs, generator, schema.facts),
+        "inferred_joins": [
+            {"from": f"{one.candidate.child}.{one.candidate.child_column}",
+             "to": f"{one.candidate.parent}.{one.candidate.parent_column}", "confidence": round(one.confidence, 3)}
+            for one in schema.inferred
+        ],
+        "problems": dict(schema.problems),
+    }  # fmt: skip
+    return {"files": [list(file) for file in files], "result": result}
+
+
+def _meta_line(pair: GeneratedPair, facts: Facts) -> str:
+    features = pair.features
+    inferred = [facts.by_link[str(name)] for kind, name in features if kind == "link"]
+    line = {
+        "id": pair_id(pair.question, pair.sql),
+        "family": pair.family,
+        "variant": pair.variant,
+        "difficulty": pair.difficulty,
+        "tables": sorted(str(name) for kind, name in features if kind == "table"),
+        "columns": sorted(f"{name[0]}.{name[1]}" for kind, name in features if kind == "column"),  # type: ignore[index]
+        "inferred_joins": sorted(link.id for link in inferred if link.is_inferred),
+        "provenance": pair.provenance,
+        "rows": pair.row_count,
+    }
+    return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _plain(name: str) -> str:
+    """A database's name as part of a file's."""
+    return "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:80] or "database"

@@ -1,0 +1,1 @@
+"""The step training_load: load the training items into the vector store."""

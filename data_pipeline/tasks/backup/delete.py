@@ -1,0 +1,131 @@
+"""Delete backups: single ones by name, or all that a retention policy does not keep.
+
+Each backup goes in a transaction of its own, together with its note and its checksums: killed at any moment, a backup
+is whole or gone. A backup that is being restored cannot be deleted, because both hold the lock of the task directory.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from data_pipeline.config.retention import RetentionPolicy
+from data_pipeline.errors import PipelineError
+from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.backup.catalogue import Backup, find_backup, list_backups
+from data_pipeline.tasks.backup.pruning import (
+    Delete,
+    Now,
+    Progress,
+    PrunedBackup,
+    PruneReport,
+    StoredBackup,
+    carry_out,
+    carry_out_one,
+    plan_by_name,
+    plan_by_policy,
+)
+from data_pipeline.tasks.workspace import Workspace, unsettled_transactions
+
+LOGGER = logging.getLogger("data_pipeline.backup")
+
+
+def guard_of(backup: Backup, unsettled: frozenset[str]) -> str | None:
+    """Return why a backup must not be deleted without force, None where it may be.
+
+    `unsettled` are the transactions of the directory whose journals are still there.
+    """
+    record = backup.record
+    if record is None:
+        return f"its record is {backup.record_state}, so that its outcome is unknown"
+    if record.failed_files:
+        return f"{len(record.failed_files)} files could not be moved into it"
+    is_ours = record.transaction is not None  # older systems wrote no statistics
+    if record.note is not None or (is_ours and not record.is_of_commit) or record.transaction in unsettled:
+        return "its outcome is unknown"
+    return None
+
+
+def plan_prune(
+    path: str, policy: RetentionPolicy, *, is_forced: bool = False, now: Now = lambda: datetime.now(UTC)
+) -> PruneReport:
+    """Return what pruning the task directory at `path` would do. Changes nothing, needs no lock.
+
+    Raises DirectoryUnusable.
+    """
+    unsettled = unsettled_transactions(path)
+    backups = [_stored(backup, unsettled) for backup in list_backups(path)]
+    return plan_by_policy(backups, policy, now=now(), is_forced=is_forced)
+
+
+def prune(
+    workspace: Workspace,
+    policy: RetentionPolicy,
+    *,
+    is_forced: bool = False,
+    now: Now = lambda: datetime.now(UTC),
+    progress: Progress = lambda _done, _total: None,
+    log: logging.Logger = LOGGER,
+) -> PruneReport:
+    """Delete the backups that the policy does not keep, the oldest first. Raises DirectoryUnusable.
+
+    A backup that cannot be deleted is reported, and the others go on. Each deletion is a line in `log`.
+    """
+    planned = plan_prune(workspace.path, policy, is_forced=is_forced, now=now)
+    return carry_out(planned, _deletion_in(workspace, log), progress)
+
+
+def plan_deletion(path: str, names: Sequence[str], *, is_forced: bool = False) -> PruneReport:
+    """Return what deleting these backups would do. Changes nothing.
+
+    Raises NotFound, DirectoryUnusable, and BackupProtected for the newest backup and for one with failures or an
+    unknown outcome, unless forced.
+    """
+    chosen = [find_backup(path, name) for name in dict.fromkeys(names)]
+    newest = None if is_forced else list_backups(path)[0].name
+    unsettled = frozenset[str]() if is_forced else unsettled_transactions(path)
+    return plan_by_name([_stored(backup, unsettled) for backup in chosen], newest, is_forced=is_forced)
+
+
+def delete_backups(workspace: Workspace, names: Sequence[str], *, is_forced: bool = False) -> PruneReport:
+    """Delete backups by name; all of them are checked before the first one goes.
+
+    Raises as `plan_deletion`; a backup that then cannot be deleted is reported, and the others go on.
+    """
+    planned = plan_deletion(workspace.path, names, is_forced=is_forced)
+    return carry_out(planned, _deletion_in(workspace, LOGGER))
+
+
+def delete_backup(workspace: Workspace, name: str, *, is_forced: bool = False) -> PruneReport:
+    """Delete one backup. Raises as `plan_deletion`, and DeletionFailed, RecoveryNeeded, OutcomeUnsettled."""
+    planned = plan_deletion(workspace.path, [name], is_forced=is_forced)
+    return carry_out_one(planned, _deletion_in(workspace, LOGGER))
+
+
+def _stored(backup: Backup, unsettled: frozenset[str]) -> StoredBackup:
+    guard = guard_of(backup, unsettled)
+    return StoredBackup(backup.name, backup.made_at, len(backup.files), backup.size_bytes, guard)
+
+
+def _deletion_in(workspace: Workspace, log: logging.Logger) -> Delete:
+    return lambda planned, reason: _delete(workspace, planned, reason, log)
+
+
+def _delete(workspace: Workspace, planned: PrunedBackup, reason: str, log: logging.Logger) -> None:
+    backup = planned.backup
+    try:
+        manifests = set(workspace.folder_names(task_directory.BACKUP_MANIFESTS)) & {
+            task_directory.backup_note_name(backup),
+            task_directory.backup_checksums_name(backup),
+        }
+        names = {None: [backup]} | ({task_directory.BACKUP_MANIFESTS: sorted(manifests)} if manifests else {})
+        workspace.delete(names, label=f"the deletion of {backup}")
+    except PipelineError as error:
+        # Without a traceback: the message is for people.
+        log.error("Task %s: backup %s was not deleted: %s", workspace.task_id, backup, error)  # noqa: TRY400
+        raise
+    log.info(
+        "Task %s: backup %s was deleted (%s): %d files, %d bytes",
+        workspace.task_id, backup, reason, planned.file_count, planned.size_bytes,
+    )  # fmt: skip

@@ -1,0 +1,803 @@
+"""One task's directory in use: lock, recover, stage, publish. With `backup/` the only importer of `journal`.
+
+What a run makes waits in `work-<run>/` beside the task directory and is published by one transaction: readers see all
+of it or none. What a request makes waits in `temporary-<request>/` and goes with it. A file that stands in the way goes
+to `kept-<run>/` in the same transaction. Only then, where nobody can touch it any more, it is looked at: what an
+earlier run published and nobody changed since is removed, all else stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import IO, NamedTuple, Self
+
+from data_pipeline.errors import (
+    DeletionFailed,
+    DirectoryUnusable,
+    OutcomeUnsettled,
+    PipelineError,
+    PublishFailed,
+    RecoveryNeeded,
+    TaskBusy,
+)
+from data_pipeline.tasks import task_directory
+from journal import (
+    DIRECTORY,
+    DirectoryBusy,
+    DirectoryMissing,
+    FileLock,
+    Filesystem,
+    Folder,
+    JournalError,
+    JournalReport,
+    LocalFilesystem,
+    Lock,
+    LockedDirectory,
+    NeedsAttention,
+    Outcome,
+    OutcomeUnknown,
+    RollbackIncomplete,
+    StateUnusable,
+    Transaction,
+    TransactionFailed,
+    inspect_all,
+    lock_directory,
+)
+
+# What the rest of this package needs of the journal, without importing it.
+from journal import Inspection as Inspection  # noqa: PLC0414
+from journal import RecoveryReport as RecoveryReport  # noqa: PLC0414
+from journal import RetryLimits as RetryLimits  # noqa: PLC0414
+from journal import printable as printable  # noqa: PLC0414
+from journal import state_directory_of as state_directory_of  # noqa: PLC0414
+from journal.filesystem import Directory
+
+WEAKER_GUARANTEE = (
+    "the file system has no hard links that share an inode number: files are moved by renames alone, so that a power "
+    "loss may lose one that was being moved"
+)
+
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+"""Times between these have a local time in every time zone."""
+
+WORK_PREFIX = "work-"
+TEMPORARY_PREFIX = "temporary-"
+KEPT_PREFIX = "kept-"
+
+
+class StagedFile(NamedTuple):
+    """A file that waits in the work folder: its final name, its SHA-256 in hex, its size."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publication did: the files now in place, and those that stood in the way and were not ours to remove.
+
+    `kept` are paths relative to `kept_path`, the folder that holds them; None when nothing had to be kept.
+    """
+
+    files: tuple[StagedFile, ...]
+    kept: tuple[str, ...] = ()
+    kept_path: str | None = None
+
+
+@dataclass(frozen=True)
+class Door:
+    """How the disk is reached; tests put another disk, lock or sleep in its place."""
+
+    filesystem: Filesystem | None = None
+    lock_factory: Callable[..., Lock] = FileLock
+    retry: RetryLimits | None = None
+
+
+class Workspace:
+    """A task directory under its lock, made by `open_workspace`; leaving `with` gives the lock back.
+
+    `notes` say what recovery found, for the log. `needs_recovery` is why no transaction may begin, None when one may.
+    `recovered` are the reports of all recoveries under this lock, `set_aside` the messages of the journals that wait
+    for a person.
+    """
+
+    def __init__(self, task_id: str, directory: LockedDirectory, disk: Filesystem | None = None) -> None:
+        self.task_id = task_id
+        self.directory = directory
+        self._disk = disk
+        self.notes: list[str] = [f"Weaker guarantee: {WEAKER_GUARANTEE}."] if directory.goes_by_names else []
+        self.needs_recovery: str | None = None
+        self.recovered: list[RecoveryReport] = []
+        self.set_aside: list[str] = []
+        self.try_recovery()
+        if self.needs_recovery is None:
+            self._sweep(TEMPORARY_PREFIX)  # this process holds the lock, so the requests that made them are dead
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.directory.release()
+
+    @property
+    def path(self) -> str:
+        """The task directory."""
+        return self.directory.path
+
+    def read(self, name: str) -> bytes | None:
+        """A file of the task directory, None when there is none. Raises DirectoryUnusable when it cannot be read."""
+        try:
+            return read_file(os.path.join(self.path, name))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise DirectoryUnusable(f"{printable(self.path)}: {name} cannot be read ({error}).") from error
+
+    def names(self, folder: str | None = None) -> list[str]:
+        """The names of all regular files of the task directory, or of a folder in it. Raises DirectoryUnusable."""
+        place = DIRECTORY if folder is None else Folder("directory", folder)
+        try:
+            return sorted(name for name, identity in self.directory.scan(place) if identity.type == "file")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise DirectoryUnusable(f"{printable(self.path)} cannot be read ({error}).") from error
+
+    def folder_names(self, folder: str | None) -> list[str]:
+        """Return the names of all entries of a folder of the task directory, of the directory itself for None.
+
+        A missing folder has none. Raises DirectoryUnusable.
+        """
+        try:
+            return sorted(name for name, _ in self.directory.scan(_folder(folder)))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            where = printable(self.path if folder is None else os.path.join(self.path, folder))
+            raise DirectoryUnusable(f"{where} cannot be read ({error}).") from error
+
+    def has(self, name: str) -> bool:
+        """Whether anything in the task directory has this name."""
+        return os.path.lexists(os.path.join(self.path, name))
+
+    def work_folder(self, run_id: str) -> WorkFolder:
+        """The folder where a run's files wait; a resumed run finds what it made before. Raises DirectoryUnusable."""
+        try:
+            return WorkFolder(self.directory, self.directory.make_state_folder(f"{WORK_PREFIX}{run_id}"))
+        except OSError as error:
+            raise DirectoryUnusable(f"{printable(self.directory.state_path)} cannot be written ({error}).") from error
+
+    @contextlib.contextmanager
+    def temporary_folder(self, name: str) -> Iterator[WorkFolder]:
+        """A folder for the files of one request, removed at its end. Raises DirectoryUnusable.
+
+        It stays where the outcome of a transaction on its files is unknown, and after an interrupt: the next owner of
+        the lock removes it.
+        """
+        try:
+            work = WorkFolder(self.directory, self.directory.make_state_folder(f"{TEMPORARY_PREFIX}{name}"))
+        except OSError as error:
+            raise DirectoryUnusable(f"{printable(self.directory.state_path)} cannot be written ({error}).") from error
+        try:
+            yield work
+        except OutcomeUnsettled:
+            raise
+        except PublishFailed as error:
+            self.forget(work)
+            raise PublishFailed(error.reason, None) from error
+        except Exception:
+            self.forget(work)
+            raise
+        else:
+            self.forget(work)
+
+    def commit(
+        self,
+        transaction: Transaction,
+        *,
+        what: str,
+        took_effect: Callable[[], bool],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Outcome | None:
+        """Commit a transaction; one that ends without a known outcome is recovered at once, under this lock.
+
+        Returns None where only recovery found that it took effect. `took_effect` looks at the disk and decides where
+        recovery has no report of it. `what` names the change in errors. Raises RecoveryNeeded (nothing was begun),
+        TransactionFailed (it was undone, except for its `conflicts`), OutcomeUnsettled.
+        """
+        if self.needs_recovery is not None:
+            self.try_recovery()
+        if self.needs_recovery is not None:
+            raise RecoveryNeeded(f"{self.needs_recovery} Then run: data-pipeline recover")
+        try:
+            outcome = transaction.commit(progress)
+            self.notes += [*_leftover_notes(outcome.leftovers), *outcome.notes]
+            return outcome
+        except (RollbackIncomplete, OutcomeUnknown, NeedsAttention, OSError) as error:
+            if isinstance(error, NeedsAttention):
+                self.set_aside.append(str(error))
+            self.try_recovery()
+            if not self._has_taken_effect(transaction, what, str(error), took_effect):
+                raise TransactionFailed(what, _cause_of(error), self._conflicts_of(transaction.id)) from error
+        return None
+
+    def report_of(self, transaction: str) -> JournalReport | None:
+        """Return what recovery did under this lock about a transaction, None where it did nothing."""
+        journals = (journal for report in self.recovered for journal in report.journals)
+        return next((journal for journal in journals if journal.transaction == transaction), None)
+
+    def has_journal(self, transaction: str) -> bool:
+        """Whether a journal of this transaction is in the state directory, hot or set aside. Raises OSError."""
+        return any(name.startswith(f"{transaction}.") for name, _ in self.directory.scan(Folder("state")))
+
+    def publish(
+        self,
+        work: WorkFolder,
+        files: Sequence[StagedFile],
+        *,
+        label: str,
+        run_id: str,
+        ours: Mapping[str, Collection[str]] | None = None,
+    ) -> Published:
+        """Put files in their places, all or none; what stands there, and what of `ours` is not among them, leaves.
+
+        `ours` are the names of what an earlier run published, with every SHA-256 that it may have: so they are
+        removed; anything else that has to leave stays in a kept folder. Raises PublishFailed (the task directory is
+        as before, except what the message names, and the files stay in the work folder), RecoveryNeeded when an
+        earlier transaction is not settled, OutcomeUnsettled when this one is not.
+        """
+        ours = ours or {}
+        names = {file.name for file in files}
+        try:
+            present = {name for name, _ in self.directory.scan()}
+            leaving = sorted((names | ours.keys()) & present)
+            transaction = self.directory.transaction(label)
+            kept = None
+            if leaving:
+                root = Folder("state")
+                kept = transaction.make_directory(f"{KEPT_PREFIX}{run_id}", root=root, next_free=True)
+            for name in leaving:
+                if name not in names:
+                    assert kept is not None
+                    transaction.move(name, kept)
+            for file in files:
+                if file.name in present:
+                    transaction.publish(file.name, source=work.folder, replaced=kept)
+                else:  # whoever takes the name in this moment keeps it: the move fails
+                    transaction.move(file.name, DIRECTORY, source=work.folder)
+            self._commit_files(transaction, work, files, label)
+        except (JournalError, OSError) as error:
+            raise PublishFailed(str(error), work.path) from error
+        if kept is None:
+            return Published(tuple(files))
+        return self._look_at_kept(kept.folder, tuple(files), ours, leaving)
+
+    def put_aside(self, work: WorkFolder, files: Sequence[StagedFile], folder: str, *, label: str) -> None:
+        """Move files into a folder of the task directory, made where it is missing; all or none, and none is replaced.
+
+        Raises PublishFailed (the files stay in the work folder), RecoveryNeeded, OutcomeUnsettled.
+        """
+        try:
+            present = {name: identity.type for name, identity in self.directory.scan()}
+            if present.get(folder, "directory") != "directory":
+                raise OSError(errno.ENOTDIR, "not a directory", folder)
+            transaction = self.directory.transaction(label)
+            destination = Folder("directory", folder) if folder in present else transaction.make_directory(folder)
+            for file in files:
+                transaction.move(file.name, destination, source=work.folder)
+            self._commit_files(transaction, work, files, label)
+        except (JournalError, OSError) as error:
+            raise PublishFailed(str(error), work.path) from error
+
+    def put_into(self, folder: str, name: str, content: bytes, *, label: str, work_id: str) -> None:
+        """Write a file into a folder of the task directory, in place of one of its name; the folder is made if missing.
+
+        One transaction: a crash leaves the old file or the new one. `work_id` names the folder in which the file waits.
+        Raises PublishFailed (nothing is changed), RecoveryNeeded, OutcomeUnsettled, DirectoryUnusable.
+        """
+        with self.temporary_folder(work_id) as work:
+            file = work.write(name, content)
+            try:
+                present = {entry: identity.type for entry, identity in self.directory.scan()}
+                if present.get(folder, "directory") != "directory":
+                    raise OSError(errno.ENOTDIR, "not a directory", folder)
+                transaction = self.directory.transaction(label)
+                if folder not in present:
+                    transaction.move(name, transaction.make_directory(folder), source=work.folder)
+                elif name in (entry for entry, _ in self.directory.scan(Folder("directory", folder))):
+                    transaction.publish(name, source=work.folder, destination=Folder("directory", folder))
+                else:
+                    transaction.move(name, Folder("directory", folder), source=work.folder)
+                self._commit_files(transaction, work, [file], label)
+            except (JournalError, OSError) as error:
+                raise PublishFailed(str(error), None) from error
+
+    def delete(self, names: Mapping[str | None, Collection[str]], *, label: str) -> None:
+        """Delete entries of the task directory (key None) and of folders in it, whole directories too.
+
+        One transaction: after a crash before its commit all of them are in their places, after it none is. Raises
+        DeletionFailed (nothing is deleted, except for the conflicts that the message names), RecoveryNeeded,
+        OutcomeUnsettled.
+        """
+        try:
+            transaction = self.directory.transaction(label)
+            for folder, entries in names.items():
+                for name in entries:
+                    transaction.delete(name, source=_folder(folder))
+
+            def have_left() -> bool:
+                return all(self._lacks(folder, entries) for folder, entries in names.items())
+
+            self.commit(transaction, what=label, took_effect=have_left)
+        except (JournalError, OSError) as error:
+            raise DeletionFailed(label, printable(str(error))) from error
+
+    def _lacks(self, folder: str | None, names: Collection[str]) -> bool:
+        try:
+            return set(names).isdisjoint(name for name, _ in self.directory.scan(_folder(folder)))
+        except FileNotFoundError:
+            return True
+
+    def put(self, name: str, content: bytes, *, label: str, run_id: str) -> Published:
+        """Publish one file that a person gave; another content under its name is kept. Raises as `publish` does."""
+        if self.read(name) == content:
+            return Published(())
+        with self.temporary_folder(run_id) as work:
+            return self.publish(work, [work.write(name, content)], label=label, run_id=run_id)
+
+    def remove(self) -> tuple[int, int]:
+        """Remove the task directory with all that is in it; how many files, and their bytes.
+
+        What it holds leaves in one transaction: killed before its end, everything is there; after it, nothing. Then
+        the empty directory goes. The lock stays, as its file must never be deleted. Raises RecoveryNeeded,
+        OutcomeUnsettled, DirectoryUnusable.
+        """
+        files, size_bytes = _count_files(self.path)
+        try:
+            names = [name for name in self._entries() if name != task_directory.JOURNAL]
+            if names:
+                self.delete({None: names}, label=f"the deletion of {printable(self.path)}")
+        except (DeletionFailed, OSError) as error:
+            raise DirectoryUnusable(f"{printable(self.path)} cannot be deleted ({error}).") from error
+        self._sweep(WORK_PREFIX, KEPT_PREFIX, TEMPORARY_PREFIX)
+        if self._has_state_inside():
+            return files, size_bytes  # a mount point that holds its own lock: only an operator may unmount it
+        try:
+            parent, own = os.path.split(self.path)
+            with _opened(parent, self._disk) as (disk, directory):
+                disk.remove_directory(directory, own)
+        except OSError as error:
+            raise DirectoryUnusable(
+                f"The content of {printable(self.path)} is deleted; the empty directory cannot be removed ({error})."
+            ) from error
+        return files, size_bytes
+
+    def forget(self, work: WorkFolder) -> None:
+        """Remove a work folder. What cannot be removed is swept later: no result depends on it."""
+        with contextlib.suppress(OSError):
+            self.directory.remove_state_folder(work.folder)
+
+    def sweep_work(self) -> None:
+        """Remove the work folders of all runs: a complete run has succeeded, so nobody misses what others left."""
+        self._sweep(WORK_PREFIX)
+
+    def try_recovery(self) -> None:
+        """Recover what is not settled; what cannot be is noted, and stands in the way of transactions only."""
+        while True:
+            try:
+                report = self.directory.recover()
+            except NeedsAttention as error:  # it was set aside: go on with the rest
+                self.set_aside.append(str(error))
+                self.notes.append(str(error))
+            except (RollbackIncomplete, OutcomeUnknown) as error:
+                self.needs_recovery = str(error)
+                self.notes.append(self.needs_recovery)
+                return
+            else:
+                self.needs_recovery = None
+                self.recovered.append(report)
+                self.notes += recovery_notes(report)
+                return
+
+    def _has_taken_effect(
+        self, transaction: Transaction, what: str, reason: str, took_effect: Callable[[], bool]
+    ) -> bool:
+        """Whether recovery finished a transaction, or undid it. Raises OutcomeUnsettled where it could do neither."""
+        if self.needs_recovery is not None:
+            raise OutcomeUnsettled(what, self.needs_recovery)
+        report = self.report_of(transaction.id)
+        if report is not None:
+            return report.action == "finished"
+        try:
+            if self.has_journal(transaction.id):  # set aside as damaged: nothing of it was put in order
+                raise OutcomeUnsettled(what, reason, is_damaged=True)
+            return took_effect()
+        except OSError as error:
+            raise OutcomeUnsettled(what, f"{reason} ({error})") from error
+
+    def _conflicts_of(self, transaction: str) -> tuple[str, ...]:
+        report = self.report_of(transaction)
+        return () if report is None else report.conflicts
+
+    def _commit_files(
+        self, transaction: Transaction, work: WorkFolder, files: Sequence[StagedFile], label: str
+    ) -> None:
+        """Commit a transaction that moves files out of a work folder: all of them are gone from there, or none."""
+        names = {file.name for file in files}
+
+        def have_left() -> bool:
+            return names.isdisjoint(name for name, _ in self.directory.scan(work.folder))
+
+        try:
+            self.commit(transaction, what=f"{label} (files of {work.path})", took_effect=have_left)
+        except RecoveryNeeded as error:
+            where = f"; its files are in {work.path}" if work.folder.path.startswith(WORK_PREFIX) else ""
+            raise RecoveryNeeded(f"Not begun: {label}{where}. {error}") from error
+
+    def _entries(self) -> list[str]:
+        return [name for name, _ in self.directory.scan()]
+
+    def _has_state_inside(self) -> bool:
+        """Whether the journal keeps its state below the task directory, as it does where that is a mount point."""
+        return os.path.commonpath([self.path, self.directory.state_path]) == self.path
+
+    def _sweep(self, *prefixes: str) -> None:
+        """Remove folders of the state directory. What cannot be removed stays for the next sweep."""
+        with contextlib.suppress(OSError):
+            for name, identity in list(self.directory.scan(Folder("state"))):
+                if identity.type == "directory" and name.startswith(prefixes):
+                    with contextlib.suppress(OSError):
+                        self.directory.remove_state_folder(Folder("state", name))
+
+    def _look_at_kept(
+        self, folder: Folder, files: tuple[StagedFile, ...], ours: Mapping[str, Collection[str]], left: Sequence[str]
+    ) -> Published:
+        """Remove a kept folder in which all files are ours. What cannot be read or removed is kept: it is published."""
+        path = self.directory.path_of(folder)
+        names = sorted(left)
+        try:
+            names = sorted(name for name, _ in self.directory.scan(folder))
+            if all(_sha256(os.path.join(path, name)) in ours.get(name, ()) for name in names):
+                self.directory.remove_state_folder(folder)
+                return Published(files)
+        except OSError as error:
+            self.notes.append(f"{printable(path)} cannot be looked at or removed ({error}); it is kept.")
+        return Published(files, kept=tuple(map(printable, names)), kept_path=printable(path))
+
+
+class WorkFolder:
+    """The files of one run that are not published yet."""
+
+    def __init__(self, directory: LockedDirectory, folder: Folder) -> None:
+        self.folder = folder
+        self._directory = directory
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        return printable(self._directory.path_of(self.folder))
+
+    def write(self, name: str, content: str | bytes) -> StagedFile:
+        """Write a file, in place of one that an earlier attempt left. Raises DirectoryUnusable."""
+        return self.write_chunks(name, [content.encode() if isinstance(content, str) else content])
+
+    def write_chunks(self, name: str, chunks: Iterable[bytes]) -> StagedFile:
+        """As `write`, for a file that need not fit into memory; what the chunks raise leaves no file."""
+        digest, size_bytes = hashlib.sha256(), 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal size_bytes
+            for chunk in chunks:
+                digest.update(chunk)
+                size_bytes += len(chunk)
+                yield chunk
+
+        try:
+            self._directory.write(self.folder, name, counted(), replace=True)
+        except OSError as error:
+            raise DirectoryUnusable(f"{self.path}/{printable(name)} cannot be written ({error}).") from error
+        return StagedFile(name, digest.hexdigest(), size_bytes)
+
+    def copy(self, name: str, new_name: str) -> StagedFile:
+        """Copy a regular file of the task directory, to be published under a new name. Raises DirectoryUnusable."""
+        try:
+            self._directory.copy(DIRECTORY, name, self.folder, new_name)
+            path = os.path.join(self._directory.path_of(self.folder), new_name)
+            sha256 = _sha256(path)
+            if sha256 is None:
+                raise OSError(errno.EINVAL, "not a regular file", name)
+            return StagedFile(new_name, sha256, os.path.getsize(path))
+        except OSError as error:
+            raise DirectoryUnusable(f"{printable(name)} cannot be copied ({error}).") from error
+
+    def has(self, file: StagedFile) -> bool:
+        """Whether this very file waits here: the power may have failed since it was recorded."""
+        return _sha256(os.path.join(self._directory.path_of(self.folder), file.name)) == file.sha256
+
+
+def open_workspace(
+    path: str, task_id: str, *, label: str, timeout_seconds: float, door: Door | None = None
+) -> Workspace:
+    """Lock a task's directory, at `path`, and recover what a dead run left in it.
+
+    Raises TaskBusy when somebody holds it for longer than `timeout_seconds`, DirectoryUnusable, also for a directory
+    that is a symbolic link.
+    """
+    door = door or Door()
+    check_not_link(path)
+    with _in_our_words(task_id, path):
+        directory = lock_directory(
+            path,
+            label=label,
+            timeout_seconds=timeout_seconds,
+            recover_first=False,
+            retry=door.retry,
+            filesystem=door.filesystem,
+            lock_factory=door.lock_factory,
+        )
+    try:
+        with _in_our_words(task_id, path):
+            return Workspace(task_id, directory, door.filesystem)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the error above says more
+            directory.release()
+        raise
+
+
+def check_not_link(path: str) -> None:
+    """See that a task directory is not a symbolic link: it would lead to files that belong to no task.
+
+    The folder of all task directories may be one. Raises DirectoryUnusable.
+    """
+    if os.path.islink(path):
+        raise DirectoryUnusable(
+            f"{printable(path)} is a symbolic link, and a task directory must be a directory: replace the link by the "
+            "directory itself. To keep all tasks elsewhere, set DATA_PIPELINE_TRAINING_DATA."
+        )
+
+
+def is_task_directory(path: str) -> bool:
+    """Whether a task directory is at `path`; a symbolic link is none."""
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
+def time_of(seconds: float) -> datetime:
+    """Return a time of the disk, in seconds since 1970, in UTC; one before 1900 or after 9000 becomes that limit.
+
+    A broken clock or an archive can set any time, and no listing may fail because of one file.
+    """
+    return datetime.fromtimestamp(min(max(seconds, EARLIEST.timestamp()), LATEST.timestamp()), UTC)
+
+
+def read_file(path: str) -> bytes:
+    """A regular file's bytes; never waits for a FIFO. Raises OSError for anything else."""
+    with open(path, "rb", opener=_open_without_waiting) as file:
+        _check_regular(file, path)
+        return file.read()
+
+
+def open_regular_file(path: str) -> IO[bytes]:
+    """A regular file, open for reading; not through a link. Raises OSError for anything else."""
+    return _opened_regular(path, _open_itself)
+
+
+def open_for_lock(path: str) -> IO[bytes]:
+    """Open a regular file to lock it exclusively, which NFS allows only with the right to write. Writes nothing.
+
+    A file that may not be written is opened for reading, which is enough on other file systems. Raises OSError.
+    """
+    return _opened_regular(path, _open_for_lock)
+
+
+def task_directories(training_data: str) -> list[str]:
+    """Return the ids of all tasks that have a directory, sorted. Raises DirectoryUnusable."""
+    try:
+        names = sorted(os.listdir(training_data)) if os.path.isdir(training_data) else []
+    except OSError as error:
+        raise DirectoryUnusable(f"{printable(training_data)} cannot be read ({error.strerror}).") from error
+    return [
+        name
+        for name in names
+        if name != task_directory.VECTOR_BACKUPS
+        and task_directory.is_task_id(name)
+        and is_task_directory(os.path.join(training_data, name))
+    ]
+
+
+def make_directories(path: str, filesystem: Filesystem | None = None) -> None:
+    """Make a directory with those above it that are missing; an existing one is left as it is. Raises OSError."""
+    if os.path.isdir(path):
+        return
+    parent, name = os.path.split(os.path.abspath(path))
+    make_directories(parent, filesystem)
+    with _opened(parent, filesystem) as (disk, directory), contextlib.suppress(FileExistsError):
+        disk.make_directory(directory, name, is_private=False)
+    if not os.path.isdir(path):
+        raise NotADirectoryError(f"{printable(path)} is not a directory")
+
+
+def create_private_file(path: str, content: bytes = b"") -> None:
+    """Make a file that only its owner may read; an existing one is left as it is. Raises OSError."""
+    parent, name = os.path.split(os.path.abspath(path))
+    make_directories(parent)
+    with _opened(parent, None) as (disk, directory), contextlib.suppress(FileExistsError):
+        disk.create(directory, name, [content])
+
+
+def inspect_tasks(training_data: str) -> dict[str, Inspection]:
+    """How every directory under a root is that was ever locked; changes nothing. Raises DirectoryUnusable."""
+    with _in_our_words("", training_data):
+        return inspect_all(training_data)
+
+
+def recover_tasks(training_data: str) -> dict[str, RecoveryReport | PipelineError]:
+    """Recover every task directory under a root whose lock is free; a report or the error for each task.
+
+    Raises DirectoryUnusable when the root cannot be read.
+    """
+    try:
+        names = list(inspect_all(training_data))
+    except OSError as error:
+        raise DirectoryUnusable(f"{printable(training_data)} cannot be read ({error}).") from error
+    return {name: _recover_task(os.path.join(training_data, name), name) for name in names}
+
+
+def _recover_task(path: str, task_id: str) -> RecoveryReport | PipelineError:
+    try:
+        with open_workspace(path, task_id, label="recovery", timeout_seconds=0) as workspace:
+            if workspace.set_aside or workspace.needs_recovery is not None:
+                return RecoveryNeeded(" ".join([*workspace.set_aside, workspace.needs_recovery or ""]).strip())
+            return workspace.recovered[-1]
+    except PipelineError as error:
+        return error
+
+
+def try_to_move(path: str, task_id: str) -> None:
+    """Find out, under a task's lock, whether its files can move. Raises TaskBusy, DirectoryUnusable with the reason."""
+    check_not_link(path)
+    with _in_our_words(task_id, path):
+        lock_directory(path, label="doctor", timeout_seconds=0, recover_first=False).release()
+
+
+def unsettled_transactions(path: str) -> frozenset[str]:
+    """Return the ids of the transactions of a task directory whose journal is there, hot or set aside.
+
+    Needs no lock, changes nothing. Raises DirectoryUnusable.
+    """
+    state = state_directory_of(path)
+    try:
+        names = os.listdir(state)
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        raise DirectoryUnusable(f"{printable(state)} cannot be read ({error.strerror}).") from error
+    return frozenset(name.partition(".")[0] for name in names if not name.startswith("."))
+
+
+def _folder(name: str | None) -> Folder:
+    return DIRECTORY if name is None else Folder("directory", name)
+
+
+def recovery_notes(report: RecoveryReport) -> list[str]:
+    """What a recovery did, a line each; nothing when there was nothing to do."""
+    notes = []
+    for journal in report.journals:
+        notes.append(
+            f"An interrupted transaction ({journal.label}, {journal.since}) was recovered: {journal.action}, "
+            f"{journal.moved_back} files moved back, {journal.dropped} second names dropped."
+        )
+        notes += journal.conflicts
+        if journal.set_aside is not None:
+            notes.append(f"Its journal is kept for a person to read: {journal.set_aside}")
+    return notes + _leftover_notes(report.leftovers)
+
+
+def _leftover_notes(leftovers: Iterable[str]) -> list[str]:
+    return [f"Could not be removed, will be tried again: {leftover}" for leftover in leftovers]
+
+
+@contextlib.contextmanager
+def _opened(path: str, filesystem: Filesystem | None) -> Iterator[tuple[Filesystem, Directory]]:
+    disk = filesystem or LocalFilesystem()
+    directory = disk.open_directory(path)
+    try:
+        yield disk, directory
+    finally:
+        disk.close(directory)
+
+
+@contextlib.contextmanager
+def _in_our_words(task_id: str, path: str) -> Iterator[None]:
+    try:
+        yield
+    except JournalError as error:
+        raise _in_words(task_id, error) from error
+    except OSError as error:
+        raise DirectoryUnusable(
+            f"{printable(path)} cannot be locked ({error}). Correct its permissions, or repair the disk."
+        ) from error
+
+
+def _cause_of(error: JournalError | OSError) -> str:
+    """What went wrong in a transaction that was recovered since: no more advice to recover."""
+    if isinstance(error, RollbackIncomplete):
+        return "; ".join(error.errors)
+    return str(error.__cause__ or error)
+
+
+def _in_words(task_id: str, error: JournalError) -> PipelineError:
+    """What an error of the journal means for a task."""
+    match error:
+        case DirectoryBusy():
+            return TaskBusy(task_id, error.waited_seconds, str(error.holder) if error.holder else None)
+        case DirectoryMissing() | StateUnusable():
+            return DirectoryUnusable(str(error))
+    return RecoveryNeeded(str(error))
+
+
+def _opened_regular(path: str, opener: Callable[[str, int], int]) -> IO[bytes]:
+    file = open(path, "rb", opener=opener)  # noqa: SIM115 - the caller closes it
+    try:
+        _check_regular(file, path)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _open_itself(path: str, flags: int) -> int:
+    return _open_without_waiting(path, flags | getattr(os, "O_NOFOLLOW", 0))
+
+
+def _open_for_lock(path: str, flags: int) -> int:
+    try:
+        return _open_itself(path, flags & ~os.O_RDONLY | os.O_RDWR)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        return _open_itself(path, flags)
+
+
+def _check_regular(file: IO[bytes], path: str) -> None:
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+
+
+def _count_files(path: str) -> tuple[int, int]:
+    """How many files lie below a directory, and their bytes."""
+    count = size_bytes = 0
+    for folder, folders, names in os.walk(path):
+        if folder == path and task_directory.JOURNAL in folders:
+            folders.remove(task_directory.JOURNAL)  # a mount point keeps its journal inside
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                size_bytes += os.lstat(os.path.join(folder, name)).st_size
+                count += 1
+    return count, size_bytes
+
+
+def _sha256(path: str) -> str | None:
+    """A regular file's SHA-256; None for anything else, and for what cannot be read: that is kept."""
+    if os.path.islink(path) or not os.path.isfile(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

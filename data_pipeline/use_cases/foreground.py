@@ -1,0 +1,231 @@
+"""Tasks and runs without a server: the same files, the same history as a server makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor, new_run_id
+from data_pipeline.config.database_urls import anchored, source_of
+from data_pipeline.config.settings import Settings
+from data_pipeline.database.connection import database_name
+from data_pipeline.errors import DirectoryUnusable, InvalidInput, OutcomeUnsettled
+from data_pipeline.events import Emit
+from data_pipeline.runs.records import StoreRecords
+from data_pipeline.semantics.glossary import parse_glossary
+from data_pipeline.steps import STEPS, Json, Language, RunOptions, RunParameters
+from data_pipeline.steps.qa.step import GLOSSARY
+from data_pipeline.store import Store, Task
+from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.backup.catalogue import find_backup
+from data_pipeline.tasks.backup.checksums import regular_files, write_checksums
+from data_pipeline.tasks.backup.verify import compute_missing_checksums
+from data_pipeline.tasks.table_list import decode_table_list, parse_table_list
+from data_pipeline.tasks.workspace import Door, RetryLimits, make_directories, open_workspace, printable
+
+if TYPE_CHECKING:
+    from data_pipeline.language_model.client import Answers, LanguageModel
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """What a person gives to make a task; `table_list` is the file's content."""
+
+    db_connection: str
+    table_list: bytes
+    business_context: str = ""
+    language: Language = "en"
+    task_name: str | None = None
+    profile_tables: bool = True
+    mask_personal_data: bool = True
+    pairs_per_table: int | None = None
+    max_pairs: int | None = None
+    seed: int | None = None
+
+
+async def create_task(settings: Settings, store: Store, new: NewTask) -> Task:
+    """Check everything, then make the task and its directory with the table list.
+
+    Raises InvalidInput, DatabaseUnavailable ... before anything is made.
+    """
+    url = anchored(settings.database_named(new.db_connection))
+    parameters = RunParameters(
+        db_connection=url,
+        business_context=new.business_context,
+        language=new.language,
+        profile_tables=new.profile_tables,
+        mask_personal_data=new.mask_personal_data,
+        pairs_per_table=new.pairs_per_table,
+        max_pairs=new.max_pairs,
+        seed=new.seed,
+        vectors=settings.vector_place,
+    )
+    kept = new.db_connection if settings.has_database(new.db_connection) else url
+    tables = parse_table_list(decode_table_list(new.table_list))
+    for step in STEPS:
+        await step.check(parameters, tables)
+    task = store.create_task(
+        {**parameters.of_task(), "db_connection": kept},
+        task_name=new.task_name,
+        db_name=database_name(url),
+        created_type="manual",
+        local_time=_local_now(),
+    )
+    try:
+        put_table_list(settings, task.task_id, new.table_list)
+    except OutcomeUnsettled:
+        raise  # its list may be there after recovery: the task stays
+    except BaseException:
+        store.delete_task(task.task_id)
+        raise
+    return task
+
+
+def put_table_list(
+    settings: Settings, task_id: str, content: bytes, *, lock_timeout_seconds: float | None = None
+) -> None:
+    """Give a task its table list; another one is kept. Raises InvalidInput, TaskBusy, DirectoryUnusable."""
+    parse_table_list(decode_table_list(content))
+    path = task_directory.path_of(settings.training_data_path, task_id)
+    try:
+        make_directories(path)
+    except OSError as error:
+        raise DirectoryUnusable(
+            f"{printable(path)} cannot be made ({error}). Mend the permissions above it."
+        ) from error
+    seconds = settings.lock_timeout_seconds if lock_timeout_seconds is None else lock_timeout_seconds
+    with open_workspace(path, task_id, label="table list", timeout_seconds=seconds, door=door(settings)) as workspace:
+        workspace.put(
+            task_directory.TABLE_LIST,
+            content,
+            label="table list",
+            run_id=new_run_id(_local_now()).replace("run", "put"),
+        )
+
+
+def check_glossary(content: bytes) -> None:
+    """See that a file is a glossary. Raises InvalidInput with every bad line."""
+    parse_glossary(content, GLOSSARY)
+
+
+def put_glossary(settings: Settings, task_id: str, content: bytes) -> None:
+    """Give a task its glossary; another one is kept. Raises InvalidInput, TaskBusy, DirectoryUnusable."""
+    check_glossary(content)
+    path = task_directory.path_of(settings.training_data_path, task_id)
+    seconds = settings.lock_timeout_seconds
+    with open_workspace(path, task_id, label="glossary", timeout_seconds=seconds, door=door(settings)) as workspace:
+        workspace.put(GLOSSARY, content, label="glossary", run_id=new_run_id(_local_now()).replace("run", "put"))
+
+
+async def run_task(
+    settings: Settings,
+    store: Store,
+    task: Task,
+    *,
+    step: str | None,
+    emit: Emit,
+    options: RunOptions | None = None,
+    lock_timeout_seconds: float | None = None,
+) -> Json:
+    """Run a task here and now: complete, or one step. Raises as the executor does."""
+    names = [known.name for known in STEPS]
+    if step is not None and step not in names:
+        raise InvalidInput("step", f"{step[:80]!a} is not a step; there are: {', '.join(names)}")
+    run_id = new_run_id(_local_now())
+    executor = SimpleWorkflowExecutor(
+        task.task_id,
+        directory=task_directory.path_of(settings.training_data_path, task.task_id),
+        parameters=run_parameters(settings, task, options),
+        run_id=run_id,
+        model=language_model(settings, store),
+        records=StoreRecords(store, task.task_id, run_id, step=step, all_steps=names),
+        emit=emit,
+        backup_enabled=settings.backup_enabled,
+        retention=settings.retention,
+        vector_retention=settings.vector_retention,
+        lock_timeout_seconds=settings.lock_timeout_seconds if lock_timeout_seconds is None else lock_timeout_seconds,
+        door=door(settings),
+    )
+    return await (executor.execute_complete_workflow() if step is None else executor.execute_single_step(step))
+
+
+def record_run_checksums(
+    settings: Settings, task_id: str, backup: str, *, progress: Callable[[int, int], None]
+) -> None:
+    """Record the checksums of the backup that a run made, once the run has ended.
+
+    `progress` gets the number of bytes that are read, of all. Raises NotFound, TaskBusy where another run holds the
+    task for longer than the settings allow, DirectoryUnusable, PublishFailed, RecoveryNeeded, OutcomeUnsettled.
+    """
+    path = task_directory.path_of(settings.training_data_path, task_id)
+    total, done = sum(file.size_bytes for file in regular_files(find_backup(path, backup))), 0
+
+    def advance(size_bytes: int) -> None:
+        nonlocal done
+        done += size_bytes
+        progress(done, total)
+
+    manifest = compute_missing_checksums(path, backup, on_bytes=advance)
+    if manifest is not None:
+        work_id = new_run_id(_local_now()).replace("run", "checksums")
+        seconds = settings.lock_timeout_seconds
+        write_checksums(path, task_id, manifest, work_id=work_id, timeout_seconds=seconds, door=door(settings))
+
+
+def run_parameters(settings: Settings, task: Task, options: RunOptions | None = None) -> RunParameters:
+    """A task's parameters with its database's URL: a task keeps the name of a configured one, so passwords may change.
+
+    Raises InvalidInput where the name is not configured any more.
+    """
+    kept = task.parameters["db_connection"]
+    if "://" not in kept and not settings.has_database(kept):
+        setting = f"DATA_PIPELINE_DATABASES__{kept.upper()}"
+        raise InvalidInput(
+            "db_connection",
+            f"task {task.task_id} uses the database {kept!a}, which is not configured here: set {setting}",
+        )
+    url = settings.database_named(kept)
+    own = {name: value for name, value in task.parameters.items() if value is not None}
+    return RunParameters.model_validate(
+        {
+            **wishes(settings),
+            **own,
+            "db_connection": url,
+            "options": options or RunOptions(),
+            "source": kept.lower() if settings.has_database(kept) else source_of(url),
+            "vectors": settings.vector_place,
+        }
+    )
+
+
+def wishes(settings: Settings) -> Json:
+    """What a task gets where it does not say otherwise."""
+    return {
+        "pairs_per_table": settings.qa_pairs_per_table,
+        "max_pairs": settings.qa_max_pairs,
+        "difficulty_mix": settings.qa_difficulty_mix,
+        "seed": settings.qa_seed,
+        "llm_pairs_per_theme": settings.qa_llm_pairs_per_theme,
+        "llm_paraphrase_share": settings.qa_llm_paraphrase_share,
+    }
+
+
+def door(settings: Settings) -> Door:
+    """How the settings reach the disk."""
+    return Door(retry=RetryLimits(attempts=settings.retry_attempts, total_seconds=settings.retry_seconds))
+
+
+def language_model(settings: Settings, answers: Answers | None = None) -> LanguageModel | None:
+    """The configured model for one run, None where there is none."""
+    endpoint = settings.model_endpoint
+    if endpoint is None:
+        return None
+    from data_pipeline.language_model.client import LanguageModel  # noqa: PLC0415 - a third of a second, for those who have one
+
+    return LanguageModel(endpoint, answers)
+
+
+def _local_now() -> datetime:
+    return datetime.now(UTC).astimezone()

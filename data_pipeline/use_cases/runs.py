@@ -1,0 +1,218 @@
+"""Runs over HTTP: admission, what the worker does with an admitted run, and the store held to the engine's truth."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final, Literal
+
+from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor, new_run_id
+from data_pipeline.config.settings import Settings
+from data_pipeline.errors import InvalidInput, NotFound, NotRunning, PipelineError, RunActive, TaskBusy
+from data_pipeline.runs.checksum_recorder import ChecksumRecorder
+from data_pipeline.runs.engine import Engine, RunControl, RunOrder
+from data_pipeline.runs.event_recorder import EventRecorder
+from data_pipeline.runs.metrics import CountedRecords, Metrics
+from data_pipeline.runs.records import StoreRecords, add_run
+from data_pipeline.steps import STEPS, RunOptions
+from data_pipeline.store import Execution, Store
+from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.workspace import check_not_link, open_workspace
+from data_pipeline.use_cases.foreground import door, language_model, run_parameters
+from data_pipeline.vectors.search import SharedVectorStore
+
+LOGGER = logging.getLogger("data_pipeline.service")
+STEP_NAMES: Final = tuple(step.name for step in STEPS)
+
+SETTLE_SECONDS: Final = 2.0
+
+_OLDER = "It was admitted by an older version of this program, which alone could go on with it. Execute the task again."
+_INTERRUPTED = "Interrupted: its process ended without a word. Execute the task again."
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """What went with a task's directory."""
+
+    file_count: int
+    size_bytes: int
+    had_directory: bool
+
+
+@dataclass(frozen=True)
+class Runs:
+    """All there is to runs, for requests and for the worker. Blocks, but for `work`."""
+
+    settings: Settings
+    store: Store
+    engine: Engine
+    recorder: EventRecorder
+    metrics: Metrics
+    vectors: SharedVectorStore
+    checksums: ChecksumRecorder | None = None
+
+    def admit(self, task_id: str, step: str | None, options: RunOptions | None = None) -> Execution:
+        """Queue a run of a task. Raises NotFound, InvalidInput, RunActive where the task has one."""
+        if step is not None and step not in STEP_NAMES:
+            raise InvalidInput("step_name", f"{step[:80]!a} is not a step; there are: {', '.join(STEP_NAMES)}")
+        self.store.task(task_id)
+        run_id = new_run_id(datetime.now(UTC).astimezone())
+        order = RunOrder(task_id, run_id, step)
+        deadline = time.monotonic() + SETTLE_SECONDS
+        if options is not None and options != RunOptions():  # first: a worker may begin before this request goes on
+            self.store.keep_run_options(run_id, options.model_dump())
+        try:
+            while (running := self.engine.admit(order)) != run_id:
+                self._wait_while_it_settles(task_id, running, deadline)
+        except RunActive:
+            self.store.forget_run_options(run_id)
+            raise
+        return add_run(self.store, task_id, run_id, step, STEP_NAMES, status="queued")
+
+    def check_idle(self, task_id: str) -> None:
+        """See that a task has no queued or running run. Raises RunActive."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (run := self.engine.run_of(task_id)) is not None:
+            self._wait_while_it_settles(task_id, run.run_id, deadline)
+
+    def _wait_while_it_settles(self, task_id: str, run_id: str, deadline: float) -> None:
+        """A moment, where a run has ended and only the engine has not heard of it yet; else raises RunActive.
+
+        A client that was told of the end may ask for the next thing at once.
+        """
+        if time.monotonic() >= deadline or not self._has_ended(run_id):
+            raise RunActive(task_id, run_id)
+        time.sleep(0.01)
+
+    def _has_ended(self, run_id: str) -> bool:
+        try:
+            return self.store.execution(run_id).has_ended
+        except NotFound:  # it was admitted a moment ago
+            return False
+
+    def cancel(self, task_id: str) -> Execution:
+        """Cancel the run that a task has. Raises NotFound, or NotRunning where it has none."""
+        self.store.task(task_id)
+        run = self.engine.run_of(task_id)
+        if run is None:
+            raise NotRunning(task_id)
+        self.engine.cancel(task_id, run.run_id)
+        if run.state == "queued":  # nobody has begun it, so nobody else will end it
+            self.store.end_unfinished(run.run_id, status="cancelled", error="Cancelled before it began.")
+        return self.store.execution(run.run_id)
+
+    def delete_task(self, task_id: str, *, with_history: bool) -> Deleted:
+        """Delete a task's directory with its backups, in one piece, and on request its history and its training items.
+
+        Raises NotFound, RunActive, TaskBusy, RecoveryNeeded, OutcomeUnsettled, DirectoryUnusable, also where the
+        directory is a symbolic link.
+        """
+        self.store.task(task_id)
+        self.check_idle(task_id)
+        path = task_directory.path_of(self.settings.training_data_path, task_id)
+        check_not_link(path)
+        file_count = size_bytes = 0
+        had_directory = os.path.isdir(path)
+        if not had_directory and not with_history:
+            raise NotFound("directory of task", task_id)
+        if had_directory:
+            with open_workspace(
+                path, task_id, label="deletion", timeout_seconds=0, door=door(self.settings)
+            ) as workspace:
+                file_count, size_bytes = workspace.remove()
+        if with_history:
+            self.vectors.drop(task_id)
+            self.store.delete_task(task_id)
+        return Deleted(file_count, size_bytes, had_directory)
+
+    async def work(self, control: RunControl) -> None:
+        """Run what was admitted, to its end; whatever goes wrong is in the store and the log."""
+        order = control.order
+        try:
+            executor = await asyncio.to_thread(self._executor, control)
+            if executor is None:
+                return
+            await (
+                executor.execute_complete_workflow() if order.step is None else executor.execute_single_step(order.step)
+            )
+        except NotFound as error:  # the task was deleted: so was its history
+            LOGGER.warning("Run %s: %s", order.run_id, error)
+        except PipelineError as error:
+            LOGGER.error("Run %s failed: %s", order.run_id, error)  # noqa: TRY400 - a message for people
+            await self._give_up(order.run_id, error)
+        except Exception as error:
+            LOGGER.exception("Run %s ended by a defect of this program", order.run_id)
+            await self._give_up(order.run_id, error)
+
+    def reconcile(self) -> list[str]:
+        """Make the store say what the engine knows; what was changed, a line each.
+
+        Runs of the command line are not the engine's: they are alive while they hold their directory.
+        """
+        notes = []
+        for run in self.engine.older_runs():
+            self.engine.cancel(run.task_id, run.run_id)
+            if self.store.end_unfinished(run.run_id, status="failed", error=_OLDER):
+                notes.append(f"Run {run.run_id} of task {run.task_id} is failed: {_OLDER}")
+        executions = self.store.unfinished_executions()  # before the engine is asked: a run ends here, then there
+        active = {run.run_id for run in self.engine.unfinished()}
+        for execution in executions:
+            if execution.execution_id in active or self._is_held(execution.task_id):
+                continue
+            was_cancelled = self.engine.was_cancelled(execution.task_id, execution.execution_id)
+            error = "Cancelled." if was_cancelled else _INTERRUPTED
+            status: Literal["cancelled", "failed"] = "cancelled" if was_cancelled else "failed"
+            if self.store.end_unfinished(execution.execution_id, status=status, error=error):
+                notes.append(f"Run {execution.execution_id} of task {execution.task_id} is {status}: {error}")
+        return notes
+
+    async def _give_up(self, run_id: str, error: Exception) -> None:
+        message = str(error) or type(error).__name__
+        await asyncio.to_thread(self.store.end_unfinished, run_id, status="failed", error=message)
+
+    def _executor(self, control: RunControl) -> SimpleWorkflowExecutor | None:
+        """What runs an order, None where it has ended: its worker died before the engine heard of it."""
+        order = control.order
+        task = self.store.task(order.task_id)
+        # The request enters the run in the history too, unless it died in between.
+        execution = add_run(self.store, order.task_id, order.run_id, order.step, STEP_NAMES, status="queued")
+        if execution.has_ended:
+            return None
+        records = StoreRecords(
+            self.store, order.task_id, order.run_id, step=order.step, all_steps=STEP_NAMES, is_admitted=True
+        )
+        return SimpleWorkflowExecutor(
+            order.task_id,
+            directory=task_directory.path_of(self.settings.training_data_path, order.task_id),
+            parameters=run_parameters(self.settings, task, RunOptions(**self.store.run_options(order.run_id))),
+            run_id=order.run_id,
+            runner=control.runner,
+            model=language_model(self.settings, self.store),
+            records=CountedRecords(records, self.metrics, partial(self._record_checksums, order.task_id)),
+            emit=self.recorder.of_run(order.run_id),
+            is_suspended=control.is_suspended,
+            backup_enabled=self.settings.backup_enabled,
+            retention=self.settings.retention,
+            vector_retention=self.settings.vector_retention,
+            lock_timeout_seconds=self.settings.lock_timeout_seconds,
+            door=door(self.settings),
+        )
+
+    def _record_checksums(self, task_id: str, backup: str) -> None:
+        if self.checksums is not None:
+            self.checksums.add(task_id, backup)
+
+    def _is_held(self, task_id: str) -> bool:
+        path = task_directory.path_of(self.settings.training_data_path, task_id)
+        try:
+            with open_workspace(path, task_id, label="look", timeout_seconds=0):
+                return False
+        except TaskBusy:
+            return True
+        except PipelineError:  # there is no such directory, or it cannot be locked: nobody works in it
+            return False

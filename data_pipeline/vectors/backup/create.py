@@ -1,0 +1,80 @@
+"""Write everything that a vector store holds into two files; where they go is the caller's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.workspace import StagedFile
+from data_pipeline.vectors.backup.record import FORMAT, MadeBy, Manifest, line_of
+from data_pipeline.vectors.store.contract import VectorStore
+
+
+class Staging(Protocol):
+    """Where files wait until they are published."""
+
+    def write(self, name: str, content: str | bytes) -> StagedFile:
+        """Write a file."""
+
+    def write_chunks(self, name: str, chunks: Iterable[bytes]) -> StagedFile:
+        """Write a file that need not fit into memory."""
+
+
+@dataclass(frozen=True)
+class VectorBackup:
+    """A backup that is written: what it says of itself, and its files."""
+
+    manifest: Manifest
+    files: tuple[StagedFile, StagedFile]
+
+
+def write_backup(
+    store: VectorStore,
+    staging: Staging,
+    *,
+    now: datetime,
+    task_id: str | None,
+    taken: Collection[str],
+    progress: Callable[[int], None] = lambda _: None,
+) -> VectorBackup:
+    """Write a backup of one moment of a store; `now` is local and aware, `taken` are names that are used already.
+
+    `progress` is told how many items are written. Raises StoreUnavailable, DirectoryUnusable.
+    """
+    stamps = set(map(task_directory.vector_timestamp_in, taken))
+    while f"{now:%Y%m%d_%H%M%S}" in stamps:
+        now += timedelta(seconds=1)
+    timestamp = f"{now:%Y%m%d_%H%M%S}"
+    kinds: Counter[str] = Counter()
+    tasks: set[str] = set()
+
+    def lines() -> Iterator[bytes]:
+        for number, stored in enumerate(store.dump(), start=1):
+            kinds[stored.item.kind] += 1
+            tasks.update(task for task, _ in stored.holders)
+            yield line_of(stored)
+            if number % 500 == 0:
+                progress(number)
+
+    items = staging.write_chunks(task_directory.vector_items_name(timestamp), lines())
+    identity = store.embedder.identity
+    manifest = Manifest(
+        format=FORMAT,
+        timestamp=timestamp,
+        created_at=now.isoformat(timespec="seconds"),
+        task_id=task_id,
+        items_file=items.name,
+        sha256=items.sha256,
+        size_bytes=items.size_bytes,
+        item_count=kinds.total(),
+        items_by_kind=dict(sorted(kinds.items())),
+        task_count=len(tasks),
+        embedder=MadeBy(name=identity.name, version=identity.version, dimension=identity.dimension),
+    )
+    return VectorBackup(
+        manifest, (items, staging.write(task_directory.vector_manifest_name(timestamp), manifest.sealed()))
+    )

@@ -1,0 +1,118 @@
+"""Vectors by a server that speaks OpenAI's protocol; imported only where one is configured."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import openai
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
+
+from data_pipeline.config.vector_place import EmbeddingEndpoint
+from data_pipeline.errors import EmbeddingFailed
+from data_pipeline.vectors.embedding.contract import Corpus, EmbedderIdentity, Passage
+
+if TYPE_CHECKING:
+    from data_pipeline.vectors.embedding.contract import Vector
+
+LOGGER: Final = logging.getLogger("data_pipeline.embedding")
+
+VERSION: Final = 1
+"""How passages are put together; the server's own version is part of its model's name."""
+
+ATTEMPTS: Final = 4
+WAIT_LIMIT_SECONDS: Final = 20.0
+CHARACTER_LIMIT: Final = 8_000
+"""Of one text: servers refuse longer ones."""
+
+_TRANSIENT: Final = (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
+
+
+class EmbeddingServer:
+    """An embedder that asks a server, so many texts at once; its vectors are brought to length one."""
+
+    waits = True
+
+    def __init__(self, endpoint: EmbeddingEndpoint, *, wait_seconds: float = 0.5) -> None:
+        self.identity = EmbedderIdentity(endpoint.model, VERSION, endpoint.dimension)
+        self._endpoint = endpoint
+        self._wait_seconds = wait_seconds
+        self._making = threading.Lock()
+        self._made: openai.OpenAI | None = None
+
+    def embed(self, passages: Sequence[Passage]) -> Vector:
+        texts = [f"{passage.text}\n{passage.sql}".strip()[:CHARACTER_LIMIT] or " " for passage in passages]
+        size = self._endpoint.texts_at_once
+        parts = [self._vectors(texts[start : start + size]) for start in range(0, len(texts), size)]
+        return np.concatenate(parts) if parts else np.zeros((0, self.identity.dimension), np.float32)
+
+    def embed_question(self, question: str, corpus: Corpus) -> Vector:  # noqa: ARG002 - the model knows what is common
+        vector: Vector = self._vectors([question[:CHARACTER_LIMIT]])[0]
+        return vector
+
+    def close(self) -> None:
+        with self._making:
+            if self._made is not None:
+                self._made.close()
+                self._made = None
+
+    def _vectors(self, texts: list[str]) -> Vector:
+        try:
+            for attempt in Retrying(
+                retry=retry_if_exception_type(_TRANSIENT),
+                stop=stop_after_attempt(ATTEMPTS),
+                wait=wait_exponential(multiplier=self._wait_seconds, max=WAIT_LIMIT_SECONDS) + wait_random(0.0, 0.1),
+                reraise=True,
+            ):
+                with attempt:
+                    answer = self._client().embeddings.create(
+                        model=self._endpoint.model, input=texts, encoding_format="float"
+                    )
+        except openai.OpenAIError as error:
+            reason = _reason(error)
+            LOGGER.warning("The embeddings server (%s): %s", self._endpoint.model, reason)
+            raise EmbeddingFailed(reason) from None  # the error may hold what was sent
+        rows = [item.embedding for item in sorted(answer.data, key=lambda item: item.index)]
+        wanted = self.identity.dimension
+        if len(rows) != len(texts):
+            raise EmbeddingFailed(f"it was asked for {len(texts)} and answered with {len(rows)}")
+        if any(len(row) != wanted for row in rows):
+            raise EmbeddingFailed(
+                f"its vectors have {len(rows[0])} numbers, and not {wanted}: see DATA_PIPELINE_EMBEDDING_DIMENSIONS"
+            )
+        vectors = np.asarray(rows, np.float32)
+        if not np.isfinite(vectors).all():
+            raise EmbeddingFailed("its vectors hold what is no number")
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        units: Vector = (vectors / np.where(lengths == 0.0, 1.0, lengths)).astype(np.float32)
+        return units
+
+    def _client(self) -> openai.OpenAI:
+        with self._making:
+            if self._made is None:
+                self._made = openai.OpenAI(
+                    base_url=self._endpoint.base_url,
+                    api_key=self._endpoint.api_key or "none",
+                    timeout=self._endpoint.timeout_seconds,
+                    max_retries=0,
+                )
+            return self._made
+
+
+def _reason(error: openai.OpenAIError) -> str:
+    """What to tell people: never the key, nor what was sent."""
+    match error:
+        case openai.AuthenticationError() | openai.PermissionDeniedError():
+            return "it refuses the key: see DATA_PIPELINE_EMBEDDING_API_KEY"
+        case openai.NotFoundError():
+            return "it does not know the model: see DATA_PIPELINE_EMBEDDING_MODEL and DATA_PIPELINE_EMBEDDING_BASE_URL"
+        case openai.APITimeoutError():
+            return "it did not answer in time: see DATA_PIPELINE_EMBEDDING_TIMEOUT_SECONDS"
+        case openai.APIConnectionError():
+            return "it cannot be reached: see DATA_PIPELINE_EMBEDDING_BASE_URL"
+        case openai.APIStatusError():
+            return f"it answered {error.status_code}"
+    return type(error).__name__

@@ -1,0 +1,178 @@
+"""The vector store in PostgreSQL with pgvector: exact in memory while it is small, else by an HNSW index."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+from psycopg.types import TypeInfo
+from sqlalchemy import Connection, Engine, Float, bindparam, cast, event, exists, func, select, text
+
+from data_pipeline.errors import StoreUnavailable
+from data_pipeline.vectors.store.contract import Load, Loaded, Question
+from data_pipeline.vectors.store.matrix import HeldVector
+from data_pipeline.vectors.store.relational import RelationalVectorStore
+from data_pipeline.vectors.store.tables import HalfVector, SentVector, VectorColumn, from_received
+
+if TYPE_CHECKING:
+    from data_pipeline.vectors.embedding.contract import Embedder, Vector
+
+IN_MEMORY_BYTES: Final = 512 * 1024**2
+"""How much of vectors is searched in memory, as in SQLite: 131 072 of 1 024 numbers. Beyond, there is an index."""
+
+INDEX_DIMENSIONS: Final = 4_000
+"""pgvector indexes no longer vectors of two bytes a number; these are read one by one."""
+
+SEARCHED: Final = 1_000
+"""How many candidates the index looks at before the best are taken (hnsw.ef_search): the most that it can."""
+
+RANKED_AGAIN: Final = 4
+"""Of how many times the limit the exact scores are taken: the index knows numbers of two bytes."""
+
+OLDEST: Final = (0, 8)
+"""The first version of pgvector whose index goes on looking where a filter lets too few through."""
+
+MAKING_LOCK: Final = int.from_bytes(hashlib.sha256(b"data_pipeline.vector_store").digest()[:7])
+"""The key of PostgreSQL's advisory lock under which one process makes the extension and the tables; others wait."""
+
+_OLD_INDEX: Final = "vector_items_nearest"
+"""That of whole vectors, three times as large; searched until a load has put the other one in its place."""
+
+_INDEX: Final = "vector_items_nearest_half"
+
+
+class PostgresVectorStore(RelationalVectorStore):
+    """A `VectorStore`; made by `open_vector_store`."""
+
+    def __init__(self, engine: Engine, embedder: Embedder, label: str) -> None:
+        super().__init__(engine, embedder, label)
+        self._dimension = embedder.identity.dimension
+        state, items = self._tables.state, self._tables.items
+        self._moment = select(state.c.generation, state.c.item_count)
+        self._half = cast(items.c.vector, HalfVector(self._dimension))
+
+    def commit(self, load: Load) -> Loaded:
+        loaded = super().commit(load)
+        self._has_grown()
+        return loaded
+
+    def _has_grown(self) -> None:
+        with self._answering(), self._engine.begin() as connection:
+            count = connection.execute(self._moment).one().item_count
+            if self._is_large(count) and self._dimension <= INDEX_DIMENSIONS and not _has(connection, _INDEX):
+                self._make_index(connection)
+            has_old_one = _has(connection, _OLD_INDEX)
+        if has_old_one:
+            with self._answering(), self._engine.connect() as connection:
+                # Waits for those who search by it, and lets others in; that takes no transaction around it.
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+                connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {_OLD_INDEX}"))
+
+    def _is_large(self, count: int) -> bool:
+        return count * self._dimension * 4 > IN_MEMORY_BYTES
+
+    def _make_index(self, connection: Connection) -> None:
+        items, holdings = self._tables.items, self._tables.holdings
+        connection.execute(text("SET LOCAL maintenance_work_mem = '512MB'"))
+        nearest = f"((vector::halfvec({self._dimension})) halfvec_ip_ops)"
+        connection.execute(text(f"CREATE INDEX IF NOT EXISTS {_INDEX} ON {items.name} USING hnsw {nearest}"))
+        # Until autovacuum comes, a minute later, searches would be planned for a small table, and read all of it.
+        connection.execute(text(f"ANALYZE {items.name} (number, kind, database_name), {holdings.name}"))
+
+    def _nearest(self, connection: Connection, question: Question, vector: Vector | None) -> list[tuple[int, float]]:
+        generation, count = connection.execute(self._moment).one()
+        if not self._is_large(count):
+            return self._in_memory(connection, generation, question, vector)
+        self._kept.forget()
+        if vector is None:
+            vector = self._embedder.embed_question(question.text, self._corpus(connection))
+        return self._by_index(connection, question, vector)
+
+    def _held(self, connection: Connection) -> Iterator[HeldVector]:
+        items = self._tables.items
+        held = select(items.c.number, items.c.kind, items.c.database_name, items.c.vector).where(self._is_held())
+        driver: Any = connection.connection.driver_connection
+        with (
+            driver.cursor() as cursor,
+            cursor.copy(f"COPY ({held.compile(connection)}) TO STDOUT (FORMAT BINARY)") as rows,
+        ):
+            rows.set_types(["int8", "text", "text", "bytea"])
+            for number, kind, database, raw in rows.rows():
+                yield number, kind, database, from_received(raw)
+
+    def _by_index(self, connection: Connection, question: Question, vector: Vector) -> list[tuple[int, float]]:
+        """Those that the index takes for the nearest, then the best of them by their whole vectors."""
+        items, holdings = self._tables.items, self._tables.holdings
+        connection.execute(text(f"SET LOCAL hnsw.ef_search = {SEARCHED}"))
+        connection.execute(text("SET LOCAL hnsw.iterative_scan = strict_order"))
+        asked = bindparam("question", vector, VectorColumn(self._dimension))
+        distance = items.c.vector.op("<#>", return_type=Float())(asked)
+        about = self._half.op("<#>", return_type=Float())(cast(asked, HalfVector(self._dimension)))
+        is_held = exists().where(holdings.c.item_number == items.c.number)
+        if question.task_id is not None:
+            is_held = is_held.where(holdings.c.task_id == question.task_id)
+        wanted = select(items.c.number, distance.label("distance")).where(is_held)
+        if question.kinds is not None:
+            wanted = wanted.where(items.c.kind.in_(question.kinds))
+        if question.database is not None:
+            wanted = wanted.where(items.c.database_name == question.database)
+        near = (
+            wanted.order_by(about if _has(connection, _INDEX) else distance)
+            .limit(RANKED_AGAIN * question.limit)
+            .subquery()
+        )
+        rows = connection.execute(select(near).order_by(near.c.distance).limit(question.limit))
+        return [(row.number, -float(row.distance)) for row in rows]
+
+
+def _has(connection: Connection, name: str) -> bool:
+    return connection.execute(select(func.to_regclass(name))).scalar() is not None
+
+
+def make_extension(url: str, label: str) -> None:
+    """See that the database has pgvector, making it where that is allowed. Raises StoreUnavailable."""
+    try:
+        with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+            wanted = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
+            row = connection.execute(wanted).fetchone()
+            if row is None:  # two who make it at once: the second waits, and finds it
+                connection.execute("SELECT pg_advisory_lock(%s)", (MAKING_LOCK,))
+                connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+                row = connection.execute(wanted).fetchone()
+    except psycopg.Error as error:
+        reason = str(error).strip().splitlines()[0]
+        raise StoreUnavailable(
+            f"The vector store {label} cannot be opened: {reason}. It needs the extension pgvector; where it is "
+            "installed, whoever runs the database makes it with: CREATE EXTENSION vector"
+        ) from None  # the driver's error may hold the password
+    assert row is not None
+    version = tuple(int(part) for part in row[0].split(".")[:2])
+    if version < OLDEST:
+        raise StoreUnavailable(
+            f"The vector store {label} has pgvector {row[0]}; {'.'.join(map(str, OLDEST))} is the first that will do: "
+            "ALTER EXTENSION vector UPDATE"
+        )
+
+
+def send_vectors(engine: Engine) -> None:
+    """Teach the engine's connections to send vectors as they are, and not as text."""
+
+    def register(connection: Any, _: Any) -> None:
+        found = TypeInfo.fetch(connection, "vector")
+        connection.rollback()
+        assert found is not None, "made before the engine"
+
+        class VectorDumper(Dumper):
+            format = Format.BINARY
+            oid = found.oid
+
+            def dump(self, value: SentVector) -> bytes:
+                return bytes(value)
+
+        connection.adapters.register_dumper(SentVector, VectorDumper)
+
+    event.listen(engine, "connect", register)

@@ -1,0 +1,473 @@
+"""What both vector stores do alike: everything but finding the nearest, in SQL that both understand.
+
+Writers take the one row of `vector_store` first, so they come one after the other; readers wait for nobody. The row
+also counts, for each dimension, the items that have something there: with the items, in the same transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numpy as np
+import psycopg
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, exists, func, insert, literal, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from data_pipeline.errors import ItemsMissing, StoreUnavailable
+from data_pipeline.vectors.embedding.contract import Corpus, Embedder, EmbedderIdentity
+from data_pipeline.vectors.store.contract import (
+    Found,
+    Holding,
+    Item,
+    Load,
+    Loaded,
+    Question,
+    StoreContent,
+    StoredItem,
+    check_identity,
+)
+from data_pipeline.vectors.store.matrix import HeldVector, KeptMatrix, Matrix, matrix_of
+from data_pipeline.vectors.store.tables import SCHEMA, Tables, counts_as_bytes, counts_from_bytes
+
+if TYPE_CHECKING:
+    from data_pipeline.vectors.embedding.contract import Counts, Vector
+
+IDS_AT_ONCE: Final = 500
+ROWS_AT_ONCE: Final = 500
+
+_NO_CORPUS: Final = Corpus(0, np.zeros(0, np.int64))
+
+_MOVE_IN: Final = """
+INSERT INTO vector_items (id, kind, database_name, content, vector)
+SELECT id, kind, database_name, content, vector FROM incoming_items ORDER BY id
+"""
+
+_Element = TypeVar("_Element")
+
+
+@dataclass
+class _State:
+    """The row of the store while a transaction holds it."""
+
+    generation: int
+    item_count: int
+    frequencies: Counts
+
+    def count(self, vectors: Vector, sign: int) -> None:
+        self.item_count += sign * len(vectors)
+        self.frequencies += sign * np.count_nonzero(vectors, axis=0)
+
+
+class RelationalVectorStore:
+    """A `VectorStore` on an engine whose tables are there; what is nearest is left to those who inherit."""
+
+    def __init__(self, engine: Engine, embedder: Embedder, label: str) -> None:
+        self._engine = engine
+        self._embedder = embedder
+        self._label = label
+        self._tables = Tables(embedder.identity.dimension)
+        items, holdings = self._tables.items, self._tables.holdings
+        # Made once: a search in a small store takes as long as the making.
+        self._by_numbers = (
+            select(items.c.number, items.c.id, items.c.kind, items.c.database_name, items.c.content)
+            .add_columns(holdings.c.task_id, holdings.c.file, holdings.c.details)
+            .join(holdings, holdings.c.item_number == items.c.number)
+            .where(items.c.number.in_(bindparam("numbers", expanding=True)))
+            .order_by(items.c.number, holdings.c.task_id)
+        )
+        self._kept = KeptMatrix()
+
+    @property
+    def embedder(self) -> Embedder:
+        return self._embedder
+
+    @property
+    def label(self) -> str:
+        return self._label
+
+    def close(self) -> None:
+        self._engine.dispose()
+        self._embedder.close()
+
+    # ---- loading ------------------------------------------------------------------------------------------------
+
+    def missing(self, ids: Sequence[str]) -> list[str]:
+        with self._reading() as connection:
+            known = self._numbers(connection, ids)
+        return [one for one in ids if one not in known]
+
+    def stage(self, task_id: str, items: Sequence[Item], vectors: Vector) -> None:
+        by_id = {item.id: (item, vector) for item, vector in zip(items, vectors, strict=True)}
+        with self._writing() as (connection, state):
+            known = self._numbers(connection, list(by_id))
+            fresh = {one: found for one, found in by_id.items() if one not in known}
+            if fresh:
+                rows = [
+                    {"id": one, "kind": item.kind, "database_name": item.database, "content": item.content,
+                     "vector": vector}
+                    for one, (item, vector) in fresh.items()
+                ]  # fmt: skip
+                connection.execute(insert(self._tables.items), rows)
+                state.count(np.stack([vector for _, vector in fresh.values()]), +1)
+            self._mark_staged(connection, task_id, list(by_id))
+
+    def claim(self, task_id: str, ids: Sequence[str]) -> list[str]:
+        holdings = self._tables.holdings
+        with self._writing() as (connection, _):
+            known = self._numbers(connection, ids)
+            held: set[int] = set()
+            for part in _parts(known.values(), IDS_AT_ONCE):
+                mine = holdings.c.item_number.in_(part) & (holdings.c.task_id == task_id)
+                held.update(connection.execute(select(holdings.c.item_number).where(mine)).scalars())
+            self._mark_staged(connection, task_id, [one for one, number in known.items() if number not in held])
+        return [one for one in ids if one not in known]
+
+    def commit(self, load: Load) -> Loaded:
+        holdings = self._tables.holdings
+        wanted = {holding.item_id: holding for holding in load.holdings}
+        with self._writing() as (connection, state):
+            numbers = self._numbers(connection, list(wanted))
+            gone = sorted(wanted.keys() - numbers.keys())
+            if gone:
+                raise ItemsMissing(gone)
+            mine = select(holdings).where(holdings.c.task_id == load.task_id)
+            before = {row.item_number: row for row in connection.execute(mine)}
+            after = {numbers[one]: holding for one, holding in wanted.items()}
+            added = after.keys() - before.keys()
+            dropped = before.keys() - after.keys()
+            changed = {
+                number
+                for number in after.keys() & before.keys()
+                if (before[number].file, before[number].details) != (after[number].file, dict(after[number].details))
+            }
+            self._delete(connection, holdings, sorted(dropped | changed), load.task_id)
+            self._hold(connection, load.task_id, {number: after[number] for number in sorted(added | changed)})
+            others = self._drop_others(connection, load) if load.replaces_all else 0
+            connection.execute(delete(self._tables.staged).where(self._tables.staged.c.task_id == load.task_id))
+            removed = self._sweep(connection, state)
+            self._remember(connection, load)
+            state.generation += bool(added or dropped or changed or others or removed)
+        return Loaded(len(added), len(dropped), removed)
+
+    def _hold(self, connection: Connection, task_id: str, holdings: dict[int, Holding]) -> None:
+        rows = [
+            {"item_number": number, "task_id": task_id, "file": holding.file, "details": dict(holding.details)}
+            for number, holding in holdings.items()
+        ]
+        for part in _parts(rows, ROWS_AT_ONCE):
+            connection.execute(insert(self._tables.holdings), part)
+
+    def _drop_others(self, connection: Connection, load: Load) -> int:
+        """Let the items of every other task go, unless this run did so before it was killed."""
+        loads, holdings = self._tables.loads, self._tables.holdings
+        last = connection.execute(select(loads.c.run_id).where(loads.c.task_id == load.task_id)).scalar()
+        if last == load.run_id:
+            return 0
+        return connection.execute(delete(holdings).where(holdings.c.task_id != load.task_id)).rowcount
+
+    def _sweep(self, connection: Connection, state: _State) -> int:
+        """Remove what nobody holds and no load has staged; how much that was."""
+        items, holdings, staged = self._tables.items, self._tables.holdings, self._tables.staged
+        nobodys = (
+            ~exists().where(holdings.c.item_number == items.c.number)
+            & ~exists().where(staged.c.item_number == items.c.number)
+        )  # fmt: skip
+        numbers = connection.execute(select(items.c.number).where(nobodys)).scalars().all()
+        for part in _parts(numbers, IDS_AT_ONCE):
+            vectors = connection.execute(select(items.c.vector).where(items.c.number.in_(part))).scalars().all()
+            state.count(np.stack(vectors), -1)
+            connection.execute(delete(items).where(items.c.number.in_(part)))
+        return len(numbers)
+
+    def _remember(self, connection: Connection, load: Load) -> None:
+        loads = self._tables.loads
+        connection.execute(delete(loads).where(loads.c.task_id == load.task_id))
+        connection.execute(insert(loads).values(task_id=load.task_id, run_id=load.run_id))
+
+    def _mark_staged(self, connection: Connection, task_id: str, ids: Sequence[str]) -> None:
+        items, dialect = self._tables.items, sqlite if connection.dialect.name == "sqlite" else postgresql
+        for part in _parts(ids, IDS_AT_ONCE):
+            these = select(items.c.number, literal(task_id)).where(items.c.id.in_(part))
+            staged = dialect.insert(self._tables.staged).from_select(["item_number", "task_id"], these)
+            connection.execute(staged.on_conflict_do_nothing())
+
+    def _delete(self, connection: Connection, table: Any, numbers: Sequence[int], task_id: str) -> None:
+        for part in _parts(numbers, IDS_AT_ONCE):
+            connection.execute(delete(table).where(table.c.item_number.in_(part), table.c.task_id == task_id))
+
+    def _numbers(self, connection: Connection, ids: Sequence[str]) -> dict[str, int]:
+        items = self._tables.items
+        found: dict[str, int] = {}
+        for part in _parts(ids, IDS_AT_ONCE):
+            rows = connection.execute(select(items.c.id, items.c.number).where(items.c.id.in_(part)))
+            found.update((row.id, row.number) for row in rows)
+        return found
+
+    # ---- looking ------------------------------------------------------------------------------------------------
+
+    def content(self) -> StoreContent:
+        items, holdings = self._tables.items, self._tables.holdings
+        by_kind = select(items.c.kind, func.count()).where(self._is_held()).group_by(items.c.kind)
+        with self._reading() as connection:
+            counts = {str(row[0]): int(row[1]) for row in connection.execute(by_kind.order_by(items.c.kind))}
+            tasks = connection.execute(select(func.count(holdings.c.task_id.distinct()))).scalar_one()
+        return StoreContent(counts, tasks)
+
+    def holdings(self, task_id: str) -> list[Holding]:
+        items, holdings = self._tables.items, self._tables.holdings
+        mine = (
+            select(items.c.id, holdings.c.file, holdings.c.details)
+            .join(holdings, holdings.c.item_number == items.c.number)
+            .where(holdings.c.task_id == task_id)
+            .order_by(items.c.id)
+        )
+        with self._reading() as connection:
+            return [Holding(row.id, row.file, row.details) for row in connection.execute(mine)]
+
+    def held_by(self, task_id: str) -> list[tuple[Item, Holding]]:
+        items, holdings = self._tables.items, self._tables.holdings
+        mine = (
+            select(items.c.id, items.c.kind, items.c.database_name, items.c.content)
+            .add_columns(holdings.c.file, holdings.c.details)
+            .join(holdings, holdings.c.item_number == items.c.number)
+            .where(holdings.c.task_id == task_id)
+            .order_by(items.c.id)
+        )
+        with self._reading() as connection:
+            return [(_item(row), Holding(row.id, row.file, row.details)) for row in connection.execute(mine)]
+
+    def search(self, question: Question) -> list[Found]:
+        # A server is not waited for in a transaction; it needs to know nothing of the corpus.
+        vector = self._embedder.embed_question(question.text, _NO_CORPUS) if self._embedder.waits else None
+        with self._reading() as connection:
+            nearest = self._nearest(connection, question, vector)
+            return self._found(connection, dict(nearest))
+
+    @abstractmethod
+    def _nearest(self, connection: Connection, question: Question, vector: Vector | None) -> list[tuple[int, float]]:
+        """The numbers of the nearest items that somebody holds, with their scores.
+
+        Without a vector, that of the question is made of what this connection's transaction sees of the corpus.
+        """
+
+    def _in_memory(
+        self, connection: Connection, generation: int, question: Question, vector: Vector | None
+    ) -> list[tuple[int, float]]:
+        """The nearest of all vectors, which are read where those at hand are of another generation."""
+        matrix = self._kept.at(generation, lambda: self._read(connection, generation))
+        if vector is None:
+            vector = self._embedder.embed_question(question.text, matrix.corpus)
+        holdings = self._tables.holdings
+        of_task = np.zeros(0, np.int64)
+        if question.task_id is not None:
+            mine = select(holdings.c.item_number).where(holdings.c.task_id == question.task_id)
+            of_task = np.fromiter(connection.execute(mine).scalars(), np.int64)
+        return matrix.nearest(vector, question, of_task)
+
+    def _read(self, connection: Connection, generation: int) -> Matrix:
+        held = select(func.count()).select_from(self._tables.items).where(self._is_held())
+        count = connection.execute(held).scalar_one()
+        dimension = self._embedder.identity.dimension
+        return matrix_of(generation, self._corpus(connection), count, dimension, self._held(connection))
+
+    @abstractmethod
+    def _held(self, connection: Connection) -> Iterator[HeldVector]:
+        """Every vector that somebody holds, by the driver itself: it gives 100 000 rows in half the time."""
+
+    def _corpus(self, connection: Connection) -> Corpus:
+        row = connection.execute(select(self._tables.state)).one()
+        return Corpus(row.item_count, counts_from_bytes(row.frequencies))
+
+    def _found(self, connection: Connection, scores: dict[int, float]) -> list[Found]:
+        """The items of these numbers with their scores, best first."""
+        found: dict[int, tuple[str, Found]] = {}
+        for number, id_, kind, database, content, *holding in self._rows(connection, list(scores)):
+            _, one = found.setdefault(number, (id_, Found(Item(kind, database, content), scores[number], [])))
+            task_id, file, details = holding
+            one.holders.append((task_id, Holding(id_, file, details)))
+        return [one for _, one in sorted(found.values(), key=lambda pair: (-pair[1].score, pair[0]))]
+
+    def _rows(self, connection: Connection, numbers: list[int]) -> Iterable[Sequence[Any]]:
+        """Number, id, kind, database and content of these items, with task, file and details of each who holds it."""
+        return connection.execute(self._by_numbers, {"numbers": numbers})
+
+    def _is_held(self) -> Any:
+        return exists().where(self._tables.holdings.c.item_number == self._tables.items.c.number)
+
+    def _holders(self, connection: Connection, numbers: Sequence[int]) -> dict[int, list[tuple[str, Holding]]]:
+        items, holdings = self._tables.items, self._tables.holdings
+        wanted = (
+            select(items.c.id, holdings)
+            .join(items, holdings.c.item_number == items.c.number)
+            .where(holdings.c.item_number.in_(numbers))
+            .order_by(holdings.c.item_number, holdings.c.task_id)
+        )
+        found: dict[int, list[tuple[str, Holding]]] = {number: [] for number in numbers}
+        for row in connection.execute(wanted):
+            found[row.item_number].append((row.task_id, Holding(row.id, row.file, row.details)))
+        return found
+
+    # ---- backups ------------------------------------------------------------------------------------------------
+
+    def dump(self) -> Iterator[StoredItem]:
+        items = self._tables.items
+        wanted = select(items).where(self._is_held()).order_by(items.c.id)
+        with self._reading() as connection:
+            streamed = connection.execute(wanted.execution_options(yield_per=ROWS_AT_ONCE))
+            for rows in streamed.partitions():
+                holders = self._holders(connection, [row.number for row in rows])
+                for row in rows:
+                    yield StoredItem(_item(row), row.vector, holders[row.number])
+
+    def replace_with(self, items: Iterable[StoredItem]) -> StoreContent:
+        tables = self._tables
+        with self._answering(), self._engine.connect() as connection:
+            try:
+                with _transaction(connection.execution_options(reads_only=True)):
+                    tables.incoming.drop_all(connection)
+                    tables.incoming.create_all(connection)
+                    for part in _parts(items, ROWS_AT_ONCE):
+                        self._take_in(connection, part)
+                with _transaction(connection.execution_options(reads_only=False)):
+                    self._swap(connection)
+            finally:
+                with _transaction(connection.execution_options(reads_only=True)):
+                    tables.incoming.drop_all(connection)
+        self._has_grown()
+        return self.content()
+
+    def _take_in(self, connection: Connection, stored: Sequence[StoredItem]) -> None:
+        ids = [one.item.id for one in stored]
+        connection.execute(
+            insert(self._tables.incoming_items),
+            [
+                {"id": id_, "kind": one.item.kind, "database_name": one.item.database, "content": one.item.content,
+                 "vector": one.vector}
+                for id_, one in zip(ids, stored, strict=True)
+            ],
+        )  # fmt: skip
+        held = [
+            {"item_id": id_, "task_id": task_id, "file": holding.file, "details": dict(holding.details)}
+            for id_, one in zip(ids, stored, strict=True)
+            for task_id, holding in one.holders
+        ]
+        connection.execute(insert(self._tables.incoming_holdings), held)
+
+    def _swap(self, connection: Connection) -> None:
+        """The new content for the old: everything of it in this one transaction."""
+        tables = self._tables
+        state = self._locked_state(connection)
+        for table in (tables.holdings, tables.staged, tables.loads, tables.items):
+            connection.execute(delete(table))
+        held, items = tables.incoming_holdings, tables.items
+        # The bytes as they are: asked for as a vector, they would be made one and sent back.
+        connection.execute(text(_MOVE_IN))
+        holders = select(items.c.number, held.c.task_id, held.c.file, held.c.details).join(
+            items, items.c.id == held.c.item_id
+        )
+        connection.execute(insert(tables.holdings).from_select(["item_number", "task_id", "file", "details"], holders))
+        state.item_count = 0
+        state.frequencies[:] = 0
+        streamed = connection.execute(select(items.c.vector).execution_options(yield_per=ROWS_AT_ONCE))
+        for vectors in streamed.scalars().partitions():
+            state.count(np.stack(vectors), +1)
+        state.generation += 1
+        self._write_state(connection, state)
+
+    # ---- the hands ----------------------------------------------------------------------------------------------
+
+    def _has_grown(self) -> None:
+        """Called when much may have changed."""
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A connection whose statements all see the same moment."""
+        options: dict[str, Any] = {"reads_only": True}
+        if self._engine.dialect.name == "postgresql":
+            options["isolation_level"] = "REPEATABLE READ"
+        with self._answering(), self._engine.connect().execution_options(**options) as connection:
+            connection.begin()  # or each statement of the driver itself would see a moment of its own
+            yield connection
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[tuple[Connection, _State]]:
+        """A transaction that has the row of the store, and writes it back at its end."""
+        with self._answering(), self._engine.begin() as connection:
+            state = self._locked_state(connection)
+            yield connection, state
+            self._write_state(connection, state)
+
+    def _locked_state(self, connection: Connection) -> _State:
+        row = connection.execute(select(self._tables.state).with_for_update()).one()
+        return _State(row.generation, row.item_count, counts_from_bytes(row.frequencies))
+
+    def _write_state(self, connection: Connection, state: _State) -> None:
+        frequencies = counts_as_bytes(state.frequencies)
+        values = {"generation": state.generation, "item_count": state.item_count, "frequencies": frequencies}
+        connection.execute(update(self._tables.state).values(values))
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
+            raise unavailable(self._label, error) from None  # the driver's error may hold the password
+
+
+@contextlib.contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    with connection.begin():
+        yield
+
+
+def prepare_tables(connection: Connection, tables: Tables, embedder: EmbedderIdentity, label: str) -> None:
+    """Make the tables where there are none, else see whose they are. Raises EmbedderMismatch, StoreUnavailable."""
+    tables.metadata.create_all(connection)
+    row = connection.execute(select(tables.state)).first()
+    if row is None:
+        connection.execute(
+            insert(tables.state).values(
+                schema_version=SCHEMA,
+                embedder_name=embedder.name,
+                embedder_version=embedder.version,
+                dimension=embedder.dimension,
+                generation=1,
+                item_count=0,
+                frequencies=counts_as_bytes(np.zeros(embedder.dimension, np.int64)),
+            )
+        )
+        return
+    if row.schema_version > SCHEMA:
+        raise StoreUnavailable(f"The vector store {label} was made by a newer version of this program. Use that one.")
+    check_identity(f"The vector store {label}", identity_in(row), embedder)
+
+
+def identity_in(row: Row[Any]) -> EmbedderIdentity:
+    """Whose vectors a store holds, as its row says."""
+    return EmbedderIdentity(row.embedder_name, row.embedder_version, row.dimension)
+
+
+def unavailable(label: str, error: Exception) -> StoreUnavailable:
+    """The driver's own first line, without what was sent."""
+    told = getattr(error, "orig", None) if isinstance(error, SQLAlchemyError) else error
+    reason = str(told or type(error).__name__).strip().splitlines()[0]
+    return StoreUnavailable(
+        f"The vector store {label} cannot be used: {reason}. Mend DATA_PIPELINE_VECTOR_STORE_URL or the database."
+    )
+
+
+def _parts(elements: Iterable[_Element], size: int) -> Iterator[list[_Element]]:
+    remaining = iter(elements)
+    while part := list(islice(remaining, size)):
+        yield part
+
+
+def _item(row: Row[Any]) -> Item:
+    return Item(row.kind, row.database_name, row.content)
