@@ -27,7 +27,7 @@ EXIT_CODES: Final = (
 
 app = typer.Typer(
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,  # they show values, and a value may be a secret
     help="Turn a relational database into text-to-SQL training data, again and again, and lose nothing.\n\n"
     f"New here? `data-pipeline demo` shows it all in a minute.\n\n{EXIT_CODES}",

@@ -15,13 +15,15 @@ from rich.console import Console
 
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor
 from data_pipeline.commands.exit_codes import ExitCode, code_of_error, code_of_run
+from data_pipeline.commands.options import add_options, validated
 from data_pipeline.commands.reporting import describe_defect, is_json_asked, print_error, print_json
 from data_pipeline.commands.standard_streams import protect_standard_streams, settled
 from data_pipeline.commands.terminal import watching
 from data_pipeline.config.database_urls import source_of
 from data_pipeline.config.settings import load_settings
 from data_pipeline.errors import InvalidInput, PipelineError
-from data_pipeline.steps import Json, RunOptions, RunParameters
+from data_pipeline.steps import Json, RunParameters
+from data_pipeline.tasks.parameters import RunOptions, TaskParameters
 from data_pipeline.tasks.table_list import decode_table_list, parse_table_list
 from data_pipeline.tasks.workspace import printable
 from data_pipeline.use_cases.foreground import door, language_model, wishes
@@ -61,16 +63,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--db-connection", required=True, metavar="URL", help="the database, or the name of a configured one")
+    add("--db-connection", required=True, metavar="URL", help="URL of the database, or the name of a configured one")
     add("--table-list", required=True, metavar="FILE", help="a file with table names")
-    add("--business-context", required=True, metavar="TEXT", help="what the database is about")
+    about = TaskParameters.model_fields["business_context"].description
+    add("--business-context", required=True, metavar="TEXT", help=about)
     add("--output-dir", metavar="DIR", help="default: manual_<time> among the task directories")
-    add("--skip-validation", action="store_true", help="leave sql_validation out")
-    add("--disable-llm-repair", action="store_true", help="do not ask a language model to repair SQL")
-    add("--no-modify-file", action="store_true", help="leave the pair file as it is, whatever validation finds")
-    add("--skip-training", "--skip-training-load", dest="skip_training", action="store_true", help="leave it out")
-    add("--backup-vector-tables", action="store_true", help="back the vector store up before the load")
-    add("--truncate-vector-tables", action="store_true", help="back it up; then only these items are left in it")
+    add_options(parser, TaskParameters, leave_out={"business_context"})
+    add_options(parser, RunOptions)
     add("--lock-timeout", type=float, metavar="SECONDS", help="how long to wait for a busy directory")
     add("--json", action="store_true", help="print the result as JSON")
     add("--log-file", metavar="FILE", help="append the run's messages to this file too")
@@ -88,17 +87,11 @@ def _run(options: argparse.Namespace) -> Json:
     except OSError as error:
         raise InvalidInput("--table-list", f"{printable(options.table_list)}: {error.strerror}") from error
     url = settings.database_named(options.db_connection)
+    given = {name: value for name, value in vars(options).items() if value is not None}
     parameters = RunParameters(
+        **{**wishes(settings), **validated(TaskParameters, given).model_dump(exclude_none=True)},
         db_connection=url,
-        business_context=options.business_context,
-        enable_sql_validation=not options.skip_validation,
-        enable_llm_repair=not options.disable_llm_repair,
-        modify_original_file=not options.no_modify_file,
-        enable_training_data_load=not options.skip_training,
-        **wishes(settings),
-        options=RunOptions(
-            backup_vector_tables=options.backup_vector_tables, truncate_vector_tables=options.truncate_vector_tables
-        ),
+        options=validated(RunOptions, given),
         source=options.db_connection.lower() if settings.has_database(options.db_connection) else source_of(url),
         vectors=settings.vector_place,
     )

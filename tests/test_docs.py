@@ -16,10 +16,12 @@ from typing import Any, get_args
 
 import pytest
 import typer
+from pydantic import BaseModel
 
 import journal.__main__
 from data_pipeline import cli
 from data_pipeline.commands.exit_codes import RESERVED, ExitCode
+from data_pipeline.commands.options import options_of
 from data_pipeline.config.settings import PREFIX, Settings, load_settings
 from data_pipeline.database.connection import open_database
 from data_pipeline.database.execution import QueryLimits
@@ -31,7 +33,6 @@ from data_pipeline.semantics.glossary import Glossary
 from data_pipeline.semantics.observing import observe
 from data_pipeline.service.app import create_app, open_service
 from data_pipeline.service.errors import ANSWERS
-from data_pipeline.steps import Language
 from data_pipeline.steps.pair_file import format_pairs
 from data_pipeline.steps.qa.choose.gates import Gates
 from data_pipeline.steps.qa.families import FAMILIES
@@ -40,6 +41,7 @@ from data_pipeline.steps.qa.generator import VOICES, Generator
 from data_pipeline.steps.qa.plans.plan import Plan
 from data_pipeline.steps.qa.say.nouns import Nouns
 from data_pipeline.steps.qa.step import facts_of
+from data_pipeline.tasks.parameters import Language, RunOptions, TaskParameters
 from tests.support.server import new_shop, running_server
 from tests.support.shop import CLI, Shop
 from tests.test_house import PARTS
@@ -341,7 +343,13 @@ def test_every_command_and_option_is_documented_with_an_example(command: str) ->
     """Each has a section in docs/command-line.md with all its options, and examples in its --help."""
     page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^### `(data-pipeline [a-z ]+)`\n(.*?)(?=^##|\Z)", page, re.DOTALL | re.MULTILINE))
-    options = [option for parameter in COMMANDS[command].params for option in parameter.opts if option[:1] == "-"]
+    fields = {name for model in (TaskParameters, RunOptions) for name in model.model_fields}
+    options = [
+        option
+        for parameter in COMMANDS[command].params
+        for option in parameter.opts
+        if option[:1] == "-" and parameter.name not in fields  # they have a table of their own
+    ]
 
     assert command in sections
     assert [option for option in options if f"`{option}" not in sections[command]] == []
@@ -349,10 +357,26 @@ def test_every_command_and_option_is_documented_with_an_example(command: str) ->
     assert f"{command}" in (COMMANDS[command].epilog or ""), "no example in --help"
 
 
+@pytest.mark.parametrize("model", [TaskParameters, RunOptions], ids=lambda model: model.__name__)
+def test_parameters_are_documented_with_their_options_defaults_and_help(model: type[BaseModel]) -> None:
+    """The two tables of docs/command-line.md are made of the models."""
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    words = {None: "the setting", True: "true", False: "false", "": "empty"}
+    for option in options_of(model):
+        default = model.model_fields[option.field].default
+        flags = ", ".join(f"`{flag}`" for flag in (*option.flags, *option.off_flags))
+        assert f"| `{option.field}` | {flags} | {words.get(default, default)} | {option.help} |" in page
+
+
 def test_no_command_is_documented_that_there_is_not() -> None:
     """Nor an option that there is not."""
     page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
-    known = {option for command in COMMANDS.values() for parameter in command.params for option in parameter.opts}
+    known = {
+        option
+        for command in COMMANDS.values()
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
 
     assert set(re.findall(r"^### `(data-pipeline [a-z ]+)`", page, re.MULTILINE)) == set(COMMANDS)
     assert set(re.findall(r"`(--[a-z-]+)", page)) - known <= {

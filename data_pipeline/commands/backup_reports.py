@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
 from data_pipeline.commands.exit_codes import code_of_deletion, code_of_verification
+from data_pipeline.commands.options import with_options
 from data_pipeline.commands.output import local_time, print_json, print_lines, print_table
 from data_pipeline.config.retention import RetentionPolicy
 from data_pipeline.errors import InvalidInput, PipelineError
@@ -20,30 +19,8 @@ from data_pipeline.tasks.backup.verification import VerifyReport, report_failure
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted, and why.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
-RULES: Final = "rules"
-
-
-def with_rules(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace the parameter `rules` of a command by an option for each rule of a policy; it is a mapping of them."""
-
-    @functools.wraps(command)
-    def with_options(**arguments: Any) -> None:
-        rules = {name: arguments.pop(name) for name in RetentionPolicy.model_fields}
-        command(**arguments, rules=rules)
-
-    types = get_type_hints(RetentionPolicy)
-    signature = inspect.signature(command, eval_str=True)
-    parameters: list[inspect.Parameter] = []
-    for parameter in signature.parameters.values():
-        if parameter.name != RULES:
-            parameters.append(parameter)
-            continue
-        for name, field in RetentionPolicy.model_fields.items():
-            option = typer.Option(f"--{name.replace('_', '-')}", help=field.description)
-            parameters.append(parameter.replace(name=name, default=None, annotation=Annotated[types[name], option]))
-    # Typer asks for the signature; setattr, as functions do not declare the attribute.
-    setattr(with_options, "__signature__", signature.replace(parameters=parameters))  # noqa: B010
-    return with_options
+with_rules = with_options(RetentionPolicy, "rules")
+"""Replaces the parameter `rules` of a command by an option for each rule of a policy."""
 
 
 def chosen_policy(rules: Mapping[str, object], default: RetentionPolicy, command: str) -> RetentionPolicy:

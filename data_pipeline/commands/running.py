@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 
 from data_pipeline.commands.arguments import AsJson, complete_task, content_of
 from data_pipeline.commands.exit_codes import code_of_run
+from data_pipeline.commands.options import validated, with_options
 from data_pipeline.commands.output import print_json, print_lines
 from data_pipeline.commands.terminal import watching, watching_bytes
 from data_pipeline.config.settings import Settings, load_settings
 from data_pipeline.errors import InvalidInput, PipelineError
-from data_pipeline.steps import STEPS, Json, RunOptions
+from data_pipeline.steps import STEPS, Json
 from data_pipeline.store import Store
 from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.backup.create import made_backup
+from data_pipeline.tasks.parameters import RunOptions, TaskParameters
 from data_pipeline.tasks.workspace import printable
 from data_pipeline.use_cases.foreground import (
     NewTask,
@@ -40,77 +42,50 @@ Examples:
 """
 
 DbConnection = Annotated[
-    str | None, typer.Option(help="For a new task: the database's URL, or the name of a configured one.")
+    str | None, typer.Option(help="URL of the database, or the name of a configured one; required for a new task.")
 ]
-BusinessContext = Annotated[str | None, typer.Option(help="For a new task: what the database is about.")]
-TaskLanguage = Annotated[
-    Literal["en", "zh"] | None, typer.Option(help="For a new task: of comments and questions; default en.")
-]
-NoProfile = Annotated[bool, typer.Option("--no-profile", help="For a new task: do not look at rows.")]
-ShowPersonalData = Annotated[
-    bool, typer.Option("--show-personal-data", help="For a new task: values of columns about people as they are.")
-]
-PairsPerTable = Annotated[
-    int | None, typer.Option(help="For a new task: question-SQL pairs for each table; default 20.", min=1, max=1_000)
-]
-MaxPairs = Annotated[int | None, typer.Option(help="For a new task: pairs at most; default 5000.", min=1, max=100_000)]
-Seed = Annotated[
-    int | None, typer.Option(help="For a new task: the same seed on the same rows makes the same pairs.", min=0)
-]
-TaskName = Annotated[str | None, typer.Option(help="For a new task: a name for people.")]
+TaskName = Annotated[str | None, typer.Option(help="Display name of the task.")]
+
+
+_NONE: Final[Mapping[str, Any]] = {}
 
 
 def _complete_step(incomplete: str) -> list[str]:
     return [step.name for step in STEPS if step.name.startswith(incomplete)]
 
 
+@with_options(TaskParameters, "parameters")
+@with_options(RunOptions, "options")
 def run(
     task: Annotated[
         str | None,
-        typer.Argument(metavar="TASK", help="A task to run again; none: make one.", autocompletion=complete_task),
+        typer.Argument(metavar="TASK", help="Task to run again; default: a new task.", autocompletion=complete_task),
     ] = None,
     db_connection: DbConnection = None,
-    table_list: Annotated[Path | None, typer.Option(help="A file with table names; of a new or a known task.")] = None,
-    business_context: BusinessContext = None,
-    language: TaskLanguage = None,
+    table_list: Annotated[Path | None, typer.Option(help="File with table names; replaces that of a task.")] = None,
     task_name: TaskName = None,
-    no_profile: NoProfile = False,
-    show_personal_data: ShowPersonalData = False,
-    pairs_per_table: PairsPerTable = None,
-    max_pairs: MaxPairs = None,
-    seed: Seed = None,
+    parameters: Mapping[str, Any] = _NONE,
     glossary: Annotated[
-        Path | None, typer.Option(help="A CSV file of business terms (term,target,synonyms); of a new or a known task.")
+        Path | None, typer.Option(help="CSV file of business terms (term,target,synonyms); replaces that of a task.")
     ] = None,
     step: Annotated[
-        str | None, typer.Option(help="Run this step alone, without a backup.", autocompletion=_complete_step)
+        str | None, typer.Option(help="Run only this step, without a backup.", autocompletion=_complete_step)
     ] = None,
-    backup_vector_tables: Annotated[
-        bool, typer.Option("--backup-vector-tables", help="Back the vector store up before the load.")
-    ] = False,
-    truncate_vector_tables: Annotated[
-        bool,
-        typer.Option("--truncate-vector-tables", help="Back it up; then this task's items alone are left in it."),
-    ] = False,
-    skip_training: Annotated[bool, typer.Option("--skip-training", help="Leave training_load out.")] = False,
-    lock_timeout: Annotated[float | None, typer.Option(help="Seconds to wait for a busy task.", min=0)] = None,
+    options: Mapping[str, Any] = _NONE,
+    lock_timeout: Annotated[
+        float | None, typer.Option(help="Seconds to wait for a busy task; default: the setting.", min=0)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a task here and now: back up what earlier runs made, then run every step."""
-    for_new_tasks = {
-        "--db-connection": db_connection,
-        "--business-context": business_context,
-        "--language": language,
-        "--task-name": task_name,
-        "--no-profile": no_profile or None,
-        "--show-personal-data": show_personal_data or None,
-        "--pairs-per-table": pairs_per_table,
-        "--max-pairs": max_pairs,
-        "--seed": seed,
-    }
-    given = [option for option, value in for_new_tasks.items() if value is not None]
-    if task is not None and given:
-        raise InvalidInput("run", f"{', '.join(given)}: these are for a new task, and {task!a} is one that there is")
+    """Run a task here and now: back up the files of earlier runs, then run every step."""
+    given = {"db_connection": db_connection, "task_name": task_name, **parameters}
+    for_new_tasks = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+    if task is not None and for_new_tasks:
+        raise InvalidInput(
+            "run",
+            f"{', '.join(for_new_tasks)}: only for a new task, and {task!a} already exists. Change its parameters with "
+            "`data-pipeline tasks edit`",
+        )
     settings = load_settings()
     content = None if table_list is None else content_of(table_list, "--table-list")
     terms = None if glossary is None else content_of(glossary, "--glossary")
@@ -120,18 +95,7 @@ def run(
         if task is None:
             if db_connection is None or content is None:
                 raise InvalidInput("run", "name a task, or give --db-connection and --table-list for a new one")
-            new = NewTask(
-                db_connection,
-                content,
-                business_context or "",
-                language or "en",
-                task_name,
-                profile_tables=not no_profile,
-                mask_personal_data=not show_personal_data,
-                pairs_per_table=pairs_per_table,
-                max_pairs=max_pairs,
-                seed=seed,
-            )
+            new = NewTask(db_connection, content, task_name, validated(TaskParameters, parameters))
             found = asyncio.run(create_task(settings, store, new))
         else:
             found = store.task(task_directory.check_task_id(task))
@@ -139,14 +103,12 @@ def run(
                 put_table_list(settings, task, content)
         if terms is not None:
             put_glossary(settings, found.task_id, terms)
-        options = RunOptions(
-            backup_vector_tables=backup_vector_tables,
-            truncate_vector_tables=truncate_vector_tables,
-            skip_training=skip_training,
-        )
         result = asyncio.run(
-            run_task(settings, store, found, step=step, emit=emit, options=options, lock_timeout_seconds=lock_timeout)
-        )
+            run_task(
+                settings, store, found, step=step, emit=emit, options=validated(RunOptions, options),
+                lock_timeout_seconds=lock_timeout,
+            )
+        )  # fmt: skip
     path = task_directory.path_of(settings.training_data_path, found.task_id)
     if as_json:
         print_json(result)

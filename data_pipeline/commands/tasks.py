@@ -1,4 +1,4 @@
-"""`data-pipeline tasks list|show|create|delete|files|logs`."""
+"""`data-pipeline tasks list|show|create|edit|delete|files|logs`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -16,17 +16,9 @@ from rich.text import Text
 
 from data_pipeline.commands.arguments import AsJson, TaskId, complete_task, content_of, directory_of, known_store
 from data_pipeline.commands.exit_codes import ExitCode, code_of_all, code_of_error
+from data_pipeline.commands.options import validated, with_options
 from data_pipeline.commands.output import coloured, local_time, print_fields, print_json, print_lines, print_table
-from data_pipeline.commands.running import (
-    BusinessContext,
-    MaxPairs,
-    NoProfile,
-    PairsPerTable,
-    Seed,
-    ShowPersonalData,
-    TaskLanguage,
-    TaskName,
-)
+from data_pipeline.commands.running import DbConnection, TaskName
 from data_pipeline.commands.standard_streams import output_failure
 from data_pipeline.config.settings import Settings, load_settings
 from data_pipeline.errors import InvalidInput, NotFound, PipelineError
@@ -36,8 +28,9 @@ from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.backup.catalogue import list_backups
 from data_pipeline.tasks.files import list_files, read_log
 from data_pipeline.tasks.log_reading import Level, LogEntry
+from data_pipeline.tasks.parameters import TaskParameters
 from data_pipeline.tasks.workspace import check_not_link, is_task_directory, printable
-from data_pipeline.use_cases.foreground import NewTask, create_task
+from data_pipeline.use_cases.foreground import NewTask, change_task, create_task, kept_connection
 from data_pipeline.use_cases.task_json import (
     formatted_size,
     listed_task,
@@ -50,7 +43,7 @@ from data_pipeline.use_cases.task_json import (
 FOLLOW_SECONDS: Final = 0.5
 STEP_NAMES: Final = tuple(step.name for step in STEPS)
 
-app = typer.Typer(no_args_is_help=True, help="Tasks: make one, list them, look at one, its files and its log, delete.")
+app = typer.Typer(no_args_is_help=True, help="Tasks: create, list, show, edit, delete; their files and logs.")
 
 LIST_EXAMPLES = """\b
 Examples:
@@ -164,34 +157,18 @@ Examples:
 
 
 @app.command(epilog=CREATE_EXAMPLES)
+@with_options(TaskParameters, "parameters")
 def create(
-    db_connection: Annotated[str, typer.Option(help="The database's URL, or the name of a configured one.")],
-    table_list: Annotated[Path, typer.Option(help="A file with table names.")],
-    business_context: BusinessContext = None,
-    language: TaskLanguage = None,
+    db_connection: Annotated[str, typer.Option(help="URL of the database, or the name of a configured one.")],
+    table_list: Annotated[Path, typer.Option(help="File with table names.")],
+    parameters: Mapping[str, Any],
     task_name: TaskName = None,
-    no_profile: NoProfile = False,
-    show_personal_data: ShowPersonalData = False,
-    pairs_per_table: PairsPerTable = None,
-    max_pairs: MaxPairs = None,
-    seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a task without running it, and print its id; every table is looked up first."""
+    """Create a task without running it, and print its id. Every table is looked up first."""
     settings = load_settings()
     content = content_of(table_list, "--table-list")
-    new = NewTask(
-        db_connection,
-        content,
-        business_context or "",
-        language or "en",
-        task_name,
-        profile_tables=not no_profile,
-        mask_personal_data=not show_personal_data,
-        pairs_per_table=pairs_per_table,
-        max_pairs=max_pairs,
-        seed=seed,
-    )
+    new = NewTask(db_connection, content, task_name, validated(TaskParameters, parameters))
     with Store.open(settings.store_url) as store:
         task = asyncio.run(create_task(settings, store, new))
     if as_json:
@@ -199,6 +176,40 @@ def create(
         print_json({"task_id": task.task_id, "status": task.status, "created_at": task.created_at, "directory": path})
     else:
         print_lines([task.task_id])
+
+
+EDIT_EXAMPLES = """\b
+Examples:
+  data-pipeline tasks edit task_20250121_094400 --language zh --pairs-per-table 10
+  data-pipeline tasks edit task_20250121_094400 --no-mask-personal-data
+"""
+
+
+@app.command(epilog=EDIT_EXAMPLES)
+@with_options(TaskParameters, "parameters")
+def edit(
+    task: TaskId,
+    parameters: Mapping[str, Any],
+    db_connection: DbConnection = None,
+    task_name: TaskName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change parameters of a task, for its next runs. Refused while the task runs."""
+    settings = load_settings()
+    validated(TaskParameters, parameters)
+    changes = {"db_connection": db_connection, "task_name": task_name, **parameters}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if not changes:
+        raise InvalidInput("tasks edit", "nothing to change: give at least one option")
+    if db_connection is not None:
+        changes["db_connection"] = kept_connection(settings, db_connection)
+    with known_store(settings) as store:
+        changed = change_task(settings, store, task_directory.check_task_id(task), changes)
+        status = task_status(store.overview(changed.task_id, STEP_NAMES))
+    if as_json:
+        print_json(status)
+    else:
+        print_lines([f"Changed {', '.join(sorted(changes))} of {task}."])
 
 
 DELETE_EXAMPLES = """\b

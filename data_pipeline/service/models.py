@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StrictBool, Tag
 
 from data_pipeline.config.retention import RetentionPolicy
-from data_pipeline.steps import Language, RunOptions
 from data_pipeline.store import RunStatus, SortColumn
 from data_pipeline.tasks.backup.manifests import NOTE_LIMIT_CHARACTERS, NOTE_PATTERN
 from data_pipeline.tasks.backup.text_matching import LONGEST_TEXT, SHORTEST_TEXT
 from data_pipeline.tasks.log_reading import Level, LogColumn
+from data_pipeline.tasks.parameters import Language, Number, RunOptions, TaskParameters
 from data_pipeline.use_cases.runs import STEP_NAMES
 from data_pipeline.vectors.store.contract import Kind
 
@@ -25,16 +25,6 @@ def _in_range(time: datetime) -> datetime:
     if not EARLIEST.year <= time.year < LATEST.year:
         return EARLIEST if time.year < EARLIEST.year else LATEST
     return time if time.tzinfo is not None else time.astimezone()
-
-
-def _as_number(value: object) -> object:
-    """JSON's true is not 1."""
-    if isinstance(value, bool):
-        raise ValueError("it must be a number")  # noqa: TRY004 - what pydantic wants
-    return value
-
-
-Number = Annotated[int, BeforeValidator(_as_number)]
 
 
 def _as_text(value: object) -> object:
@@ -53,20 +43,7 @@ def _no_path(value: object) -> object:
     return value
 
 
-Share = Annotated[float, Field(strict=True, ge=0, le=1)]
-
-
-class DifficultyShares(BaseModel):
-    """Shares of a task's pairs by difficulty; what is not named has none."""
-
-    easy: Share = 0.0
-    medium: Share = 0.0
-    hard: Share = 0.0
-    extra: Share = 0.0
-    beyond: Share = 0.0
-
-
-class NewTaskRequest(BaseModel):
+class NewTaskRequest(TaskParameters):
     """A new task; its table list is uploaded afterwards."""
 
     model_config = ConfigDict(
@@ -76,51 +53,31 @@ class NewTaskRequest(BaseModel):
     db_connection: str | None = Field(
         default=None,
         max_length=2000,
-        description="the name of a configured database, or an allowed URL; none: the only one that is configured",
+        description="Name of a configured database, or an allowed URL; default: the only configured database.",
     )
-    business_context: str = Field(default="", max_length=10_000)
-    task_name: str | None = Field(default=None, max_length=255)
-    db_name: str | None = Field(default=None, max_length=255, description="none: as the connection has it")
-    language: Language = "en"
-    continue_on_error: StrictBool = False
-    profile_tables: StrictBool = Field(default=True, description="look at rows: counts, ends, examples")
-    mask_personal_data: StrictBool = Field(
-        default=True, description="keep values of columns about people out of every file"
-    )
-    enable_sql_validation: StrictBool = True
-    enable_llm_comments: StrictBool = Field(
-        default=True, description="ask the language model, where one is configured, about what has no comment"
-    )
-    enable_llm_repair: StrictBool = True
-    modify_original_file: StrictBool = True
-    enable_training_data_load: StrictBool = True
-    pairs_per_table: Annotated[int, Field(ge=1, le=1_000), BeforeValidator(_as_number)] | None = Field(
-        default=None, description="question-SQL pairs for each table; none: as the server is set"
-    )
-    max_pairs: Annotated[int, Field(ge=1, le=100_000), BeforeValidator(_as_number)] | None = Field(
-        default=None, description="pairs at most; none: as the server is set"
-    )
-    difficulty_mix: DifficultyShares | None = Field(
-        default=None, description="shares of easy, medium, hard, extra and beyond (windows, WITH); none: a mix of all"
-    )
-    infer_joins: StrictBool = Field(
-        default=True, description="take columns for foreign keys whose names, types and values say so"
-    )
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_as_number)] | None = Field(
-        default=None, description="the same seed on the same rows makes the same pairs"
-    )
-    enable_llm_pairs: StrictBool = Field(
-        default=True, description="ask the language model, where one is configured, for pairs and other wordings"
-    )
-    llm_pairs_per_theme: Annotated[int, Field(ge=0, le=100), BeforeValidator(_as_number)] | None = Field(
-        default=None, description="pairs to ask the model for about each theme; none: as the server is set"
-    )
-    llm_paraphrase_share: Annotated[float, Field(ge=0, le=1), BeforeValidator(_as_number)] | None = Field(
-        default=None, description="for how many of the generator's questions the model is asked for another wording"
+    task_name: str | None = Field(default=None, max_length=255, description="Display name of the task.")
+    db_name: str | None = Field(
+        default=None, max_length=255, description="Display name of the database; default: that of the connection."
     )
     table_list_file: Annotated[None, BeforeValidator(_no_path)] = Field(
-        default=None, description="files of the server are not read: upload the list"
+        default=None, description="Not supported: upload the table list instead."
     )
+
+
+class ChangeTaskRequest(TaskParameters):
+    """Changes of a task's parameters. Fields that are missing stay as they are; null stands for the default."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"language": "zh", "pairs_per_table": 10}})
+
+    db_connection: str = Field(
+        default="", min_length=1, max_length=2000, description="Name of a configured database, or an allowed URL."
+    )
+    task_name: str | None = Field(default=None, max_length=255, description="Display name of the task.")
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The fields that the request has."""
+        return self.model_dump(include=self.model_fields_set)
 
 
 class TableListRequest(BaseModel):
@@ -131,23 +88,7 @@ class TableListRequest(BaseModel):
     tables: Annotated[list[str], Field(min_length=1, max_length=10_000)] | Annotated[str, Field(min_length=1)]
 
 
-class _VectorFlags(BaseModel):
-    """What a run does with the vector store; nothing where it does not load."""
-
-    backup_vector_tables: StrictBool = Field(default=False, description="back the vector store up before the load")
-    truncate_vector_tables: StrictBool = Field(
-        default=False,
-        description="let everything but this task's items go, in the load's own transaction; backs up first",
-    )
-    skip_training: StrictBool = Field(default=False, description="leave training_load out of a complete run")
-
-    @property
-    def options(self) -> RunOptions:
-        """As the run gets them."""
-        return RunOptions(**{name: getattr(self, name) for name in RunOptions.model_fields})
-
-
-class CompleteRun(_VectorFlags):
+class CompleteRun(RunOptions):
     """Back the earlier files up, then run every step."""
 
     model_config = ConfigDict(
@@ -157,7 +98,7 @@ class CompleteRun(_VectorFlags):
     execution_mode: Literal["complete"] = "complete"
 
 
-class StepRun(_VectorFlags):
+class StepRun(RunOptions):
     """Run one step on the task directory as it is."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"execution_mode": "step", "step_name": "ddl_generation"}})

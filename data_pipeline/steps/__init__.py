@@ -1,17 +1,6 @@
 """The steps, in the order of a complete run; what a step is, stands in `contract`."""
 
-from data_pipeline.steps.contract import (
-    Json,
-    Language,
-    RunOptions,
-    RunParameters,
-    Staging,
-    Step,
-    StepContext,
-    StepOutput,
-    StepRunner,
-    Work,
-)
+from data_pipeline.steps.contract import Json, RunParameters, Staging, Step, StepContext, StepOutput, StepRunner, Work
 from data_pipeline.steps.ddl.step import DdlGeneration
 from data_pipeline.steps.qa import QaGeneration
 from data_pipeline.steps.training.step import TrainingLoad
@@ -21,8 +10,6 @@ from data_pipeline.tasks.workspace import StagedFile
 __all__ = [
     "STEPS",
     "Json",
-    "Language",
-    "RunOptions",
     "RunParameters",
     "StagedFile",
     "Staging",

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from logging import Logger
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from data_pipeline.config.vector_place import VectorPlace
 from data_pipeline.events import Emit
+from data_pipeline.tasks.parameters import RunOptions, TaskParameters
 from data_pipeline.tasks.table_list import TableName
 from data_pipeline.tasks.workspace import StagedFile
 
@@ -22,12 +23,6 @@ if TYPE_CHECKING:  # it takes a third of a second to import, and most runs have 
     from data_pipeline.language_model.client import LanguageModel
 
 Json = dict[str, Any]
-Language = Literal["en", "zh"]
-Difficulty = Literal["easy", "medium", "hard", "extra", "beyond"]
-
-DifficultyMix = dict[Difficulty, Annotated[float, Field(ge=0, le=1)]]
-"""Shares of all pairs; what is not named has none, and where nothing has any the step mixes by itself."""
-
 Work = Callable[[], Awaitable[Json]]
 IsUsable = Callable[[Json], Awaitable[bool]]
 Finished = Callable[[Json], None]
@@ -100,45 +95,14 @@ class StepRunner(Protocol):
         """Run many, at most `concurrency` at once; results in the order of `works`. The first error stops the rest."""
 
 
-class RunOptions(BaseModel):
-    """What the request for one run says of the vector store; `truncate_vector_tables` implies the backup."""
+class RunParameters(TaskParameters):
+    """The parameters of a task, and what its run needs besides.
 
-    model_config = ConfigDict(frozen=True)
-
-    backup_vector_tables: bool = False
-    truncate_vector_tables: bool = False
-    skip_training: bool = False
-
-
-class RunParameters(BaseModel):
-    """What a task was created with, and what its run gets besides.
-
-    `db_connection` and `vectors` are secrets and reach no file, log or answer. `source` is how training items name the
-    database: as it is configured, or its URL without secrets. What is None is as the settings say, where there are any,
-    else as the step does by itself.
+    `db_connection` and `vectors` are secrets and reach no file, log or answer. `source` is the name of the database in
+    training items: as it is configured, or its URL without secrets.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
     db_connection: str = Field(repr=False)
-    business_context: str = ""
-    language: Language = "en"
-    continue_on_error: bool = False
-    profile_tables: bool = True
-    mask_personal_data: bool = True
-    enable_sql_validation: bool = True
-    enable_llm_comments: bool = True
-    enable_llm_repair: bool = True
-    modify_original_file: bool = True
-    enable_training_data_load: bool = True
-    pairs_per_table: Annotated[int, Field(ge=1, le=1_000)] | None = None
-    max_pairs: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    difficulty_mix: DifficultyMix | None = None
-    infer_joins: bool = True
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
-    enable_llm_pairs: bool = True
-    llm_pairs_per_theme: Annotated[int, Field(ge=0, le=100)] | None = None
-    llm_paraphrase_share: Annotated[float, Field(ge=0, le=1)] | None = None
     options: RunOptions = RunOptions()
     source: str = Field(default="", exclude=True)
     vectors: VectorPlace | None = Field(default=None, exclude=True, repr=False)

@@ -132,6 +132,12 @@ class Store:
             ListedTask(task, summary_of_steps(states.get(task.task_id, []), len(all_steps))) for task in page
         ], total
 
+    def change_task(self, task_id: str, *, parameters: Mapping[str, Any], **values: str | None) -> Task:
+        """Replace the parameters of a task, and its name if that is given. Raises NotFound."""
+        with self._engine.begin() as connection:
+            self._change_task(connection, task_id, parameters=dict(parameters), **values)
+        return self.task(task_id)
+
     def delete_task(self, task_id: str) -> None:
         """Forget a task with its history. Raises NotFound."""
         runs = select(EXECUTIONS.c.execution_id).where(EXECUTIONS.c.task_id == task_id)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor, new_run_id
 from data_pipeline.config.database_urls import anchored, source_of
@@ -15,13 +19,14 @@ from data_pipeline.errors import DirectoryUnusable, InvalidInput, OutcomeUnsettl
 from data_pipeline.events import Emit
 from data_pipeline.runs.records import StoreRecords
 from data_pipeline.semantics.glossary import parse_glossary
-from data_pipeline.steps import STEPS, Json, Language, RunOptions, RunParameters
+from data_pipeline.steps import STEPS, Json, RunParameters
 from data_pipeline.steps.qa.step import GLOSSARY
 from data_pipeline.store import Store, Task
 from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.backup.catalogue import find_backup
 from data_pipeline.tasks.backup.checksums import regular_files, write_checksums
 from data_pipeline.tasks.backup.verify import compute_missing_checksums
+from data_pipeline.tasks.parameters import RunOptions, TaskParameters
 from data_pipeline.tasks.table_list import decode_table_list, parse_table_list
 from data_pipeline.tasks.workspace import Door, RetryLimits, make_directories, open_workspace, printable
 
@@ -35,14 +40,14 @@ class NewTask:
 
     db_connection: str
     table_list: bytes
-    business_context: str = ""
-    language: Language = "en"
     task_name: str | None = None
-    profile_tables: bool = True
-    mask_personal_data: bool = True
-    pairs_per_table: int | None = None
-    max_pairs: int | None = None
-    seed: int | None = None
+    parameters: TaskParameters = field(default_factory=TaskParameters)
+
+
+def kept_connection(settings: Settings, named: str) -> str:
+    """Return what a task keeps: the name of a configured database, else an absolute URL. Raises InvalidInput."""
+    url = anchored(settings.database_named(named))
+    return named if settings.has_database(named) else url
 
 
 async def create_task(settings: Settings, store: Store, new: NewTask) -> Task:
@@ -51,18 +56,8 @@ async def create_task(settings: Settings, store: Store, new: NewTask) -> Task:
     Raises InvalidInput, DatabaseUnavailable ... before anything is made.
     """
     url = anchored(settings.database_named(new.db_connection))
-    parameters = RunParameters(
-        db_connection=url,
-        business_context=new.business_context,
-        language=new.language,
-        profile_tables=new.profile_tables,
-        mask_personal_data=new.mask_personal_data,
-        pairs_per_table=new.pairs_per_table,
-        max_pairs=new.max_pairs,
-        seed=new.seed,
-        vectors=settings.vector_place,
-    )
-    kept = new.db_connection if settings.has_database(new.db_connection) else url
+    parameters = RunParameters(**new.parameters.model_dump(), db_connection=url, vectors=settings.vector_place)
+    kept = kept_connection(settings, new.db_connection)
     tables = parse_table_list(decode_table_list(new.table_list))
     for step in STEPS:
         await step.check(parameters, tables)
@@ -103,6 +98,37 @@ def put_table_list(
             label="table list",
             run_id=new_run_id(_local_now()).replace("run", "put"),
         )
+
+
+def change_task(
+    settings: Settings, store: Store, task_id: str, changes: Mapping[str, Any], *, lock_timeout_seconds: float = 0
+) -> Task:
+    """Change parameters of a task, its name and its database: the fields that `changes` has. Not while it runs.
+
+    `db_connection` is what the task keeps: the name of a configured database, or a URL. Raises NotFound, InvalidInput,
+    TaskBusy.
+    """
+    task = store.task(task_id)
+    kept = {name: value for name, value in task.parameters.items() if value is not None}
+    new = {name: value for name, value in changes.items() if name != "task_name"}
+    cleared = {name for name, value in new.items() if value is None}
+    values = {name: value for name, value in {**kept, **new}.items() if name not in cleared}
+    try:
+        parameters = RunParameters.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise InvalidInput(str(fault["loc"][0]), fault["msg"].removeprefix("Value error, ")) from None
+    named = {"task_name": changes["task_name"]} if "task_name" in changes else {}
+    with contextlib.ExitStack() as stack:
+        path = task_directory.path_of(settings.training_data_path, task_id)
+        if os.path.isdir(path):
+            stack.enter_context(
+                open_workspace(
+                    path, task_id, label="change of parameters", timeout_seconds=lock_timeout_seconds,
+                    door=door(settings),
+                )
+            )  # fmt: skip
+        return store.change_task(task_id, parameters=parameters.of_task(), **named)
 
 
 def check_glossary(content: bytes) -> None:

@@ -73,6 +73,7 @@ def real_answers(client: TestClient) -> dict[str, dict[str, Any]]:
         f"POST {API}/tasks/{{task_id}}/upload-table-list": {"files": {"file": ("tables.txt", b"customer\n")}},
         f"POST {API}/tasks/{{task_id}}/files": {"files": {"file": ("customer.ddl", b"CREATE TABLE customer ();\n")}},
         "POST /api/v0/database/table/ddl": {"json": {"table": "customer", "type": "both"}},
+        f"PATCH {API}/tasks/{{task_id}}": {"json": {"language": "zh", "pairs_per_table": 10}},
         f"POST {API}/backups/search": {"json": {"text": "CREATE TABLE"}},
         f"POST {API}/training_data/search": {"json": {"question": "customers", "limit": 1}},
         f"DELETE {API}/tasks/{{task_id}}/backups/{{backup}}": {"params": {"force": True, "dry_run": True}},

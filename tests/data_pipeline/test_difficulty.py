@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from data_pipeline.database.query_gate import check_query
-from data_pipeline.steps.contract import Difficulty
 from data_pipeline.steps.qa.sql.difficulty import DIFFICULTIES, difficulty_of
+from data_pipeline.tasks.parameters import Difficulty
 
 # The comments are component 1, component 2 and others; the tables are singer (id, name, age, country, boss),
 # concert (id, singer_id, title, year, seats) and city (id, name, country).

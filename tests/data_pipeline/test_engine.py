@@ -334,9 +334,9 @@ def test_queued_run_that_is_cancelled_never_begins(engine: Engine) -> None:
 
 WORKER = """
 import asyncio, sys
-from data_pipeline import engine as engine_module
-from data_pipeline.engine import Engine
-from data_pipeline.worker_slots import WorkerSlots
+from data_pipeline.runs import engine as engine_module
+from data_pipeline.runs.engine import Engine
+from data_pipeline.runs.worker_slots import WorkerSlots
 
 engine_module.POLL_SECONDS, engine_module.TAKEOVER_SECONDS = 0.02, 0.2
 url, training_data = sys.argv[1:]

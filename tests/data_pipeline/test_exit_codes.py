@@ -35,7 +35,8 @@ cli.main()
 """Both command lines with a defect in them."""
 
 IMMOVABLE = """
-from data_pipeline import cli, foreground
+from data_pipeline import cli
+from data_pipeline.use_cases import foreground
 from data_pipeline.tasks.workspace import Door
 from journal import LocalFilesystem
 

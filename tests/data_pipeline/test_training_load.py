@@ -13,12 +13,13 @@ import pytest
 from data_pipeline.config.vector_place import EmbeddingEndpoint, VectorPlace
 from data_pipeline.errors import EmbedderMismatch, InvalidInput
 from data_pipeline.events import Event
-from data_pipeline.steps import RunOptions, RunParameters
+from data_pipeline.steps import RunParameters
 from data_pipeline.steps.ddl.step import DdlGeneration
 from data_pipeline.steps.pair_file import format_pairs
 from data_pipeline.steps.training.items import kind_of, read_meta, read_report, sections
 from data_pipeline.steps.training.step import TrainingLoad
 from data_pipeline.steps.validation.step import SqlValidation
+from data_pipeline.tasks.parameters import RunOptions
 from data_pipeline.vectors.store.contract import Load
 from tests.support.model_server import model_server
 from tests.support.postgres import fresh_database

@@ -20,8 +20,8 @@ from typer.testing import CliRunner, Result
 from data_pipeline.cli import app
 from data_pipeline.config.retention import NEWEST, RetentionPolicy
 from data_pipeline.errors import BackupProtected, InvalidInput, NotFound, TaskBusy
-from data_pipeline.steps import RunOptions
 from data_pipeline.tasks.backup.verification import VerifyReport
+from data_pipeline.tasks.parameters import RunOptions
 from data_pipeline.tasks.workspace import Door
 from data_pipeline.vectors.backup.catalogue import BackupPlace, backups_in, find_backup, open_place, place_of_task
 from data_pipeline.vectors.backup.delete import (
@@ -238,7 +238,7 @@ RESTORES = """
 import sys
 from data_pipeline.vectors.backup.catalogue import place_named
 from data_pipeline.vectors.backup.restore import Restored, restore_backup
-from data_pipeline.vector_place import VectorPlace
+from data_pipeline.config.vector_place import VectorPlace
 from data_pipeline.vectors.store.opening import open_vector_store
 
 class Waits:

@@ -24,7 +24,7 @@ ITEMS = 1_500
 
 LOADS = """
 import sys
-from data_pipeline.vector_place import VectorPlace
+from data_pipeline.config.vector_place import VectorPlace
 from data_pipeline.vectors.store.contract import Holding, Item, Load
 from data_pipeline.vectors.store.opening import open_vector_store
 url, edition, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -42,7 +42,7 @@ store.commit(Load("task_1", f"run_{edition}", [Holding(item.id, "a_detail.md") f
 
 RESTORES = """
 import pickle, sys
-from data_pipeline.vector_place import VectorPlace
+from data_pipeline.config.vector_place import VectorPlace
 from data_pipeline.vectors.store.opening import open_vector_store
 store = open_vector_store(VectorPlace(sys.argv[1]))
 with open(sys.argv[2], "rb") as file:

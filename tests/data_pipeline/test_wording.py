@@ -12,7 +12,6 @@ import pytest
 from data_pipeline.database.connection import BusinessDatabase, open_database
 from data_pipeline.semantics.facts import Facts, TableFacts
 from data_pipeline.semantics.parts import At, Measure, Value
-from data_pipeline.steps.contract import Language
 from data_pipeline.steps.qa.families import FAMILIES
 from data_pipeline.steps.qa.families.family import Draw, at, rows_of, select, up_source
 from data_pipeline.steps.qa.generator import VOICES
@@ -29,6 +28,7 @@ from data_pipeline.steps.qa.plans.plan import (
     Simple,
 )
 from data_pipeline.steps.qa.say.nouns import Nouns
+from data_pipeline.tasks.parameters import Language
 from tests.support.library import SCHEMA, generate, look, statements
 
 VIEWS = """

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from journal import LocalFilesystem, NeedsAttention, lock_directory
-from journal.filesystem import Directory, rename_by_placeholder
+from journal.filesystem import SCAN_FROM, Directory, rename_by_placeholder
 from journal.names import PROBE, PROBE_LINK
 from journal.names_only import NamesOnly
 from journal.records import NO_INODE, Identity
@@ -211,7 +211,8 @@ def test_two_files_under_the_two_names_of_a_move_are_left_for_a_person() -> None
     assert [name for name in disk.tree("/t/.journal/D") if name.endswith(".conflict")]
 
 
-def test_old_name_that_stays_after_a_rename_is_reported_and_a_file_saved_there_since_is_not() -> None:
+@pytest.mark.parametrize("others", [0, SCAN_FROM], ids=["few moves", "many moves"])
+def test_old_name_that_stays_after_a_rename_is_reported_and_a_file_saved_there_since_is_not(others: int) -> None:
     """A disk that lies: size and time tell the file that was not moved from one that another process saved."""
 
     class Lying(ModelFilesystem):
@@ -228,12 +229,15 @@ def test_old_name_that_stays_after_a_rename_is_reported_and_a_file_saved_there_s
     disk.put("/t")
     disk.put(PATH)
     BACKUP.build(disk)
+    more = [f"more{number}" for number in range(others)]
+    for name in more:
+        disk.put(f"{PATH}/{name}", b"x")
     disk.sync_all()
     with lock(disk) as directory:
         transaction = directory.transaction("backup", on_error="continue")
         backup = transaction.make_directory("bak")
-        transaction.move("f0", backup)
-        transaction.move("f1", backup)
+        for name in ("f0", "f1", *more):
+            transaction.move(name, backup)
         outcome = transaction.commit()
 
     (failed,) = outcome.failures
@@ -246,6 +250,7 @@ def test_old_name_that_stays_after_a_rename_is_reported_and_a_file_saved_there_s
         "bak/f0": b"content of f0",
         "bak/f1": b"content of f1",
         "table_list.txt": b"tables",
+        **{f"bak/{name}": b"x" for name in more},
     }
 
 

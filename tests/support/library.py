@@ -13,12 +13,12 @@ from data_pipeline.database.reflection import read_tables
 from data_pipeline.semantics.facts import Facts
 from data_pipeline.semantics.glossary import Glossary
 from data_pipeline.semantics.observing import Observed, observe
-from data_pipeline.steps.contract import Language
 from data_pipeline.steps.qa.choose.gates import Gates
 from data_pipeline.steps.qa.families import FAMILIES, Family
 from data_pipeline.steps.qa.generator import GeneratedPair, Generator
 from data_pipeline.steps.qa.say.nouns import Nouns
 from data_pipeline.steps.qa.step import facts_of
+from data_pipeline.tasks.parameters import Language
 
 SCHEMA = """
 CREATE TABLE branch (branch_id INTEGER PRIMARY KEY, name VARCHAR(40) NOT NULL UNIQUE, city VARCHAR(20) NOT NULL,

@@ -122,8 +122,9 @@ SERVER_WITH_DISK = [
     """
 import os, signal, sys, time
 from journal import LocalFilesystem
-from data_pipeline import cli, foreground
-from data_pipeline.service import runs
+from data_pipeline import cli
+from data_pipeline.use_cases import foreground
+from data_pipeline.use_cases import runs
 from data_pipeline.service.routes import backups
 from data_pipeline.tasks.workspace import Door
 

@@ -21,7 +21,8 @@ SCRIPT = [sys.executable, "-m", "data_pipeline.schema_workflow"]
 DIES_AT = """
 import os, signal, sys
 from journal import LocalFilesystem
-from data_pipeline import cli, foreground
+from data_pipeline import cli
+from data_pipeline.use_cases import foreground
 from data_pipeline.commands import backups, vectors
 from data_pipeline.tasks.workspace import Door
 

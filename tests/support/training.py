@@ -10,11 +10,12 @@ from typing import Any
 
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor
 from data_pipeline.config.vector_place import VectorPlace
-from data_pipeline.steps import RunOptions, RunParameters, Step
+from data_pipeline.steps import RunParameters, Step
 from data_pipeline.steps.ddl.step import DdlGeneration
 from data_pipeline.steps.pair_file import format_pairs, pair_id
 from data_pipeline.steps.training.step import TrainingLoad
 from data_pipeline.steps.validation.step import SqlValidation
+from data_pipeline.tasks.parameters import RunOptions
 from data_pipeline.vectors.store.contract import StoredItem
 from data_pipeline.vectors.store.opening import open_vector_store
 from tests.support.tasks import WritingStep, executor, make_task

@@ -18,6 +18,7 @@ from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import CompleteRun, ExecuteRequest, StepRun
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId
 from data_pipeline.store import Execution, RecordedEvent
+from data_pipeline.tasks.parameters import RunOptions
 from data_pipeline.use_cases.runs import Runs
 from data_pipeline.use_cases.task_json import run_summary
 
@@ -43,7 +44,9 @@ async def execute(
     """Answers at once with 202, or with `Prefer: wait=SECONDS` when the run has ended, with its result."""
     order = body or CompleteRun()
     step = order.step_name if isinstance(order, StepRun) else None
-    execution = await asyncio.to_thread(runs.admit, task_id, step, order.options)
+    execution = await asyncio.to_thread(
+        runs.admit, task_id, step, RunOptions(**order.model_dump(include=set(RunOptions.model_fields)))
+    )
     wait_seconds = _wait_seconds(prefer)
     headers = {"Location": f"{PREFIX}/tasks/{task_id}"}
     if wait_seconds:

@@ -13,9 +13,10 @@ from data_pipeline.database.allowed import check_allowed
 from data_pipeline.database.connection import database_name
 from data_pipeline.errors import InvalidInput, NotFound
 from data_pipeline.service.answers import REFUSALS, success
-from data_pipeline.service.models import NewTaskRequest, TableListRequest
+from data_pipeline.service.models import ChangeTaskRequest, NewTaskRequest, TableListRequest
 from data_pipeline.steps import RunParameters
 from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.parameters import TaskParameters
 from data_pipeline.tasks.table_list import (
     TableName,
     decode_table_list,
@@ -24,7 +25,7 @@ from data_pipeline.tasks.table_list import (
     parse_table_name,
 )
 from data_pipeline.tasks.workspace import check_not_link
-from data_pipeline.use_cases.foreground import put_table_list
+from data_pipeline.use_cases.foreground import change_task, put_table_list
 from data_pipeline.use_cases.runs import STEP_NAMES, Runs
 from data_pipeline.use_cases.task_json import run_summary, size_of, task_status
 
@@ -55,7 +56,7 @@ TaskId = Annotated[str, Depends(checked_task_id)]
 def create_task(request: Request, body: NewTaskRequest, runs: RunsDep) -> Response:
     """The next step is its table list."""
     kept, url = database_of(runs.settings, body.db_connection)
-    parameters = RunParameters(db_connection=kept, **body.model_dump(include=_PARAMETERS))
+    parameters = RunParameters(db_connection=kept, **body.model_dump(include=set(TaskParameters.model_fields)))
     task = runs.store.create_task(
         parameters.of_task(),
         task_name=body.task_name,
@@ -79,9 +80,6 @@ def create_task(request: Request, body: NewTaskRequest, runs: RunsDep) -> Respon
     )
 
 
-_PARAMETERS = set(RunParameters.model_fields) - {"db_connection", "options", "source", "vectors"}
-
-
 def database_of(settings: Settings, named: str | None) -> tuple[str, str]:
     """A business database that a request may use: what its task keeps, and its URL.
 
@@ -102,6 +100,18 @@ def database_of(settings: Settings, named: str | None) -> tuple[str, str]:
     configured = [*settings.databases.values(), *settings.allowed_databases]
     check_allowed(url, [secret.get_secret_value() for secret in configured])
     return url, url
+
+
+@router.patch("/tasks/{task_id}", summary="Change a task's parameters")
+def change(request: Request, task_id: TaskId, body: ChangeTaskRequest, runs: RunsDep) -> Response:
+    """Fields that are missing stay as they are. Refused while the task runs or waits to run."""
+    changes = body.changes
+    if "db_connection" in changes:
+        changes["db_connection"], _ = database_of(runs.settings, body.db_connection)
+    runs.store.task(task_id)
+    runs.check_idle(task_id)
+    change_task(runs.settings, runs.store, task_id, changes)
+    return success(request, "The parameters are changed.", task_status(runs.store.overview(task_id, STEP_NAMES)))
 
 
 @router.post("/tasks/{task_id}/upload-table-list", summary="Upload a task's table list as a file")

@@ -15,7 +15,6 @@ from typing import Final, Literal
 
 from data_pipeline.database.query_gate import Dialect
 from data_pipeline.semantics.facts import Facts
-from data_pipeline.steps.contract import Difficulty, Language
 from data_pipeline.steps.qa.choose.gates import Gates, Rejected
 from data_pipeline.steps.qa.choose.selection import (
     Candidate,
@@ -36,6 +35,7 @@ from data_pipeline.steps.qa.say.phrasing import Phrasings, Voice
 from data_pipeline.steps.qa.sql.difficulty import difficulty_of
 from data_pipeline.steps.qa.sql.forms import clauses_of, question_words, shape_of
 from data_pipeline.steps.qa.sql.queries import query_of, sql_of
+from data_pipeline.tasks.parameters import Difficulty, Language
 
 DRAWS_AT_MOST: Final = 4
 """How often families draw again when the gates left too few pairs: then the schema has no more to ask."""

@@ -14,7 +14,6 @@ from typing import Final, Protocol
 
 from data_pipeline.semantics.facts import Facts
 from data_pipeline.semantics.parts import At, Measure
-from data_pipeline.steps.contract import Difficulty
 from data_pipeline.steps.qa.plans.plan import (
     Between,
     Bucket,
@@ -31,6 +30,7 @@ from data_pipeline.steps.qa.plans.plan import (
     Selection,
     Share,
 )
+from data_pipeline.tasks.parameters import Difficulty
 from data_pipeline.tasks.table_list import TableName
 
 WEIGHTS: Final[Mapping[str, int]] = {"table": 8, "link": 6, "family": 4, "column": 3, "clause": 2}

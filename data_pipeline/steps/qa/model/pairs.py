@@ -23,7 +23,7 @@ from data_pipeline.database.query_gate import check_query
 from data_pipeline.errors import ModelFailed, QueryRefused
 from data_pipeline.semantics.metadata_writing import Theme
 from data_pipeline.semantics.wording import one_line
-from data_pipeline.steps.contract import Difficulty, Json, RunParameters
+from data_pipeline.steps.contract import Json, RunParameters
 from data_pipeline.steps.model_answers import LANGUAGES
 from data_pipeline.steps.qa.choose.gates import Gates, Rejected
 from data_pipeline.steps.qa.choose.selection import Feature
@@ -35,6 +35,7 @@ from data_pipeline.steps.qa.sql.difficulty import difficulty_of
 from data_pipeline.steps.qa.sql.forms import shape_of
 from data_pipeline.steps.qa.sql.queries import sql_of
 from data_pipeline.steps.threads import Call
+from data_pipeline.tasks.parameters import Difficulty
 from data_pipeline.tasks.table_list import TableName
 
 if TYPE_CHECKING:

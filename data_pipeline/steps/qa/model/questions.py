@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from data_pipeline.steps.contract import Language
+from data_pipeline.tasks.parameters import Language
 
 QUESTION_CHARACTERS: Final = 500
 

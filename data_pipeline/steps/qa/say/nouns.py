@@ -22,8 +22,8 @@ from data_pipeline.semantics.names import (
     words_named,
 )
 from data_pipeline.semantics.parts import At
-from data_pipeline.steps.contract import Language
 from data_pipeline.steps.qa.plans.plan import Selection, Source
+from data_pipeline.tasks.parameters import Language
 from data_pipeline.tasks.table_list import TableName
 
 _CJK: Final = re.compile(r"[\u3400-\u9fff]")

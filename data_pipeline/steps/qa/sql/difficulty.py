@@ -33,7 +33,7 @@ from typing import Final, Literal
 
 from sqlglot import exp
 
-from data_pipeline.steps.contract import Difficulty
+from data_pipeline.tasks.parameters import Difficulty
 
 DIFFICULTIES: Final[tuple[Difficulty, ...]] = ("easy", "medium", "hard", "extra", "beyond")
 
