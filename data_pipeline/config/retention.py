@@ -14,6 +14,8 @@ from typing import Annotated, Final, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from data_pipeline.config.numbers import NO_BOOLEAN
+
 _DURATION: Final = re.compile(r"(?:([0-9]{1,4})y)?(?:([0-9]{1,4})m)?(?:([0-9]{1,5})d)?(?:([0-9]{1,6})h)?")
 
 
@@ -51,7 +53,7 @@ def _check_duration(text: str) -> str:
     return text
 
 
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Count = Annotated[int, Field(ge=1, le=1_000_000), NO_BOOLEAN]
 DurationText = Annotated[str, Field(min_length=2, max_length=24), AfterValidator(_check_duration)]
 
 
@@ -75,7 +77,7 @@ class RetentionPolicy(BaseModel):
     keep_monthly: Count | None = Field(
         default=None, description="Keep the newest backup of each of the last N months that have one."
     )
-    max_total_bytes: Annotated[int, Field(ge=0)] | None = Field(
+    max_total_bytes: Annotated[int, Field(ge=0), NO_BOOLEAN] | None = Field(
         default=None, description="Delete the oldest backups until the rest has at most N bytes."
     )
 

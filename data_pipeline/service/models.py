@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StrictBool, Tag
 
+from data_pipeline.config.numbers import Number
 from data_pipeline.config.retention import RetentionPolicy
 from data_pipeline.store import RunStatus, SortColumn
 from data_pipeline.tasks.backup.manifests import NOTE_LIMIT_CHARACTERS, NOTE_PATTERN
 from data_pipeline.tasks.backup.text_matching import LONGEST_TEXT, SHORTEST_TEXT
 from data_pipeline.tasks.log_reading import Level, LogColumn
-from data_pipeline.tasks.parameters import Language, Number, RunOptions, TaskParameters
+from data_pipeline.tasks.parameters import Language, RunOptions, TaskParameters
 from data_pipeline.use_cases.runs import STEP_NAMES
 from data_pipeline.vectors.store.contract import Kind
 

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
+from data_pipeline.config.numbers import NO_BOOLEAN, Share
+
 Language = Literal["en", "zh"]
 Difficulty = Literal["easy", "medium", "hard", "extra", "beyond"]
 
@@ -24,13 +26,6 @@ class Flags:
     off: tuple[str, ...] = ()
 
 
-def _no_boolean(value: object) -> object:
-    """JSON's true is not 1."""
-    if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004 - the error that pydantic expects
-    return value
-
-
 def _parse_mix(value: object) -> object:
     """Read shares as the command line has them: `easy=0.3,hard=0.7`, or JSON."""
     if not isinstance(value, str):
@@ -41,8 +36,6 @@ def _parse_mix(value: object) -> object:
     return {name.strip(): float(share) for name, _, share in pairs}
 
 
-Number = Annotated[int, BeforeValidator(_no_boolean)]
-Share = Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=1)]
 DifficultyMix = Annotated[dict[Difficulty, Share], BeforeValidator(_parse_mix)]
 
 
@@ -79,10 +72,10 @@ class TaskParameters(BaseModel):
     enable_training_data_load: Annotated[StrictBool, Flags(off=("--skip-training-load",))] = Field(
         default=True, description="Run the step training_load."
     )
-    pairs_per_table: Annotated[Number, Field(ge=1, le=1_000)] | None = Field(
+    pairs_per_table: Annotated[int, Field(ge=1, le=1_000), NO_BOOLEAN] | None = Field(
         default=None, description="Number of question-SQL pairs for each table; default: the setting (20)."
     )
-    max_pairs: Annotated[Number, Field(ge=1, le=100_000)] | None = Field(
+    max_pairs: Annotated[int, Field(ge=1, le=100_000), NO_BOOLEAN] | None = Field(
         default=None, description="Maximum number of pairs; default: the setting (5000)."
     )
     difficulty_mix: DifficultyMix | None = Field(
@@ -92,13 +85,13 @@ class TaskParameters(BaseModel):
     infer_joins: StrictBool = Field(
         default=True, description="Find undeclared foreign keys by names, types and values."
     )
-    seed: Annotated[Number, Field(ge=0, le=MAXIMUM_SEED)] | None = Field(
+    seed: Annotated[int, Field(ge=0, le=MAXIMUM_SEED), NO_BOOLEAN] | None = Field(
         default=None, description="Random seed; the same seed and data give the same pairs; default: the setting (7)."
     )
     enable_llm_pairs: StrictBool = Field(
         default=True, description="Ask the language model, if one is configured, for more pairs and for paraphrases."
     )
-    llm_pairs_per_theme: Annotated[Number, Field(ge=0, le=100)] | None = Field(
+    llm_pairs_per_theme: Annotated[int, Field(ge=0, le=100), NO_BOOLEAN] | None = Field(
         default=None, description="Number of pairs to ask the language model for per theme; default: the setting."
     )
     llm_paraphrase_share: Share | None = Field(

@@ -141,7 +141,10 @@ def test_new_table_list_replaces_the_old_one_which_is_kept(shop: Shop) -> None:
         (["run", "--db-connection", "nonsense", "--table-list", "tables.txt"], "neither a URL nor the name"),
         (["run", "--db-connection", "sqlite:///shop.sqlite", "--table-list", "bad.txt"], "line 2"),
         (["run", "--db-connection", "sqlite:///shop.sqlite", "--table-list", "missing.txt"], "near: customer"),
-        (["run", "task_20200101_000000", "--db-connection", "sqlite:///shop.sqlite"], "--db-connection: only for a new task"),
+        (
+            ["run", "task_20200101_000000", "--db-connection", "sqlite:///shop.sqlite"],
+            "--db-connection: only for a new task",
+        ),
         (["run", "task_20200101_000000", "--language", "zh", "--task-name", "x"], "--task-name, --language: only"),
         (["backups", "list", "task_20200101_000000"], "There is no task"),
         (["backups", "show", "..", "file_bak_20200101_000000"], "task_id"),
