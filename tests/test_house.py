@@ -41,7 +41,8 @@ FENCES = {
 
 PURE = {
     "journal/names", "journal/records", "journal/playback",
-    "data_pipeline/config/database_urls", "data_pipeline/config/model_endpoint", "data_pipeline/config/numbers", "data_pipeline/config/retention",
+    "data_pipeline/config/database_urls", "data_pipeline/config/model_endpoint", "data_pipeline/config/numbers",
+    "data_pipeline/config/retention",
     "data_pipeline/config/vector_place", "data_pipeline/database/personal_data", "data_pipeline/database/schema",
     "data_pipeline/database/sqlite/text", "data_pipeline/dataset/export", "data_pipeline/events",
     "data_pipeline/semantics/facts", "data_pipeline/semantics/glossary", "data_pipeline/semantics/metadata_writing",
@@ -52,7 +53,8 @@ PURE = {
     "data_pipeline/steps/qa/sql/difficulty", "data_pipeline/steps/qa/sql/forms",
     "data_pipeline/steps/training/items", "data_pipeline/tasks/backup/pruning",
     "data_pipeline/tasks/backup/text_matching", "data_pipeline/tasks/backup/verification",
-    "data_pipeline/tasks/log_reading", "data_pipeline/tasks/ownership", "data_pipeline/tasks/parameters", "data_pipeline/tasks/table_list",
+    "data_pipeline/tasks/log_reading", "data_pipeline/tasks/ownership", "data_pipeline/tasks/parameters",
+    "data_pipeline/tasks/table_list",
     "data_pipeline/tasks/task_directory", "data_pipeline/vectors/backup/record",
     "data_pipeline/vectors/embedding/contract", "data_pipeline/vectors/embedding/hashed_words",
     "data_pipeline/vectors/store/contract",

@@ -157,3 +157,10 @@ def test_count_of_nothing_is_refused(rule: str) -> None:
     """Zero could mean "no rule" or "keep none"."""
     with pytest.raises(ValidationError, match=rule):
         RetentionPolicy.model_validate({rule: 0})
+
+
+@pytest.mark.parametrize("rule", ["keep_last", "keep_daily", "keep_weekly", "keep_monthly", "max_total_bytes"])
+def test_true_is_no_number_of_backups(rule: str) -> None:
+    """JSON has both, and a request that confuses them would delete all backups but one."""
+    with pytest.raises(ValidationError):
+        RetentionPolicy.model_validate({rule: True})
