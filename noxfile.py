@@ -1,7 +1,7 @@
 """The checks of this project: `nox` runs those a reviewer would run, `nox -l` lists all.
 
-Sessions use the environment that nox itself runs in (the README's first command makes it); only `package` and `pythons`
-make their own.
+Sessions use the environment that nox itself runs in (the README's first command makes it); only `package`, `pythons` and
+`site` make their own.
 """
 
 import os
@@ -164,6 +164,14 @@ def mutants(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Links, public names and examples of the documentation."""
     run(session, "pytest", "tests/test_docs.py", *session.posargs)
+
+
+@nox.session(venv_backend="venv")
+def site(session: nox.Session) -> None:
+    """The documentation as a site, in `site/`; a broken link or a page that no menu has is an error."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    session.install("--quiet", *project["optional-dependencies"]["site"])
+    session.run("mkdocs", "build", "--strict", "--quiet", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session

@@ -306,6 +306,54 @@ def test_every_part_of_the_house_has_its_line_in_the_architecture() -> None:
     assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == [part for part in PARTS if part != "__main__"]
 
 
+def test_index_of_decisions_has_every_decision() -> None:
+    """With its number and its title."""
+    index = (ROOT / "docs" / "decisions" / "index.md").read_text(encoding="utf-8")
+    for page in sorted((ROOT / "docs" / "decisions").glob("0*.md")):
+        number, _, title = page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ").partition(" ")
+        assert f"| [{number}]({page.name}) | {title} |" in index
+
+
+def test_transitions_of_the_journal_name_functions_that_there_are() -> None:
+    """The table below the state diagram in docs/journal.md."""
+    page = (ROOT / "docs" / "journal.md").read_text(encoding="utf-8")
+    table = page.partition("| transition | function |")[2].partition("\n\n")[0]
+    sources = "".join((ROOT / name).read_text(encoding="utf-8") for name in set(re.findall(r"journal/\w+\.py", table)))
+    named = set(re.findall(r"`(?:[\w]+\.)?(\w+)`", re.sub(r"`journal/\w+\.py`", "", table)))
+    assert len(named) > 15
+    assert {name for name in named if f"def {name}(" not in sources} == set()
+
+
+def test_examples_of_the_library_guide_run(tmp_path: Path) -> None:
+    """One after the other, as they stand."""
+    text = (ROOT / "docs" / "guides" / "journal-library.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("<h1>old</h1>")
+    (tmp_path / "inbox").mkdir()
+    for number in range(3):
+        (tmp_path / "inbox" / f"{number}.eml").write_text("letter")
+    done = subprocess.run(
+        [sys.executable, "-c", "".join(examples)],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert "3 files are in archive_2025\n" in done.stdout
+    assert {path.name: path.read_text() for path in (tmp_path / "site").iterdir()} == {
+        "index.html": "<h1>new</h1>",
+        "style.css": "h1 { color: teal }",
+    }
+    assert list((tmp_path / "inbox").iterdir()) == []
+
+
+def test_every_type_of_error_is_in_the_troubleshooting_guide() -> None:
+    """Those of the API's table, and those of the command line."""
+    guide = (ROOT / "docs" / "guides" / "troubleshooting.md").read_text(encoding="utf-8")
+    api = (ROOT / "docs" / "api.md").read_text(encoding="utf-8").partition("## What can go wrong")[2]
+    types = set(re.findall(r"`([a-z]+_[a-z_]+)`", api)) - {"error_type", "invalid_params"} | {"wrong_usage"}
+    assert {name for name in types if f"`{name}`" not in guide} == set()
+
+
 def test_chinese_readme_has_every_section_and_every_example_of_the_english_one() -> None:
     """The same in another language: as many headings of each level, the same commands and code."""
     english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
