@@ -1,7 +1,7 @@
 """The checks of this project: `nox` runs those a reviewer would run, `nox -l` lists all.
 
-Sessions use the environment that nox itself runs in (the README's first command makes it); only `package`, `pythons` and
-`site` make their own.
+Sessions use the environment that nox itself runs in (the README's first command makes it); only `package`,
+`pythons` and `site` make their own.
 """
 
 import os
