@@ -24,7 +24,6 @@ from data_pipeline.semantics.wording import one_line, words_of
 from data_pipeline.vectors.store.contract import Holding, Item
 
 ExportFormat = Literal["chat-jsonl", "spider", "sql"]
-FORMATS: Final[tuple[ExportFormat, ...]] = ("chat-jsonl", "spider", "sql")
 
 INSTRUCTION: Final = "Answer the question with one SQL query that only reads."
 EPOCH: Final = (1980, 1, 1, 0, 0, 0)

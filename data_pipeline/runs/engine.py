@@ -284,10 +284,6 @@ class Engine:
             self._client.delete_workflows([_workflow_id(run.task_id, run.run_id) for run in ended])
         return len(ended)
 
-    def durable_calls(self, task_id: str, run_id: str) -> list[str]:
-        """The names of a run's recorded calls, in the order of their positions."""
-        return [step["function_name"] for step in self._steps(_workflow_id(task_id, run_id))]
-
     # ---- for the worker -----------------------------------------------------------------------------------------
 
     def start_worker(self, run: RunFunction, *, runs_at_once: int) -> None:

@@ -327,11 +327,6 @@ class Store:
             rows = connection.execute(wanted.order_by(EXECUTIONS.c.sequence.desc()).limit(limit)).all()
             return self._executions(connection, rows)
 
-    def current_steps(self, task_id: str, all_steps: Sequence[str]) -> list[StepState]:
-        """The newest state of each step over all runs; a complete run resets them all."""
-        with self._reading() as connection:
-            return self._current_steps(connection, task_id, all_steps)
-
     # ---- options of runs ----------------------------------------------------------------------------------------
 
     def keep_run_options(self, execution_id: str, options: Mapping[str, Any]) -> None:

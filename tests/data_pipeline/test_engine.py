@@ -28,6 +28,7 @@ from data_pipeline.runs.engine import Engine, RunControl, RunOrder
 from data_pipeline.runs.sqlite_clock import add_subsecond_clock
 from data_pipeline.runs.worker_slots import WorkerSlots
 from data_pipeline.steps import Json
+from tests.support.engine import durable_calls
 from tests.support.postgres import fresh_database
 from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.waiting import wait_until as until
@@ -175,7 +176,7 @@ def test_suspended_run_goes_on_where_it_was_and_repeats_nothing(opened: Callable
     again.start_worker(second.run, runs_at_once=1)
     until(lambda: second.ended)
     assert (second.begun, [result["name"] for result in second.results]) == (["b", "c"], ["a", "b", "c"])
-    assert again.durable_calls("task_1", "run_1") == ["a", "b", "c"]
+    assert durable_calls(again, "task_1", "run_1") == ["a", "b", "c"]
 
 
 def test_call_under_way_may_end_when_the_server_stops_and_the_next_one_does_not_begin(
@@ -191,7 +192,7 @@ def test_call_under_way_may_end_when_the_server_stops_and_the_next_one_does_not_
         time.sleep(0.1)
         calls.is_released = True
         assert stopping.result() == []
-    assert (calls.begun, opened().durable_calls("task_1", "run_1")) == (["a"], ["a"])
+    assert (calls.begun, durable_calls(opened(), "task_1", "run_1")) == (["a"], ["a"])
 
 
 def test_worker_that_stops_at_any_moment_loses_no_run_and_fails_none(opened: Callable[[], Engine]) -> None:
@@ -464,9 +465,9 @@ def test_records_of_runs_that_ended_long_ago_are_removed(engine: Engine) -> None
     engine.admit(ORDER)
     until(lambda: not engine.unfinished())
     assert engine.forget_ended(datetime.now(UTC) - timedelta(hours=1)) == 0
-    assert engine.durable_calls("task_1", "run_1") == ["a"]
+    assert durable_calls(engine, "task_1", "run_1") == ["a"]
     assert engine.forget_ended(datetime.now(UTC) + timedelta(hours=1)) == 1
-    assert engine.durable_calls("task_1", "run_1") == []
+    assert durable_calls(engine, "task_1", "run_1") == []
 
 
 def test_sqlite_file_is_private_whatever_its_path(tmp_path: Path, slots: WorkerSlots) -> None:

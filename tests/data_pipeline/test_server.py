@@ -23,6 +23,7 @@ from data_pipeline.runs.engine import Engine
 from data_pipeline.runs.worker_slots import WorkerSlots
 from data_pipeline.store import Store
 from tests.crash.campaign import SEED, sample
+from tests.support.engine import durable_calls
 from tests.support.losses import PRECIOUS, check_nothing_is_lost, files_of
 from tests.support.postgres import fresh_database
 from tests.support.server import API, SERVER_WITH_DISK, Server, data, new_shop, running_server
@@ -70,7 +71,7 @@ def check_history(shop: Shop, task_id: str, runs: int, reason: str) -> None:
     assert [run.status for run in executions] == ["completed"] * runs, reason
     engine = Engine.open(settings.engine_url, WorkerSlots(settings.training_data_path))
     for run in executions:
-        calls = Counter(engine.durable_calls(task_id, run.execution_id))
+        calls = Counter(durable_calls(engine, task_id, run.execution_id))
         assert max(calls.values()) == 1, f"{reason}: {calls}"
     wait_until(lambda: not engine.unfinished(), lambda: f"{reason}: {engine.unfinished()}")
     engine.stop()

@@ -231,10 +231,10 @@ def test_complete_run_resets_every_step(store: Store) -> None:
     run(store, task_id, "e1", *STEPS)
     store.add_execution(task_id, "e2", mode="complete", step_names=STEPS)
 
-    assert [(step.status, step.execution_id) for step in store.current_steps(task_id, STEPS)] == [
+    assert [(step.status, step.execution_id) for step in store.overview(task_id, STEPS).steps] == [
         ("pending", "e2"), ("pending", "e2"),
     ]  # fmt: skip
-    assert [step.status for step in store.current_steps(new_task(store), STEPS)] == ["pending", "pending"]
+    assert [step.status for step in store.overview(new_task(store), STEPS).steps] == ["pending", "pending"]
 
 
 @pytest.mark.parametrize(("status", "step_status"), [("failed", "failed"), ("cancelled", "cancelled")])

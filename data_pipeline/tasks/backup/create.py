@@ -69,11 +69,6 @@ class BackupReport:
     error: str | None = None
     transaction: str | None = None
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether no file of an earlier run is left in its place."""
-        return self.state not in ("disabled", "failed", "unknown") and not self.failed_files
-
     def summary(self) -> dict[str, Any]:
         """For results and answers: counts, and the failed files by name, but never thousands of moved ones."""
         return {

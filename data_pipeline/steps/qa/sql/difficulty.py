@@ -35,8 +35,6 @@ from sqlglot import exp
 
 from data_pipeline.tasks.parameters import Difficulty
 
-DIFFICULTIES: Final[tuple[Difficulty, ...]] = ("easy", "medium", "hard", "extra", "beyond")
-
 _AGGREGATES: Final = (exp.Max, exp.Min, exp.Count, exp.Sum, exp.Avg)
 _LIKES: Final = (exp.Like, exp.ILike)
 

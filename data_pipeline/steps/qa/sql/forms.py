@@ -332,14 +332,6 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-CLAUSES: Final = (
-    "where", "group by", "having", "order by", "limit", "offset", "distinct", "join", "left join", "right join",
-    "full join", "like", "in", "between", "is null", "or", "not", "exists", "subquery", "union", "intersect", "except",
-    "case", "window", "with", "count", "sum", "avg", "min", "max", "count distinct", "date part", "arithmetic", "cast",
-    "coalesce",
-)  # fmt: skip
-"""All that `clauses_of` can find."""
-
 _CLAUSE_OF: Final[dict[type[exp.Expr], str]] = {
     exp.Where: "where", exp.Group: "group by", exp.Having: "having", exp.Order: "order by", exp.Limit: "limit",
     exp.Fetch: "limit", exp.Offset: "offset", exp.Join: "join", exp.Like: "like", exp.ILike: "like",
