@@ -60,7 +60,10 @@ SYNC_NEW_NAMES = """\
         for folder in sorted({move.destination for move in arrived} | {move.destination for move in renamed}):
             self.sync(folder)  # I4: the new names are durable before an old one goes
 """
+BATCHES = "data_pipeline/tasks/backup/batches"
 DELETE = "data_pipeline/tasks/backup/delete"
+PRUNING = "data_pipeline/tasks/backup/pruning"
+VECTOR_DELETE = "data_pipeline/vectors/backup/delete"
 CHECKSUMS = "data_pipeline/tasks/backup/checksums"
 VERIFY = "data_pipeline/tasks/backup/verify"
 RETENTION = "data_pipeline/config/retention"
@@ -540,40 +543,73 @@ MUTANTS = (
     ),
     broken(
         "deletes the newest backup by its name alone",
-        DELETE,
-        "        reason = NEWEST if backup.name == newest else guard_of(backup, unsettled)\n",
-        "        reason = guard_of(backup, unsettled)\n",
+        PRUNING,
+        "        reason = NEWEST if backup.name == newest else backup.guard\n",
+        "        reason = backup.guard\n",
         ask="data_pipeline/test_backup_deletion.py",
     ),
     broken(
-        "deletes a backup before it has checked the next one",
+        "deletes by name without a look at the guards",
         DELETE,
-        "    chosen = plan_deletion(workspace.path, names, is_forced=is_forced)\n",
-        "    chosen = (plan_deletion(workspace.path, [name], is_forced=is_forced)[0] for name in names)\n",
+        "    planned = plan_deletion(workspace.path, names, is_forced=is_forced)\n",
+        "    planned = plan_deletion(workspace.path, names, is_forced=True)\n",
         ask="data_pipeline/test_backup_deletion.py",
     ),
     broken(
         "deletes a backup and its manifests in two transactions",
         DELETE,
-        '        workspace.delete(names, label=f"the deletion of {backup}")\n',
-        "        for folder in names:\n"
-        '            workspace.delete({folder: names[folder]}, label=f"the deletion of {backup}")\n',
+        "        workspace.delete(names, label",
+        "        for folder in names:\n            workspace.delete({folder: names[folder]}, label",
+        ask="data_pipeline/test_backup_deletion.py",
+    ),
+    broken(
+        "deletes each backup in a transaction of its own",
+        DELETE,
+        "BATCH_SIZE: Final = 20\n",
+        "BATCH_SIZE: Final = 1\n",
         ask="data_pipeline/test_backup_deletion.py",
     ),
     broken(
         "reports a deletion before it is committed",
-        DELETE,
-        '        workspace.delete(names, label=f"the deletion of {backup}")\n',
-        '        log.info("Task %s: backup %s was deleted (%s)", workspace.task_id, backup, reason)\n'
-        '        workspace.delete(names, label=f"the deletion of {backup}")\n',
+        BATCHES,
+        "    deletion.commit([",
+        '    deletion.log.info("%s was deleted", batch[0].backup)\n    deletion.commit([',
         ask="data_pipeline/test_backup_deletion.py",
     ),
     broken(
         "ends a prune at the first backup that cannot go",
-        DELETE,
-        "    except PipelineError as error:\n        action: Action =",
-        "    except ZeroDivisionError as error:\n        action: Action =",
+        BATCHES,
+        "    except PipelineError as error:\n        if isinstance",
+        "    except ZeroDivisionError as error:\n        if isinstance",
         ask="data_pipeline/test_backup_deletion.py",
+    ),
+    broken(
+        "lets one backup that cannot go keep its whole batch",
+        BATCHES,
+        "        if isinstance(error, DeletionFailed) and len(batch) > 1:\n",
+        "        if False:\n",
+        ask="data_pipeline/test_backup_deletion.py",
+    ),
+    broken(
+        "tries the backups of an unknown outcome again",
+        BATCHES,
+        "        if isinstance(error, DeletionFailed) and len(batch) > 1:\n",
+        "        if len(batch) > 1:\n",
+        ask="data_pipeline/test_backup_deletion.py",
+    ),
+    broken(
+        "takes an unknown outcome of a deletion for a failure",
+        BATCHES,
+        '        action: Action = "unknown" if isinstance(error, OutcomeUnsettled) else "failed"\n',
+        '        action: Action = "failed"\n',
+        ask="data_pipeline/test_backup_deletion.py",
+    ),
+    broken(
+        "deletes a vector backup whose restore began after the plan",
+        VECTOR_DELETE,
+        "        with kept_from_restores(place, timestamp):\n",
+        "        if True:\n",
+        ask="data_pipeline/test_vector_backup_deletion.py",
     ),
     broken(
         "prunes guarded backups",

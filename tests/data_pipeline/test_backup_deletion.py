@@ -20,7 +20,7 @@ from data_pipeline.tasks.backup.checksums import record_checksums
 from data_pipeline.tasks.backup.delete import delete_backup, delete_backups, plan_deletion, plan_prune, prune
 from data_pipeline.tasks.backup.record import BackupRecord, FailedFile, Statistics
 from data_pipeline.tasks.workspace import Door, Workspace, open_workspace
-from tests.support.hooked_disk import Died, HookedDisk
+from tests.support.hooked_disk import Died, HookedDisk, UnsyncedCommit
 from tests.support.scenarios import NoLock
 from tests.support.tasks import WritingStep, content_below, make_task, run_complete
 
@@ -172,8 +172,8 @@ def test_note_and_checksums_go_with_their_backup(task: Path) -> None:
     assert [path.name for path in (task / "backup_manifests").iterdir()] == [f"{newest}_sha256.json"]
 
 
-def test_backup_that_cannot_go_is_reported_and_the_others_go(task: Path) -> None:
-    """One surprise never ends the work on the rest."""
+def test_backup_that_cannot_go_is_reported_and_the_others_go(task: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One surprise never ends the work on the rest, nor takes back the rest of its transaction."""
     oldest = names(task)[-1]
 
     def hook(number: int, verb: str, arguments: tuple[object, ...]) -> None:
@@ -187,6 +187,43 @@ def test_backup_that_cannot_go_is_reported_and_the_others_go(task: Path) -> None
     assert "Permission denied" in report.errors[0]
     assert len(names(task)) == 3
     assert (task / oldest / "a.ddl").exists()
+    logged = [(line.levelname, oldest in line.getMessage()) for line in caplog.records]
+    assert logged == [("WARNING", True), ("ERROR", True)]  # first all three together, then this one alone
+
+
+def test_unknown_outcome_is_that_of_each_backup_of_its_transaction(
+    task: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No line of the log reports one as gone; the next transaction is not begun; recovery settles all."""
+    monkeypatch.setattr("data_pipeline.tasks.backup.delete.BATCH_SIZE", 3)
+    caplog.set_level(logging.INFO, "data_pipeline.backup")
+    disk = HookedDisk(UnsyncedCommit(lasting=True))
+    before = names(task)
+    with under_lock(task, Door(disk, NoLock)) as workspace:
+        report = prune(workspace, RetentionPolicy(keep_last=1))
+
+    assert [backup.action for backup in report.backups] == ["keep", "failed", *["unknown"] * 3]
+    assert ["recovery will settle it" in error for error in report.errors] == [False, True, True, True]
+    assert [line.levelname for line in caplog.records] == ["ERROR"] * 4
+    assert [" may still be there: " in line for line in caplog.messages] == [True, True, True, False]
+    under_lock(task).directory.release()
+    assert names(task) in (before, before[:2])
+
+
+def test_twenty_backups_share_a_transaction_and_its_syncs(task: Path) -> None:
+    """Forty of them need the syncs of two deletions."""
+    for day in range(5, 41):
+        make_backup(task, day)
+    under_lock(task).directory.release()  # makes the state directory
+    synced: list[object] = []
+
+    def hook(number: int, verb: str, arguments: tuple[object, ...]) -> None:
+        if verb.startswith("sync"):
+            synced.append(arguments)
+
+    with under_lock(task, Door(HookedDisk(hook), NoLock)) as workspace:
+        assert len(prune(workspace, RetentionPolicy(keep_last=1)).deleted) == 40
+    assert len(synced) == 2 * 5
 
 
 def test_deletion_that_fails_is_an_error_that_says_why(task: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -228,9 +265,10 @@ def dying(limit: int) -> HookedDisk:
 
 @pytest.mark.parametrize("what", WORK)
 def test_killed_at_any_change_of_the_disk_and_again_in_recovery_a_backup_is_whole_or_gone(
-    task: Path, what: str
+    task: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next owner finds no half of a backup, and no manifest that is neither the old nor the new one."""
+    monkeypatch.setattr("data_pipeline.tasks.backup.delete.BATCH_SIZE", 2)  # three backups go in two transactions
     under_lock(task).directory.release()
     (task / "backup_manifests").mkdir()
     (task / "backup_manifests" / "x.json").write_bytes(b"old")
@@ -263,7 +301,7 @@ def test_killed_at_any_change_of_the_disk_and_again_in_recovery_a_backup_is_whol
         else:
             break
     assert limit > 15
-    assert counts == {"prune": {5, 4, 3, 2}, "delete": {5, 4}, "checksums": {5}}[what]
+    assert counts == {"prune": {5, 3, 2}, "delete": {5, 4}, "checksums": {5}}[what]
     state = place.parent / ".journal" / "task_1"
     assert not [path for path in state.iterdir() if "trash" in path.name or path.suffix == ".journal"]
 

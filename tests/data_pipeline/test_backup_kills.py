@@ -141,7 +141,7 @@ def test_command_killed_at_any_change_of_the_disk_and_again_while_it_recovers_en
 
 def test_prune_killed_at_random_times_again_and_again_deletes_whole_backups_only(shop: Shop, warm: WarmPython) -> None:
     """The real command, killed from outside; each next process recovers what the last one left, and goes on."""
-    for day in range(BACKUPS, 40):
+    for day in range(BACKUPS, 160):  # eight transactions
         make_backup(task_of(shop), day)
     names = backups_in(shop)
     before, _ = end_of(shop)
@@ -153,7 +153,7 @@ def test_prune_killed_at_random_times_again_and_again_deletes_whole_backups_only
             *command,
             folder=shop.folder,
             environment=shop.environment,
-            kill_after_seconds=2 ** chosen.uniform(-10, -3),  # one deletion takes from 1 to 50 ms
+            kill_after_seconds=2 ** chosen.uniform(-10, -3),  # a transaction takes from 1 to 50 ms
             waits_for_line=True,
         )
         gone = check_whole_or_gone(shop, before, f"kill {number}, CRASH_SEED={SEED}")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +296,23 @@ def test_backup_that_another_process_restores_stays_even_by_force(place: BackupP
         done, _ = process.communicate("go on\n")
         assert (done, process.returncode) == (f"{ITEM_COUNT}\n", 0)
     pruned(place, LAST_ONE)
+    assert oldest not in timestamps(place)
+
+
+def test_restore_that_begins_after_the_plan_keeps_its_backup_and_the_others_go(place: BackupPlace) -> None:
+    """It was free when the plan was made; the deletion asks for its lock again."""
+    oldest, second = timestamps(place)[-1], timestamps(place)[-2]
+    with ExitStack() as restores:
+
+        def hook(number: int, verb: str, arguments: tuple[object, ...]) -> None:
+            if number == 1:  # the deletion of the oldest one has begun
+                restores.enter_context(opened_for_restore(place, second))
+
+        with open_place(place, label="test", door=Door(HookedDisk(hook), NoLock)) as workspace:
+            report = prune(workspace, place, LAST_ONE, is_forced=True)
+    assert [backup.action for backup in report.backups] == ["keep", "delete", "delete", "failed", "delete"]
+    assert BEING_RESTORED in report.errors[0]
+    assert timestamps(place)[1:] == [second]
     assert oldest not in timestamps(place)
 
 

@@ -1,7 +1,8 @@
 """Delete backups: single ones by name, or all that a retention policy does not keep.
 
-Each backup goes in a transaction of its own, together with its note and its checksums: killed at any moment, a backup
-is whole or gone. A backup that is being restored cannot be deleted, because both hold the lock of the task directory.
+A backup goes in one transaction with its note and its checksums: killed at any moment, it is whole or gone. Up to
+twenty backups share a transaction and its syncs. A backup that is being restored cannot be deleted, because both hold
+the lock of the task directory.
 """
 
 from __future__ import annotations
@@ -9,26 +10,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from data_pipeline.config.retention import RetentionPolicy
-from data_pipeline.errors import PipelineError
 from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.backup.batches import Deletion, Progress, carry_out, carry_out_one
 from data_pipeline.tasks.backup.catalogue import Backup, find_backup, list_backups
-from data_pipeline.tasks.backup.pruning import (
-    Delete,
-    Now,
-    Progress,
-    PrunedBackup,
-    PruneReport,
-    StoredBackup,
-    carry_out,
-    carry_out_one,
-    plan_by_name,
-    plan_by_policy,
-)
+from data_pipeline.tasks.backup.pruning import Now, PruneReport, StoredBackup, plan_by_name, plan_by_policy
 from data_pipeline.tasks.workspace import Workspace, unsettled_transactions
 
 LOGGER = logging.getLogger("data_pipeline.backup")
+
+BATCH_SIZE: Final = 20
+"""How many backups share a transaction: with three names each, few enough to be looked at without a scan."""
+
+MANIFEST_NAMES: Final = (task_directory.backup_note_name, task_directory.backup_checksums_name)
 
 
 def guard_of(backup: Backup, unsettled: frozenset[str]) -> str | None:
@@ -108,24 +104,12 @@ def _stored(backup: Backup, unsettled: frozenset[str]) -> StoredBackup:
     return StoredBackup(backup.name, backup.made_at, len(backup.files), backup.size_bytes, guard)
 
 
-def _deletion_in(workspace: Workspace, log: logging.Logger) -> Delete:
-    return lambda planned, reason: _delete(workspace, planned, reason, log)
+def _deletion_in(workspace: Workspace, log: logging.Logger) -> Deletion:
+    def commit(backups: Sequence[str]) -> None:
+        about = {name_of(backup) for backup in backups for name_of in MANIFEST_NAMES}
+        manifests = sorted(about.intersection(workspace.folder_names(task_directory.BACKUP_MANIFESTS)))
+        names = {None: backups} | ({task_directory.BACKUP_MANIFESTS: manifests} if manifests else {})
+        what = backups[0] if len(backups) == 1 else f"{len(backups)} backups, {backups[0]} to {backups[-1]}"
+        workspace.delete(names, label=f"the deletion of {what}")
 
-
-def _delete(workspace: Workspace, planned: PrunedBackup, reason: str, log: logging.Logger) -> None:
-    backup = planned.backup
-    try:
-        manifests = set(workspace.folder_names(task_directory.BACKUP_MANIFESTS)) & {
-            task_directory.backup_note_name(backup),
-            task_directory.backup_checksums_name(backup),
-        }
-        names = {None: [backup]} | ({task_directory.BACKUP_MANIFESTS: sorted(manifests)} if manifests else {})
-        workspace.delete(names, label=f"the deletion of {backup}")
-    except PipelineError as error:
-        # Without a traceback: the message is for people.
-        log.error("Task %s: backup %s was not deleted: %s", workspace.task_id, backup, error)  # noqa: TRY400
-        raise
-    log.info(
-        "Task %s: backup %s was deleted (%s): %d files, %d bytes",
-        workspace.task_id, backup, reason, planned.file_count, planned.size_bytes,
-    )  # fmt: skip
+    return Deletion(commit, BATCH_SIZE, f"Task {workspace.task_id}: backup", log)

@@ -1,26 +1,24 @@
-"""Plan and carry out the deletion of backups of any kind, by a retention policy or by name. Pure but for the callbacks.
+"""Plan the deletion of backups of any kind, by a retention policy or by name, and report it. Pure.
 
-The caller says which backups there are and how one of them is deleted. One that cannot be deleted is reported, and the
-others go on.
+The caller says which backups there are; `batches` carries a plan out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import ValidationError
 
 from data_pipeline.config.retention import NEWEST, Candidate, RetentionPolicy, decide
-from data_pipeline.errors import BackupProtected, InvalidInput, OutcomeUnsettled, PipelineError
+from data_pipeline.errors import BackupProtected, InvalidInput
 
 NAMED: Final = "it was named"
 
 Action = Literal["keep", "delete", "failed", "unknown"]
 Now = Callable[[], datetime]
-Progress = Callable[[int, int], None]
 
 
 class StoredBackup(NamedTuple):
@@ -101,10 +99,6 @@ class PruneReport:
         }
 
 
-Delete = Callable[[PrunedBackup, str], None]
-"""A callback that deletes a backup for a reason. Raises PipelineError."""
-
-
 def policy_of(rules: Mapping[str, object], default: RetentionPolicy) -> RetentionPolicy:
     """Return the policy of a request: its rules, or the default where it has none. Raises InvalidInput."""
     try:
@@ -146,37 +140,3 @@ def plan_by_name(chosen: Iterable[StoredBackup], newest: str | None, *, is_force
             raise BackupProtected(backup.name, reason, can_force=True)
     planned = tuple(PrunedBackup.of(backup, "delete", (NAMED,)) for backup in backups)
     return PruneReport("", is_dry_run=True, backups=planned)
-
-
-def carry_out(planned: PruneReport, delete: Delete, progress: Progress = lambda _done, _total: None) -> PruneReport:
-    """Delete what a dry run would delete, the oldest first, and return the report of it."""
-    leaving = planned.deleted[::-1]
-    ended: dict[str, PrunedBackup] = {}
-    for number, backup in enumerate(leaving):
-        progress(number, len(leaving))
-        ended[backup.backup] = _try_to_delete(backup, delete, _reason_of(planned, backup))
-    progress(len(leaving), len(leaving))
-    backups = tuple(ended.get(backup.backup, backup) for backup in planned.backups)
-    return PruneReport(planned.policy, is_dry_run=False, backups=backups)
-
-
-def carry_out_one(planned: PruneReport, delete: Delete) -> PruneReport:
-    """Delete the only backup of a plan. Raises as `delete` does."""
-    (backup,) = planned.backups
-    delete(backup, _reason_of(planned, backup))
-    return replace(planned, is_dry_run=False)
-
-
-def _reason_of(planned: PruneReport, backup: PrunedBackup) -> str:
-    """Return why a backup goes, for the log: the policy, unless it was named, and the verdict."""
-    reasons = "; ".join(backup.reasons)
-    return f"{planned.policy}: {reasons}" if planned.policy else reasons
-
-
-def _try_to_delete(backup: PrunedBackup, delete: Delete, reason: str) -> PrunedBackup:
-    try:
-        delete(backup, reason)
-    except PipelineError as error:
-        action: Action = "unknown" if isinstance(error, OutcomeUnsettled) else "failed"
-        return replace(backup, action=action, error=str(error))
-    return backup

@@ -12,24 +12,17 @@ from datetime import UTC, datetime
 from typing import Final
 
 from data_pipeline.config.retention import RetentionPolicy
-from data_pipeline.errors import PipelineError
 from data_pipeline.tasks import task_directory
-from data_pipeline.tasks.backup.pruning import (
-    Delete,
-    Now,
-    PrunedBackup,
-    PruneReport,
-    StoredBackup,
-    carry_out,
-    carry_out_one,
-    plan_by_name,
-    plan_by_policy,
-)
+from data_pipeline.tasks.backup.batches import Deletion, carry_out, carry_out_one
+from data_pipeline.tasks.backup.pruning import Now, PruneReport, StoredBackup, plan_by_name, plan_by_policy
 from data_pipeline.tasks.workspace import Workspace
 from data_pipeline.vectors.backup.catalogue import BackupPlace, ListedBackup, backups_in, find_backup
 from data_pipeline.vectors.backup.in_use import kept_from_restores, why_locked
 
 LOGGER = logging.getLogger("data_pipeline.backup")
+
+BATCH_SIZE: Final = 1
+"""No transaction is shared: a restore that begins waits until that of its backup, of gigabytes maybe, is over."""
 
 NEWEST_WHOLE: Final = "it is the newest backup without damage"
 
@@ -110,22 +103,12 @@ def _stored(place: BackupPlace, backup: ListedBackup) -> StoredBackup:
     )
 
 
-def _deletion_in(workspace: Workspace, place: BackupPlace, log: logging.Logger) -> Delete:
-    return lambda planned, reason: _delete(workspace, place, planned, reason, log)
-
-
-def _delete(workspace: Workspace, place: BackupPlace, planned: PrunedBackup, reason: str, log: logging.Logger) -> None:
-    timestamp = planned.backup
-    files = {task_directory.vector_items_name(timestamp), task_directory.vector_manifest_name(timestamp)}
-    try:
+def _deletion_in(workspace: Workspace, place: BackupPlace, log: logging.Logger) -> Deletion:
+    def commit(timestamps: Sequence[str]) -> None:
+        (timestamp,) = timestamps
+        files = {task_directory.vector_items_name(timestamp), task_directory.vector_manifest_name(timestamp)}
         with kept_from_restores(place, timestamp):
             names = sorted(files & set(workspace.folder_names(place.folder)))
             workspace.delete({place.folder: names}, label=f"the deletion of {place.relative_path}, {timestamp}")
-    except PipelineError as error:
-        # Without a traceback: the message is for people.
-        log.error("Vector backup %s, %s was not deleted: %s", place.relative_path, timestamp, error)  # noqa: TRY400
-        raise
-    log.info(
-        "Vector backup %s, %s was deleted (%s): %d files, %d bytes",
-        place.relative_path, timestamp, reason, planned.file_count, planned.size_bytes,
-    )  # fmt: skip
+
+    return Deletion(commit, BATCH_SIZE, f"Vector backup {place.relative_path},", log)
