@@ -6,14 +6,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.commands.arguments import AsJson, BackupName, TaskId, complete_backup, complete_task, directory_of
 from data_pipeline.commands.backup_reports import (
     DryRun,
@@ -51,6 +49,7 @@ from data_pipeline.tasks.backup.verification import VerifyReport
 from data_pipeline.tasks.backup.verify import verify as verify_backup
 from data_pipeline.tasks.backup.verify import verify_and_record
 from data_pipeline.tasks.files import chunks_of
+from data_pipeline.tasks.ids import new_work_id
 from data_pipeline.tasks.workspace import open_workspace, printable, task_directories
 from data_pipeline.use_cases.foreground import door
 from data_pipeline.vectors.backup_statistics import count_backups
@@ -249,7 +248,7 @@ def restore(
         with open_workspace(
             path, task, label=f"restore of {backup}", timeout_seconds=0, door=door(settings)
         ) as workspace:
-            restore_id = new_run_id(datetime.now(UTC)).replace("run", "restore")
+            restore_id = new_work_id("restore")
             report = restore_files(workspace, backup, restore_id=restore_id, chosen=files or None)
     if as_json:
         print_json(report.summary())
@@ -279,7 +278,7 @@ def note(
     path = directory_of(settings, task)
     find_backup(path, backup)
     with open_workspace(path, task, label=f"note on {backup}", timeout_seconds=0, door=door(settings)) as workspace:
-        work_id = new_run_id(datetime.now(UTC)).replace("run", "note")
+        work_id = new_work_id("note")
         noted = set_note(workspace, backup, text, work_id=work_id)
     if as_json:
         print_json(noted.summary())
@@ -333,7 +332,7 @@ def _verify_task(
         path = directory_of(settings, task)
         if not record:
             return verify_backup(path, name)
-        work_id = new_run_id(datetime.now(UTC)).replace("run", "checksums")
+        work_id = new_work_id("checksums")
         return verify_and_record(path, task, name, work_id=work_id, door=door(settings))
 
     return verify_each(names, verify_one, goes_on=goes_on)

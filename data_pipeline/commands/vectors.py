@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.commands.arguments import AsJson, complete_task, directory_of
 from data_pipeline.commands.backup_reports import (
     DryRun,
@@ -27,6 +25,7 @@ from data_pipeline.config.settings import Settings, load_settings
 from data_pipeline.errors import InvalidInput, NotFound
 from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.backup.verification import VerifyReport
+from data_pipeline.tasks.ids import new_work_id
 from data_pipeline.use_cases.foreground import door
 from data_pipeline.vectors.store.contract import VectorStore
 
@@ -68,7 +67,7 @@ def backup(task: OfTask = None, as_json: AsJson = False) -> None:
 
     settings = load_settings()
     place = place_of_task(settings.training_data_path, task)
-    backup_id = new_run_id(datetime.now(UTC)).replace("run", "vectors")
+    backup_id = new_work_id("vectors")
     with _store(settings, has_to_be_there=True) as store:
         made = keep_backup(store, settings.training_data_path, task, backup_id=backup_id, door=door(settings))
     if as_json:

@@ -1,38 +1,68 @@
-"""JSON files that show whether anybody has changed them: `seal` is the SHA-256 of all the rest.
-
-What a run wrote and nobody touched may be replaced by the next run; a person's edit is kept. Opens no file.
-"""
+"""Which files of a task directory runs have published, and no one has changed since: a later run may replace them."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-SEAL: Final = "seal"
+from data_pipeline.errors import DirectoryUnusable
+from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.sealed import unsealed
+from data_pipeline.tasks.workspace import Workspace
 
-
-def seal(content: Mapping[str, Any]) -> bytes:
-    """The bytes of a JSON object with its seal as the last key."""
-    return _dump({**content, SEAL: _digest(content)})
-
-
-def unsealed(raw: bytes) -> dict[str, Any] | None:
-    """The object without its seal; None if it was changed by as much as a byte, or never was one of ours."""
-    try:
-        content = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(content, dict):
-        return None
-    found = content.pop(SEAL, None)
-    return content if found == _digest(content) and raw == seal(content) else None
+Hashes = dict[str, set[str]]
+"""By name the SHA-256 of each content that was published under it."""
 
 
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(_dump(content)).hexdigest()
+class SealedFile(NamedTuple):
+    """A sealed file that a run wrote: its content, and its name with its SHA-256. Both are empty if there is none."""
+
+    content: dict[str, Any]
+    hashes: Hashes
 
 
-def _dump(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
+class Ownership:
+    """The files that the runs of one task published.
+
+    After a backup only the files of `run_id` itself count: any other file is one that the backup could not move, and
+    must stay.
+    """
+
+    def __init__(self, workspace: Workspace, task_id: str, run_id: str, steps: Sequence[str]) -> None:
+        self._workspace = workspace
+        self._task_id = task_id
+        self._run_id = run_id
+        self._steps = tuple(steps)
+        self.is_backed_up = False
+
+    def sealed_file(self, name: str) -> SealedFile:
+        """Return a sealed file that a run wrote and no one changed. Raises nothing: what cannot be read is not ours."""
+        nothing = SealedFile({}, {})
+        try:
+            raw = self._workspace.read(name)
+        except DirectoryUnusable:
+            return nothing
+        content = None if raw is None else unsealed(raw)
+        if raw is None or content is None or content.get("task_id") != self._task_id:
+            return nothing
+        if self.is_backed_up and content.get("run_id") != self._run_id:
+            return nothing
+        return SealedFile(content, {name: {hashlib.sha256(raw).hexdigest()}})
+
+    def result_of(self, step: str) -> SealedFile:
+        """Return the result of a step."""
+        return self.sealed_file(task_directory.step_result(step))
+
+    def published_by_this_run(self, step: str) -> dict[str, Any] | None:
+        """Return the result of a step that this run published before it was killed."""
+        content = self.result_of(step).content
+        return content if content.get("run_id") == self._run_id and content.get("step") == step else None
+
+    def hashes(self) -> Hashes:
+        """Return the hashes of all published files: a later step may have replaced a file of an earlier one."""
+        known: Hashes = {}
+        for step in self._steps:
+            for file in self.result_of(step).content.get("files", []):
+                known.setdefault(file["name"], set()).add(file["sha256"])
+        return known

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor, new_run_id
+from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor
 from data_pipeline.config.database_urls import anchored, source_of
 from data_pipeline.config.settings import Settings
 from data_pipeline.database.connection import database_name
@@ -26,6 +26,7 @@ from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.backup.catalogue import find_backup
 from data_pipeline.tasks.backup.checksums import regular_files, write_checksums
 from data_pipeline.tasks.backup.verify import compute_missing_checksums
+from data_pipeline.tasks.ids import new_work_id
 from data_pipeline.tasks.parameters import RunOptions, TaskParameters
 from data_pipeline.tasks.table_list import decode_table_list, parse_table_list
 from data_pipeline.tasks.workspace import Door, RetryLimits, make_directories, open_workspace, printable
@@ -96,7 +97,7 @@ def put_table_list(
             task_directory.TABLE_LIST,
             content,
             label="table list",
-            run_id=new_run_id(_local_now()).replace("run", "put"),
+            run_id=new_work_id("put"),
         )
 
 
@@ -142,7 +143,7 @@ def put_glossary(settings: Settings, task_id: str, content: bytes) -> None:
     path = task_directory.path_of(settings.training_data_path, task_id)
     seconds = settings.lock_timeout_seconds
     with open_workspace(path, task_id, label="glossary", timeout_seconds=seconds, door=door(settings)) as workspace:
-        workspace.put(GLOSSARY, content, label="glossary", run_id=new_run_id(_local_now()).replace("run", "put"))
+        workspace.put(GLOSSARY, content, label="glossary", run_id=new_work_id("put"))
 
 
 async def run_task(
@@ -159,7 +160,7 @@ async def run_task(
     names = [known.name for known in STEPS]
     if step is not None and step not in names:
         raise InvalidInput("step", f"{step[:80]!a} is not a step; there are: {', '.join(names)}")
-    run_id = new_run_id(_local_now())
+    run_id = new_work_id("run")
     executor = SimpleWorkflowExecutor(
         task.task_id,
         directory=task_directory.path_of(settings.training_data_path, task.task_id),
@@ -195,7 +196,7 @@ def record_run_checksums(
 
     manifest = compute_missing_checksums(path, backup, on_bytes=advance)
     if manifest is not None:
-        work_id = new_run_id(_local_now()).replace("run", "checksums")
+        work_id = new_work_id("checksums")
         seconds = settings.lock_timeout_seconds
         write_checksums(path, task_id, manifest, work_id=work_id, timeout_seconds=seconds, door=door(settings))
 

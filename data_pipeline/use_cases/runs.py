@@ -7,11 +7,10 @@ import logging
 import os
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Literal
 
-from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor, new_run_id
+from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor
 from data_pipeline.config.settings import Settings
 from data_pipeline.errors import InvalidInput, NotFound, NotRunning, PipelineError, RunActive, TaskBusy
 from data_pipeline.runs.checksum_recorder import ChecksumRecorder
@@ -22,6 +21,7 @@ from data_pipeline.runs.records import StoreRecords, add_run
 from data_pipeline.steps import STEPS
 from data_pipeline.store import Execution, Store
 from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.ids import new_work_id
 from data_pipeline.tasks.parameters import RunOptions
 from data_pipeline.tasks.workspace import check_not_link, open_workspace
 from data_pipeline.use_cases.foreground import door, language_model, run_parameters
@@ -62,7 +62,7 @@ class Runs:
         if step is not None and step not in STEP_NAMES:
             raise InvalidInput("step_name", f"{step[:80]!a} is not a step; there are: {', '.join(STEP_NAMES)}")
         self.store.task(task_id)
-        run_id = new_run_id(datetime.now(UTC).astimezone())
+        run_id = new_work_id("run")
         order = RunOrder(task_id, run_id, step)
         deadline = time.monotonic() + SETTLE_SECONDS
         if options is not None and options != RunOptions():  # first: a worker may begin before this request goes on

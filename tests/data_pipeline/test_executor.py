@@ -19,7 +19,7 @@ from data_pipeline.errors import DatabaseUnavailable, DirectoryUnusable, Invalid
 from data_pipeline.events import Event
 from data_pipeline.runs.records import Ended
 from data_pipeline.steps import RunParameters, StepContext, StepOutput
-from data_pipeline.tasks.ownership import unsealed
+from data_pipeline.tasks.sealed import unsealed
 from data_pipeline.tasks.table_list import TableName
 from data_pipeline.tasks.workspace import Door, Workspace, open_workspace
 from journal import LocalFilesystem

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from data_pipeline.config.database_urls import masked
 from data_pipeline.errors import InvalidInput
 from data_pipeline.steps.ddl.file_names import file_stems
-from data_pipeline.tasks.ownership import seal, unsealed
+from data_pipeline.tasks.sealed import seal, unsealed
 from data_pipeline.tasks.table_list import (
     TableName,
     decode_table_list,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from data_pipeline.tasks.ownership import seal, unsealed
+from data_pipeline.tasks.sealed import seal, unsealed
 from tests.support.shop import CLI, PATIENCE_SECONDS, Shop
 
 UNKNOWN = "task_20200101_000000"

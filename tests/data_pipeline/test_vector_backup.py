@@ -15,8 +15,8 @@ from fastapi.testclient import TestClient
 
 from data_pipeline.config.vector_place import EmbeddingEndpoint, VectorPlace
 from data_pipeline.errors import BackupDamaged, EmbedderMismatch, InvalidInput, NotFound, TaskBusy
-from data_pipeline.tasks.ownership import seal, unsealed
 from data_pipeline.tasks.parameters import RunOptions
+from data_pipeline.tasks.sealed import seal, unsealed
 from data_pipeline.tasks.workspace import open_workspace
 from data_pipeline.vectors.backup.catalogue import BackupPlace, backups_in, place_named, place_of_task, places
 from data_pipeline.vectors.backup.create import VectorBackup

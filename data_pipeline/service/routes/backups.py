@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.backup_answers import RestoreAnswer
 from data_pipeline.service.downloads import FILE_ANSWER, ZIP_ANSWER, send_file, send_zip
@@ -24,6 +22,7 @@ from data_pipeline.tasks.backup.pruning import PruneReport, policy_of
 from data_pipeline.tasks.backup.restore import preview_restore, restore
 from data_pipeline.tasks.backup.search import SearchReport, find_text
 from data_pipeline.tasks.backup.verify import verify, verify_and_record
+from data_pipeline.tasks.ids import new_work_id
 from data_pipeline.tasks.workspace import open_workspace
 from data_pipeline.use_cases.foreground import door
 from data_pipeline.vectors.backup_statistics import count_backups
@@ -104,7 +103,7 @@ def note_backup(request: Request, task_id: TaskId, backup: str, body: NoteReques
     with open_workspace(
         path, task_id, label=f"note on {backup}", timeout_seconds=0, door=door(runs.settings)
     ) as workspace:
-        work_id = new_run_id(datetime.now(UTC)).replace("run", "note")
+        work_id = new_work_id("note")
         noted = set_note(workspace, backup, body.note, work_id=work_id)
     return success(request, f"The note of {backup} is {'set' if noted.note else 'deleted'}.", noted.summary())
 
@@ -134,7 +133,7 @@ def restore_backup(
     with open_workspace(
         path, task_id, label=f"restore of {backup}", timeout_seconds=0, door=door(runs.settings)
     ) as workspace:
-        restore_id = new_run_id(datetime.now(UTC)).replace("run", "restore")
+        restore_id = new_work_id("restore")
         report = restore(workspace, backup, restore_id=restore_id, chosen=wanted.files)
     return success(request, f"The backup {backup} is restored.", report.summary())
 
@@ -150,7 +149,7 @@ def verify_backup(
     """Compare it with its record and, where they are recorded, with the SHA-256 checksums of its files."""
     path = path_of_task(runs, task_id)
     if body is not None and body.record_checksums:
-        work_id = new_run_id(datetime.now(UTC)).replace("run", "checksums")
+        work_id = new_work_id("checksums")
         report = verify_and_record(path, task_id, backup, work_id=work_id, door=door(runs.settings))
     else:
         report = verify(path, backup)

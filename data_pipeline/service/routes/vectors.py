@@ -8,12 +8,12 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 
-from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import VectorBackupRequest, VectorPruneRequest, VectorRestoreRequest
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep
 from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.backup.pruning import policy_of
+from data_pipeline.tasks.ids import new_work_id
 from data_pipeline.use_cases.foreground import door
 from data_pipeline.use_cases.runs import Runs
 from data_pipeline.vectors.backup.catalogue import (
@@ -54,7 +54,7 @@ def back_up(request: Request, body: VectorBackupRequest, runs: RunsDep) -> Respo
             runs.vectors.get(),
             runs.settings.training_data_path,
             body.task_id,
-            backup_id=new_run_id(datetime.now(UTC)).replace("run", "vectors"),
+            backup_id=new_work_id("vectors"),
             door=door(runs.settings),
         )
         timestamp = backup.manifest.timestamp

@@ -29,7 +29,7 @@ from data_pipeline.steps.pair_file import SUFFIX, Pair, parse_pairs
 from data_pipeline.steps.qa.sql.forms import distinct_share
 from data_pipeline.steps.qa.step import META_SUFFIX
 from data_pipeline.tasks import task_directory
-from data_pipeline.tasks.ownership import unsealed
+from data_pipeline.tasks.sealed import unsealed
 from data_pipeline.tasks.workspace import printable, read_file
 
 STEP: Final = "qa_generation"

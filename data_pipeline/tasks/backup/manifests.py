@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data_pipeline.errors import InvalidInput
 from data_pipeline.tasks.backup.record import BackupRecord
-from data_pipeline.tasks.ownership import seal, unsealed
+from data_pipeline.tasks.sealed import seal, unsealed
 from journal import printable
 
 FORMAT: Final = 1

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from data_pipeline.tasks.ownership import seal, unsealed
+from data_pipeline.tasks.sealed import seal, unsealed
 from data_pipeline.vectors.embedding.contract import EmbedderIdentity
 from data_pipeline.vectors.store.contract import Holding, Item, Kind, StoredItem
 
