@@ -91,6 +91,17 @@ def test_every_phrasing_of_a_variant_can_be_said(library: BusinessDatabase, fami
     assert {pair.variant for pair in pairs} <= family.english.keys()
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_foreign_key_to_a_table_that_is_not_listed_is_a_column_like_others(
+    library: BusinessDatabase, language: Any
+) -> None:
+    """A task often lists a few tables of many."""
+    pairs, _, _ = generate(library, wanted=120, language=language, listed=["book", "loan"])
+
+    assert len(pairs) == 120
+    assert any("branch_id IS NULL" in pair.sql or "branch_id IS NOT NULL" in pair.sql for pair in pairs)
+
+
 def test_everything_that_can_be_asked_about_is_covered(library: BusinessDatabase) -> None:
     """Tables, usable columns and foreign keys, also of a table without rows and one with a single column."""
     pairs, generator, facts = generate(library, wanted=180)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from data_pipeline.database.connection import BusinessDatabase
 from data_pipeline.database.execution import QueryLimits
@@ -89,9 +89,10 @@ def statements() -> Iterator[tuple[str, Sequence[object]]]:
         yield "INSERT INTO holiday VALUES (?)", (f"2024-{number + 1:02}-01",)
 
 
-def look(database: BusinessDatabase) -> tuple[Facts, list[Observed]]:
-    """What the generator knows of every table of a database."""
-    tables, _ = read_tables(database, list_tables(database))
+def look(database: BusinessDatabase, listed: Collection[str] | None = None) -> tuple[Facts, list[Observed]]:
+    """What the generator knows of every table of a database, or of those that a task lists."""
+    names = [name for name in list_tables(database) if listed is None or name.name in listed]
+    tables, _ = read_tables(database, names)
     observed = [observe(database, table, QueryLimits(), masks_personal_data=True) for table in tables]
     return facts_of(database.dialect_name, tables, observed, (), Glossary()), observed
 
@@ -119,9 +120,10 @@ def generate(
     seed: int = 7,
     language: Language = "en",
     families: Sequence[Family] = FAMILIES,
+    listed: Collection[str] | None = None,
 ) -> tuple[list[GeneratedPair], Generator, Facts]:
-    """Pairs about all tables of a database."""
-    facts, observed = look(database)
+    """Pairs about all tables of a database, or about those that a task lists."""
+    facts, observed = look(database, listed)
     gates = gates_of(database, facts, observed)
     generator = Generator(facts, Nouns(facts, language), gates, seed=seed, wanted=wanted, families=families)
     return [pair for pair in generator.pairs() if pair is not None], generator, facts

@@ -264,8 +264,8 @@ class Chinese(Voice):
                 text = f"“{condition.text}”"
                 return f"{noun}以{text}开头" if condition.place == "start" else f"{noun}包含{text}"
             case Missing():
-                if facts.role == "reference":
-                    link = next(one for one in self.facts.up(facts.table) if facts.name in one.child_columns)
+                link = self.link_of(facts)
+                if link is not None:
                     noun = " ".join(self.nouns.role(link, self.chance))
                 if self.role_of(condition.at, selection):
                     return f"{noun}{'为空' if condition.is_missing else '不为空'}"

@@ -674,8 +674,8 @@ class English(Voice):
             if participle is not None:
                 return f"{that} have {'not yet ' if condition.is_missing else ''}been {participle}"
         noun = self._possessed(condition.at, selection)
-        if facts.role == "reference":
-            link = next(one for one in self.facts.up(facts.table) if facts.name in one.child_columns)
+        link = self.link_of(facts)
+        if link is not None:
             noun = " ".join(self.nouns.role(link, self.chance))
         a_noun = _a(noun)
         if condition.is_missing:

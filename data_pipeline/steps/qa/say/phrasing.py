@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Final
 
-from data_pipeline.semantics.facts import ColumnFacts
+from data_pipeline.semantics.facts import ColumnFacts, Link
 from data_pipeline.semantics.names import split_words
 from data_pipeline.semantics.parts import At, Function, Measure, Value
 from data_pipeline.steps.qa.plans.plan import (
@@ -133,6 +133,12 @@ class Voice(ABC):
     def column_at(self, at: At, selection: Selection) -> ColumnFacts:
         """The facts of a column."""
         return self.facts.by_name[source_of(at, selection).table].by_name[at.column]
+
+    def link_of(self, column: ColumnFacts) -> Link | None:
+        """The link that a column is part of. None for other columns, and if the table it refers to is not listed."""
+        if column.role != "reference":
+            return None
+        return next((link for link in self.facts.up(column.table) if column.name in link.child_columns), None)
 
     def first_measure(self, plan: Plan) -> Measure:
         """What is computed: in the outputs, else in HAVING, else in the order."""
