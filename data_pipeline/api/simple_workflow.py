@@ -13,7 +13,6 @@ import asyncio
 import hashlib
 import logging
 import os
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +41,7 @@ from data_pipeline.tasks.backup.delete import prune
 from data_pipeline.tasks.backup.pruning import PruneReport
 from data_pipeline.tasks.log import LOGGER, TaskLog, open_task_log
 from data_pipeline.tasks.ownership import seal, unsealed
+from data_pipeline.tasks.run_ids import new_run_id
 from data_pipeline.tasks.table_list import TableName, decode_table_list, parse_table_list
 from data_pipeline.tasks.workspace import (
     Door,
@@ -118,11 +118,6 @@ class _TaskFiles:
 
     def result_of(self, step: str) -> Json | None:
         return self._own(self._course, self._workspace, task_directory.step_result(step))[0] or None
-
-
-def new_run_id(now: datetime) -> str:
-    """An id for a run, sorted by time."""
-    return f"run_{now:%Y%m%d_%H%M%S}_{secrets.token_hex(3)}"
 
 
 class SimpleWorkflowExecutor:

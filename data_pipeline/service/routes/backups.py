@@ -9,7 +9,6 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.backup_answers import RestoreAnswer
 from data_pipeline.service.downloads import FILE_ANSWER, ZIP_ANSWER, send_file, send_zip
@@ -24,8 +23,9 @@ from data_pipeline.tasks.backup.pruning import PruneReport, policy_of
 from data_pipeline.tasks.backup.restore import preview_restore, restore
 from data_pipeline.tasks.backup.search import SearchReport, find_text
 from data_pipeline.tasks.backup.verify import verify, verify_and_record
+from data_pipeline.tasks.run_ids import new_run_id
 from data_pipeline.tasks.workspace import open_workspace
-from data_pipeline.use_cases.foreground import door
+from data_pipeline.use_cases.disk import door
 from data_pipeline.vectors.backup_statistics import count_backups
 
 router = APIRouter(prefix=PREFIX, tags=["backups"], responses=REFUSALS)

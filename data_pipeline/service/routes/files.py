@@ -9,16 +9,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
 
-from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.errors import DirectoryUnusable, InvalidInput
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.downloads import FILE_ANSWER, send_file
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId, path_of_task
 from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.files import OverwriteMode, check_upload, chunks_of, list_files, open_file, upload
+from data_pipeline.tasks.run_ids import new_run_id
 from data_pipeline.tasks.table_list import decode_table_list, parse_table_list
 from data_pipeline.tasks.workspace import make_directories, open_workspace, printable, read_file
-from data_pipeline.use_cases.foreground import door
+from data_pipeline.use_cases.disk import door
 from data_pipeline.use_cases.task_json import formatted_size, size_of, task_file
 
 router = APIRouter(prefix=PREFIX, tags=["files"], responses=REFUSALS)

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 
-from data_pipeline.api.simple_workflow import new_run_id
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import VectorBackupRequest, VectorPruneRequest, VectorRestoreRequest
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep
 from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.backup.pruning import policy_of
-from data_pipeline.use_cases.foreground import door
+from data_pipeline.tasks.run_ids import new_run_id
+from data_pipeline.use_cases.disk import door
 from data_pipeline.use_cases.runs import Runs
 from data_pipeline.vectors.backup.catalogue import (
     BackupPlace,
