@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final, NoReturn, cast
 
 import typer
-from sqlalchemy.exc import InterfaceError, OperationalError
-from typer.rich_utils import rich_format_error
 
 from data_pipeline import __version__
-from data_pipeline.commands import backups, exporting, qa, running, searching, serving, tasks, upkeep, vectors
 from data_pipeline.commands.exit_codes import RESERVED, ExitCode, code_of_error
+from data_pipeline.commands.groups import LazyCommand, LazyGroup
 from data_pipeline.commands.reporting import describe_defect, is_json_asked, print_error
 from data_pipeline.commands.standard_streams import protect_standard_streams, settled
 from data_pipeline.errors import PipelineError, StoreUnavailable
@@ -25,7 +23,49 @@ EXIT_CODES: Final = (
     "Exit codes: " + ", ".join(f"{int(code)} {code.meaning}" for code in ExitCode if code not in RESERVED) + "."
 )
 
+
+class Commands(LazyGroup):
+    """The commands, in the order of the help."""
+
+    table = (
+        LazyCommand(
+            "demo",
+            "serving",
+            "See it work in a minute: a database of its own, a real server, two runs, a backup, a kill -9, a restore.",
+        ),
+        LazyCommand(
+            "run", "running", "Run a task here and now: back up the files of earlier runs, then run every step."
+        ),
+        LazyCommand(
+            "serve",
+            "serving",
+            "Serve the Data Pipeline API; SIGTERM lets work under way end, and the rest goes on at the next start.",
+        ),
+        LazyCommand(
+            "search", "searching", "The training items nearest to a question: pairs, DDL, pages, of all tasks."
+        ),
+        LazyCommand(
+            "export",
+            "exporting",
+            "Write a task's pairs, as they are in the vector store, to standard output: the same items, the same "
+            "bytes.",
+        ),
+        LazyCommand("recover", "upkeep", "Finish or undo what killed runs left, in every task that nobody holds."),
+        LazyCommand(
+            "doctor",
+            "upkeep",
+            "Look at settings, folders, disk, mounts, journals, store and databases, and say what to do.",
+        ),
+        LazyCommand("tasks", "tasks", "Tasks: create, list, show, edit, delete; their files and logs."),
+        LazyCommand("backups", "backups", "The files of earlier runs: list, show, verify, restore, delete."),
+        LazyCommand("qa", "qa", "Question-SQL pairs: what those of a task are like."),
+        LazyCommand("vectors", "vectors", "Backups of the vector store: make, list, restore, verify, delete."),
+        LazyCommand("config", "upkeep", "The settings as this folder has them."),
+    )
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,  # they show values, and a value may be a secret
@@ -50,20 +90,6 @@ def start(
     """Nothing is to be done before a command."""
 
 
-app.command(epilog=serving.DEMO_EXAMPLES)(serving.demo)
-app.command(epilog=running.RUN_EXAMPLES)(running.run)
-app.command(epilog=serving.SERVE_EXAMPLES)(serving.serve)
-app.command(epilog=searching.SEARCH_EXAMPLES)(searching.search)
-app.command(epilog=exporting.EXPORT_EXAMPLES)(exporting.export)
-app.add_typer(tasks.app, name="tasks")
-app.add_typer(backups.app, name="backups")
-app.add_typer(qa.app, name="qa")
-app.add_typer(vectors.app, name="vectors")
-app.command(epilog=upkeep.RECOVER_EXAMPLES)(upkeep.recover)
-app.command(epilog=upkeep.DOCTOR_EXAMPLES)(upkeep.doctor)
-app.add_typer(upkeep.config, name="config")
-
-
 def main() -> NoReturn:
     """The entry point: every error is one sentence on standard error, and an exit code."""
     protect_standard_streams()
@@ -86,14 +112,17 @@ def _run(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         if as_json:
             return report(ExitCode.WRONG_USAGE, error.format_message(), "wrong_usage")
+        from typer.rich_utils import rich_format_error
+
         rich_format_error(cast("Any", error))
         return error.exit_code
     except typer.Abort:
         return report(ExitCode.BAD_INPUT, "Aborted; nothing was changed.", "aborted")
-    except (OperationalError, InterfaceError) as error:  # their texts may hold values
-        sentence = f"A database of this program does not answer ({type(error).__name__}). Try again, or run `doctor`."
-        return report(ExitCode.BAD_INPUT, sentence, StoreUnavailable.error_type)
     except Exception as error:
+        if _is_silent_database(error):  # its text may hold values
+            kind = type(error).__name__
+            sentence = f"A database of this program does not answer ({kind}). Try again, or run `doctor`."
+            return report(ExitCode.BAD_INPUT, sentence, StoreUnavailable.error_type)
         LOGGER.exception("The command ended by a defect of this program")  # into the log of a server
         if "--debug" in arguments:
             traceback.print_exception(error)
@@ -101,3 +130,9 @@ def _run(arguments: Sequence[str]) -> int:
     if code == ExitCode.INTERRUPTED and as_json:
         return report(ExitCode.INTERRUPTED, "Interrupted.", "interrupted")
     return code or ExitCode.DONE
+
+
+def _is_silent_database(error: Exception) -> bool:
+    """Return whether a database of this program does not answer. Without SQLAlchemy nothing can have raised that."""
+    library = sys.modules.get("sqlalchemy.exc")
+    return library is not None and isinstance(error, (library.OperationalError, library.InterfaceError))

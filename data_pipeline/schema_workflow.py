@@ -26,7 +26,8 @@ from data_pipeline.steps import Json, RunParameters
 from data_pipeline.tasks.parameters import RunOptions, TaskParameters
 from data_pipeline.tasks.table_list import decode_table_list, parse_table_list
 from data_pipeline.tasks.workspace import printable
-from data_pipeline.use_cases.foreground import door, language_model, wishes
+from data_pipeline.use_cases.disk import door
+from data_pipeline.use_cases.foreground import language_model, wishes
 
 LOGGER = logging.getLogger("data_pipeline")
 PROGRAM: Final = "schema_workflow"

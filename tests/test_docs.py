@@ -21,6 +21,7 @@ from pydantic import BaseModel
 import journal.__main__
 from data_pipeline import cli
 from data_pipeline.commands.exit_codes import RESERVED, ExitCode
+from data_pipeline.commands.groups import LazyGroup
 from data_pipeline.commands.options import options_of
 from data_pipeline.config.settings import PREFIX, Settings, load_settings
 from data_pipeline.database.connection import open_database
@@ -376,7 +377,8 @@ def test_chinese_readme_has_every_section_and_every_example_of_the_english_one()
 
 def commands_of(group: Any, words: tuple[str, ...] = ("data-pipeline",)) -> Iterator[tuple[str, Any]]:
     """Every command of the command line, as it is typed."""
-    for name, command in group.commands.items():
+    for name in group.commands:
+        command = group.load(name) if isinstance(group, LazyGroup) else group.commands[name]
         if hasattr(command, "commands"):
             yield from commands_of(command, (*words, name))
         else:

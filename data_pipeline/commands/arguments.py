@@ -6,16 +6,22 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data_pipeline.config.settings import Settings, load_settings
 from data_pipeline.errors import InvalidInput, NotFound, PipelineError
-from data_pipeline.store import Store, look_at_store
-from data_pipeline.tasks import task_directory
-from data_pipeline.tasks.backup.catalogue import list_backups
-from data_pipeline.tasks.workspace import check_not_link, printable
+
+if TYPE_CHECKING:
+    from data_pipeline.config.settings import Settings
+    from data_pipeline.store import Store
+
+
+def load_settings() -> Settings:
+    """Return the settings, whose module takes a tenth of a second to import. Raises InvalidInput."""
+    from data_pipeline.config import settings
+
+    return settings.load_settings()
 
 
 def complete_task(incomplete: str) -> list[str]:
@@ -28,6 +34,8 @@ def complete_task(incomplete: str) -> list[str]:
 
 def complete_backup(context: typer.Context, incomplete: str) -> list[str]:
     """Backups of the task that was named before, newest first."""
+    from data_pipeline.tasks.backup.catalogue import list_backups
+
     with contextlib.suppress(PipelineError, OSError):
         found = list_backups(directory_of(load_settings(), str(context.params.get("task"))))
         return [backup.name for backup in found if backup.name.startswith(incomplete)]
@@ -43,6 +51,9 @@ BackupName = Annotated[
 
 def directory_of(settings: Settings, task: str) -> str:
     """The directory of a task. Raises NotFound, InvalidInput, DirectoryUnusable for a symbolic link."""
+    from data_pipeline.tasks import task_directory
+    from data_pipeline.tasks.workspace import check_not_link, printable
+
     path = task_directory.path_of(settings.training_data_path, task)
     check_not_link(path)
     if not os.path.isdir(path):
@@ -53,6 +64,8 @@ def directory_of(settings: Settings, task: str) -> str:
 @contextlib.contextmanager
 def known_store(settings: Settings) -> Iterator[Store]:
     """The task store for a command that only asks: it makes none. Raises NotFound where there is none."""
+    from data_pipeline.store import Store, look_at_store
+
     if look_at_store(settings.store_url) is None:
         raise NotFound(
             "task store", settings.home_path, "Nothing has run here yet; or is DATA_PIPELINE_HOME another folder?"
@@ -63,6 +76,8 @@ def known_store(settings: Settings) -> Iterator[Store]:
 
 def content_of(path: Path, option: str) -> bytes:
     """The bytes of a file that a person names. Raises InvalidInput."""
+    from data_pipeline.tasks.workspace import printable
+
     try:
         return path.read_bytes()
     except OSError as error:

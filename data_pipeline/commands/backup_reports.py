@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +13,10 @@ from data_pipeline.commands.options import with_options
 from data_pipeline.commands.output import local_time, print_json, print_lines, print_table
 from data_pipeline.config.retention import RetentionPolicy
 from data_pipeline.errors import InvalidInput, PipelineError
-from data_pipeline.tasks.backup.pruning import PruneReport, policy_of
-from data_pipeline.tasks.backup.verification import VerifyReport, report_failure
+
+if TYPE_CHECKING:
+    from data_pipeline.tasks.backup.pruning import PruneReport
+    from data_pipeline.tasks.backup.verification import VerifyReport
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted, and why.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -25,6 +27,8 @@ with_rules = with_options(RetentionPolicy, "rules")
 
 def chosen_policy(rules: Mapping[str, object], default: RetentionPolicy, command: str) -> RetentionPolicy:
     """Return the policy of a command. Raises InvalidInput for a wrong rule, and where none is given or set."""
+    from data_pipeline.tasks.backup.pruning import policy_of
+
     policy = policy_of(rules, default)
     if policy.is_empty:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in RetentionPolicy.model_fields)
@@ -71,6 +75,8 @@ def verify_each(
     list_names: Callable[[], Iterable[str]], verify: Callable[[str], VerifyReport], *, goes_on: bool
 ) -> Iterator[VerifyReport]:
     """Verify the backups of a place; with `goes_on` an error becomes a report, so that the others are verified, too."""
+    from data_pipeline.tasks.backup.verification import report_failure
+
     try:
         names = list_names()
     except PipelineError as error:

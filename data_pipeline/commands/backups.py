@@ -7,12 +7,19 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from data_pipeline.commands.arguments import AsJson, BackupName, TaskId, complete_backup, complete_task, directory_of
+from data_pipeline.commands.arguments import (
+    AsJson,
+    BackupName,
+    TaskId,
+    complete_backup,
+    complete_task,
+    directory_of,
+    load_settings,
+)
 from data_pipeline.commands.backup_reports import (
     DryRun,
     Yes,
@@ -25,8 +32,10 @@ from data_pipeline.commands.backup_reports import (
     with_rules,
 )
 from data_pipeline.commands.exit_codes import code_of_search
+from data_pipeline.commands.groups import Group
 from data_pipeline.commands.output import (
     local_time,
+    new_console,
     print_json,
     print_lines,
     print_table,
@@ -34,27 +43,19 @@ from data_pipeline.commands.output import (
     write_new_file,
     write_to_standard_output,
 )
-from data_pipeline.commands.terminal import watching_bytes
-from data_pipeline.config.settings import Settings, load_settings
 from data_pipeline.errors import InvalidInput
-from data_pipeline.tasks.backup.archive import archive_name, open_backed_up_file, stream_archive
-from data_pipeline.tasks.backup.catalogue import find_backup, list_backups
-from data_pipeline.tasks.backup.delete import delete_backups, plan_deletion, plan_prune
-from data_pipeline.tasks.backup.delete import prune as prune_backups
-from data_pipeline.tasks.backup.note import set_note
-from data_pipeline.tasks.backup.restore import RestoreReport, preview_restore
-from data_pipeline.tasks.backup.restore import restore as restore_files
-from data_pipeline.tasks.backup.search import find_text
-from data_pipeline.tasks.backup.verification import VerifyReport
-from data_pipeline.tasks.backup.verify import verify as verify_backup
-from data_pipeline.tasks.backup.verify import verify_and_record
-from data_pipeline.tasks.files import chunks_of
-from data_pipeline.tasks.ids import new_work_id
-from data_pipeline.tasks.workspace import open_workspace, printable, task_directories
-from data_pipeline.use_cases.foreground import door
-from data_pipeline.vectors.backup_statistics import count_backups
 
-app = typer.Typer(no_args_is_help=True, help="The files of earlier runs: list, show, verify, restore, delete.")
+if TYPE_CHECKING:
+    from data_pipeline.config.settings import Settings
+    from data_pipeline.tasks.backup.restore import RestoreReport
+    from data_pipeline.tasks.backup.verification import VerifyReport
+
+app = typer.Typer(
+    name="backups",
+    cls=Group,
+    no_args_is_help=True,
+    help="The files of earlier runs: list, show, verify, restore, delete.",
+)
 
 OptionalTask = Annotated[
     str | None, typer.Argument(metavar="TASK", help="The task's id; none: all tasks.", autocompletion=complete_task)
@@ -81,6 +82,9 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """Every backup of a task, newest first; without a task, those of all tasks."""
+    from data_pipeline.tasks.backup.catalogue import list_backups
+    from data_pipeline.tasks.workspace import task_directories
+
     settings = load_settings()
     if containing is not None:
         _list_containing(settings, task, containing, as_json=as_json)
@@ -104,6 +108,8 @@ def list_(
 
 
 def _list_containing(settings: Settings, task: str | None, text: str, *, as_json: bool) -> None:
+    from data_pipeline.tasks.backup.search import find_text
+
     wanted = sys.stdin.read().removesuffix("\n") if text == "-" else text
     with progress_bar("Backups searched") as progress:
         report = find_text(settings.training_data_path, wanted, task_id=task, progress=progress)
@@ -133,6 +139,8 @@ Examples:
 @app.command(epilog=STATS_EXAMPLES)
 def stats(task: OptionalTask = None, as_json: AsJson = False) -> None:
     """How many backups there are, how large and how old, for each task and in all: of files and of vectors."""
+    from data_pipeline.vectors.backup_statistics import count_backups
+
     settings = load_settings()
     if task is not None:
         directory_of(settings, task)
@@ -167,6 +175,8 @@ Examples:
 @app.command(epilog=SHOW_EXAMPLES)
 def show(task: TaskId, backup: BackupName, as_json: AsJson = False) -> None:
     """One backup with its files."""
+    from data_pipeline.tasks.backup.catalogue import find_backup
+
     details = find_backup(directory_of(load_settings(), task), backup).details()
     if as_json:
         print_json(details)
@@ -203,6 +213,10 @@ def download(
     as_json: AsJson = False,
 ) -> None:
     """Copy one file of a backup, or the whole as a zip with a list of its entries, into a new file."""
+    from data_pipeline.tasks.backup.archive import archive_name, open_backed_up_file, stream_archive
+    from data_pipeline.tasks.files import chunks_of
+    from data_pipeline.tasks.workspace import printable
+
     path = directory_of(load_settings(), task)
     chunks: Iterator[bytes]
     with contextlib.ExitStack() as stack:
@@ -238,11 +252,19 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Bring a backup back; the current files first go into a new backup, so a restore can be undone the same way."""
+    from data_pipeline.commands.terminal import watching_bytes
+    from data_pipeline.tasks.backup.catalogue import find_backup
+    from data_pipeline.tasks.backup.restore import preview_restore
+    from data_pipeline.tasks.backup.restore import restore as restore_files
+    from data_pipeline.tasks.ids import new_work_id
+    from data_pipeline.tasks.workspace import open_workspace
+    from data_pipeline.use_cases.disk import door
+
     settings = load_settings()
     path = directory_of(settings, task)
     find_backup(path, backup)
     if dry_run:
-        with watching_bytes(Console(stderr=True), "comparing", is_quiet=as_json) as progress:
+        with watching_bytes(new_console(stderr=True), "comparing", is_quiet=as_json) as progress:
             report = preview_restore(path, backup, files or None, progress=progress)
     else:
         with open_workspace(
@@ -272,6 +294,12 @@ def note(
     as_json: AsJson = False,
 ) -> None:
     """Give a backup a note that lists and `show` display; it replaces an earlier one."""
+    from data_pipeline.tasks.backup.catalogue import find_backup
+    from data_pipeline.tasks.backup.note import set_note
+    from data_pipeline.tasks.ids import new_work_id
+    from data_pipeline.tasks.workspace import open_workspace
+    from data_pipeline.use_cases.disk import door
+
     if clear == (text is not None):
         raise InvalidInput("backups note", "expected either a text or --clear")
     settings = load_settings()
@@ -309,6 +337,8 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Compare backups with their records and recorded checksums. Exit code 3: damage, 4: nothing to compare with."""
+    from data_pipeline.tasks.workspace import task_directories
+
     if all_tasks == (task is not None):
         raise InvalidInput("backups verify", "expected either a task or --all")
     settings = load_settings()
@@ -324,6 +354,12 @@ def verify(
 def _verify_task(
     settings: Settings, task: str, backup: str | None, *, record: bool, goes_on: bool
 ) -> Iterator[VerifyReport]:
+    from data_pipeline.tasks.backup.catalogue import list_backups
+    from data_pipeline.tasks.backup.verify import verify as verify_backup
+    from data_pipeline.tasks.backup.verify import verify_and_record
+    from data_pipeline.tasks.ids import new_work_id
+    from data_pipeline.use_cases.disk import door
+
     def names() -> list[str]:
         path = directory_of(settings, task)
         return [found.name for found in list_backups(path)] if backup is None else [backup]
@@ -361,6 +397,10 @@ def delete(
     as_json: AsJson = False,
 ) -> None:
     """Delete backups by name. This cannot be undone."""
+    from data_pipeline.tasks.backup.delete import delete_backups, plan_deletion
+    from data_pipeline.tasks.workspace import open_workspace
+    from data_pipeline.use_cases.disk import door
+
     settings = load_settings()
     path = directory_of(settings, task)
     planned = plan_deletion(path, backups, is_forced=force)
@@ -395,6 +435,11 @@ def prune(
 
     The newest backup always stays, and so does one with failures or an unknown outcome unless forced.
     """
+    from data_pipeline.tasks.backup.delete import plan_prune
+    from data_pipeline.tasks.backup.delete import prune as prune_backups
+    from data_pipeline.tasks.workspace import open_workspace
+    from data_pipeline.use_cases.disk import door
+
     settings = load_settings()
     path = directory_of(settings, task)
     policy = chosen_policy(rules, settings.retention, "backups prune")

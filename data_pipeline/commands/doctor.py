@@ -319,7 +319,7 @@ def _store(settings: Settings, *, has_worker: bool) -> Iterator[Finding]:
 
 
 def _vector_store(settings: Settings) -> Finding:
-    from data_pipeline.vectors.store.opening import look_at_vector_store  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.store.opening import look_at_vector_store
 
     try:
         look = look_at_vector_store(settings.vector_place)

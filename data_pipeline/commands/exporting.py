@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from data_pipeline.commands.arguments import TaskId
-from data_pipeline.config.settings import load_settings
+from data_pipeline.commands.arguments import TaskId, load_settings
 from data_pipeline.errors import InvalidInput, NotFound
-from data_pipeline.tasks import task_directory
+
+app = typer.Typer()
 
 EXPORT_EXAMPLES = """\b
 Examples:
@@ -19,6 +19,7 @@ Examples:
 """
 
 
+@app.command(epilog=EXPORT_EXAMPLES)
 def export(
     task: TaskId,
     chosen: Annotated[
@@ -27,8 +28,9 @@ def export(
     ] = "chat-jsonl",
 ) -> None:
     """Write a task's pairs, as they are in the vector store, to standard output: the same items, the same bytes."""
-    from data_pipeline.dataset.export import export as exported  # noqa: PLC0415 - sqlglot
-    from data_pipeline.vectors.store.opening import look_at_vector_store, open_vector_store  # noqa: PLC0415 - numpy
+    from data_pipeline.dataset.export import export as exported
+    from data_pipeline.tasks import task_directory
+    from data_pipeline.vectors.store.opening import look_at_vector_store, open_vector_store
 
     task_directory.check_task_id(task)
     if chosen == "spider" and sys.stdout.isatty():

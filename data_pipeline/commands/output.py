@@ -8,17 +8,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
-
-from rich.columns import Columns
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Final
 
 from data_pipeline.commands import reporting
 from data_pipeline.errors import InvalidInput
-from data_pipeline.tasks.workspace import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 COLOURS: Final = {
     "completed": "green", "ok": "green", "good": "green", "all_completed": "green",
@@ -32,20 +29,29 @@ BAR_CHARACTERS: Final = 40
 print_json: Final = reporting.print_json
 
 
+def new_console(*, stderr: bool = False) -> Console:
+    """Return a console of rich, which is imported by what prints, not by what only shows its help."""
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
 def print_lines(lines: Iterable[str]) -> None:
     """Lines as they are: what looks like markup is text."""
-    console = Console()
+    console = new_console()
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table in a terminal, in a pipe a line a row with tabs between and no headings. The first column stays whole."""
-    console = Console()
+    console = new_console()
     if not console.is_terminal:
         for row in rows:
             print("\t".join(row))
         return
+    from rich.table import Table
+
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, heading in enumerate(headings):
         table.add_column(heading, no_wrap=number == 0, overflow="fold")
@@ -56,8 +62,10 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def print_section(word: str, title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A titled table in a terminal; in a pipe a line a row that begins with the word. Nothing where there is no row."""
+    from rich.text import Text
+
     listed = list(rows)
-    console = Console()
+    console = new_console()
     if not listed:
         return
     if console.is_terminal:
@@ -69,7 +77,10 @@ def print_section(word: str, title: str, headings: Sequence[str], rows: Iterable
 
 def print_counts(word: str, title: str, counts: Mapping[str, int]) -> None:
     """Counts side by side in a terminal, those of nothing dim; in a pipe a line each that begins with the word."""
-    console = Console()
+    from rich.columns import Columns
+    from rich.text import Text
+
+    console = new_console()
     if not console.is_terminal:
         print_section(word, title, (), [(name, str(count)) for name, count in counts.items()])
     elif counts:
@@ -81,7 +92,7 @@ def print_counts(word: str, title: str, counts: Mapping[str, int]) -> None:
 
 def print_bars(word: str, title: str, counts: Mapping[str, int]) -> None:
     """Counts as bars in a terminal, the longest for the greatest; in a pipe a line each that begins with the word."""
-    console = Console()
+    console = new_console()
     sign = "#" if console.options.ascii_only else "█"
     most = max(counts.values(), default=0) or 1
     rows = [(name, str(count), sign * round(BAR_CHARACTERS * count / most)) for name, count in counts.items()]
@@ -90,15 +101,19 @@ def print_bars(word: str, title: str, counts: Mapping[str, int]) -> None:
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     """A name and a value a line, aligned; lines that have no name go on with the one before."""
+    from rich.text import Text
+
     listed = list(fields)
     width = max(len(name) for name, _ in listed) + 2
-    console = Console()
+    console = new_console()
     for name, value in listed:
         console.print(Text.assemble((name.ljust(width), "dim"), coloured(value)), highlight=False, soft_wrap=True)
 
 
 def coloured(word: str) -> Text:
     """A state in its colour; any other text as it is."""
+    from rich.text import Text
+
     return Text(word, style=COLOURS.get(word, ""))
 
 
@@ -110,7 +125,9 @@ def local_time(time: datetime | None) -> str:
 @contextlib.contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     """Return a function that shows how many are done of all: a bar on standard error, and nothing in a pipe."""
-    console = Console(stderr=True)
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = new_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(title, total=None)
@@ -131,6 +148,8 @@ def write_new_file(path: Path, chunks: Iterable[bytes], option: str) -> int:
 
     Raises InvalidInput where the file exists or cannot be written.
     """
+    from data_pipeline.tasks.workspace import printable
+
     try:
         with open(path, "xb") as file:
             try:

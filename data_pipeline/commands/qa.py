@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
-from data_pipeline.commands.arguments import AsJson, TaskId, directory_of, known_store
-from data_pipeline.commands.output import print_bars, print_counts, print_fields, print_json, print_section, print_table
-from data_pipeline.config.settings import Settings, load_settings
-from data_pipeline.database.connection import open_database
+from data_pipeline.commands.arguments import AsJson, TaskId, directory_of, known_store, load_settings
+from data_pipeline.commands.groups import Group
+from data_pipeline.commands.output import (
+    new_console,
+    print_bars,
+    print_counts,
+    print_fields,
+    print_json,
+    print_section,
+    print_table,
+)
 from data_pipeline.errors import PipelineError
-from data_pipeline.semantics.wording import one_line
-from data_pipeline.steps import Json
-from data_pipeline.steps.qa.report import QaReport, Sample, read_report, with_rows, with_samples
-from data_pipeline.use_cases.foreground import run_parameters
+
+if TYPE_CHECKING:
+    from data_pipeline.config.settings import Settings
+    from data_pipeline.steps import Json
+    from data_pipeline.steps.qa.report import QaReport, Sample
 
 CELL_CHARACTERS: Final = 40
 
-app = typer.Typer(no_args_is_help=True, help="Question-SQL pairs: what those of a task are like.")
+app = typer.Typer(name="qa", cls=Group, no_args_is_help=True, help="Question-SQL pairs: what those of a task are like.")
 
 REPORT_EXAMPLES = """\b
 Examples:
@@ -42,6 +48,8 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """What a task's question-SQL pairs are like: what they cover, how hard they are, what was refused, and a few."""
+    from data_pipeline.steps.qa.report import read_report, with_samples
+
     settings = load_settings()
     found = with_samples(read_report(directory_of(settings, task), task), samples, seed)
     problem = None
@@ -55,6 +63,10 @@ def report(
 
 def _with_rows(settings: Settings, found: QaReport) -> tuple[QaReport, str | None]:
     """The report with rows of its samples, or why it has none."""
+    from data_pipeline.database.connection import open_database
+    from data_pipeline.steps.qa.report import with_rows
+    from data_pipeline.use_cases.foreground import run_parameters
+
     try:
         with known_store(settings) as store:
             url = run_parameters(settings, store.task(found.task_id)).db_connection
@@ -132,10 +144,14 @@ def _table_row(table: Json) -> tuple[str, ...]:
 
 
 def _print_sample(sample: Sample) -> None:
+    from rich.text import Text
+
+    from data_pipeline.semantics.wording import one_line
+
     pair = sample.pair
     difficulty, family = (sample.made_of.difficulty, sample.made_of.family) if sample.made_of else ("-", "-")
     rows = [tuple(map(_cell, row)) for row in sample.rows or ()]
-    console = Console()
+    console = new_console()
     if not console.is_terminal:
         lines = [f"question\t{pair.id}\t{difficulty}\t{family}\t{one_line(pair.question)}"]
         lines.append(f"sql\t{pair.id}\t{one_line(pair.sql)}")
@@ -157,6 +173,8 @@ def _with_more(rows: Sequence[tuple[str, ...]], *, is_cut: bool) -> list[tuple[s
 
 def _cell(value: Any) -> str:
     """A value on one line, cut where it is long; bytes as their number."""
+    from data_pipeline.semantics.wording import one_line
+
     if value is None:
         return "NULL"
     text = f"({len(value)} bytes)" if isinstance(value, (bytes, memoryview)) else one_line(str(value))

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.console import Console
 
-from data_pipeline.commands.arguments import AsJson, complete_task, content_of
+from data_pipeline.commands.arguments import AsJson, complete_task, content_of, load_settings
 from data_pipeline.commands.exit_codes import code_of_run
 from data_pipeline.commands.options import validated, with_options
-from data_pipeline.commands.output import print_json, print_lines
-from data_pipeline.commands.terminal import watching, watching_bytes
-from data_pipeline.config.settings import Settings, load_settings
+from data_pipeline.commands.output import new_console, print_json, print_lines
 from data_pipeline.errors import InvalidInput, PipelineError
-from data_pipeline.steps import STEPS, Json
-from data_pipeline.store import Store
-from data_pipeline.tasks import task_directory
-from data_pipeline.tasks.backup.create import made_backup
 from data_pipeline.tasks.parameters import RunOptions, TaskParameters
-from data_pipeline.tasks.workspace import printable
-from data_pipeline.use_cases.foreground import (
-    NewTask,
-    check_glossary,
-    create_task,
-    put_glossary,
-    put_table_list,
-    record_run_checksums,
-    run_task,
-)
+from data_pipeline.tasks.step_names import STEP_NAMES
+
+if TYPE_CHECKING:
+    from data_pipeline.config.settings import Settings
+    from data_pipeline.steps import Json
+
+app = typer.Typer()
 
 RUN_EXAMPLES = """\b
 Examples:
@@ -51,9 +40,10 @@ _NONE: Final[Mapping[str, Any]] = {}
 
 
 def _complete_step(incomplete: str) -> list[str]:
-    return [step.name for step in STEPS if step.name.startswith(incomplete)]
+    return [name for name in STEP_NAMES if name.startswith(incomplete)]
 
 
+@app.command(epilog=RUN_EXAMPLES)
 @with_options(TaskParameters, "parameters")
 @with_options(RunOptions, "options")
 def run(
@@ -78,6 +68,21 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a task here and now: back up the files of earlier runs, then run every step."""
+    import asyncio
+
+    from data_pipeline.commands.terminal import watching
+    from data_pipeline.store import Store
+    from data_pipeline.tasks import task_directory
+    from data_pipeline.tasks.backup.create import made_backup
+    from data_pipeline.use_cases.foreground import (
+        NewTask,
+        check_glossary,
+        create_task,
+        put_glossary,
+        put_table_list,
+        run_task,
+    )
+
     given = {"db_connection": db_connection, "task_name": task_name, **parameters}
     for_new_tasks = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
     if task is not None and for_new_tasks:
@@ -91,7 +96,7 @@ def run(
     terms = None if glossary is None else content_of(glossary, "--glossary")
     if terms is not None:
         check_glossary(terms)
-    with Store.open(settings.store_url) as store, watching(Console(stderr=True), is_quiet=as_json) as emit:
+    with Store.open(settings.store_url) as store, watching(new_console(stderr=True), is_quiet=as_json) as emit:
         if task is None:
             if db_connection is None or content is None:
                 raise InvalidInput("run", "name a task, or give --db-connection and --table-list for a new one")
@@ -123,9 +128,12 @@ def run(
 
 def _record_checksums(settings: Settings, task_id: str, backup: str, *, is_quiet: bool) -> None:
     """Record the checksums of the run's backup. Neither a failure nor Ctrl-C changes the exit code of the run."""
+    from data_pipeline.commands.terminal import watching_bytes
+    from data_pipeline.use_cases.foreground import record_run_checksums
+
     try:
         sys.stdout.flush()  # the result is out before the reading begins
-        with watching_bytes(Console(stderr=True), "checksums", is_quiet=is_quiet) as progress:
+        with watching_bytes(new_console(stderr=True), "checksums", is_quiet=is_quiet) as progress:
             record_run_checksums(settings, task_id, backup, progress=progress)
     except (PipelineError, KeyboardInterrupt) as error:
         reason = "Interrupted." if isinstance(error, KeyboardInterrupt) else str(error)
@@ -134,6 +142,8 @@ def _record_checksums(settings: Settings, task_id: str, backup: str, *, is_quiet
 
 
 def _lines(result: Json, path: str) -> list[str]:
+    from data_pipeline.tasks.workspace import printable
+
     outcome = "completed" if result["success"] else f"failed: {result['error']}"
     lines = [f"Task {result['task_id']}, run {result['run_id']}: {outcome}"]
     backup = result["backup"]

@@ -6,13 +6,12 @@ from typing import Annotated
 
 import typer
 
-from data_pipeline.commands.arguments import AsJson, complete_task
+from data_pipeline.commands.arguments import AsJson, complete_task, load_settings
 from data_pipeline.commands.output import print_json, print_lines
-from data_pipeline.config.settings import load_settings
 from data_pipeline.errors import InvalidInput, NotFound
-from data_pipeline.tasks import task_directory
-from data_pipeline.vectors.search import found_summary
 from data_pipeline.vectors.store.contract import KINDS, Question
+
+app = typer.Typer()
 
 SEARCH_EXAMPLES = """\b
 Examples:
@@ -22,6 +21,7 @@ Examples:
 """
 
 
+@app.command(epilog=SEARCH_EXAMPLES)
 def search(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="In words, as a person would ask.")],
     limit: Annotated[int, typer.Option(help="At most so many, best first.", min=1, max=100)] = 5,
@@ -35,7 +35,9 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """The training items nearest to a question: pairs, DDL, pages, of all tasks."""
-    from data_pipeline.vectors.store.opening import look_at_vector_store, open_vector_store  # noqa: PLC0415 - numpy, which no other command needs
+    from data_pipeline.tasks import task_directory
+    from data_pipeline.vectors.search import found_summary
+    from data_pipeline.vectors.store.opening import look_at_vector_store, open_vector_store
 
     if not question.strip():
         raise InvalidInput("question", "it is empty")

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
-from data_pipeline.commands.arguments import AsJson
+from data_pipeline.commands.arguments import AsJson, load_settings
 from data_pipeline.commands.output import print_json
-from data_pipeline.commands.terminal import watching
-from data_pipeline.config.settings import load_settings
+
+app = typer.Typer()
 
 SERVE_EXAMPLES = """\b
 Examples:
@@ -21,6 +20,7 @@ Examples:
 """
 
 
+@app.command(epilog=SERVE_EXAMPLES)
 def serve(
     host: Annotated[str, typer.Option(help="Where to listen; beyond this machine only with an API key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: a free one, which the log names.", min=0, max=65535)] = 8084,
@@ -29,7 +29,7 @@ def serve(
     ] = "all",
 ) -> None:
     """Serve the Data Pipeline API; SIGTERM lets work under way end, and the rest goes on at the next start."""
-    from data_pipeline.service.server import serve as serve_api  # noqa: PLC0415 - half a second no other command needs
+    from data_pipeline.service.server import serve as serve_api
 
     serve_api(load_settings(), host=host, port=port, role=role)
 
@@ -41,6 +41,7 @@ Examples:
 """
 
 
+@app.command(epilog=DEMO_EXAMPLES)
 def demo(
     folder: Annotated[
         Path | None,
@@ -49,7 +50,10 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """See it work in a minute: a database of its own, a real server, two runs, a backup, a kill -9, a restore."""
-    from data_pipeline.demo.tour import take_tour  # noqa: PLC0415 - no other command needs an HTTP client
+    from rich.console import Console
+
+    from data_pipeline.commands.terminal import watching
+    from data_pipeline.demo.tour import take_tour
 
     summary = take_tour(Console(quiet=as_json), None if folder is None else str(folder), watching)
     if as_json:

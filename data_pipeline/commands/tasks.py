@@ -2,48 +2,57 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
-from data_pipeline.commands.arguments import AsJson, TaskId, complete_task, content_of, directory_of, known_store
+from data_pipeline.commands.arguments import (
+    AsJson,
+    TaskId,
+    complete_task,
+    content_of,
+    directory_of,
+    known_store,
+    load_settings,
+)
 from data_pipeline.commands.exit_codes import ExitCode, code_of_all, code_of_error
+from data_pipeline.commands.groups import Group
 from data_pipeline.commands.options import validated, with_options
-from data_pipeline.commands.output import coloured, local_time, print_fields, print_json, print_lines, print_table
+from data_pipeline.commands.output import (
+    coloured,
+    local_time,
+    new_console,
+    print_fields,
+    print_json,
+    print_lines,
+    print_table,
+)
 from data_pipeline.commands.running import DbConnection, TaskName
 from data_pipeline.commands.standard_streams import output_failure
-from data_pipeline.config.settings import Settings, load_settings
 from data_pipeline.errors import InvalidInput, NotFound, PipelineError
-from data_pipeline.steps import STEPS
-from data_pipeline.store import RunStatus, Store, TaskQuery
 from data_pipeline.tasks import task_directory
-from data_pipeline.tasks.backup.catalogue import list_backups
-from data_pipeline.tasks.files import list_files, read_log
 from data_pipeline.tasks.log_reading import Level, LogEntry
 from data_pipeline.tasks.parameters import TaskParameters
-from data_pipeline.tasks.workspace import check_not_link, is_task_directory, printable
-from data_pipeline.use_cases.foreground import NewTask, change_task, create_task, kept_connection
-from data_pipeline.use_cases.task_json import (
-    formatted_size,
-    listed_task,
-    log_entry,
-    run_summary,
-    task_file,
-    task_status,
-)
+from data_pipeline.tasks.statuses import RunStatus
+from data_pipeline.tasks.step_names import STEP_NAMES
+
+if TYPE_CHECKING:
+    from data_pipeline.config.settings import Settings
+    from data_pipeline.store import Store
 
 FOLLOW_SECONDS: Final = 0.5
-STEP_NAMES: Final = tuple(step.name for step in STEPS)
 
-app = typer.Typer(no_args_is_help=True, help="Tasks: create, list, show, edit, delete; their files and logs.")
+app = typer.Typer(
+    name="tasks",
+    cls=Group,
+    no_args_is_help=True,
+    help="Tasks: create, list, show, edit, delete; their files and logs.",
+)
 
 LIST_EXAMPLES = """\b
 Examples:
@@ -60,6 +69,9 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """Tasks, newest first."""
+    from data_pipeline.store import TaskQuery
+    from data_pipeline.use_cases.task_json import listed_task
+
     settings = load_settings()
     rows: list[dict[str, Any]] = []
     total = 0
@@ -70,7 +82,7 @@ def list_(
         page = []
     for listed in page:
         path = task_directory.path_of(settings.training_data_path, listed.task.task_id)
-        rows.append(listed_task(listed, has_directory=is_task_directory(path)))
+        rows.append(listed_task(listed, has_directory=task_directory.is_task_directory(path)))
     if as_json:
         print_json(rows)
     elif rows:
@@ -89,8 +101,10 @@ def list_(
             ),
         )
         if total > len(rows):
-            Console(stderr=True).print(f"{len(rows)} of {total} tasks; --limit shows more.", highlight=False)
+            new_console(stderr=True).print(f"{len(rows)} of {total} tasks; --limit shows more.", highlight=False)
     else:
+        from data_pipeline.tasks.workspace import printable
+
         which = f" that are {status}" if status else ""
         print_lines([f"There are no tasks{which} in {printable(settings.home_path)}."])
 
@@ -105,6 +119,11 @@ Examples:
 @app.command(epilog=SHOW_EXAMPLES)
 def show(task: TaskId, as_json: AsJson = False) -> None:
     """How a task is: its state, its steps, its runs."""
+    from data_pipeline.tasks.backup.catalogue import list_backups
+    from data_pipeline.tasks.files import list_files
+    from data_pipeline.tasks.workspace import check_not_link, printable
+    from data_pipeline.use_cases.task_json import run_summary, task_status
+
     settings = load_settings()
     with known_store(settings) as store:
         overview = store.overview(task_directory.check_task_id(task), STEP_NAMES)
@@ -166,6 +185,12 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Create a task without running it, and print its id. Every table is looked up first."""
+    import asyncio
+
+    from data_pipeline.store import Store
+    from data_pipeline.tasks.workspace import printable
+    from data_pipeline.use_cases.foreground import NewTask, create_task
+
     settings = load_settings()
     content = content_of(table_list, "--table-list")
     new = NewTask(db_connection, content, task_name, validated(TaskParameters, parameters))
@@ -195,6 +220,9 @@ def edit(
     as_json: AsJson = False,
 ) -> None:
     """Change parameters of a task, for its next runs. Refused while the task runs."""
+    from data_pipeline.use_cases.foreground import change_task, kept_connection
+    from data_pipeline.use_cases.task_json import task_status
+
     settings = load_settings()
     validated(TaskParameters, parameters)
     changes = {"db_connection": db_connection, "task_name": task_name, **parameters}
@@ -251,6 +279,9 @@ def delete(
 
 def _size(settings: Settings, store: Store, task: str) -> dict[str, Any]:
     """What a task's directory holds. Raises NotFound."""
+    from data_pipeline.tasks.backup.catalogue import list_backups
+    from data_pipeline.tasks.files import list_files
+
     store.task(task)
     path = task_directory.path_of(settings.training_data_path, task)
     files = list_files(path)
@@ -261,7 +292,7 @@ def _size(settings: Settings, store: Store, task: str) -> dict[str, Any]:
 
 def _delete(settings: Settings, tasks: Sequence[str], *, with_history: bool) -> tuple[list[dict[str, Any]], ExitCode]:
     """What became of each task, and the exit code. The queue is asked, too: a queued run keeps its task."""
-    from data_pipeline.service.app import open_service  # noqa: PLC0415 - half a second no other command needs
+    from data_pipeline.service.app import open_service
 
     results = []
     codes = []
@@ -278,6 +309,8 @@ def _delete(settings: Settings, tasks: Sequence[str], *, with_history: bool) -> 
 
 
 def _print_deletion(results: Sequence[dict[str, Any]], as_json: bool) -> None:
+    from data_pipeline.use_cases.task_json import formatted_size
+
     if as_json:
         print_json(results)
         return
@@ -297,6 +330,10 @@ Examples:
 @app.command(epilog=FILES_EXAMPLES)
 def files(task: TaskId, as_json: AsJson = False) -> None:
     """The files of a task, newest first; those of its backups stand in `backups show`."""
+    from data_pipeline.tasks.files import list_files
+    from data_pipeline.tasks.workspace import printable
+    from data_pipeline.use_cases.task_json import task_file
+
     path = directory_of(load_settings(), task)
     found = list_files(path)
     if as_json:
@@ -304,7 +341,7 @@ def files(task: TaskId, as_json: AsJson = False) -> None:
         return
     rows = [(file.name, file.type, f"{file.size_bytes:,}", local_time(file.modified_at)) for file in found]
     print_table(("file", "type", "bytes", "changed"), rows)
-    Console(stderr=True).print(f"in {printable(path)}", markup=False, highlight=False, soft_wrap=True)
+    new_console(stderr=True).print(f"in {printable(path)}", markup=False, highlight=False, soft_wrap=True)
 
 
 LOGS_EXAMPLES = """\b
@@ -324,6 +361,9 @@ def logs(
     as_json: AsJson = False,
 ) -> None:
     """The log of a task's newest run; those of earlier runs are in their backups."""
+    from data_pipeline.tasks.files import read_log
+    from data_pipeline.use_cases.task_json import log_entry
+
     path = directory_of(load_settings(), task)
     if follow and as_json:
         raise InvalidInput("tasks logs", "--follow and --json do not go together")
@@ -341,6 +381,8 @@ def logs(
 
 def _new_entries(path: str, seen: Sequence[LogEntry]) -> Iterator[LogEntry]:
     """Entries as they are written, until the reader goes away. A new run's log is read from its beginning."""
+    from data_pipeline.tasks.files import read_log
+
     while output_failure() is None:
         time.sleep(FOLLOW_SECONDS)
         entries = read_log(path)
@@ -350,7 +392,9 @@ def _new_entries(path: str, seen: Sequence[LogEntry]) -> Iterator[LogEntry]:
 
 
 def _print_entries(entries: Sequence[LogEntry]) -> None:
-    console = Console()
+    from rich.text import Text
+
+    console = new_console()
     for entry in entries:
         line = Text.assemble(
             (f"{entry.timestamp:%Y-%m-%d %H:%M:%S} ", "dim"), coloured(entry.level), f" {entry.message}"

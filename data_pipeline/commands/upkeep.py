@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
-from data_pipeline.commands.arguments import AsJson
-from data_pipeline.commands.doctor import Finding, examine
+from data_pipeline.commands.arguments import AsJson, load_settings
 from data_pipeline.commands.exit_codes import ExitCode
+from data_pipeline.commands.groups import Group
 from data_pipeline.commands.output import print_json, print_lines, print_table
-from data_pipeline.config.report import settings_in_use
-from data_pipeline.config.settings import load_settings
 from data_pipeline.errors import InvalidInput, TaskBusy
-from data_pipeline.steps import Json
-from data_pipeline.tasks.workspace import RecoveryReport, printable, recover_tasks, recovery_notes
+
+app = typer.Typer()
 
 RECOVER_EXAMPLES = """\b
 Examples:
@@ -21,11 +21,14 @@ Examples:
 """
 
 
+@app.command(epilog=RECOVER_EXAMPLES)
 def recover(as_json: AsJson = False) -> None:
     """Finish or undo what killed runs left, in every task that nobody holds. A run does the same for its own task."""
+    from data_pipeline.tasks.workspace import RecoveryReport, printable, recover_tasks, recovery_notes
+
     settings = load_settings()
     results = recover_tasks(settings.training_data_path)
-    answer: dict[str, Json] = {}
+    answer: dict[str, dict[str, Any]] = {}
     lines: list[str] = []
     worst = ExitCode.DONE
     for task, result in sorted(results.items()):
@@ -52,8 +55,11 @@ Examples:
 """
 
 
+@app.command(epilog=DOCTOR_EXAMPLES)
 def doctor(as_json: AsJson = False) -> None:
     """Look at settings, folders, disk, mounts, journals, store and databases, and say what to do. Changes no file."""
+    from data_pipeline.commands.doctor import Finding, examine
+
     try:
         findings = list(examine(load_settings()))
     except InvalidInput as error:
@@ -73,7 +79,8 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(ExitCode.BAD_INPUT)
 
 
-config = typer.Typer(no_args_is_help=True, help="The settings as this folder has them.")
+config = typer.Typer(name="config", cls=Group, no_args_is_help=True, help="The settings as this folder has them.")
+app.add_typer(config)
 
 CONFIG_EXAMPLES = """\b
 Examples:
@@ -85,6 +92,8 @@ Examples:
 @config.command(epilog=CONFIG_EXAMPLES)
 def show(as_json: AsJson = False) -> None:
     """Every setting, its value and where that comes from: environment, .env, data_pipeline.toml or default."""
+    from data_pipeline.config.report import settings_in_use
+
     found = settings_in_use(load_settings())
     if as_json:
         print_json([one.summary() for one in found])

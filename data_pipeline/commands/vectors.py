@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data_pipeline.commands.arguments import AsJson, complete_task, directory_of
+from data_pipeline.commands.arguments import AsJson, complete_task, directory_of, load_settings
 from data_pipeline.commands.backup_reports import (
     DryRun,
     Yes,
@@ -20,19 +20,22 @@ from data_pipeline.commands.backup_reports import (
     verify_each,
     with_rules,
 )
+from data_pipeline.commands.groups import Group
 from data_pipeline.commands.output import local_time, print_json, print_lines, print_table
-from data_pipeline.config.settings import Settings, load_settings
 from data_pipeline.errors import InvalidInput, NotFound
-from data_pipeline.tasks import task_directory
-from data_pipeline.tasks.backup.verification import VerifyReport
-from data_pipeline.tasks.ids import new_work_id
-from data_pipeline.use_cases.foreground import door
-from data_pipeline.vectors.store.contract import VectorStore
 
-if TYPE_CHECKING:  # numpy
+if TYPE_CHECKING:
+    from data_pipeline.config.settings import Settings
+    from data_pipeline.tasks.backup.verification import VerifyReport
     from data_pipeline.vectors.backup.catalogue import BackupPlace
+    from data_pipeline.vectors.store.contract import VectorStore
 
-app = typer.Typer(no_args_is_help=True, help="Backups of the vector store: make, list, restore, verify, delete.")
+app = typer.Typer(
+    name="vectors",
+    cls=Group,
+    no_args_is_help=True,
+    help="Backups of the vector store: make, list, restore, verify, delete.",
+)
 
 OfTask = Annotated[
     str | None,
@@ -48,7 +51,7 @@ Examples:
 
 @contextlib.contextmanager
 def _store(settings: Settings, *, has_to_be_there: bool) -> Iterator[VectorStore]:
-    from data_pipeline.vectors.store.opening import look_at_vector_store, open_vector_store  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.store.opening import look_at_vector_store, open_vector_store
 
     if has_to_be_there and look_at_vector_store(settings.vector_place) is None:
         raise NotFound("vector store", "", "Nothing was loaded yet: run a task, or its step training_load.")
@@ -62,8 +65,10 @@ def _store(settings: Settings, *, has_to_be_there: bool) -> Iterator[VectorStore
 @app.command(epilog=BACKUP_EXAMPLES)
 def backup(task: OfTask = None, as_json: AsJson = False) -> None:
     """Write everything that the store holds into a new backup."""
-    from data_pipeline.vectors.backup.catalogue import place_of_task  # noqa: PLC0415 - numpy
-    from data_pipeline.vectors.backup.keeping import keep_backup  # noqa: PLC0415 - numpy
+    from data_pipeline.tasks.ids import new_work_id
+    from data_pipeline.use_cases.disk import door
+    from data_pipeline.vectors.backup.catalogue import place_of_task
+    from data_pipeline.vectors.backup.keeping import keep_backup
 
     settings = load_settings()
     place = place_of_task(settings.training_data_path, task)
@@ -87,7 +92,7 @@ Examples:
 @app.command("list", epilog=LIST_EXAMPLES)
 def list_(task: OfTask = None, as_json: AsJson = False) -> None:
     """Every backup of the store, by folder, newest first; what is damaged says so."""
-    from data_pipeline.vectors.backup.catalogue import backups_in, places  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.backup.catalogue import backups_in, places
 
     found = [
         (place, listed)
@@ -135,8 +140,9 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Put a backup in the place of everything that the store holds; verified first, and in one transaction."""
-    from data_pipeline.vectors.backup.catalogue import place_named  # noqa: PLC0415 - numpy
-    from data_pipeline.vectors.backup.restore import restore_backup  # noqa: PLC0415 - numpy
+    from data_pipeline.tasks import task_directory
+    from data_pipeline.vectors.backup.catalogue import place_named
+    from data_pipeline.vectors.backup.restore import restore_backup
 
     settings = load_settings()
     place = place_named(settings.training_data_path, folder)
@@ -165,7 +171,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Compare backups with their records, as a restore does. Exit code 3: damage, 4: nothing to compare with."""
-    from data_pipeline.vectors.backup.catalogue import place_named, places  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.backup.catalogue import place_named, places
 
     if all_folders == (folder is not None):
         raise InvalidInput("vectors verify", "expected either a folder or --all")
@@ -180,8 +186,8 @@ def verify(
 
 
 def _verify_place(place: BackupPlace, timestamp: str | None, *, goes_on: bool) -> Iterator[VerifyReport]:
-    from data_pipeline.vectors.backup.catalogue import backups_in  # noqa: PLC0415 - numpy
-    from data_pipeline.vectors.backup.verify import verify as verify_backup  # noqa: PLC0415 - numpy
+    from data_pipeline.vectors.backup.catalogue import backups_in
+    from data_pipeline.vectors.backup.verify import verify as verify_backup
 
     def names() -> list[str]:
         return [listed.timestamp for listed in backups_in(place)] if timestamp is None else [timestamp]
@@ -208,8 +214,9 @@ def delete(
     as_json: AsJson = False,
 ) -> None:
     """Delete backups by name. This cannot be undone. One that is being restored stays in any case."""
-    from data_pipeline.vectors.backup.catalogue import open_place, place_named  # noqa: PLC0415 - numpy
-    from data_pipeline.vectors.backup.delete import delete_backups, plan_deletion  # noqa: PLC0415 - numpy
+    from data_pipeline.use_cases.disk import door
+    from data_pipeline.vectors.backup.catalogue import open_place, place_named
+    from data_pipeline.vectors.backup.delete import delete_backups, plan_deletion
 
     settings = load_settings()
     place = place_named(settings.training_data_path, folder)
@@ -245,9 +252,10 @@ def prune(
     Without rules, those of the settings apply. The newest backup always stays, and so does one that is being restored,
     the newest one without damage and, unless forced, each damaged one.
     """
-    from data_pipeline.vectors.backup.catalogue import open_place, place_of_task  # noqa: PLC0415 - numpy
-    from data_pipeline.vectors.backup.delete import plan_prune  # noqa: PLC0415 - numpy
-    from data_pipeline.vectors.backup.delete import prune as prune_backups  # noqa: PLC0415 - numpy
+    from data_pipeline.use_cases.disk import door
+    from data_pipeline.vectors.backup.catalogue import open_place, place_of_task
+    from data_pipeline.vectors.backup.delete import plan_prune
+    from data_pipeline.vectors.backup.delete import prune as prune_backups
 
     settings = load_settings()
     if task is not None:

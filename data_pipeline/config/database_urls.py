@@ -1,14 +1,17 @@
-"""Database URLs: what may be one, where it leads, and how people may see it. Opens nothing."""
+"""Database URLs: what may be one, where it leads, and how people may see it. Opens nothing.
+
+SQLAlchemy parses them. It is imported for the first URL, because every command reads settings and few have a URL.
+"""
 
 from __future__ import annotations
 
 import os.path
-from typing import Final
-
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from typing import TYPE_CHECKING, Final
 
 from data_pipeline.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 DEFAULT_PORT: Final = 5432
 SAFE_OPTIONS: Final = frozenset({"sslmode", "connect_timeout", "application_name"})
@@ -17,10 +20,9 @@ SAFE_OPTIONS: Final = frozenset({"sslmode", "connect_timeout", "application_name
 
 def parse_url(url: str) -> URL:
     """A URL of SQLite or PostgreSQL, with the driver that is used here. Raises InvalidInput, without the value."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise InvalidInput("db_connection", "it is not a URL like sqlite:///file.sqlite or postgresql://...") from None
+    parsed = split(url)
+    if parsed is None:
+        raise InvalidInput("db_connection", "it is not a URL like sqlite:///file.sqlite or postgresql://...")
     if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         if not parsed.database:
             raise InvalidInput("db_connection", "the URL names no database")
@@ -31,6 +33,24 @@ def parse_url(url: str) -> URL:
             raise InvalidInput("db_connection", "the URL names no SQLite file (sqlite:///path)")
         return parsed
     raise InvalidInput("db_connection", f"{parsed.drivername[:40]!a} is not supported: use sqlite or postgresql")
+
+
+def split(url: str) -> URL | None:
+    """Return the parts of a URL of any database, None for a text that is not a URL."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        return None
+
+
+def url_of_file(path: str) -> str:
+    """Return the URL of a SQLite file; characters of its path that mean something in a URL are quoted."""
+    from sqlalchemy.engine import URL
+
+    return URL.create("sqlite", database=path).render_as_string()
 
 
 def target_of(url: str) -> tuple[str, str, int, str]:
@@ -64,9 +84,8 @@ def source_of(url: str) -> str:
 
 def masked(url: str) -> str:
     """A URL without its password, and without its query, which may hold one too."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
+    parsed = split(url)
+    if parsed is None:
         return "***"  # whatever it is, it may be a secret
     return parsed.set(query={}).render_as_string(hide_password=True)
 

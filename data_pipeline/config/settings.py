@@ -20,9 +20,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from sqlalchemy.engine import URL
 
-from data_pipeline.config.database_urls import parse_url, target_of
+from data_pipeline.config.database_urls import parse_url, target_of, url_of_file
 from data_pipeline.config.model_endpoint import ModelEndpoint, ResponseFormat
 from data_pipeline.config.retention import Count, DurationText, RetentionPolicy
 from data_pipeline.config.vector_place import EmbeddingEndpoint, VectorPlace
@@ -318,8 +317,8 @@ class Settings(BaseSettings):
         return self.store_url
 
     def _file_url(self, name: str) -> str:
-        """The URL of a SQLite file in the home; signs of its path that mean something in a URL are quoted."""
-        return URL.create("sqlite", database=os.path.join(self.home_path, name)).render_as_string()
+        """The URL of a SQLite file in the home."""
+        return url_of_file(os.path.join(self.home_path, name))
 
     @field_validator("home", "training_data", mode="before")
     @classmethod

@@ -40,7 +40,7 @@ from data_pipeline.service.routes import vectors as vector_routes
 from data_pipeline.service.security import Gate
 from data_pipeline.store import Store
 from data_pipeline.tasks.workspace import RecoveryReport, make_directories, recover_tasks, recovery_notes
-from data_pipeline.use_cases.foreground import door
+from data_pipeline.use_cases.disk import door
 from data_pipeline.use_cases.runs import Runs
 from data_pipeline.vectors.backup_statistics import count_backups
 from data_pipeline.vectors.search import SharedVectorStore

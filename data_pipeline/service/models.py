@@ -14,7 +14,7 @@ from data_pipeline.tasks.backup.manifests import NOTE_LIMIT_CHARACTERS, NOTE_PAT
 from data_pipeline.tasks.backup.text_matching import LONGEST_TEXT, SHORTEST_TEXT
 from data_pipeline.tasks.log_reading import Level, LogColumn
 from data_pipeline.tasks.parameters import Language, RunOptions, TaskParameters
-from data_pipeline.use_cases.runs import STEP_NAMES
+from data_pipeline.tasks.step_names import STEP_NAMES
 from data_pipeline.vectors.store.contract import Kind
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)

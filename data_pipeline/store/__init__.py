@@ -6,13 +6,13 @@ from data_pipeline.store.rows import (
     ListedTask,
     Overview,
     RecordedEvent,
-    RunStatus,
     SortColumn,
     StepState,
     Task,
     TaskQuery,
 )
 from data_pipeline.store.store import Store
+from data_pipeline.tasks.statuses import RunStatus
 
 __all__ = [
     "Execution",

@@ -1,4 +1,7 @@
-"""Open the database of the task store, SQLite or PostgreSQL, and bring it to the newest version."""
+"""Open the database of the task store, SQLite or PostgreSQL, and bring it to the newest version.
+
+Alembic is imported only to migrate, because most commands find a store that has the newest version.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,15 @@ import sqlite3
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
-from sqlalchemy import Engine, create_engine, func, inspect, select, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, create_engine, func, inspect, select, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from data_pipeline.config.database_urls import masked
+from data_pipeline.config.database_urls import masked, split
 from data_pipeline.errors import StoreUnavailable
 from data_pipeline.store.own_database import make_engine
-from data_pipeline.store.tables import EXECUTIONS, TASKS
+from data_pipeline.store.tables import EXECUTIONS, NEWEST_VERSION, TASKS, VERSIONS
 
 MIGRATION_LOCK = int.from_bytes(hashlib.sha256(b"data_pipeline.store migrations").digest()[:7])
 """The key of PostgreSQL's advisory lock under which one process migrates and the others wait."""
@@ -48,18 +46,16 @@ def look_at_store(url: str) -> StoreState | None:
         engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True), poolclass=NullPool)
     else:
         engine = make_engine(parsed)
-    newest = ScriptDirectory.from_config(_alembic()).get_current_head()
-    assert newest is not None
     try:
         with engine.connect() as connection:
-            revision = MigrationContext.configure(connection).get_current_revision()
+            revision = _version_of(connection)
             if revision is None and not inspect(connection).has_table(TASKS.name):
                 return None
-            if revision != newest:
-                return StoreState(revision, newest)
+            if revision != NEWEST_VERSION:
+                return StoreState(revision, NEWEST_VERSION)
             tasks = connection.execute(select(func.count()).select_from(TASKS)).scalar_one()
             unfinished = select(func.count()).where(EXECUTIONS.c.status.in_(("queued", "in_progress")))
-            return StoreState(revision, newest, tasks, connection.execute(unfinished).scalar_one())
+            return StoreState(revision, NEWEST_VERSION, tasks, connection.execute(unfinished).scalar_one())
     except SQLAlchemyError as error:
         raise _unavailable(url, error) from None  # the driver's error may hold the password
     finally:
@@ -73,12 +69,13 @@ def open_engine(url: str) -> Engine:
     except OSError as error:
         raise StoreUnavailable(f"The task store {masked(url)} cannot be made: {error}.") from error
     try:
-        _migrate(engine)
-    except CommandError as error:
+        with engine.connect().execution_options(reads_only=True) as connection:
+            is_newest = _version_of(connection) == NEWEST_VERSION
+        if not is_newest:
+            _migrate(engine, masked(url))
+    except StoreUnavailable:
         engine.dispose()
-        raise StoreUnavailable(
-            f"The task store {masked(url)} was made by a newer version of this program ({error}). Use that one."
-        ) from error
+        raise
     except SQLAlchemyError as error:
         engine.dispose()
         raise _unavailable(url, error) from None  # the driver's error may hold the password
@@ -93,10 +90,9 @@ def _unavailable(url: str, error: SQLAlchemyError) -> StoreUnavailable:
 
 
 def _parsed(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise StoreUnavailable("DATA_PIPELINE_DATABASE_URL is not a URL (sqlite:///… or postgresql://…).") from None
+    parsed = split(url)
+    if parsed is None:
+        raise StoreUnavailable("DATA_PIPELINE_DATABASE_URL is not a URL (sqlite:///… or postgresql://…).")
     if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
@@ -104,16 +100,28 @@ def _parsed(url: str) -> URL:
     raise StoreUnavailable(f"The task store is a SQLite file or PostgreSQL, not {masked(url)}.")
 
 
-def _alembic() -> Config:
+def _version_of(connection: Connection) -> str | None:
+    """Return the version of the tables, None in a database without any."""
+    if not inspect(connection).has_table(VERSIONS.name):
+        return None
+    return connection.execute(select(VERSIONS.c.version_num)).scalar()
+
+
+def _migrate(engine: Engine, shown_url: str) -> None:
+    """Make or migrate the tables. Another process may have done it, so Alembic looks again, under the lock."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util.exc import CommandError
+
     config = Config()
     config.set_main_option("script_location", "data_pipeline.store:migrations")
-    return config
-
-
-def _migrate(engine: Engine) -> None:
-    config = _alembic()
-    with engine.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except CommandError as error:
+        raise StoreUnavailable(
+            f"The task store {shown_url} was made by a newer version of this program ({error}). Use that one."
+        ) from error

@@ -8,8 +8,6 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
-from data_pipeline.tasks.workspace import create_private_file
-
 BUSY_TIMEOUT_SECONDS: Final = 30.0
 CONNECT_TIMEOUT_SECONDS: Final = 10
 
@@ -19,7 +17,11 @@ def make_engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
         return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS})
     assert url.database is not None
-    create_private_file(os.path.abspath(url.database))
+    path = os.path.abspath(url.database)
+    if not os.path.exists(path):
+        from data_pipeline.tasks.workspace import create_private_file  # the journal, which other opens do without
+
+        create_private_file(path)
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from data_pipeline.events import Event
-
-RunStatus = Literal["pending", "queued", "in_progress", "partial_completed", "completed", "failed", "cancelled"]
-StepStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
-
-RUN_STATUSES: Final[tuple[RunStatus, ...]] = (
-    "pending", "queued", "in_progress", "partial_completed", "completed", "failed", "cancelled",
-)  # fmt: skip
-STEP_STATUSES: Final[tuple[StepStatus, ...]] = ("pending", "running", "completed", "failed", "cancelled")
+from data_pipeline.tasks.statuses import RunStatus, StepStatus
 
 
 @dataclass(frozen=True)

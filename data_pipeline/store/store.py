@@ -21,14 +21,13 @@ from data_pipeline.store.rows import (
     ListedTask,
     Overview,
     RecordedEvent,
-    RunStatus,
     StepState,
-    StepStatus,
     Task,
     TaskQuery,
     summary_of_steps,
 )
 from data_pipeline.store.tables import EVENTS, EXECUTIONS, MODEL_ANSWERS, RUN_OPTIONS, STEPS, TASKS
+from data_pipeline.tasks.statuses import RunStatus, StepStatus
 
 FORGET_OPTIONS_SECONDS = 86_400.0
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-from data_pipeline.store.rows import RUN_STATUSES, STEP_STATUSES
+from data_pipeline.tasks.statuses import RUN_STATUSES, STEP_STATUSES
 
 METADATA = MetaData(
     naming_convention={
@@ -33,6 +33,12 @@ METADATA = MetaData(
         "ck": "%(table_name)s_%(constraint_name)s_ck",
     }
 )
+
+NEWEST_VERSION = "0004"
+"""The version that the newest of the migrations brings a database to, without asking Alembic for it."""
+
+VERSIONS = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+"""Alembic's own table, which it makes itself."""
 
 
 class UtcTime(TypeDecorator[datetime]):

@@ -53,6 +53,11 @@ def is_task_id(name: str) -> bool:
     return _TASK_ID.fullmatch(name) is not None and not is_device_name(name)
 
 
+def is_task_directory(path: str) -> bool:
+    """True if a task directory is at `path`; a symbolic link is not one."""
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
 def check_task_id(task_id: str) -> str:
     """The id itself, if it can name a directory anywhere. Raises InvalidInput."""
     if not is_task_id(task_id):

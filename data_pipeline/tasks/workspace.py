@@ -568,11 +568,6 @@ def check_not_link(path: str) -> None:
         )
 
 
-def is_task_directory(path: str) -> bool:
-    """Whether a task directory is at `path`; a symbolic link is none."""
-    return os.path.isdir(path) and not os.path.islink(path)
-
-
 def time_of(seconds: float) -> datetime:
     """Return a time of the disk, in seconds since 1970, in UTC; one before 1900 or after 9000 becomes that limit.
 
@@ -612,7 +607,7 @@ def task_directories(training_data: str) -> list[str]:
         for name in names
         if name != task_directory.VECTOR_BACKUPS
         and task_directory.is_task_id(name)
-        and is_task_directory(os.path.join(training_data, name))
+        and task_directory.is_task_directory(os.path.join(training_data, name))
     ]
 
 

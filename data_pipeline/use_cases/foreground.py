@@ -28,8 +28,10 @@ from data_pipeline.tasks.backup.checksums import regular_files, write_checksums
 from data_pipeline.tasks.backup.verify import compute_missing_checksums
 from data_pipeline.tasks.ids import new_work_id
 from data_pipeline.tasks.parameters import RunOptions, TaskParameters
+from data_pipeline.tasks.step_names import STEP_NAMES
 from data_pipeline.tasks.table_list import decode_table_list, parse_table_list
-from data_pipeline.tasks.workspace import Door, RetryLimits, make_directories, open_workspace, printable
+from data_pipeline.tasks.workspace import make_directories, open_workspace, printable
+from data_pipeline.use_cases.disk import door
 
 if TYPE_CHECKING:
     from data_pipeline.language_model.client import Answers, LanguageModel
@@ -157,9 +159,8 @@ async def run_task(
     lock_timeout_seconds: float | None = None,
 ) -> Json:
     """Run a task here and now: complete, or one step. Raises as the executor does."""
-    names = [known.name for known in STEPS]
-    if step is not None and step not in names:
-        raise InvalidInput("step", f"{step[:80]!a} is not a step; there are: {', '.join(names)}")
+    if step is not None and step not in STEP_NAMES:
+        raise InvalidInput("step", f"{step[:80]!a} is not a step; there are: {', '.join(STEP_NAMES)}")
     run_id = new_work_id("run")
     executor = SimpleWorkflowExecutor(
         task.task_id,
@@ -167,7 +168,7 @@ async def run_task(
         parameters=run_parameters(settings, task, options),
         run_id=run_id,
         model=language_model(settings, store),
-        records=StoreRecords(store, task.task_id, run_id, step=step, all_steps=names),
+        records=StoreRecords(store, task.task_id, run_id, step=step, all_steps=STEP_NAMES),
         emit=emit,
         backup_enabled=settings.backup_enabled,
         retention=settings.retention,
@@ -237,11 +238,6 @@ def wishes(settings: Settings) -> Json:
         "llm_pairs_per_theme": settings.qa_llm_pairs_per_theme,
         "llm_paraphrase_share": settings.qa_llm_paraphrase_share,
     }
-
-
-def door(settings: Settings) -> Door:
-    """How the settings reach the disk."""
-    return Door(retry=RetryLimits(attempts=settings.retry_attempts, total_seconds=settings.retry_seconds))
 
 
 def language_model(settings: Settings, answers: Answers | None = None) -> LanguageModel | None:

@@ -18,17 +18,17 @@ from data_pipeline.runs.engine import Engine, RunControl, RunOrder
 from data_pipeline.runs.event_recorder import EventRecorder
 from data_pipeline.runs.metrics import CountedRecords, Metrics
 from data_pipeline.runs.records import StoreRecords, add_run
-from data_pipeline.steps import STEPS
 from data_pipeline.store import Execution, Store
 from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.ids import new_work_id
 from data_pipeline.tasks.parameters import RunOptions
+from data_pipeline.tasks.step_names import STEP_NAMES
 from data_pipeline.tasks.workspace import check_not_link, open_workspace
-from data_pipeline.use_cases.foreground import door, language_model, run_parameters
+from data_pipeline.use_cases.disk import door
+from data_pipeline.use_cases.foreground import language_model, run_parameters
 from data_pipeline.vectors.search import SharedVectorStore
 
 LOGGER = logging.getLogger("data_pipeline.service")
-STEP_NAMES: Final = tuple(step.name for step in STEPS)
 
 SETTLE_SECONDS: Final = 2.0
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_pipeline.config.database_urls import label_of
-from data_pipeline.store import Execution, ListedTask, Overview, StepState
-from data_pipeline.tasks.files import TaskFile
-from data_pipeline.tasks.log_reading import LogEntry
+
+if TYPE_CHECKING:  # a list of tasks needs no journal, one of files no store
+    from data_pipeline.store import Execution, ListedTask, Overview, StepState
+    from data_pipeline.tasks.files import TaskFile
+    from data_pipeline.tasks.log_reading import LogEntry
 
 
 def listed_task(listed: ListedTask, *, has_directory: bool) -> dict[str, Any]:

@@ -25,15 +25,15 @@ KILLS = max(1, int(os.environ.get("PIPELINE_KILLS", "20")) // 5)
 DIES = [sys.executable, "-c", DIES_AT]
 PRUNES = """
 from data_pipeline import cli
-from data_pipeline.commands import backups
+from data_pipeline.tasks.backup import delete
 
-prune = backups.prune_backups
+prune = delete.prune
 
 def begin(*arguments, **named):
     print("it begins", flush=True)
     return prune(*arguments, **named)
 
-backups.prune_backups = begin
+delete.prune = begin
 cli.main()
 """
 """`data-pipeline` that prints a line once it has the lock and begins to prune."""

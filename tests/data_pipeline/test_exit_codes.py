@@ -19,14 +19,14 @@ from tests.support.shop import CLI, PATIENCE_SECONDS, SCRIPT, Shop
 SECRET = "s3cret"
 
 DEFECT = f"""
-from data_pipeline.commands import upkeep
+from data_pipeline.tasks import workspace
 from data_pipeline import cli, schema_workflow
 import sys
 
 def broken(*_):
     raise ZeroDivisionError("{SECRET}")
 
-upkeep.recover_tasks = broken
+workspace.recover_tasks = broken
 schema_workflow._run = broken
 if sys.argv[1] == "script":
     sys.exit(schema_workflow.main(sys.argv[2:]))

@@ -52,8 +52,8 @@ def kept(task_id: str) -> dict[str, Any]:
 
 def commands() -> dict[str, Any]:
     root: Any = typer.main.get_command(cli.app)
-    tasks = root.commands["tasks"].commands
-    return {"run": root.commands["run"], "create": tasks["create"], "edit": tasks["edit"]}
+    tasks = root.load("tasks").commands
+    return {"run": root.load("run"), "create": tasks["create"], "edit": tasks["edit"]}
 
 
 @pytest.mark.parametrize(("model", "option"), FIELDS, ids=[by_field(model, option) for model, option in FIELDS])

@@ -22,8 +22,7 @@ DIES_AT = """
 import os, signal, sys
 from journal import LocalFilesystem
 from data_pipeline import cli
-from data_pipeline.use_cases import foreground
-from data_pipeline.commands import backups, vectors
+from data_pipeline.use_cases import disk as reached, foreground
 from data_pipeline.tasks.workspace import Door
 
 VERBS = {"make_directory", "remove_directory", "remove_tree", "link", "rename", "replace", "unlink",
@@ -45,7 +44,7 @@ class Dies(LocalFilesystem):
         return call
 
 disk = Dies()
-backups.door = vectors.door = foreground.door = lambda settings: Door(disk)
+reached.door = foreground.door = lambda settings: Door(disk)
 try:
     cli.main()
 finally:

@@ -14,8 +14,17 @@ from typing import Any, Self
 
 ROOT = Path(__file__).parents[2]
 SERVER = Path(__file__).with_name("warm_server.py")
-PIPELINE = ("data_pipeline.cli", "data_pipeline.vectors.store.opening", "data_pipeline.vectors.backup.restore")
-"""What the command line imports at its start and, of numpy, when a command needs it."""
+PIPELINE = (
+    "data_pipeline.cli",
+    *(f"data_pipeline.commands.{name}" for name in ("backups", "doctor", "qa", "running", "tasks", "vectors")),
+    "data_pipeline.use_cases.foreground",
+    "data_pipeline.tasks.backup.archive",
+    "data_pipeline.tasks.backup.restore",
+    "data_pipeline.tasks.backup.search",
+    "data_pipeline.vectors.backup.restore",
+    "data_pipeline.vectors.store.opening",
+)
+"""The modules that the command line imports when a command needs them; together they import all others."""
 
 
 class WarmPython:

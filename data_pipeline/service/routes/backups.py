@@ -24,7 +24,7 @@ from data_pipeline.tasks.backup.search import SearchReport, find_text
 from data_pipeline.tasks.backup.verify import verify, verify_and_record
 from data_pipeline.tasks.ids import new_work_id
 from data_pipeline.tasks.workspace import open_workspace
-from data_pipeline.use_cases.foreground import door
+from data_pipeline.use_cases.disk import door
 from data_pipeline.vectors.backup_statistics import count_backups
 
 router = APIRouter(prefix=PREFIX, tags=["backups"], responses=REFUSALS)

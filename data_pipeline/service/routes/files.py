@@ -18,7 +18,7 @@ from data_pipeline.tasks.files import OverwriteMode, check_upload, chunks_of, li
 from data_pipeline.tasks.ids import new_work_id
 from data_pipeline.tasks.table_list import decode_table_list, parse_table_list
 from data_pipeline.tasks.workspace import make_directories, open_workspace, printable, read_file
-from data_pipeline.use_cases.foreground import door
+from data_pipeline.use_cases.disk import door
 from data_pipeline.use_cases.task_json import formatted_size, size_of, task_file
 
 router = APIRouter(prefix=PREFIX, tags=["files"], responses=REFUSALS)

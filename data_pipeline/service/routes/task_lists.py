@@ -15,8 +15,8 @@ from data_pipeline.service.pages import page_of
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep
 from data_pipeline.store import ListedTask, RunStatus, TaskQuery
 from data_pipeline.tasks import task_directory
-from data_pipeline.tasks.workspace import is_task_directory
-from data_pipeline.use_cases.runs import STEP_NAMES, Runs
+from data_pipeline.tasks.step_names import STEP_NAMES
+from data_pipeline.use_cases.runs import Runs
 from data_pipeline.use_cases.task_json import formatted_size, listed_task
 
 router = APIRouter(prefix=PREFIX, tags=["tasks"], responses=REFUSALS)
@@ -113,4 +113,4 @@ def _deleted(runs: Runs, task_id: str, *, with_history: bool) -> dict[str, Any]:
 
 def _listed(runs: Runs, listed: ListedTask) -> dict[str, Any]:
     path = task_directory.path_of(runs.settings.training_data_path, listed.task.task_id)
-    return listed_task(listed, has_directory=is_task_directory(path))
+    return listed_task(listed, has_directory=task_directory.is_task_directory(path))

@@ -17,6 +17,7 @@ from data_pipeline.service.models import ChangeTaskRequest, NewTaskRequest, Tabl
 from data_pipeline.steps import RunParameters
 from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.parameters import TaskParameters
+from data_pipeline.tasks.step_names import STEP_NAMES
 from data_pipeline.tasks.table_list import (
     TableName,
     decode_table_list,
@@ -26,7 +27,7 @@ from data_pipeline.tasks.table_list import (
 )
 from data_pipeline.tasks.workspace import check_not_link
 from data_pipeline.use_cases.foreground import change_task, put_table_list
-from data_pipeline.use_cases.runs import STEP_NAMES, Runs
+from data_pipeline.use_cases.runs import Runs
 from data_pipeline.use_cases.task_json import run_summary, size_of, task_status
 
 PREFIX = "/api/v0/data_pipeline"

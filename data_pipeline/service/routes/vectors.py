@@ -14,7 +14,7 @@ from data_pipeline.service.routes.tasks import PREFIX, RunsDep
 from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.backup.pruning import policy_of
 from data_pipeline.tasks.ids import new_work_id
-from data_pipeline.use_cases.foreground import door
+from data_pipeline.use_cases.disk import door
 from data_pipeline.use_cases.runs import Runs
 from data_pipeline.vectors.backup.catalogue import (
     BackupPlace,
