@@ -355,24 +355,44 @@ def test_every_type_of_error_is_in_the_troubleshooting_guide() -> None:
     assert {name for name in types if f"`{name}`" not in guide} == set()
 
 
+def levels_of_headings(text: str) -> list[str]:
+    """Return the signs of each heading of a page, in order: `#`, `##` ..."""
+    without_code = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    return [line.partition(" ")[0] for line in without_code.splitlines() if line.startswith("#")]
+
+
+def code_without_comments(text: str) -> list[str]:
+    """Return the lines of all code blocks of a page; comments may be translated."""
+    lines = "\n".join(re.findall(r"```\w+\n(.*?)```", text, re.DOTALL)).splitlines()
+    return [re.sub(r"(^|   )#.*", "", line).rstrip() for line in lines]
+
+
 def test_chinese_readme_has_every_section_and_every_example_of_the_english_one() -> None:
     """The same in another language: as many headings of each level, the same commands and code."""
     english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
 
-    def shape(text: str) -> list[str]:
-        without_code = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-        return [line.partition(" ")[0] for line in without_code.splitlines() if line.startswith("#")]
-
-    def code(text: str) -> list[str]:
-        lines = "\n".join(re.findall(r"```\w+\n(.*?)```", text, re.DOTALL)).splitlines()
-        return [line.partition("   #")[0].rstrip() for line in lines]
-
     def trees(text: str) -> int:
         return len(re.findall(r"\n\n    \S", text))
 
-    assert shape(chinese) == shape(english)
+    assert levels_of_headings(chinese) == levels_of_headings(english)
     assert trees(chinese) == trees(english)
-    assert code(chinese) == code(english)
+    assert code_without_comments(chinese) == code_without_comments(english)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "zh").glob("*.md")), ids=lambda page: page.name)
+def test_chinese_page_has_every_heading_and_every_example_of_its_english_page(page: Path) -> None:
+    """Each page links to the other one below its title; levels of headings, commands and code are the same."""
+    chinese = page.read_text(encoding="utf-8")
+    link = re.match(r"# .+\n\n\[English\]\((\S+)\)\n", chinese)
+    assert link is not None, "expected a link to the English page below the title"
+    english_page = page.parent / link[1]
+    english = english_page.read_text(encoding="utf-8")
+    link_back = re.match(r"# .+\n\n\[简体中文\]\((\S+)\)\n", english)
+    assert link_back is not None, "expected a link to the Chinese page below the title of the English one"
+
+    assert (english_page.parent / link_back[1]).resolve() == page
+    assert levels_of_headings(chinese) == levels_of_headings(english)
+    assert code_without_comments(chinese) == code_without_comments(english)
 
 
 def commands_of(group: Any, words: tuple[str, ...] = ("data-pipeline",)) -> Iterator[tuple[str, Any]]:

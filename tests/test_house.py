@@ -20,7 +20,7 @@ JOURNAL_ORDER = (
 """Each module of `journal` imports only from those before it."""
 
 PARTS = (
-    "errors", "events", "config", "tasks", "store", "vectors", "language_model", "database", "semantics", "steps",
+    "errors", "events", "config", "tasks", "store", "language_model", "vectors", "database", "semantics", "steps",
     "dataset", "runs", "api", "use_cases", "service", "demo", "commands", "schema_workflow", "cli", "__main__",
 )  # fmt: skip
 """Each folder and file at the top of `data_pipeline` imports only from itself and from those before it."""
@@ -33,7 +33,6 @@ FENCES = {
     "fastapi": ("service/",),
     "starlette": ("service/",),
     "uvicorn": ("service/",),
-    "openai": ("language_model/", "vectors/embedding/server"),
     "zipstream": ("tasks/backup/archive",),
     "prometheus_client": ("runs/metrics", "service/"),
 }

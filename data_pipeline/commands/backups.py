@@ -354,7 +354,8 @@ def verify(
 def _verify_task(
     settings: Settings, task: str, backup: str | None, *, record: bool, goes_on: bool
 ) -> Iterator[VerifyReport]:
-    from data_pipeline.tasks.backup.catalogue import list_backups
+    from data_pipeline.commands.terminal import counting_bytes
+    from data_pipeline.tasks.backup.catalogue import find_backup, list_backups
     from data_pipeline.tasks.backup.verify import verify as verify_backup
     from data_pipeline.tasks.backup.verify import verify_and_record
     from data_pipeline.tasks.ids import new_work_id
@@ -366,10 +367,11 @@ def _verify_task(
 
     def verify_one(name: str) -> VerifyReport:
         path = directory_of(settings, task)
-        if not record:
-            return verify_backup(path, name)
-        work_id = new_work_id("checksums")
-        return verify_and_record(path, task, name, work_id=work_id, door=door(settings))
+        with counting_bytes(new_console(stderr=True), name, find_backup(path, name).size_bytes) as on_bytes:
+            if not record:
+                return verify_backup(path, name, on_bytes=on_bytes)
+            work_id = new_work_id("checksums")
+            return verify_and_record(path, task, name, work_id=work_id, door=door(settings), on_bytes=on_bytes)
 
     return verify_each(names, verify_one, goes_on=goes_on)
 

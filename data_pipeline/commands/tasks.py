@@ -292,14 +292,14 @@ def _size(settings: Settings, store: Store, task: str) -> dict[str, Any]:
 
 def _delete(settings: Settings, tasks: Sequence[str], *, with_history: bool) -> tuple[list[dict[str, Any]], ExitCode]:
     """What became of each task, and the exit code. The queue is asked, too: a queued run keeps its task."""
-    from data_pipeline.service.app import open_service
+    from data_pipeline.use_cases.deletion import task_deletion
 
     results = []
     codes = []
-    with open_service(settings, "api") as service:
+    with task_deletion(settings) as deletion:
         for task in tasks:
             try:
-                service.runs.delete_task(task, with_history=with_history)
+                deletion.delete(task, with_history=with_history)
                 results.append({"state": "deleted", "error": None})
                 codes.append(ExitCode.DONE)
             except PipelineError as error:

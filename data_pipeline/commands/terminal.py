@@ -43,6 +43,20 @@ def watching_bytes(console: Console, what: str, *, is_quiet: bool = False) -> It
         yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 
+@contextlib.contextmanager
+def counting_bytes(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show, while the block runs, how many bytes of a total are read; the function takes the bytes of each read."""
+    done = 0
+    with watching_bytes(console, what) as progress:
+
+        def add(count: int) -> None:
+            nonlocal done
+            done += count
+            progress(done, total)
+
+        yield add
+
+
 def _show_nothing(event: Event) -> None:
     pass
 

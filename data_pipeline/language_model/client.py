@@ -16,13 +16,13 @@ from importlib.resources import files
 from string import Template
 from typing import Any, Final, Protocol, TypeVar
 
-import openai
-from openai.types.chat import ChatCompletionMessageParam
+import httpx2 as httpx
 from pydantic import BaseModel, ValidationError
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from data_pipeline.config.model_endpoint import ModelEndpoint
 from data_pipeline.errors import ModelFailed
+from data_pipeline.language_model.protocol import EndpointError, is_transient, options_of, post_async, wait_as_asked
 
 LOGGER: Final = logging.getLogger("data_pipeline.language_model")
 
@@ -30,6 +30,11 @@ ATTEMPTS: Final = 4
 """How often a call is tried while the server is busy or cannot be reached."""
 
 WAIT_LIMIT_SECONDS: Final = 30.0
+_WAIT: Final = wait_as_asked(
+    wait_exponential(multiplier=0.5, max=WAIT_LIMIT_SECONDS) + wait_random(0.0, 0.5), WAIT_LIMIT_SECONDS
+)
+
+Message = dict[str, str]
 
 AnswerShape = TypeVar("AnswerShape", bound=BaseModel)
 
@@ -98,7 +103,7 @@ class LanguageModel:
         self._answers = answers or NoAnswers()
         self._slots = asyncio.Semaphore(endpoint.calls_at_once)
         self._refusal: str | None = None  # why no further call is worth its wait
-        self._client: openai.AsyncOpenAI | None = None
+        self._client: httpx.AsyncClient | None = None
 
     async def ask(self, prompt: str, shape: type[AnswerShape], values: Mapping[str, str]) -> AnswerShape:
         """An answer of this shape to a prompt of `prompts/`, its places filled in. Raises ModelFailed."""
@@ -120,12 +125,12 @@ class LanguageModel:
     async def close(self) -> None:
         """Give the connections back."""
         if self._client is not None:
-            await self._client.close()
+            await self._client.aclose()
             self._client = None
 
     async def _answer(self, text: str, shape: type[AnswerShape], schema: str) -> AnswerShape:
         task = f"Answer with one JSON object of this JSON Schema, and nothing else:\n{schema}"
-        messages: list[ChatCompletionMessageParam] = [
+        messages: list[Message] = [
             {"role": "system", "content": task},
             {"role": "user", "content": text},
         ]
@@ -142,7 +147,7 @@ class LanguageModel:
                 ]
         raise ModelFailed(f"its answer is not what was asked for ({problem})")
 
-    async def _complete(self, messages: list[ChatCompletionMessageParam], shape: type[BaseModel]) -> str:
+    async def _complete(self, messages: list[Message], shape: type[BaseModel]) -> str:
         if self._refusal is not None:
             raise ModelFailed(self._refusal)
         if self.usage.tokens >= self.endpoint.tokens_per_run:
@@ -151,13 +156,13 @@ class LanguageModel:
             )
         try:
             async for attempt in AsyncRetrying(
-                retry=retry_if_exception(_is_transient), stop=stop_after_attempt(ATTEMPTS), wait=_wait, reraise=True
+                retry=retry_if_exception(is_transient), stop=stop_after_attempt(ATTEMPTS), wait=_WAIT, reraise=True
             ):
                 with attempt:
                     completion = await self._call(messages, shape)
-        except openai.OpenAIError as error:
+        except EndpointError as error:
             reason = _reason(error)
-            if not isinstance(error, openai.BadRequestError):
+            if error.kind != "refused":
                 self._refusal = reason
             LOGGER.warning("The language model %s: %s", self.endpoint.model, reason)
             raise ModelFailed(reason) from None
@@ -167,13 +172,11 @@ class LanguageModel:
             raise ModelFailed("its answer is empty")
         return content
 
-    async def _call(self, messages: list[ChatCompletionMessageParam], shape: type[BaseModel]) -> _Completion:
+    async def _call(self, messages: list[Message], shape: type[BaseModel]) -> _Completion:
         if self._client is None:
-            self._client = openai.AsyncOpenAI(
-                base_url=self.endpoint.base_url,
-                api_key=self.endpoint.api_key or "none",
-                timeout=self.endpoint.timeout_seconds,
-                max_retries=0,
+            endpoint = self.endpoint
+            self._client = httpx.AsyncClient(
+                **options_of(endpoint.base_url, endpoint.api_key, endpoint.timeout_seconds)
             )
         options: dict[str, Any] = {}
         match self.endpoint.response_format:
@@ -182,11 +185,10 @@ class LanguageModel:
                 options["response_format"] = {"type": "json_schema", "json_schema": wanted}
             case "json_object":
                 options["response_format"] = {"type": "json_object"}
-        answer = await self._client.chat.completions.with_raw_response.create(
-            model=self.endpoint.model, messages=messages, temperature=0, **options
-        )
+        body = {"model": self.endpoint.model, "messages": messages, "temperature": 0, **options}
+        answer = await post_async(self._client, "chat/completions", body)
         try:
-            return _Completion.model_validate_json(answer.content)
+            return _Completion.model_validate_json(answer)
         except ValidationError:
             reason = "what its server says is not of OpenAI's protocol: see DATA_PIPELINE_LLM_BASE_URL"
             raise ModelFailed(reason) from None
@@ -201,39 +203,26 @@ class LanguageModel:
         )
 
 
-def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, openai.APIConnectionError | openai.RateLimitError | openai.InternalServerError)
-
-
-def _wait(state: RetryCallState) -> float:
-    """As long as the server asks for, else longer each time."""
-    error = state.outcome.exception() if state.outcome is not None else None
-    if isinstance(error, openai.APIStatusError):
-        asked = error.response.headers.get("retry-after", "")
-        if asked.replace(".", "", 1).isdigit():
-            return min(float(asked), WAIT_LIMIT_SECONDS)
-    return float(wait_exponential_jitter(initial=0.5, max=WAIT_LIMIT_SECONDS, jitter=0.5)(state))
-
-
-def _reason(error: openai.OpenAIError) -> str:
-    """What to tell people: never the key, nor what was sent."""
-    match error:
-        case openai.AuthenticationError() | openai.PermissionDeniedError():
+def _reason(error: EndpointError) -> str:
+    """Return what an operator does about it: never the key, nor what was sent."""
+    match error.kind:
+        case "key":
             return "its server refuses the key: see DATA_PIPELINE_LLM_API_KEY"
-        case openai.NotFoundError():
+        case "unknown":
             return "its server does not know it: see DATA_PIPELINE_LLM_MODEL and DATA_PIPELINE_LLM_BASE_URL"
-        case openai.APITimeoutError():
+        case "timeout":
             return "it did not answer in time: see DATA_PIPELINE_LLM_TIMEOUT_SECONDS"
-        case openai.APIConnectionError():
+        case "unreachable":
             return "its server cannot be reached: see DATA_PIPELINE_LLM_BASE_URL"
-        case openai.BadRequestError():
+        case "too_large":
+            return "its server's answer is too large"
+        case "refused":
             return (
-                "its server refuses the request (400): it may not know this response format, "
+                f"its server refuses the request ({error.status}): it may not know this response format, "
                 "see DATA_PIPELINE_LLM_RESPONSE_FORMAT"
             )
-        case openai.APIStatusError():
-            return f"its server answered {error.status_code}"
-    return type(error).__name__
+        case "busy":
+            return f"its server answered {error.status}"
 
 
 def _place(place: tuple[str | int, ...]) -> str:

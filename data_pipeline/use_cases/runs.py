@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Literal
+from typing import Literal
 
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor
 from data_pipeline.config.settings import Settings
@@ -23,26 +22,17 @@ from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.ids import new_work_id
 from data_pipeline.tasks.parameters import RunOptions
 from data_pipeline.tasks.step_names import STEP_NAMES
-from data_pipeline.tasks.workspace import check_not_link, open_workspace
+from data_pipeline.tasks.workspace import open_workspace
+from data_pipeline.use_cases.deletion import Deleted, TaskDeletion
 from data_pipeline.use_cases.disk import door
 from data_pipeline.use_cases.foreground import language_model, run_parameters
+from data_pipeline.use_cases.idle import SETTLE_SECONDS, check_idle, wait_while_it_settles
 from data_pipeline.vectors.search import SharedVectorStore
 
 LOGGER = logging.getLogger("data_pipeline.service")
 
-SETTLE_SECONDS: Final = 2.0
-
 _OLDER = "It was admitted by an older version of this program, which alone could go on with it. Execute the task again."
 _INTERRUPTED = "Interrupted: its process ended without a word. Execute the task again."
-
-
-@dataclass(frozen=True)
-class Deleted:
-    """What went with a task's directory."""
-
-    file_count: int
-    size_bytes: int
-    had_directory: bool
 
 
 @dataclass(frozen=True)
@@ -69,32 +59,15 @@ class Runs:
             self.store.keep_run_options(run_id, options.model_dump())
         try:
             while (running := self.engine.admit(order)) != run_id:
-                self._wait_while_it_settles(task_id, running, deadline)
+                wait_while_it_settles(self.store, task_id, running, deadline)
         except RunActive:
             self.store.forget_run_options(run_id)
             raise
         return add_run(self.store, task_id, run_id, step, STEP_NAMES, status="queued")
 
     def check_idle(self, task_id: str) -> None:
-        """See that a task has no queued or running run. Raises RunActive."""
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while (run := self.engine.run_of(task_id)) is not None:
-            self._wait_while_it_settles(task_id, run.run_id, deadline)
-
-    def _wait_while_it_settles(self, task_id: str, run_id: str, deadline: float) -> None:
-        """A moment, where a run has ended and only the engine has not heard of it yet; else raises RunActive.
-
-        A client that was told of the end may ask for the next thing at once.
-        """
-        if time.monotonic() >= deadline or not self._has_ended(run_id):
-            raise RunActive(task_id, run_id)
-        time.sleep(0.01)
-
-    def _has_ended(self, run_id: str) -> bool:
-        try:
-            return self.store.execution(run_id).has_ended
-        except NotFound:  # it was admitted a moment ago
-            return False
+        """Check that a task has no queued or running run. Raises RunActive."""
+        check_idle(self.engine, self.store, task_id)
 
     def cancel(self, task_id: str) -> Execution:
         """Cancel the run that a task has. Raises NotFound, or NotRunning where it has none."""
@@ -108,28 +81,9 @@ class Runs:
         return self.store.execution(run.run_id)
 
     def delete_task(self, task_id: str, *, with_history: bool) -> Deleted:
-        """Delete a task's directory with its backups, in one piece, and on request its history and its training items.
-
-        Raises NotFound, RunActive, TaskBusy, RecoveryNeeded, OutcomeUnsettled, DirectoryUnusable, also where the
-        directory is a symbolic link.
-        """
-        self.store.task(task_id)
-        self.check_idle(task_id)
-        path = task_directory.path_of(self.settings.training_data_path, task_id)
-        check_not_link(path)
-        file_count = size_bytes = 0
-        had_directory = os.path.isdir(path)
-        if not had_directory and not with_history:
-            raise NotFound("directory of task", task_id)
-        if had_directory:
-            with open_workspace(
-                path, task_id, label="deletion", timeout_seconds=0, door=door(self.settings)
-            ) as workspace:
-                file_count, size_bytes = workspace.remove()
-        if with_history:
-            self.vectors.drop(task_id)
-            self.store.delete_task(task_id)
-        return Deleted(file_count, size_bytes, had_directory)
+        """Delete a task; as `TaskDeletion.delete`."""
+        deletion = TaskDeletion(self.settings, self.store, self.engine, self.vectors)
+        return deletion.delete(task_id, with_history=with_history)
 
     async def work(self, control: RunControl) -> None:
         """Run what was admitted, to its end; whatever goes wrong is in the store and the log."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict
+from tenacity import wait_none
 
 from data_pipeline.config.model_endpoint import ModelEndpoint
 from data_pipeline.config.settings import load_settings
@@ -66,8 +67,7 @@ def in_turn(*replies: Reply) -> Callable[[dict[str, Any]], Reply]:
 
 @pytest.fixture(autouse=True)
 def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WAIT_LIMIT_SECONDS", 0.01)
-    monkeypatch.setattr(module, "_wait", lambda state: 0.01)
+    monkeypatch.setattr(module, "_WAIT", wait_none())
 
 
 def test_answer_has_the_shape_that_was_asked_for() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from tenacity import wait_none
 
 from data_pipeline.config.model_endpoint import ModelEndpoint
 from data_pipeline.config.settings import load_settings
@@ -160,7 +161,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_wait", lambda state: 0.01)
+    monkeypatch.setattr(module, "_WAIT", wait_none())
 
 
 def test_good_pairs_are_taken_and_marked(library: str, tmp_path: Path) -> None:

@@ -25,14 +25,14 @@ from data_pipeline.tasks.step_names import STEP_NAMES
 from tests.support.shop import Shop
 
 HEAVY = {
-    "alembic", "asyncio", "dbos", "dotenv", "fastapi", "httpx2", "journal", "numpy", "openai", "portalocker",
+    "alembic", "asyncio", "dbos", "dotenv", "fastapi", "httpx2", "journal", "numpy", "portalocker",
     "prometheus_client", "psycopg", "pydantic", "pydantic_settings", "rich", "sqlalchemy", "sqlglot", "starlette",
     "tenacity", "uvicorn", "zipstream",
 }  # fmt: skip
 """Libraries that the root of the command line does without: all that this project requires, but typer."""
 
-NOT_FOR_HELP = {"alembic", "dbos", "fastapi", "journal", "numpy", "openai", "psycopg", "rich", "sqlalchemy", "sqlglot"}
-NOT_FOR_A_LIST = {"alembic", "dbos", "fastapi", "journal", "numpy", "openai", "psycopg", "sqlglot"}
+NOT_FOR_HELP = {"alembic", "dbos", "fastapi", "journal", "numpy", "psycopg", "rich", "sqlalchemy", "sqlglot"}
+NOT_FOR_A_LIST = {"alembic", "dbos", "fastapi", "journal", "numpy", "psycopg", "sqlglot"}
 
 
 @pytest.fixture

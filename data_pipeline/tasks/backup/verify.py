@@ -46,12 +46,20 @@ def verify(path: str, name: str, *, on_bytes: OnBytes = lambda _: None) -> Verif
     )
 
 
-def verify_and_record(path: str, task_id: str, name: str, *, work_id: str, door: Door | None = None) -> VerifyReport:
-    """Verify a backup; if it is good and has no checksums, record them (`record_checksums` says what it raises)."""
-    report = verify(path, name)
+def verify_and_record(
+    path: str,
+    task_id: str,
+    name: str,
+    *,
+    work_id: str,
+    door: Door | None = None,
+    on_bytes: OnBytes = lambda _: None,
+) -> VerifyReport:
+    """Verify a backup; if it is good and has no checksums, record them. Raises as `record_checksums`."""
+    report = verify(path, name, on_bytes=on_bytes)
     if report.state != "good" or report.checksums_recorded_at is not None:
         return report
-    manifest = record_checksums(path, task_id, name, work_id=work_id, door=door)
+    manifest = record_checksums(path, task_id, name, work_id=work_id, door=door, on_bytes=on_bytes)
     return replace(report, checksums_recorded_at=manifest.recorded_at)
 
 

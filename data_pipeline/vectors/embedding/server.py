@@ -7,12 +7,14 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+import httpx2 as httpx
 import numpy as np
-import openai
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
+from pydantic import BaseModel, ValidationError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from data_pipeline.config.vector_place import EmbeddingEndpoint
 from data_pipeline.errors import EmbeddingFailed
+from data_pipeline.language_model.protocol import EndpointError, is_transient, options_of, post, wait_as_asked
 from data_pipeline.vectors.embedding.contract import Corpus, EmbedderIdentity, Passage
 
 if TYPE_CHECKING:
@@ -28,7 +30,16 @@ WAIT_LIMIT_SECONDS: Final = 20.0
 CHARACTER_LIMIT: Final = 8_000
 """Of one text: servers refuse longer ones."""
 
-_TRANSIENT: Final = (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
+
+class _Embedding(BaseModel):
+    index: int
+    embedding: list[float]
+
+
+class _Embeddings(BaseModel):
+    """What is read of a server's answer."""
+
+    data: list[_Embedding]
 
 
 class EmbeddingServer:
@@ -41,7 +52,7 @@ class EmbeddingServer:
         self._endpoint = endpoint
         self._wait_seconds = wait_seconds
         self._making = threading.Lock()
-        self._made: openai.OpenAI | None = None
+        self._made: httpx.Client | None = None
 
     def embed(self, passages: Sequence[Passage]) -> Vector:
         texts = [f"{passage.text}\n{passage.sql}".strip()[:CHARACTER_LIMIT] or " " for passage in passages]
@@ -62,16 +73,22 @@ class EmbeddingServer:
     def _vectors(self, texts: list[str]) -> Vector:
         try:
             for attempt in Retrying(
-                retry=retry_if_exception_type(_TRANSIENT),
+                retry=retry_if_exception(is_transient),
                 stop=stop_after_attempt(ATTEMPTS),
-                wait=wait_exponential(multiplier=self._wait_seconds, max=WAIT_LIMIT_SECONDS) + wait_random(0.0, 0.1),
+                wait=wait_as_asked(
+                    wait_exponential(multiplier=self._wait_seconds, max=WAIT_LIMIT_SECONDS) + wait_random(0.0, 0.1),
+                    WAIT_LIMIT_SECONDS,
+                ),
                 reraise=True,
             ):
                 with attempt:
-                    answer = self._client().embeddings.create(
-                        model=self._endpoint.model, input=texts, encoding_format="float"
-                    )
-        except openai.OpenAIError as error:
+                    body = {"model": self._endpoint.model, "input": texts, "encoding_format": "float"}
+                    answer = _Embeddings.model_validate_json(post(self._client(), "embeddings", body))
+        except ValidationError:
+            reason = "its answer is not of OpenAI's protocol: see DATA_PIPELINE_EMBEDDING_BASE_URL"
+            LOGGER.warning("The embeddings server (%s): %s", self._endpoint.model, reason)
+            raise EmbeddingFailed(reason) from None
+        except EndpointError as error:
             reason = _reason(error)
             LOGGER.warning("The embeddings server (%s): %s", self._endpoint.model, reason)
             raise EmbeddingFailed(reason) from None  # the error may hold what was sent
@@ -90,29 +107,26 @@ class EmbeddingServer:
         units: Vector = (vectors / np.where(lengths == 0.0, 1.0, lengths)).astype(np.float32)
         return units
 
-    def _client(self) -> openai.OpenAI:
+    def _client(self) -> httpx.Client:
         with self._making:
             if self._made is None:
-                self._made = openai.OpenAI(
-                    base_url=self._endpoint.base_url,
-                    api_key=self._endpoint.api_key or "none",
-                    timeout=self._endpoint.timeout_seconds,
-                    max_retries=0,
-                )
+                endpoint = self._endpoint
+                self._made = httpx.Client(**options_of(endpoint.base_url, endpoint.api_key, endpoint.timeout_seconds))
             return self._made
 
 
-def _reason(error: openai.OpenAIError) -> str:
-    """What to tell people: never the key, nor what was sent."""
-    match error:
-        case openai.AuthenticationError() | openai.PermissionDeniedError():
+def _reason(error: EndpointError) -> str:
+    """Return what an operator does about it: never the key, nor what was sent."""
+    match error.kind:
+        case "key":
             return "it refuses the key: see DATA_PIPELINE_EMBEDDING_API_KEY"
-        case openai.NotFoundError():
+        case "unknown":
             return "it does not know the model: see DATA_PIPELINE_EMBEDDING_MODEL and DATA_PIPELINE_EMBEDDING_BASE_URL"
-        case openai.APITimeoutError():
+        case "timeout":
             return "it did not answer in time: see DATA_PIPELINE_EMBEDDING_TIMEOUT_SECONDS"
-        case openai.APIConnectionError():
+        case "unreachable":
             return "it cannot be reached: see DATA_PIPELINE_EMBEDDING_BASE_URL"
-        case openai.APIStatusError():
-            return f"it answered {error.status_code}"
-    return type(error).__name__
+        case "too_large":
+            return "its answer is too large"
+        case "refused" | "busy":
+            return f"it answered {error.status}"
