@@ -76,21 +76,21 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         default=None,
         min_length=1,
-        description="what requests must send as `Authorization: Bearer ...`; none: loopback only",
+        description="key that requests send as `Authorization: Bearer ...`; without it, the server listens on loopback",
     )
     runs_at_once: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=4, description="how many runs one server works on at the same time"
+        default=4, description="maximum number of runs that one server works on at the same time"
     )
     shutdown_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(
         default=20.0,
-        description="how long work under way may take when the server stops; then its run waits for the next start",
+        description="seconds that running work may take when the server stops; its run continues at the next start",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="what the server writes to standard error"
+        default="info", description="lowest level of messages that the server writes to standard error"
     )
     log_json: bool = Field(default=False, description="the server's log as one JSON object a line")
     lock_timeout_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
-        default=60.0, description="how long a run waits for a task directory that somebody holds"
+        default=60.0, description="seconds that a run waits for a task directory that another process has locked"
     )
     backup_enabled: bool = Field(
         default=True, description="move the files of earlier runs into a backup before a complete run"
@@ -139,26 +139,27 @@ class Settings(BaseSettings):
         default=None, description="delete the oldest backups of the folder until the rest has at most N bytes"
     )
     retry_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
-        default=5, description="how often the move of a busy file is tried"
+        default=5, description="maximum number of attempts to move a busy file"
     )
     retry_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(
-        default=10.0, description="how long busy files are tried again in one backup, all together"
+        default=10.0,
+        description="maximum number of seconds for repeated attempts in one backup, for all files together",
     )
     qa_pairs_per_table: Annotated[int, Field(ge=1, le=1_000)] = Field(
-        default=20, description="how many question-SQL pairs a task gets for each of its tables"
+        default=20, description="number of question-SQL pairs for each table"
     )
     qa_max_pairs: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        default=5_000, description="how many pairs a task gets at most"
+        default=5_000, description="maximum number of pairs of a task"
     )
     qa_difficulty_mix: dict[Literal["easy", "medium", "hard", "extra", "beyond"], float] | None = Field(
         default=None,
         description='shares of the pairs by difficulty, as JSON: `{"easy": 0.3, "medium": 0.4, "hard": 0.3}`',
     )
     qa_seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
-        default=7, description="what chance follows from: the same seed on the same rows makes the same pairs"
+        default=7, description="random seed; the same seed and data give the same pairs"
     )
     qa_llm_pairs_per_theme: Annotated[int, Field(ge=0, le=100)] = Field(
-        default=10, description="how many pairs the language model is asked for about each theme"
+        default=10, description="number of pairs to ask the language model for per theme"
     )
     qa_llm_paraphrase_share: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.3, description="for how many of the generator's questions the model is asked for another wording"
@@ -171,21 +172,21 @@ class Settings(BaseSettings):
     llm_model: str | None = Field(default=None, min_length=1, description="the model's name at that server")
     llm_api_key: SecretStr | None = Field(default=None, min_length=1, description="the key for that server")
     llm_timeout_seconds: Annotated[float, Field(gt=0, le=3_600)] = Field(
-        default=60.0, description="how long one answer of the model may take"
+        default=60.0, description="seconds that one answer of the model may take"
     )
     llm_calls_at_once: Annotated[int, Field(ge=1, le=100)] = Field(
-        default=4, description="how many questions a run asks the model at the same time"
+        default=4, description="maximum number of requests to the model at the same time, for each run"
     )
     llm_tokens_per_run: Annotated[int, Field(ge=1)] = Field(
-        default=1_000_000, description="how many tokens a run may use; then it goes on without the model"
+        default=1_000_000, description="maximum number of tokens of a run; after that, it continues without the model"
     )
     llm_response_format: ResponseFormat = Field(
         default="json_schema",
-        description="what the server understands: `json_schema`, `json_object`, or `text` for neither",
+        description="response format that the server supports: `json_schema`, `json_object`, or `text` for neither",
     )
 
     llm_price_per_million_prompt_tokens: Annotated[float, Field(ge=0)] | None = Field(
-        default=None, description="what the server asks for, in any currency; results then say what a run cost"
+        default=None, description="price, in any currency; with it, results contain the cost of a run"
     )
     llm_price_per_million_completion_tokens: Annotated[float, Field(ge=0)] | None = Field(
         default=None, description="the same for what the model writes"
@@ -201,14 +202,14 @@ class Settings(BaseSettings):
     )
     embedding_model: str | None = Field(default=None, min_length=1, description="the model's name at that server")
     embedding_dimensions: Annotated[int, Field(ge=1, le=16_000)] | None = Field(
-        default=None, description="how many numbers its vectors have"
+        default=None, description="number of dimensions of its vectors"
     )
     embedding_api_key: SecretStr | None = Field(default=None, min_length=1, description="the key for that server")
     embedding_timeout_seconds: Annotated[float, Field(gt=0, le=3_600)] = Field(
-        default=60.0, description="how long one answer of that server may take"
+        default=60.0, description="seconds that one answer of the embeddings server may take"
     )
     embedding_texts_at_once: Annotated[int, Field(ge=1, le=2_048)] = Field(
-        default=64, description="how many texts one request to that server holds"
+        default=64, description="number of texts in one request to the embeddings server"
     )
 
     @classmethod
