@@ -30,7 +30,7 @@ from data_pipeline.vectors.backup_statistics import count_backups
 router = APIRouter(prefix=PREFIX, tags=["backups"], responses=REFUSALS)
 
 
-@router.get("/backups/statistics", summary="How many backups there are, how large and how old")
+@router.get("/backups/statistics", summary="Get backup statistics")
 def backup_statistics(
     request: Request,
     runs: RunsDep,
@@ -44,7 +44,7 @@ def backup_statistics(
     return success(request, f"{count} backups.", counted.summary())
 
 
-@router.post("/backups/search", summary="Find the backups that hold a text")
+@router.post("/backups/search", summary="Find backups that contain a text")
 def search_backups(request: Request, body: BackupSearchRequest, runs: RunsDep) -> Response:
     """Backups of files and of vectors, of all tasks or one: those to delete after a correction of what is personal.
 
@@ -56,7 +56,7 @@ def search_backups(request: Request, body: BackupSearchRequest, runs: RunsDep) -
     return success(request, f"{len(report.matches)} backups hold the text.", report.summary())
 
 
-@router.get("/tasks/{task_id}/backups", summary="Every backup of a task, newest first")
+@router.get("/tasks/{task_id}/backups", summary="List backups of a task")
 def backups(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
     """Counts only; one of them has the names."""
     path = path_of_task(runs, task_id)
@@ -64,7 +64,7 @@ def backups(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
     return success(request, f"{len(found)} backups.", {"task_id": task_id, "backups": found, "total": len(found)})
 
 
-@router.get("/tasks/{task_id}/backups/{backup}", summary="One backup with its files")
+@router.get("/tasks/{task_id}/backups/{backup}", summary="Get a backup with its files")
 def one_backup(request: Request, task_id: TaskId, backup: str, runs: RunsDep) -> Response:
     """Its files, its record, and what could not be moved."""
     return success(request, f"The backup {backup}.", find_backup(path_of_task(runs, task_id), backup).details())
@@ -72,7 +72,7 @@ def one_backup(request: Request, task_id: TaskId, backup: str, runs: RunsDep) ->
 
 @router.get(
     "/tasks/{task_id}/backups/{backup}/files/{file_name}",
-    summary="One file of a backup",
+    summary="Download a file of a backup",
     response_class=StreamingResponse,
     responses=FILE_ANSWER,
 )
@@ -83,7 +83,7 @@ def download_file(task_id: TaskId, backup: str, file_name: str, runs: RunsDep) -
 
 @router.get(
     "/tasks/{task_id}/backups/{backup}/archive",
-    summary="A backup as a zip",
+    summary="Download a backup as a zip",
     response_class=StreamingResponse,
     responses=ZIP_ANSWER,
 )
@@ -110,7 +110,7 @@ def note_backup(request: Request, task_id: TaskId, backup: str, body: NoteReques
 
 @router.post(
     "/tasks/{task_id}/backups/{backup}/restore",
-    summary="Bring a backup back",
+    summary="Restore a backup",
     responses={200: {"model": RestoreAnswer}},
 )
 def restore_backup(
@@ -156,7 +156,7 @@ def verify_backup(
     return success(request, f"The backup {backup} is {report.state}.", report.summary())
 
 
-@router.post("/tasks/{task_id}/prune-backups", summary="Delete the backups that no rule keeps")
+@router.post("/tasks/{task_id}/prune-backups", summary="Prune backups")
 def prune_backups(
     request: Request, task_id: TaskId, runs: RunsDep, body: Annotated[PruneRequest | None, Body()] = None
 ) -> Response:

@@ -32,7 +32,7 @@ SEARCH_SECONDS: Final = 2.0
 router = APIRouter(prefix="/api/v0/database", tags=["databases"], responses=REFUSALS)
 
 
-@router.post("/tables", summary="The tables of a business database")
+@router.post("/tables", summary="List tables of a business database")
 def tables(request: Request, body: TablesRequest, runs: RunsDep) -> Response:
     """Tables and views of the named schemas; `*` and `%` in the pattern stand for anything."""
     _, url = database_of(runs.settings, body.db_connection)
@@ -54,7 +54,7 @@ def tables(request: Request, body: TablesRequest, runs: RunsDep) -> Response:
     )
 
 
-@router.post("/table/ddl", summary="One table as DDL, as a page, or both")
+@router.post("/table/ddl", summary="Get a table as DDL, as a page, or both")
 def table_ddl(request: Request, body: DdlRequest, runs: RunsDep) -> Response:
     """What the step would write for it, from the database as it is now."""
     started = datetime.now(UTC)

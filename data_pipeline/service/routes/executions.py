@@ -70,7 +70,7 @@ async def execute(
     )
 
 
-@router.post("/tasks/{task_id}/cancel", status_code=HTTPStatus.ACCEPTED, summary="Cancel a task's run")
+@router.post("/tasks/{task_id}/cancel", status_code=HTTPStatus.ACCEPTED, summary="Cancel the run of a task")
 def cancel(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
     """A queued run never begins; a running one stops within a second, and what it has published stays."""
     execution = runs.cancel(task_id)
@@ -85,7 +85,7 @@ def cancel(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
 
 @router.get(
     "/tasks/{task_id}/events",
-    summary="Watch a task's newest run",
+    summary="Stream events of the newest run",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}, "description": "server-sent events, until the run ends"}},
 )

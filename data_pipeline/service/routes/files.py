@@ -24,7 +24,7 @@ from data_pipeline.use_cases.task_json import formatted_size, size_of, task_file
 router = APIRouter(prefix=PREFIX, tags=["files"], responses=REFUSALS)
 
 
-@router.get("/tasks/{task_id}/files", summary="The files of a task, newest first")
+@router.get("/tasks/{task_id}/files", summary="List files of a task")
 def files(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
     """Those at the top of its directory; backups have a list of their own."""
     path = path_of_task(runs, task_id)
@@ -44,7 +44,7 @@ def files(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
 
 @router.get(
     "/tasks/{task_id}/files/{file_name}",
-    summary="One file of a task",
+    summary="Download a file of a task",
     response_class=StreamingResponse,
     responses=FILE_ANSWER,
 )
@@ -53,7 +53,7 @@ def download(task_id: TaskId, file_name: str, runs: RunsDep) -> StreamingRespons
     return send_file(open_file(path_of_task(runs, task_id), file_name), file_name)
 
 
-@router.post("/tasks/{task_id}/files", summary="Put a file into a task")
+@router.post("/tasks/{task_id}/files", summary="Upload a file to a task")
 def put_file(
     request: Request,
     task_id: TaskId,
@@ -101,7 +101,7 @@ def put_file(
     )
 
 
-@router.get("/tasks/{task_id}/table-list-info", summary="What a task's table list holds")
+@router.get("/tasks/{task_id}/table-list-info", summary="Get the table list of a task")
 def table_list_info(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
     """Its names as they are read, or that there is none."""
     path = os.path.join(path_of_task(runs, task_id), task_directory.TABLE_LIST)

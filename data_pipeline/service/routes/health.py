@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 router = APIRouter(tags=["server"])
 
 
-@router.get("/health", summary="Whether the server is up, and what it recovered at its start")
+@router.get("/health", summary="Check server health")
 async def health(request: Request) -> dict[str, Any]:
     """Looks at nothing but memory. Outside the envelope; answers without a key."""
     return request.app.state.health()  # type: ignore[no-any-return]
@@ -18,7 +18,7 @@ async def health(request: Request) -> dict[str, Any]:
 
 @router.get(
     "/metrics",
-    summary="Counters for Prometheus",
+    summary="Get metrics for Prometheus",
     response_class=Response,
     responses={200: {"content": {"text/plain": {}}, "description": "the exposition format of Prometheus"}},
 )

@@ -20,7 +20,7 @@ from data_pipeline.use_cases.task_json import formatted_size, log_entry
 router = APIRouter(prefix=PREFIX, tags=["logs"], responses=REFUSALS)
 
 
-@router.get("/tasks/{task_id}/logs", summary="The last entries of a task's log")
+@router.get("/tasks/{task_id}/logs", summary="Get the last log entries of a task")
 def logs(
     request: Request,
     task_id: TaskId,
@@ -44,7 +44,7 @@ def logs(
     )
 
 
-@router.post("/tasks/{task_id}/logs/query", summary="Search a task's log")
+@router.post("/tasks/{task_id}/logs/query", summary="Search the log of a task")
 def query_logs(request: Request, task_id: TaskId, runs: RunsDep, body: LogQueryRequest) -> Response:
     """By level, time, words, logger and step; sorted, page by page."""
     started = datetime.now().astimezone()

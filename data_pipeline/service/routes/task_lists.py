@@ -22,7 +22,7 @@ from data_pipeline.use_cases.task_json import formatted_size, listed_task
 router = APIRouter(prefix=PREFIX, tags=["tasks"], responses=REFUSALS)
 
 
-@router.get("/tasks", summary="Tasks, newest first")
+@router.get("/tasks", summary="List tasks")
 def list_tasks(
     request: Request,
     runs: RunsDep,

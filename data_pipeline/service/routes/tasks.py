@@ -53,7 +53,7 @@ RunsDep = Annotated[Runs, Depends(runs_of)]
 TaskId = Annotated[str, Depends(checked_task_id)]
 
 
-@router.post("/tasks", status_code=HTTPStatus.CREATED, summary="Make a task")
+@router.post("/tasks", status_code=HTTPStatus.CREATED, summary="Create task")
 def create_task(request: Request, body: NewTaskRequest, runs: RunsDep) -> Response:
     """The next step is its table list."""
     kept, url = database_of(runs.settings, body.db_connection)
@@ -103,7 +103,7 @@ def database_of(settings: Settings, named: str | None) -> tuple[str, str]:
     return url, url
 
 
-@router.patch("/tasks/{task_id}", summary="Change a task's parameters")
+@router.patch("/tasks/{task_id}", summary="Change task parameters")
 def change(request: Request, task_id: TaskId, body: ChangeTaskRequest, runs: RunsDep) -> Response:
     """Fields that are missing stay as they are. Refused while the task runs or waits to run."""
     changes = body.changes
@@ -115,7 +115,7 @@ def change(request: Request, task_id: TaskId, body: ChangeTaskRequest, runs: Run
     return success(request, "The parameters are changed.", task_status(runs.store.overview(task_id, STEP_NAMES)))
 
 
-@router.post("/tasks/{task_id}/upload-table-list", summary="Upload a task's table list as a file")
+@router.post("/tasks/{task_id}/upload-table-list", summary="Upload the table list of a task")
 def upload_table_list(request: Request, task_id: TaskId, file: UploadFile, runs: RunsDep) -> Response:
     """A .txt file, UTF-8 or GBK, up to 2 MB; it takes the place of an earlier one."""
     if not (file.filename or "").lower().endswith(".txt"):
@@ -136,7 +136,7 @@ def upload_table_list(request: Request, task_id: TaskId, file: UploadFile, runs:
     )
 
 
-@router.post("/tasks/{task_id}/table-list", summary="Give a task's tables by name")
+@router.post("/tasks/{task_id}/table-list", summary="Set the tables of a task")
 def give_table_list(request: Request, task_id: TaskId, body: TableListRequest, runs: RunsDep) -> Response:
     """A list of names, or one text with commas; it takes the place of an earlier one."""
     given = parse_table_list(body.tables) if isinstance(body.tables, str) else _names(body.tables)
@@ -178,14 +178,14 @@ def _put_list(runs: Runs, task_id: str, content: bytes) -> None:
     put_table_list(runs.settings, task_id, content, lock_timeout_seconds=0)
 
 
-@router.get("/tasks/{task_id}", summary="How a task is")
+@router.get("/tasks/{task_id}", summary="Get task status")
 def status(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
     """Its state, its steps, its newest run with the backup's statistics."""
     overview = runs.store.overview(task_id, STEP_NAMES)
     return success(request, f"The task is {overview.task.status.replace('_', ' ')}.", task_status(overview))
 
 
-@router.get("/tasks/{task_id}/executions", summary="Every run of a task, newest first")
+@router.get("/tasks/{task_id}/executions", summary="List runs of a task")
 def executions(
     request: Request,
     task_id: TaskId,

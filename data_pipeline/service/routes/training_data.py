@@ -19,7 +19,7 @@ router = APIRouter(prefix=PREFIX, tags=["training data"], responses=REFUSALS)
 
 @router.get(
     "/tasks/{task_id}/export",
-    summary="A task's pairs as files to train with",
+    summary="Export a task's pairs",
     response_class=Response,
     responses={200: {"content": {"application/octet-stream": {}}, "description": "the file, as an attachment"}},
 )
@@ -41,7 +41,7 @@ def exported(
     )
 
 
-@router.post("/training_data/search", summary="The training items nearest to a question")
+@router.post("/training_data/search", summary="Search training items for a question")
 def search(request: Request, body: SearchRequest, runs: RunsDep) -> Response:
     """Pairs, DDL and pages of all tasks, or of one: what a prompt for text-to-SQL needs. Best first."""
     started = time.perf_counter()

@@ -40,7 +40,7 @@ Timestamp = Annotated[str, Path(pattern=r"^[0-9]{8}_[0-9]{6}$")]
 router = APIRouter(prefix=f"{PREFIX}/vector", tags=["vectors"], responses=REFUSALS)
 
 
-@router.post("/backup", summary="Back the vector store up")
+@router.post("/backup", summary="Back up the vector store")
 def back_up(request: Request, body: VectorBackupRequest, runs: RunsDep) -> Response:
     """Into the folder of a task, or into that of no task: everything that the store holds, with its vectors."""
     started = time.perf_counter()
@@ -83,7 +83,7 @@ def back_up(request: Request, body: VectorBackupRequest, runs: RunsDep) -> Respo
     )
 
 
-@router.get("/restore/list", summary="Every backup of the vector store")
+@router.get("/restore/list", summary="List backups of the vector store")
 def backups(
     request: Request,
     runs: RunsDep,
@@ -135,7 +135,7 @@ def _listed(backup: ListedBackup) -> dict[str, Any]:
     }
 
 
-@router.post("/restore", summary="Bring a backup of the vector store back")
+@router.post("/restore", summary="Restore a backup of the vector store")
 def restore(request: Request, body: VectorRestoreRequest, runs: RunsDep) -> Response:
     """Verified as a whole, then in one transaction in the place of everything; a damaged backup changes nothing."""
     started = time.perf_counter()
@@ -178,7 +178,7 @@ def verify_backup(request: Request, timestamp: Timestamp, runs: RunsDep, task_id
     return success(request, f"The backup {timestamp} is {report.state}.", report.summary())
 
 
-@router.post("/prune-backups", summary="Delete the backups of the vector store that no rule keeps")
+@router.post("/prune-backups", summary="Prune backups of the vector store")
 def prune_backups(
     request: Request, runs: RunsDep, body: Annotated[VectorPruneRequest | None, Body()] = None
 ) -> Response:
