@@ -31,7 +31,7 @@ class Commands(LazyGroup):
         LazyCommand(
             "demo",
             "serving",
-            "See it work in a minute: a database of its own, a real server, two runs, a backup, a kill -9, a restore.",
+            "Show the program at work in a minute: a database, a real server, runs, a backup, a kill -9, a restore.",
         ),
         LazyCommand(
             "run", "running", "Run a task here and now: back up the files of earlier runs, then run every step."
@@ -39,28 +39,27 @@ class Commands(LazyGroup):
         LazyCommand(
             "serve",
             "serving",
-            "Serve the Data Pipeline API; SIGTERM lets work under way end, and the rest goes on at the next start.",
+            "Serve the Data Pipeline API. SIGTERM lets running work end; the rest continues at the next start.",
         ),
-        LazyCommand(
-            "search", "searching", "The training items nearest to a question: pairs, DDL, pages, of all tasks."
-        ),
+        LazyCommand("search", "searching", "Search the training items of all tasks for a question: pairs, DDL, pages."),
         LazyCommand(
             "export",
             "exporting",
-            "Write a task's pairs, as they are in the vector store, to standard output: the same items, the same "
-            "bytes.",
+            "Export a task's pairs from the vector store to standard output; the same items give the same bytes.",
         ),
-        LazyCommand("recover", "upkeep", "Finish or undo what killed runs left, in every task that nobody holds."),
+        LazyCommand(
+            "recover", "upkeep", "Finish or undo interrupted changes of killed runs, in every task that is not locked."
+        ),
         LazyCommand(
             "doctor",
             "upkeep",
-            "Look at settings, folders, disk, mounts, journals, store and databases, and say what to do.",
+            "Check settings, folders, disk, mounts, journals, store and databases, and print what to do.",
         ),
         LazyCommand("tasks", "tasks", "Tasks: create, list, show, edit, delete; their files and logs."),
-        LazyCommand("backups", "backups", "The files of earlier runs: list, show, verify, restore, delete."),
-        LazyCommand("qa", "qa", "Question-SQL pairs: what those of a task are like."),
-        LazyCommand("vectors", "vectors", "Backups of the vector store: make, list, restore, verify, delete."),
-        LazyCommand("config", "upkeep", "The settings as this folder has them."),
+        LazyCommand("backups", "backups", "Backups of earlier runs: list, show, download, verify, restore, delete."),
+        LazyCommand("qa", "qa", "Reports on question-SQL pairs."),
+        LazyCommand("vectors", "vectors", "Backups of the vector store: create, list, restore, verify, delete."),
+        LazyCommand("config", "upkeep", "Settings of this folder."),
     )
 
 

@@ -45,7 +45,10 @@ def complete_backup(context: typer.Context, incomplete: str) -> list[str]:
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.", autocompletion=complete_task)]
 BackupName = Annotated[
-    str, typer.Argument(metavar="BACKUP", help="As `backups list` shows it.", autocompletion=complete_backup)
+    str,
+    typer.Argument(
+        metavar="BACKUP", help="Name of the backup, as `backups list` shows it.", autocompletion=complete_backup
+    ),
 ]
 
 

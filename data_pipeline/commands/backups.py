@@ -54,7 +54,7 @@ app = typer.Typer(
     name="backups",
     cls=Group,
     no_args_is_help=True,
-    help="The files of earlier runs: list, show, verify, restore, delete.",
+    help="Backups of earlier runs: list, show, download, verify, restore, delete.",
 )
 
 OptionalTask = Annotated[
@@ -76,12 +76,13 @@ def list_(
     containing: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", help="Only backups that hold this text, also those of vectors; - reads it from input."
+            metavar="TEXT",
+            help="Only backups that contain this text, also those of vectors; - reads it from standard input.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Every backup of a task, newest first; without a task, those of all tasks."""
+    """List backups of a task, newest first; without a task, of all tasks."""
     from data_pipeline.tasks.backup.catalogue import list_backups
     from data_pipeline.tasks.workspace import task_directories
 
@@ -138,7 +139,7 @@ Examples:
 
 @app.command(epilog=STATS_EXAMPLES)
 def stats(task: OptionalTask = None, as_json: AsJson = False) -> None:
-    """How many backups there are, how large and how old, for each task and in all: of files and of vectors."""
+    """Show number, size and age of backups of files and of vectors, for each task and in total."""
     from data_pipeline.vectors.backup_statistics import count_backups
 
     settings = load_settings()
@@ -174,7 +175,7 @@ Examples:
 
 @app.command(epilog=SHOW_EXAMPLES)
 def show(task: TaskId, backup: BackupName, as_json: AsJson = False) -> None:
-    """One backup with its files."""
+    """Show a backup with its files."""
     from data_pipeline.tasks.backup.catalogue import find_backup
 
     details = find_backup(directory_of(load_settings(), task), backup).details()
@@ -205,10 +206,14 @@ Examples:
 def download(
     task: TaskId,
     backup: BackupName,
-    file: Annotated[str | None, typer.Argument(metavar="FILE", help="Only this one; none: all, as a zip.")] = None,
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE", help="File to download; default: all, as a zip.")
+    ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A new file, or - for standard output; default a file of the same name."),
+        typer.Option(
+            "--output", "-o", help="New file to write, or - for standard output; default: a file of the same name."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -247,11 +252,11 @@ Examples:
 def restore(
     task: TaskId,
     backup: BackupName,
-    files: Annotated[list[str] | None, typer.Argument(metavar="FILE", help="Only these; none: all.")] = None,
+    files: Annotated[list[str] | None, typer.Argument(metavar="FILE", help="Files to restore; default: all.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change, file by file.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a backup back; the current files first go into a new backup, so a restore can be undone the same way."""
+    """Restore a backup. The current files first move into a new backup, so a restore can be undone by another one."""
     from data_pipeline.commands.terminal import watching_bytes
     from data_pipeline.tasks.backup.catalogue import find_backup
     from data_pipeline.tasks.backup.restore import preview_restore
@@ -293,7 +298,7 @@ def note(
     clear: Annotated[bool, typer.Option("--clear", help="Delete the note.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give a backup a note that lists and `show` display; it replaces an earlier one."""
+    """Set the note of a backup, which `list` and `show` display. It replaces an earlier note."""
     from data_pipeline.tasks.backup.catalogue import find_backup
     from data_pipeline.tasks.backup.note import set_note
     from data_pipeline.tasks.ids import new_work_id
@@ -328,15 +333,15 @@ def verify(
         str | None, typer.Argument(metavar="TASK", help="The task's id.", autocompletion=complete_task)
     ] = None,
     backup: Annotated[
-        str | None, typer.Argument(metavar="BACKUP", help="Only this one.", autocompletion=complete_backup)
+        str | None, typer.Argument(metavar="BACKUP", help="Only this backup.", autocompletion=complete_backup)
     ] = None,
     all_tasks: Annotated[bool, typer.Option("--all", help="Verify the backups of all tasks, for a timer.")] = False,
     record: Annotated[
-        bool, typer.Option("--record-checksums", help="Record SHA-256 checksums where a good backup has none.")
+        bool, typer.Option("--record-checksums", help="Record SHA-256 checksums of good backups without any.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare backups with their records and recorded checksums. Exit code 3: damage, 4: nothing to compare with."""
+    """Verify backups against their records and recorded checksums. Exit code 3: damage, 4: nothing to compare with."""
     from data_pipeline.tasks.workspace import task_directories
 
     if all_tasks == (task is not None):
@@ -389,10 +394,14 @@ Examples:
 def delete(
     task: TaskId,
     backups: Annotated[
-        list[str], typer.Argument(metavar="BACKUP", help="As `backups list` shows it.", autocompletion=complete_backup)
+        list[str],
+        typer.Argument(
+            metavar="BACKUP", help="Name of the backup, as `backups list` shows it.", autocompletion=complete_backup
+        ),
     ],
     force: Annotated[
-        bool, typer.Option("--force", help="Also the newest one, and one with failures or an unknown outcome.")
+        bool,
+        typer.Option("--force", help="Also delete the newest backup, and one with failures or an unknown outcome."),
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -433,7 +442,7 @@ def prune(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete the backups that no rule keeps. This cannot be undone. Without rules, those of the settings apply.
+    """Delete the backups that no rule keeps. This cannot be undone. Default rules: those of the settings.
 
     The newest backup always stays, and so does one with failures or an unknown outcome unless forced.
     """

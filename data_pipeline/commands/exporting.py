@@ -24,10 +24,10 @@ def export(
     task: TaskId,
     chosen: Annotated[
         Literal["chat-jsonl", "spider", "sql"],
-        typer.Option("--format", help="Lines for chat fine-tuning, a zip with Spider's files, or plain SQL."),
+        typer.Option("--format", help="JSON lines for chat fine-tuning, a zip with Spider's files, or plain SQL."),
     ] = "chat-jsonl",
 ) -> None:
-    """Write a task's pairs, as they are in the vector store, to standard output: the same items, the same bytes."""
+    """Export a task's pairs from the vector store to standard output; the same items give the same bytes."""
     from data_pipeline.dataset.export import export as exported
     from data_pipeline.tasks import task_directory
     from data_pipeline.vectors.store.opening import look_at_vector_store, open_vector_store

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CELL_CHARACTERS: Final = 40
 
-app = typer.Typer(name="qa", cls=Group, no_args_is_help=True, help="Question-SQL pairs: what those of a task are like.")
+app = typer.Typer(name="qa", cls=Group, no_args_is_help=True, help="Reports on question-SQL pairs.")
 
 REPORT_EXAMPLES = """\b
 Examples:
@@ -40,14 +40,14 @@ Examples:
 @app.command(epilog=REPORT_EXAMPLES)
 def report(
     task: TaskId,
-    samples: Annotated[int, typer.Option(help="Show so many of the pairs.", min=0, max=1_000)] = 5,
+    samples: Annotated[int, typer.Option(help="Number of sample pairs.", min=0, max=1_000)] = 5,
     seed: Annotated[int, typer.Option(help="Another number shows others of them.", min=0)] = 0,
     no_rows: Annotated[
-        bool, typer.Option("--no-rows", help="Do not ask the business database for the samples' rows.")
+        bool, typer.Option("--no-rows", help="Do not query the business database for rows of the samples.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What a task's question-SQL pairs are like: what they cover, how hard they are, what was refused, and a few."""
+    """Report on a task's question-SQL pairs: coverage, difficulty, rejections, and samples."""
     from data_pipeline.steps.qa.report import read_report, with_samples
 
     settings = load_settings()

@@ -23,18 +23,18 @@ Examples:
 
 @app.command(epilog=SEARCH_EXAMPLES)
 def search(
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help="In words, as a person would ask.")],
-    limit: Annotated[int, typer.Option(help="At most so many, best first.", min=1, max=100)] = 5,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="Question in plain words.")],
+    limit: Annotated[int, typer.Option(help="Maximum number of items, best first.", min=1, max=100)] = 5,
     kind: Annotated[
-        list[str] | None, typer.Option(help=f"Only items of this kind ({', '.join(KINDS)}); may be given again.")
+        list[str] | None, typer.Option(help=f"Only items of this kind ({', '.join(KINDS)}); repeatable.")
     ] = None,
     task: Annotated[
         str | None, typer.Option(metavar="TASK", help="Only what this task holds.", autocompletion=complete_task)
     ] = None,
-    database: Annotated[str | None, typer.Option(help="Only about this database, as the results name it.")] = None,
+    database: Annotated[str | None, typer.Option(help="Only items about this database, as results name it.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The training items nearest to a question: pairs, DDL, pages, of all tasks."""
+    """Search the training items of all tasks for a question: pairs, DDL, pages."""
     from data_pipeline.tasks import task_directory
     from data_pipeline.vectors.search import found_summary
     from data_pipeline.vectors.store.opening import look_at_vector_store, open_vector_store

@@ -22,13 +22,17 @@ Examples:
 
 @app.command(epilog=SERVE_EXAMPLES)
 def serve(
-    host: Annotated[str, typer.Option(help="Where to listen; beyond this machine only with an API key.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0: a free one, which the log names.", min=0, max=65535)] = 8084,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; beyond loopback only with an API key.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="Port to listen on; 0: a free port, which the log names.", min=0, max=65535)
+    ] = 8084,
     role: Annotated[
         Literal["all", "api", "worker"], typer.Option(help="Answer requests, work on runs, or both.")
     ] = "all",
 ) -> None:
-    """Serve the Data Pipeline API; SIGTERM lets work under way end, and the rest goes on at the next start."""
+    """Serve the Data Pipeline API. SIGTERM lets running work end; the rest continues at the next start."""
     from data_pipeline.service.server import serve as serve_api
 
     serve_api(load_settings(), host=host, port=port, role=role)
@@ -45,11 +49,11 @@ Examples:
 def demo(
     folder: Annotated[
         Path | None,
-        typer.Option(help="A new folder for all of it; default: data_pipeline_demo, or the next free name."),
+        typer.Option(help="New folder for all files of the demo; default: data_pipeline_demo, or the next free name."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """See it work in a minute: a database of its own, a real server, two runs, a backup, a kill -9, a restore."""
+    """Show the program at work in a minute: a database, a real server, runs, a backup, a kill -9, a restore."""
     from rich.console import Console
 
     from data_pipeline.commands.terminal import watching

@@ -65,7 +65,7 @@ Examples:
 @app.command("list", epilog=LIST_EXAMPLES)
 def list_(
     status: Annotated[RunStatus | None, typer.Option(help="Only tasks in this state.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1)] = 50,
+    limit: Annotated[int, typer.Option(help="Maximum number of tasks, newest first.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Tasks, newest first."""
@@ -118,7 +118,7 @@ Examples:
 
 @app.command(epilog=SHOW_EXAMPLES)
 def show(task: TaskId, as_json: AsJson = False) -> None:
-    """How a task is: its state, its steps, its runs."""
+    """Show a task: its state, its steps, its runs."""
     from data_pipeline.tasks.backup.catalogue import list_backups
     from data_pipeline.tasks.files import list_files
     from data_pipeline.tasks.workspace import check_not_link, printable
@@ -250,15 +250,15 @@ Examples:
 
 @app.command(epilog=DELETE_EXAMPLES)
 def delete(
-    tasks: Annotated[list[str], typer.Argument(metavar="TASK", help="Their ids.", autocompletion=complete_task)],
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK", help="Ids of the tasks.", autocompletion=complete_task)],
     keep_history: Annotated[
-        bool, typer.Option("--keep-history", help="The files only; `tasks list` keeps it.")
+        bool, typer.Option("--keep-history", help="Delete only the files; the task stays in `tasks list`.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete tasks with their directories and all their backups. This cannot be undone. A task that runs stays."""
+    """Delete tasks with their directories and all their backups. This cannot be undone. A running task is kept."""
     settings = load_settings()
     chosen = [task_directory.check_task_id(task) for task in dict.fromkeys(tasks)]
     with known_store(settings) as store:
@@ -329,7 +329,7 @@ Examples:
 
 @app.command(epilog=FILES_EXAMPLES)
 def files(task: TaskId, as_json: AsJson = False) -> None:
-    """The files of a task, newest first; those of its backups stand in `backups show`."""
+    """List files of a task, newest first. `backups show` lists those of a backup."""
     from data_pipeline.tasks.files import list_files
     from data_pipeline.tasks.workspace import printable
     from data_pipeline.use_cases.task_json import task_file
@@ -355,12 +355,12 @@ Examples:
 @app.command(epilog=LOGS_EXAMPLES)
 def logs(
     task: TaskId,
-    limit: Annotated[int, typer.Option("--limit", "-n", help="The last so many entries.", min=1)] = 100,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Show the last N entries.", min=1)] = 100,
     level: Annotated[Level | None, typer.Option(help="Only entries of this level.", case_sensitive=False)] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written, until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue with new entries until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The log of a task's newest run; those of earlier runs are in their backups."""
+    """Show the log of a task's newest run. Logs of earlier runs are in their backups."""
     from data_pipeline.tasks.files import read_log
     from data_pipeline.use_cases.task_json import log_entry
 

@@ -23,7 +23,10 @@ Examples:
 
 @app.command(epilog=RECOVER_EXAMPLES)
 def recover(as_json: AsJson = False) -> None:
-    """Finish or undo what killed runs left, in every task that nobody holds. A run does the same for its own task."""
+    """Finish or undo interrupted changes of killed runs, in every task that is not locked.
+
+    A run does the same for its own task.
+    """
     from data_pipeline.tasks.workspace import RecoveryReport, printable, recover_tasks, recovery_notes
 
     settings = load_settings()
@@ -57,7 +60,7 @@ Examples:
 
 @app.command(epilog=DOCTOR_EXAMPLES)
 def doctor(as_json: AsJson = False) -> None:
-    """Look at settings, folders, disk, mounts, journals, store and databases, and say what to do. Changes no file."""
+    """Check settings, folders, disk, mounts, journals, store and databases, and print what to do. Changes no file."""
     from data_pipeline.commands.doctor import Finding, examine
 
     try:
@@ -79,7 +82,7 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(ExitCode.BAD_INPUT)
 
 
-config = typer.Typer(name="config", cls=Group, no_args_is_help=True, help="The settings as this folder has them.")
+config = typer.Typer(name="config", cls=Group, no_args_is_help=True, help="Settings of this folder.")
 app.add_typer(config)
 
 CONFIG_EXAMPLES = """\b
@@ -91,7 +94,7 @@ Examples:
 
 @config.command(epilog=CONFIG_EXAMPLES)
 def show(as_json: AsJson = False) -> None:
-    """Every setting, its value and where that comes from: environment, .env, data_pipeline.toml or default."""
+    """Show each setting with its value and origin: environment, .env, data_pipeline.toml or default."""
     from data_pipeline.config.report import settings_in_use
 
     found = settings_in_use(load_settings())

@@ -34,7 +34,7 @@ app = typer.Typer(
     name="vectors",
     cls=Group,
     no_args_is_help=True,
-    help="Backups of the vector store: make, list, restore, verify, delete.",
+    help="Backups of the vector store: create, list, restore, verify, delete.",
 )
 
 OfTask = Annotated[
@@ -64,7 +64,7 @@ def _store(settings: Settings, *, has_to_be_there: bool) -> Iterator[VectorStore
 
 @app.command(epilog=BACKUP_EXAMPLES)
 def backup(task: OfTask = None, as_json: AsJson = False) -> None:
-    """Write everything that the store holds into a new backup."""
+    """Back up the whole vector store."""
     from data_pipeline.tasks.ids import new_work_id
     from data_pipeline.use_cases.disk import door
     from data_pipeline.vectors.backup.catalogue import place_of_task
@@ -91,7 +91,7 @@ Examples:
 
 @app.command("list", epilog=LIST_EXAMPLES)
 def list_(task: OfTask = None, as_json: AsJson = False) -> None:
-    """Every backup of the store, by folder, newest first; what is damaged says so."""
+    """List backups of the vector store by folder, newest first, with their state."""
     from data_pipeline.vectors.backup.catalogue import backups_in, places
 
     found = [
@@ -139,7 +139,7 @@ def restore(
     timestamp: Annotated[str, typer.Argument(metavar="TIMESTAMP", help="As `vectors list` shows it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Put a backup in the place of everything that the store holds; verified first, and in one transaction."""
+    """Replace the content of the vector store by a verified backup, in one transaction."""
     from data_pipeline.tasks import task_directory
     from data_pipeline.vectors.backup.catalogue import place_named
     from data_pipeline.vectors.backup.restore import restore_backup
@@ -166,11 +166,11 @@ Examples:
 @app.command(epilog=VERIFY_EXAMPLES)
 def verify(
     folder: Annotated[str | None, typer.Argument(metavar="FOLDER", help="As `vectors list` shows it.")] = None,
-    timestamp: Annotated[str | None, typer.Argument(metavar="TIMESTAMP", help="Only this one.")] = None,
+    timestamp: Annotated[str | None, typer.Argument(metavar="TIMESTAMP", help="Only this backup.")] = None,
     all_folders: Annotated[bool, typer.Option("--all", help="Verify the backups of all folders, for a timer.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare backups with their records, as a restore does. Exit code 3: damage, 4: nothing to compare with."""
+    """Verify backups against their records, as a restore does. Exit code 3: damage, 4: nothing to compare with."""
     from data_pipeline.vectors.backup.catalogue import place_named, places
 
     if all_folders == (folder is not None):
@@ -208,12 +208,12 @@ Examples:
 def delete(
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="As `vectors list` shows it.")],
     timestamps: Annotated[list[str], typer.Argument(metavar="TIMESTAMP", help="As `vectors list` shows it.")],
-    force: Annotated[bool, typer.Option("--force", help="Also the newest one, and one that is damaged.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also delete the newest backup, and a damaged one.")] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete backups by name. This cannot be undone. One that is being restored stays in any case."""
+    """Delete backups by name. This cannot be undone. A backup that is being restored is kept in any case."""
     from data_pipeline.use_cases.disk import door
     from data_pipeline.vectors.backup.catalogue import open_place, place_named
     from data_pipeline.vectors.backup.delete import delete_backups, plan_deletion
