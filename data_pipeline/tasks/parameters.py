@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
@@ -27,13 +27,15 @@ class Flags:
 
 
 def _parse_mix(value: object) -> object:
-    """Read shares as the command line has them: `easy=0.3,hard=0.7`, or JSON."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("{"):
-        return json.loads(value)
-    pairs = (part.partition("=") for part in value.split(","))
-    return {name.strip(): float(share) for name, _, share in pairs}
+    """Read shares as the command line has them: `easy=0.3,hard=0.7`, or JSON. No error repeats a wrong name."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = json.loads(value)
+    elif isinstance(value, str):
+        pairs = (part.partition("=") for part in value.split(","))
+        value = {name.strip(): float(share) for name, _, share in pairs}
+    if isinstance(value, dict) and not set(value) <= set(get_args(Difficulty)):
+        raise ValueError(f"must have shares of {', '.join(get_args(Difficulty))} only")
+    return value
 
 
 DifficultyMix = Annotated[dict[Difficulty, Share], BeforeValidator(_parse_mix)]
