@@ -29,7 +29,10 @@ class Flags:
 def _parse_mix(value: object) -> object:
     """Read shares as the command line has them: `easy=0.3,hard=0.7`, or JSON. No error repeats a wrong name."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = json.loads(value)
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError("must be JSON, or shares such as easy=0.3,hard=0.7") from None
     elif isinstance(value, str):
         pairs = (part.partition("=") for part in value.split(","))
         value = {name.strip(): float(share) for name, _, share in pairs}
