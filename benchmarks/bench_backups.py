@@ -1,4 +1,4 @@
-"""What it costs to delete many backups and to list them, beside the bare system calls and `shutil.rmtree`.
+"""Measure the deletion and the list of many backups, beside the bare system calls and `shutil.rmtree`.
 
     python -m benchmarks.bench_backups --directory DIR [--backups 1000] [--files 20] [--rounds 3] [--json FILE]
 
@@ -83,7 +83,7 @@ def make(path: Path, backups: int, files: int) -> Path:
             transaction=f"20240101T000000000000-{number:08x}",
         )
         (folder / "backup_info.json").write_bytes(record.encoded())
-    # The state directory is made once in a task's life: not what is measured.
+    # Create the state directory now, because a task does that only once.
     open_workspace(str(path), path.name, label="bench", timeout_seconds=0).directory.release()
     return path
 

@@ -1,4 +1,4 @@
-"""What it costs to start the command line: processor time of short commands, beside sqlite-utils and a bare Python.
+"""Measure the start of the command line: processor time of short commands, beside sqlite-utils and a bare Python.
 
     python -m benchmarks.bench_startup [--rounds 15] [--json FILE]
 

@@ -112,10 +112,7 @@ def change_task(
     TaskBusy.
     """
     task = store.task(task_id)
-    kept = {name: value for name, value in task.parameters.items() if value is not None}
-    new = {name: value for name, value in changes.items() if name != "task_name"}
-    cleared = {name for name, value in new.items() if value is None}
-    values = {name: value for name, value in {**kept, **new}.items() if name not in cleared}
+    values = {**task.parameters, **{name: value for name, value in changes.items() if name != "task_name"}}
     try:
         parameters = RunParameters.model_validate(values)
     except ValidationError as error:

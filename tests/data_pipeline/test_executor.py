@@ -21,9 +21,10 @@ from data_pipeline.runs.records import Ended
 from data_pipeline.steps import RunParameters, StepContext, StepOutput
 from data_pipeline.tasks.sealed import unsealed
 from data_pipeline.tasks.table_list import TableName
-from data_pipeline.tasks.workspace import Door, Workspace, open_workspace
+from data_pipeline.tasks.workspace import Door, RetryLimits, Workspace, open_workspace
 from journal import LocalFilesystem
 from journal.filesystem import Directory
+from tests.support.hooked_disk import HookedDisk
 from tests.support.tasks import (
     CLOCK,
     PARAMETERS,
@@ -494,6 +495,33 @@ def test_person_s_own_file_in_the_way_is_kept(task: Path) -> None:
     result = run_step(task, WritingStep({"t.ddl": "1"}))
 
     assert [Path(path).read_text() for path in result["kept_files"]] == ["written by hand"]
+
+
+def test_files_of_an_earlier_run_that_the_backup_could_not_take_are_never_replaced(task: Path) -> None:
+    """The last copy of their bytes is in their place: a result that names them does not make them ours to delete."""
+    run_complete(task, WritingStep({"t.ddl": "1"}))
+    stuck, is_backing_up = {"t.ddl", "writing_result.json"}, True
+
+    def refuse(number: int, verb: str, arguments: tuple[Any, ...]) -> None:
+        if is_backing_up and stuck & {argument for argument in arguments if isinstance(argument, str)}:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    class LaterStep(WritingStep):
+        async def run(self, context: StepContext) -> StepOutput:
+            nonlocal is_backing_up
+            is_backing_up = False
+            return await super().run(context)
+
+    disk = HookedDisk(refuse, {"link", "rename", "replace", "copy"})
+    before = (task / "writing_result.json").read_bytes()
+    result = run_complete(task, LaterStep({"t.ddl": "2"}), door=Door(disk, retry=RetryLimits(attempts=1)))
+
+    assert {failed["file"] for failed in result["backup"]["failed_files"]} == stuck
+    assert {Path(path).name: Path(path).read_bytes() for path in result["kept_files"]} == {
+        "t.ddl": b"1",
+        "writing_result.json": before,
+    }
+    assert (task / "t.ddl").read_text() == "2"
 
 
 def test_directory_in_the_way_is_kept_with_all_that_is_in_it(task: Path) -> None:
