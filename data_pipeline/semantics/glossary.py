@@ -20,7 +20,8 @@ from typing import Final
 
 from sqlglot import exp
 
-from data_pipeline.database.query_gate import Dialect, check_query
+from data_pipeline.database.drivers import DIALECTS
+from data_pipeline.database.query_gate import check_query
 from data_pipeline.database.schema import Table
 from data_pipeline.errors import InvalidInput, QueryRefused
 from data_pipeline.semantics.wording import one_line
@@ -44,7 +45,6 @@ _AGGREGATES: Final = (
     exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Stddev, exp.StddevPop, exp.StddevSamp, exp.Variance,
     exp.VariancePop,
 )  # fmt: skip
-_DIALECTS: Final[tuple[Dialect, ...]] = ("postgresql", "sqlite")
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def _measure(term: Term, target: str) -> MeasureTerm:
 def _read(target: str) -> tuple[exp.Expr, str]:
     """An expression that the gate lets through, and its text, written anew. Raises ValueError."""
     reason = ""
-    for dialect in _DIALECTS:
+    for dialect in DIALECTS:
         try:
             query = check_query(f"SELECT {target}", dialect)
         except QueryRefused as error:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from data_pipeline.database.driver import Dialect
+from data_pipeline.database.drivers import grammar_of
 from data_pipeline.database.profile import TableProfile
 from data_pipeline.database.schema import Table
 from data_pipeline.semantics.wording import Suggestion, listed_value, one_line, words_of
@@ -79,7 +81,7 @@ async def suggest_comments(
 
 
 async def repaired_query(
-    model: LanguageModel, dialect: str, question: str, sql: str, error: str, tables: Sequence[Table]
+    model: LanguageModel, dialect: Dialect, question: str, sql: str, error: str, tables: Sequence[Table]
 ) -> str:
     """What the model would write in the place of a query that fails. Raises ModelFailed."""
     near = relevant_tables(f"{question} {sql}", tables)
@@ -87,7 +89,7 @@ async def repaired_query(
         "repair_query",
         RepairedQuery,
         {
-            "dialect": "SQLite" if dialect == "sqlite" else "PostgreSQL",
+            "dialect": grammar_of(dialect).title,
             "question": question,
             "sql": sql,
             "error": error,

@@ -116,7 +116,7 @@ BAD_TARGETS = {
     "SUM(t.a) OVER ()": "a window",
     "PG_SLEEP(t.a)": "not on the list",
     "SUM(load_extension(t.a))": "not on the list",
-    "SUM(": "no SQL",
+    "SUM(": "not valid SQL",
 }
 
 

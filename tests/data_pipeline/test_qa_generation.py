@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.database.connection import BusinessDatabase, open_database
-from data_pipeline.database.query_gate import Dialect
+from data_pipeline.database.driver import Dialect
 from data_pipeline.steps import STEPS, RunParameters
 from data_pipeline.steps.qa import QaGeneration
 from data_pipeline.steps.qa.families import FAMILIES, Family

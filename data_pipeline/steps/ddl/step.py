@@ -66,7 +66,7 @@ class DdlGeneration:
         started = datetime.now(UTC)
         before = context.model.usage if context.model is not None else None
         with await in_waiting_thread(open_database, context.parameters.db_connection) as database:
-            in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
+            in_thread = in_waiting_thread if database.driver.waits else in_step_thread
             # Relations in both directions and the loading order need every table.
             schema = await in_thread(_read, database, context.tables)
             results = await self._write(context, database, schema)
@@ -198,7 +198,7 @@ async def _profile(
 
 async def _looked(look: Callable[..., Result], database: BusinessDatabase, table: Table, **options: object) -> Result:
     """Look at rows in a thread, within the limits of a profile; a cancelled caller stops the queries."""
-    in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
+    in_thread = in_waiting_thread if database.driver.waits else in_step_thread
     limits = replace(PROFILE_LIMITS, cancellation=Cancellation())
     return await stopped_by(limits.cancellation.set, in_thread(look, database, table, limits, **options))
 

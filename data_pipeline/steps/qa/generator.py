@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from data_pipeline.database.query_gate import Dialect
+from data_pipeline.database.driver import Dialect
 from data_pipeline.semantics.facts import Facts
 from data_pipeline.steps.qa.choose.gates import Gates, Rejected
 from data_pipeline.steps.qa.choose.selection import (

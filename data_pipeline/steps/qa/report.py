@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from data_pipeline.database.connection import BusinessDatabase
 from data_pipeline.database.execution import QueryLimits, execute_query
-from data_pipeline.database.query_gate import Dialect, check_query
+from data_pipeline.database.query_gate import check_query
 from data_pipeline.errors import DirectoryUnusable, InvalidInput, NotFound, QueryFailed, QueryRefused
 from data_pipeline.steps.contract import Json
 from data_pipeline.steps.pair_file import SUFFIX, Pair, parse_pairs
@@ -237,9 +237,8 @@ def with_rows(report: QaReport, database: BusinessDatabase) -> QaReport:
 def _run(sample: Sample, report: QaReport, database: BusinessDatabase) -> Sample:
     if not report.is_vouched_for or sample.made_of is None:
         return replace(sample, problem="not run: it is not as the step made it, so nobody knows what it shows")
-    dialect: Dialect = "sqlite" if database.dialect_name == "sqlite" else "postgresql"
     try:
-        found = execute_query(database, check_query(sample.pair.sql, dialect), SAMPLE_LIMITS)
+        found = execute_query(database, check_query(sample.pair.sql, database.dialect_name), SAMPLE_LIMITS)
     except (QueryRefused, QueryFailed) as error:
         return replace(sample, problem=str(error))
     return replace(sample, columns=found.columns, rows=found.rows, is_cut=found.is_cut)

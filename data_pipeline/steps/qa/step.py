@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from data_pipeline.database.connection import BusinessDatabase, database_name, open_database
+from data_pipeline.database.driver import Dialect
+from data_pipeline.database.drivers import grammar_of
 from data_pipeline.database.execution import Cancellation, QueryLimits
-from data_pipeline.database.finding import DEFAULT_SCHEMA, resolve_tables
+from data_pipeline.database.finding import resolve_tables
 from data_pipeline.database.personal_data import TellingValues
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.database.schema import Table
@@ -101,7 +103,7 @@ async def _are_staged(context: StepContext, result: Json) -> bool:
 
 async def _make(context: StepContext, database: BusinessDatabase, started: datetime) -> Json:
     """Everything, with the thread given back between slices: another run's step, or a cancellation, may come first."""
-    in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
+    in_thread = in_waiting_thread if database.driver.waits else in_step_thread
     schema = await _look(context, database, in_thread)
     for place, problem in schema.problems.items():
         context.log.warning("%s: %s", place, problem)
@@ -196,7 +198,7 @@ async def _look(context: StepContext, database: BusinessDatabase, in_thread: Any
 
 
 def facts_of(
-    dialect_name: str,
+    dialect: Dialect,
     tables: Sequence[Table],
     observed: Sequence[Observed],
     inferred: Sequence[InferredJoin],
@@ -221,10 +223,10 @@ def facts_of(
         )
     marked = with_links([one.table for one in observed], links)
     return Facts(
-        "sqlite" if dialect_name == "sqlite" else "postgresql",
+        dialect,
         tuple(replace(table, terms=_terms_of(table, glossary)) for table in marked),
         tuple(links),
-        DEFAULT_SCHEMA[dialect_name],
+        grammar_of(dialect).default_schema,
     )
 
 

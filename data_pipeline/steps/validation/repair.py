@@ -20,9 +20,9 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from data_pipeline.database.query_gate import Dialect
+from data_pipeline.database.driver import Dialect
+from data_pipeline.database.drivers import grammar_of
 from data_pipeline.database.schema import Table
-from data_pipeline.steps.ddl.ddl import DIALECTS
 
 ROUNDS: Final = 3
 """How many faults of one query are mended, one after the other."""
@@ -30,11 +30,6 @@ ROUNDS: Final = 3
 NEAR: Final = 0.75
 """How alike two names must be, as difflib measures it: two letters of four may have changed places."""
 
-_OTHERS: Final = {
-    "sqlite": ("postgres", "mysql", "tsql", "bigquery"),
-    "postgresql": ("mysql", "sqlite", "tsql", "bigquery"),
-}
-_WRITES: Final = {"sqlite": "sqlite", "postgresql": "postgres"}
 _TYPED_DIVISION: Final = True
 """To both databases 7 / 2 is 3."""
 
@@ -123,7 +118,7 @@ def _unwrapped(sql: str) -> Repair | None:
 
 def _translated(sql: str, dialect: Dialect) -> Iterator[Repair]:
     """The text as other databases read it; divisions stay as they stand, also where those answer NULL or a fraction."""
-    for other in _OTHERS[dialect]:
+    for other in grammar_of(dialect).often_mistaken_for:
         if other == "mysql" and "||" in sql:
             continue  # to it that is OR
         try:
@@ -131,7 +126,7 @@ def _translated(sql: str, dialect: Dialect) -> Iterator[Repair]:
             if parsed is not None:
                 for division in parsed.find_all(exp.Div):
                     division.set("typed", _TYPED_DIVISION)
-                    division.set("safe", dialect == "sqlite")
+                    division.set("safe", grammar_of(dialect).queries.divides_by_zero)
                 yield Repair(_written(parsed, dialect), f"it was read as {other}, and written anew")
         except (SqlglotError, ValueError, RecursionError):
             continue
@@ -251,18 +246,13 @@ def _scope_of(column: exp.Column, names: _Names) -> _Scope:
 
 
 def _identifier(name: str, dialect: Dialect) -> exp.Identifier:
-    """A name as its database asks for it: quoted only where it must be; SQLite takes capital letters as they are."""
-    preparer = DIALECTS[dialect].identifier_preparer
-    asked = name.lower() if dialect == "sqlite" else name
-    return exp.Identifier(this=name, quoted=preparer.quote(asked) != asked)
+    return exp.Identifier(this=name, quoted=grammar_of(dialect).needs_quotes(name))
 
 
 def _has(columns: Sequence[str], name: str, column: exp.Column, dialect: Dialect) -> bool:
-    """Whether the database finds a column of this name: PostgreSQL folds what is not quoted."""
-    if dialect == "sqlite":
-        return _folded(name, columns) is not None
+    """True if the database finds a column of this name."""
     is_quoted = isinstance(column.this, exp.Identifier) and column.this.quoted
-    return (name if is_quoted else name.lower()) in columns
+    return grammar_of(dialect).finds(columns, name, is_quoted=is_quoted)
 
 
 def _aliases(tree: exp.Expr) -> set[str]:
@@ -296,12 +286,12 @@ def _letters(name: str) -> str:
 
 
 def _written(tree: exp.Expr, dialect: Dialect) -> str:
-    return tree.sql(dialect=_WRITES[dialect], comments=False) + ";"
+    return tree.sql(dialect=grammar_of(dialect).sqlglot, comments=False) + ";"
 
 
 def _parsed(sql: str, dialect: Dialect) -> exp.Expr | None:
     try:
-        (tree,) = sqlglot.parse(sql, read=_WRITES[dialect])
+        (tree,) = sqlglot.parse(sql, read=grammar_of(dialect).sqlglot)
     except (SqlglotError, ValueError, RecursionError):
         return None
     return tree

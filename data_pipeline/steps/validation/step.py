@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Final, Literal
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from data_pipeline.database.connection import BusinessDatabase, open_database
+from data_pipeline.database.drivers import grammar_of
 from data_pipeline.database.execution import Cancellation, QueryLimits, compile_query, execute_query
 from data_pipeline.database.finding import resolve_tables
-from data_pipeline.database.query_gate import Dialect, Query, check_query
+from data_pipeline.database.query_gate import Query, check_query
 from data_pipeline.database.query_spelling import is_as_written, is_same_query
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.database.schema import Table
@@ -44,7 +45,6 @@ ATTEMPTS: Final = 3
 
 RETRY_SECONDS: Final = 0.5
 _REPORT: Final = re.compile(r"sql_validation_\d{8}_\d{6}(?:_\d+)?_(?:summary\.log|report\.json)")
-_DIALECTS: Final[dict[Dialect, str]] = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class _Judge:
     def __init__(self, context: StepContext, database: BusinessDatabase) -> None:
         self._context = context
         self._database = database
-        self._dialect: Dialect = "sqlite" if database.dialect_name == "sqlite" else "postgresql"
+        self._dialect = database.dialect_name
         self._limits = replace(LIMITS, cancellation=Cancellation())
         self._known: list[Table] | None = None
         self._reading = asyncio.Lock()
@@ -147,7 +147,7 @@ class _Judge:
         )
         if first.written is not None:
             foreign = replace(plain, fault="dialect", error=first.error)
-            what = f"written in the dialect of {_DIALECTS[self._dialect]}"
+            what = f"written in the dialect of {grammar_of(self._dialect).title}"
             return _repaired(foreign, first.written, first, by="rules", what=what)
         if first.fault is None:
             return plain

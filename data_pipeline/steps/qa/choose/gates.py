@@ -29,7 +29,7 @@ from sqlglot import exp
 from data_pipeline.database.connection import BusinessDatabase
 from data_pipeline.database.execution import QueryLimits, QueryRows, execute_query, explain_query
 from data_pipeline.database.personal_data import TellingValues, personal_by_values
-from data_pipeline.database.query_gate import Dialect, Query, check_query, rewritten
+from data_pipeline.database.query_gate import Query, check_query, rewritten
 from data_pipeline.errors import QueryFailed, QueryRefused
 from data_pipeline.steps.qa.sql.forms import Duplicates
 from data_pipeline.tasks.table_list import TableName
@@ -79,7 +79,7 @@ class Gates:
         default_schema: str | None = None,
     ) -> None:
         self._database = database
-        self._dialect: Dialect = "sqlite" if database.dialect_name == "sqlite" else "postgresql"
+        self._dialect = database.dialect_name
         self._limits = replace(limits, rows=ROWS_COMPARED)
         self._personal = {
             (name.schema or default_schema or "", name.name.lower()): columns for name, columns in personal.items()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict
 from sqlglot import exp
 
+from data_pipeline.database.drivers import grammar_of
 from data_pipeline.database.query_gate import check_query
 from data_pipeline.errors import ModelFailed, QueryRefused
 from data_pipeline.semantics.metadata_writing import Theme
@@ -201,8 +202,8 @@ class ModelPairs:
         return [by_number[number] for number in range(1, len(refused) + 1) if number in by_number]
 
     def _about(self) -> dict[str, str]:
-        is_sqlite = self._prompts.facts.dialect == "sqlite"
-        return {"dialect": "SQLite" if is_sqlite else "PostgreSQL", "language": LANGUAGES[self._parameters.language]}
+        title = grammar_of(self._prompts.facts.dialect).title
+        return {"dialect": title, "language": LANGUAGES[self._parameters.language]}
 
     # Judging.
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from data_pipeline.database.query_gate import Dialect, check_query
+from data_pipeline.database.driver import Dialect
+from data_pipeline.database.query_gate import check_query
 from data_pipeline.errors import ModelFailed
 from data_pipeline.semantics.wording import one_line
 from data_pipeline.steps.contract import Json, RunParameters

@@ -7,18 +7,16 @@ do not. Literals are those of the plan.
 from __future__ import annotations
 
 import datetime as dt
-import re
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import sqlglot
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlglot import exp
-from sqlglot.dialects import Postgres, SQLite
 from sqlglot.errors import SqlglotError
 
-from data_pipeline.database.query_gate import Dialect
+from data_pipeline.database.driver import Dialect
+from data_pipeline.database.drivers import grammar_of
 from data_pipeline.semantics.facts import Facts, Link
 from data_pipeline.semantics.parts import At, Measure, Value
 from data_pipeline.steps.qa.plans.plan import (
@@ -49,8 +47,6 @@ from data_pipeline.steps.qa.plans.plan import (
 Label = Callable[[Output, Selection], str | None]
 """How a result's column is called; None leaves a plain column its own name."""
 
-SQLGLOT_NAMES: Final[Mapping[Dialect, str]] = {"sqlite": "sqlite", "postgresql": "postgres"}
-
 
 class _NotIn:
     """Writes `a NOT IN (...)`, as people do, and not `NOT a IN (...)`."""
@@ -63,22 +59,18 @@ class _NotIn:
         return f"{column} NOT{self.in_sql(inner)[len(column) :]}"  # type: ignore[attr-defined]
 
 
-class _Sqlite(SQLite):  # type: ignore[misc]
-    class Generator(_NotIn, SQLite.Generator):  # type: ignore[misc]
-        pass
+@cache
+def _writer(dialect: Dialect) -> type[sqlglot.Dialect]:
+    """Return the dialect of sqlglot that writes questions' queries."""
+    read: Any = grammar_of(dialect).sqlglot
+
+    class Writer(read):  # type: ignore[misc]
+        class Generator(_NotIn, read.Generator):  # type: ignore[misc]
+            pass
+
+    return Writer
 
 
-class _Postgresql(Postgres):  # type: ignore[misc]
-    class Generator(_NotIn, Postgres.Generator):  # type: ignore[misc]
-        pass
-
-
-_WRITES: Final[Mapping[Dialect, type[Any]]] = {"sqlite": _Sqlite, "postgresql": _Postgresql}
-_RESERVED: Final = {
-    "sqlite": sqlite.base.SQLiteIdentifierPreparer.reserved_words,
-    "postgresql": postgresql.base.RESERVED_WORDS,
-}
-_PLAIN: Final = {"sqlite": re.compile(r"[A-Za-z_]\w*", re.ASCII), "postgresql": re.compile("[a-z_][a-z0-9_]*")}
 _COMPARISONS: Final = {"=": exp.EQ, "<>": exp.NEQ, ">": exp.GT, ">=": exp.GTE, "<": exp.LT, "<=": exp.LTE}
 RANK: Final = "place_in_group"
 GROUPED: Final = "grouped"
@@ -102,21 +94,22 @@ def query_of(plan: Plan, facts: Facts, label: Label) -> exp.Query:
 
 def sql_of(query: exp.Expr, dialect: Dialect) -> str:
     """The text of a query, whose tree may not be used afterwards."""
-    return query.sql(dialect=_WRITES[dialect], comments=False, copy=False)
+    return query.sql(dialect=_writer(dialect), comments=False, copy=False)
 
 
 @lru_cache(maxsize=100_000)
 def is_plain(name: str, dialect: Dialect) -> bool:
     """Whether a name means itself without quotes: to the database, and to whoever parses the text."""
-    if not _PLAIN[dialect].fullmatch(name) or name.lower() in _RESERVED[dialect]:
+    grammar = grammar_of(dialect)
+    if not grammar.plain_name.fullmatch(name) or name.lower() in grammar.reserved_words:
         return False
     text = f"SELECT {name}.{name}, {name} AS {name} FROM {name} AS {name} WHERE {name} > 1 GROUP BY {name}"
     try:
-        tree = sqlglot.parse_one(text, read=SQLGLOT_NAMES[dialect])
+        tree = sqlglot.parse_one(text, read=grammar.sqlglot)
     except SqlglotError:
         return False
     found = [column.name for column in tree.find_all(exp.Column)]
-    return found == [name] * 4 and tree.sql(dialect=SQLGLOT_NAMES[dialect]) == text
+    return found == [name] * 4 and tree.sql(dialect=grammar.sqlglot) == text
 
 
 class _Build:
@@ -125,7 +118,8 @@ class _Build:
     def __init__(self, facts: Facts, label: Label) -> None:
         self._facts = facts
         self._label = label
-        self._is_sqlite = facts.dialect == "sqlite"
+        self._sqlglot = grammar_of(facts.dialect).sqlglot
+        self._forms = grammar_of(facts.dialect).queries
 
     # The shapes of queries.
 
@@ -237,7 +231,7 @@ class _Build:
                     this=exp.Mul(this=exp.Literal.number("100.0"), expression=measure),
                     expression=whole,
                     typed=True,
-                    safe=self._is_sqlite,
+                    safe=self._forms.divides_by_zero,
                 )
             case Running():
                 by = self._in_time(output.by, names)
@@ -249,18 +243,14 @@ class _Build:
                 return exp.Sub(this=measure, expression=before)
 
     def _in_time(self, bucket: Bucket, names: _Names) -> exp.Order:
-        return exp.Order(expressions=[exp.Ordered(this=self._key(bucket, names), nulls_first=self._is_sqlite)])
+        by = self._key(bucket, names)
+        return exp.Order(expressions=[exp.Ordered(this=by, nulls_first=self._forms.nulls_are_least)])
 
     def _key(self, key: Key, names: _Names) -> exp.Expr:
         if isinstance(key, At):
             return self._column(key, names)
         column = self._column(key.at, names)
-        if not self._is_sqlite:
-            if key.unit == "year":
-                return exp.Extract(this=exp.Var(this="YEAR"), expression=column)
-            return exp.TimeToStr(this=column, format=exp.Literal.string("%Y-%m"))
-        text = exp.Literal.string("%Y" if key.unit == "year" else "%Y-%m")
-        return exp.Anonymous(this="STRFTIME", expressions=[text, column])
+        return self._forms.year(column) if key.unit == "year" else self._forms.month(column)
 
     def _measure(self, measure: Measure, names: _Names) -> exp.Expr:
         if measure.expression is not None:
@@ -288,7 +278,7 @@ class _Build:
         assert measure.expression is not None
         source = next((one for one in names.selection.sources if one.alias == measure.of), names.selection.root)
         spelled = {column.name.lower(): column.name for column in self._facts.by_name[source.table].columns}
-        tree = sqlglot.parse_one(measure.expression, read=SQLGLOT_NAMES[self._facts.dialect])
+        tree = sqlglot.parse_one(measure.expression, read=self._sqlglot)
         for column in list(tree.find_all(exp.Column)):
             at = At(source=source.alias, column=spelled.get(column.name.lower(), column.name))
             column.replace(self._column(at, names))
@@ -323,7 +313,8 @@ class _Build:
         )
         if not can_be_null:
             # What the database does by itself: nothing is written.
-            return exp.Ordered(this=by, desc=falls, nulls_first=order.is_descending != self._is_sqlite)
+            nulls_first = order.is_descending != self._forms.nulls_are_least
+            return exp.Ordered(this=by, desc=falls, nulls_first=nulls_first)
         return exp.Ordered(this=by, desc=falls, nulls_first=False)
 
     def _null_count(self, at: At, selection: Selection) -> int:
@@ -371,9 +362,7 @@ class _Build:
         column = self._column(condition.at, names)
         if condition.month is None:
             year = Bucket(at=condition.at, unit="year")
-            number = str(condition.year)
-            literal = exp.Literal.string(number) if self._is_sqlite else exp.Literal.number(number)
-            return exp.EQ(this=self._key(year, names), expression=literal)
+            return exp.EQ(this=self._key(year, names), expression=self._forms.year_literal(condition.year))
         first = dt.date(condition.year, condition.month, 1)
         after = (first + dt.timedelta(days=32)).replace(day=1)
         return exp.and_(
