@@ -125,7 +125,7 @@ def _check(text: str, dialect: Dialect) -> Query:
         for node in expression.walk():
             _check_node(node, facts)
         if expanded_nodes(expression) > EXPANDED_LIMIT:
-            raise QueryRefused("too_deep", "its size doubles from one level of subqueries to the next: use fewer levels")
+            raise QueryRefused("too_deep", "its size doubles from each level of subqueries to the next: use fewer")
         sql = expression.sql(dialect=facts.parser, comments=False)
     except SqlglotError as error:
         raise QueryRefused("syntax", f"it is not valid SQL: {_first_line(error)}") from None

@@ -119,8 +119,8 @@ def _unwrapped(sql: str) -> Repair | None:
 def _translated(sql: str, dialect: Dialect) -> Iterator[Repair]:
     """The text as other databases read it; divisions stay as they stand, also where those answer NULL or a fraction."""
     for other in grammar_of(dialect).often_mistaken_for:
-        if other == "mysql" and "||" in sql:
-            continue  # to it that is OR
+        if "||" in sql and not sqlglot.Dialect.get_or_raise(other).DPIPE_IS_STRING_CONCAT:
+            continue  # there it is OR
         try:
             (parsed,) = sqlglot.parse(sql, read=other)
             if parsed is not None:
