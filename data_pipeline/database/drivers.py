@@ -1,7 +1,6 @@
 """The registry of drivers: each is the folder of its dialect, with `grammar.py` (GRAMMAR) and `driver.py` (DRIVER).
 
-A folder is imported when its dialect is asked for: a run on SQLite imports no client of a server, and the client of a
-database that is not used need not be installed.
+A folder is imported when its dialect is asked for, so the client of a system that is not used may be missing.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ a branch goes; a higher one needs a reason here.
 
 def branches_of(module: ast.Module) -> Iterator[ast.AST]:
     """Yield comparisons with names of dialects, tables and loops by dialect, and tests like `is_sqlite`."""
+    parts: list[ast.AST]
     for node in ast.walk(module):
         match node:
             case ast.Compare():
