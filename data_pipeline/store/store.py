@@ -10,12 +10,13 @@ from itertools import count
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from data_pipeline.errors import InvalidInput, NotFound
 from data_pipeline.events import Event
-from data_pipeline.store.connecting import open_engine
+from data_pipeline.store.connecting import open_store_database
+from data_pipeline.store.own_database import OwnDatabase
 from data_pipeline.store.rows import (
     Execution,
     ListedTask,
@@ -40,14 +41,14 @@ def utc_now() -> datetime:
 class Store:
     """Tasks and their history in one database; made by `open`. Methods may be called from any thread."""
 
-    def __init__(self, engine: Engine, now: Callable[[], datetime]) -> None:
-        self._engine = engine
+    def __init__(self, database: OwnDatabase, now: Callable[[], datetime]) -> None:
+        self._database = database
         self._now = now
 
     @classmethod
     def open(cls, url: str, *, now: Callable[[], datetime] = utc_now) -> Self:
         """Open a store, making or migrating it where that is due. Raises StoreUnavailable."""
-        return cls(open_engine(url), now)
+        return cls(open_store_database(url), now)
 
     def __enter__(self) -> Self:
         return self
@@ -59,7 +60,7 @@ class Store:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._engine.dispose()
+        self._database.close()
 
     # ---- tasks --------------------------------------------------------------------------------------------------
 
@@ -90,7 +91,7 @@ class Store:
                 "db_name": db_name,
             }
             try:
-                with self._engine.begin() as connection:
+                with self._database.writing() as connection:
                     connection.execute(insert(TASKS).values(values))
             except IntegrityError:
                 if not self._has_task(task_id):
@@ -101,13 +102,13 @@ class Store:
 
     def task(self, task_id: str) -> Task:
         """One task. Raises NotFound."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return _task(self._row(connection, select(TASKS).where(TASKS.c.task_id == task_id), "task", task_id))
 
     def overview(self, task_id: str, all_steps: Sequence[str]) -> Overview:
         """A task with its steps and its newest run, all of one moment. Raises NotFound."""
         newest = select(EXECUTIONS).where(EXECUTIONS.c.task_id == task_id).order_by(EXECUTIONS.c.sequence.desc())
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             task = _task(self._row(connection, select(TASKS).where(TASKS.c.task_id == task_id), "task", task_id))
             executions = self._executions(connection, connection.execute(newest.limit(1)).all())
             steps = self._current_steps(connection, task_id, all_steps)
@@ -123,7 +124,7 @@ class Store:
         order = [column.desc().nulls_last(), TASKS.c.task_id.desc()]
         if not wanted.is_descending:
             order = [column.asc().nulls_last(), TASKS.c.task_id.asc()]
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             total = connection.execute(select(func.count()).select_from(matching.subquery())).scalar_one()
             page = [_task(row) for row in connection.execute(matching.order_by(*order).limit(limit).offset(offset))]
             states = self._newest_states(connection, [task.task_id for task in page])
@@ -133,14 +134,14 @@ class Store:
 
     def change_task(self, task_id: str, *, parameters: Mapping[str, Any], **values: str | None) -> Task:
         """Replace the parameters of a task, and its name if that is given. Raises NotFound."""
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             self._change_task(connection, task_id, parameters=dict(parameters), **values)
         return self.task(task_id)
 
     def delete_task(self, task_id: str) -> None:
         """Forget a task with its history. Raises NotFound."""
         runs = select(EXECUTIONS.c.execution_id).where(EXECUTIONS.c.task_id == task_id)
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(delete(RUN_OPTIONS).where(RUN_OPTIONS.c.execution_id.in_(runs)))
             if not connection.execute(delete(TASKS).where(TASKS.c.task_id == task_id)).rowcount:
                 raise NotFound("task", task_id)
@@ -161,7 +162,7 @@ class Store:
         The events of the task's earlier runs are forgotten. Raises NotFound, or InvalidInput where another task has
         the id.
         """
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             # The task's row first: on PostgreSQL two who add the same run take turns at it.
             task = select(TASKS.c.task_id).where(TASKS.c.task_id == task_id).with_for_update()
             self._row(connection, task, "task", task_id)
@@ -205,13 +206,13 @@ class Store:
         wanted = select(EXECUTIONS).where(EXECUTIONS.c.status.in_(("queued", "in_progress")))
         if task_id is not None:
             wanted = wanted.where(EXECUTIONS.c.task_id == task_id)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return self._executions(connection, connection.execute(wanted.order_by(EXECUTIONS.c.sequence)).all())
 
     def fail_abandoned(self, task_id: str, *, besides: str | None = None) -> int:
         """End the runs of a task that say they are in progress, for a caller who knows better; how many there were."""
         now, error = self._now(), "Interrupted: its process ended without a word."
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             mine = (EXECUTIONS.c.task_id == task_id) & (EXECUTIONS.c.status == "in_progress")
             if besides is not None:
                 mine &= EXECUTIONS.c.execution_id != besides
@@ -225,7 +226,7 @@ class Store:
     def start_execution(self, execution_id: str) -> None:
         """Its steps begin; what an earlier failure left in the task is cleared."""
         now = self._now()
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             row = self._execution_row(connection, execution_id)
             started = row.started_at or now  # a resumed run began when it first did
             self._change_execution(connection, execution_id, status="in_progress", started_at=started)
@@ -235,12 +236,12 @@ class Store:
 
     def record_backup(self, execution_id: str, backup: Mapping[str, Any]) -> None:
         """Keep what became of a run's backup."""
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             self._change_execution(connection, execution_id, backup=dict(backup))
 
     def start_step(self, execution_id: str, step_name: str) -> None:
         """A step begins, or begins again."""
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             self._change_step(
                 connection, execution_id, step_name, status="running", started_at=self._now(), completed_at=None,
                 error_message=None,
@@ -256,7 +257,7 @@ class Store:
         result: Mapping[str, Any] | None = None,
     ) -> None:
         """A step ended."""
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             self._change_step(
                 connection, execution_id, step_name, status=status, completed_at=self._now(), error_message=error,
                 result=None if result is None else dict(result),
@@ -276,7 +277,7 @@ class Store:
         The task is completed when the newest state of every step of `all_steps` is, and partial_completed before.
         """
         now = self._now()
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             row = self._execution_row(connection, execution_id)
             self._change_execution(
                 connection, execution_id, status=status, completed_at=now, error_message=error,
@@ -300,7 +301,7 @@ class Store:
     def end_unfinished(self, execution_id: str, *, status: Literal["failed", "cancelled"], error: str) -> bool:
         """End a run that nobody works on any more; False when it has ended already, or is not known."""
         now = self._now()
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             still = EXECUTIONS.c.status.in_(("queued", "in_progress")) & (EXECUTIONS.c.execution_id == execution_id)
             ended = {"status": status, "completed_at": now, "error_message": error}
             if not connection.execute(update(EXECUTIONS).where(still).values(ended)).rowcount:
@@ -316,13 +317,13 @@ class Store:
 
     def execution(self, execution_id: str) -> Execution:
         """One run. Raises NotFound."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return self._executions(connection, [self._execution_row(connection, execution_id)])[0]
 
     def executions(self, task_id: str, *, limit: int = 50) -> list[Execution]:
         """The runs of a task, newest first."""
         wanted = select(EXECUTIONS).where(EXECUTIONS.c.task_id == task_id)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(wanted.order_by(EXECUTIONS.c.sequence.desc()).limit(limit)).all()
             return self._executions(connection, rows)
 
@@ -336,27 +337,27 @@ class Store:
         now = self._now()
         known = select(EXECUTIONS.c.execution_id)
         long_ago = RUN_OPTIONS.c.created_at < now - timedelta(seconds=FORGET_OPTIONS_SECONDS)
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(delete(RUN_OPTIONS).where(long_ago, RUN_OPTIONS.c.execution_id.not_in(known)))
             values = {"execution_id": execution_id, "options": dict(options), "created_at": now}
             connection.execute(insert(RUN_OPTIONS).values(values))
 
     def run_options(self, execution_id: str) -> dict[str, Any]:
         """What was kept for a run; nothing for one without."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             wanted = select(RUN_OPTIONS.c.options).where(RUN_OPTIONS.c.execution_id == execution_id)
             return connection.execute(wanted).scalar() or {}
 
     def forget_run_options(self, execution_id: str) -> None:
         """Forget what was kept for a run that was not admitted."""
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(delete(RUN_OPTIONS).where(RUN_OPTIONS.c.execution_id == execution_id))
 
     # ---- answers of the language model --------------------------------------------------------------------------
 
     def model_answer(self, key: str) -> str | None:
         """A kept answer, None where there is none."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             answer: str | None = connection.execute(
                 select(MODEL_ANSWERS.c.answer).where(MODEL_ANSWERS.c.key == key)
             ).scalar()
@@ -364,14 +365,14 @@ class Store:
 
     def keep_model_answer(self, key: str, answer: str) -> None:
         """Keep an answer; one that is there stays."""
-        with contextlib.suppress(IntegrityError), self._engine.begin() as connection:
+        with contextlib.suppress(IntegrityError), self._database.writing() as connection:
             connection.execute(insert(MODEL_ANSWERS).values(key=key, answer=answer, created_at=self._now()))
 
     # ---- events -------------------------------------------------------------------------------------------------
 
     def add_events(self, execution_id: str, events: Sequence[tuple[datetime, Event]]) -> None:
         """Keep what happened in a run, in this order; nothing for a run that is not known any more."""
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             known = select(EXECUTIONS.c.execution_id).where(EXECUTIONS.c.execution_id == execution_id)
             if connection.execute(known).first() is not None:
                 rows = [
@@ -382,7 +383,7 @@ class Store:
     def events(self, execution_id: str, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
         """The events of a run that came after the one of this sequence."""
         wanted = select(EVENTS).where(EVENTS.c.execution_id == execution_id, EVENTS.c.sequence > after)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(wanted.order_by(EVENTS.c.sequence).limit(limit)).all()
         return [
             RecordedEvent(
@@ -395,15 +396,8 @@ class Store:
 
     # ---- the hands ----------------------------------------------------------------------------------------------
 
-    def _reading(self) -> Any:
-        """A connection whose statements all see the same moment; SQLite has no other kind."""
-        options: dict[str, Any] = {"reads_only": True}
-        if self._engine.dialect.name == "postgresql":
-            options["isolation_level"] = "REPEATABLE READ"
-        return self._engine.connect().execution_options(**options)
-
     def _has_task(self, task_id: str) -> bool:
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return connection.execute(select(TASKS.c.task_id).where(TASKS.c.task_id == task_id)).first() is not None
 
     def _row(self, connection: Connection, wanted: Select[Any], kind: str, name: str) -> Row[Any]:

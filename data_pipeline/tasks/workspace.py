@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import IO, NamedTuple, Self
+from typing import IO, Self
 
 from data_pipeline.errors import (
     DeletionFailed,
@@ -29,6 +29,7 @@ from data_pipeline.errors import (
     TaskBusy,
 )
 from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.staging import StagedFile
 from journal import (
     DIRECTORY,
     DirectoryBusy,
@@ -72,14 +73,6 @@ LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 WORK_PREFIX = "work-"
 TEMPORARY_PREFIX = "temporary-"
 KEPT_PREFIX = "kept-"
-
-
-class StagedFile(NamedTuple):
-    """A file that waits in the work folder: its final name, its SHA-256 in hex, its size."""
-
-    name: str
-    sha256: str
-    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -478,7 +471,7 @@ class Workspace:
 
 
 class WorkFolder:
-    """The files of one run that are not published yet."""
+    """A folder of staged files, a `Staging`; `Workspace` publishes them."""
 
     def __init__(self, directory: LockedDirectory, folder: Folder) -> None:
         self.folder = folder

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from data_pipeline.tasks import task_directory
-from data_pipeline.tasks.workspace import StagedFile
+from data_pipeline.tasks.staging import StagedFile, Staging
 from data_pipeline.vectors.backup.record import FORMAT, MadeBy, Manifest, line_of
 from data_pipeline.vectors.store.contract import VectorStore
-
-
-class Staging(Protocol):
-    """Where files wait until they are published."""
-
-    def write(self, name: str, content: str | bytes) -> StagedFile:
-        """Write a file."""
-
-    def write_chunks(self, name: str, chunks: Iterable[bytes]) -> StagedFile:
-        """Write a file that need not fit into memory."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 from psycopg.types import TypeInfo
-from sqlalchemy import Connection, Engine, Float, bindparam, cast, event, exists, func, select, text
+from sqlalchemy import Connection, Float, bindparam, cast, exists, func, select, text
+from sqlalchemy.exc import DBAPIError
 
 from data_pipeline.errors import StoreUnavailable
+from data_pipeline.store.own_database import OwnDatabase
 from data_pipeline.vectors.store.contract import Load, Loaded, Question
 from data_pipeline.vectors.store.matrix import HeldVector
 from data_pipeline.vectors.store.relational import RelationalVectorStore
@@ -39,6 +40,8 @@ OLDEST: Final = (0, 8)
 MAKING_LOCK: Final = int.from_bytes(hashlib.sha256(b"data_pipeline.vector_store").digest()[:7])
 """The key of PostgreSQL's advisory lock under which one process makes the extension and the tables; others wait."""
 
+_VERSION: Final = text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+
 _OLD_INDEX: Final = "vector_items_nearest"
 """That of whole vectors, three times as large; searched until a load has put the other one in its place."""
 
@@ -48,8 +51,8 @@ _INDEX: Final = "vector_items_nearest_half"
 class PostgresVectorStore(RelationalVectorStore):
     """A `VectorStore`; made by `open_vector_store`."""
 
-    def __init__(self, engine: Engine, embedder: Embedder, label: str) -> None:
-        super().__init__(engine, embedder, label)
+    def __init__(self, database: OwnDatabase, embedder: Embedder) -> None:
+        super().__init__(database, embedder)
         self._dimension = embedder.identity.dimension
         state, items = self._tables.state, self._tables.items
         self._moment = select(state.c.generation, state.c.item_count)
@@ -61,13 +64,13 @@ class PostgresVectorStore(RelationalVectorStore):
         return loaded
 
     def _has_grown(self) -> None:
-        with self._answering(), self._engine.begin() as connection:
+        with self._database.translating_errors(), self._database.writing() as connection:
             count = connection.execute(self._moment).one().item_count
             if self._is_large(count) and self._dimension <= INDEX_DIMENSIONS and not _has(connection, _INDEX):
                 self._make_index(connection)
             has_old_one = _has(connection, _OLD_INDEX)
         if has_old_one:
-            with self._answering(), self._engine.connect() as connection:
+            with self._database.translating_errors(), self._database.engine.connect() as connection:
                 # Waits for those who search by it, and lets others in; that takes no transaction around it.
                 connection.execution_options(isolation_level="AUTOCOMMIT")
                 connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {_OLD_INDEX}"))
@@ -133,46 +136,39 @@ def _has(connection: Connection, name: str) -> bool:
     return connection.execute(select(func.to_regclass(name))).scalar() is not None
 
 
-def make_extension(url: str, label: str) -> None:
-    """See that the database has pgvector, making it where that is allowed. Raises StoreUnavailable."""
-    try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
-            wanted = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
-            row = connection.execute(wanted).fetchone()
-            if row is None:  # two who make it at once: the second waits, and finds it
-                connection.execute("SELECT pg_advisory_lock(%s)", (MAKING_LOCK,))
-                connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
-                row = connection.execute(wanted).fetchone()
-    except psycopg.Error as error:
-        reason = str(error).strip().splitlines()[0]
+def create_extension(database: OwnDatabase) -> None:
+    """Create the extension pgvector if it is missing. Raises StoreUnavailable."""
+    with database.reading() as connection:
+        version = connection.execute(_VERSION).scalar()
+    if version is None:
+        try:
+            with database.writing(lock_key=MAKING_LOCK) as connection:
+                connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
+                version = connection.execute(_VERSION).scalar_one()
+        except DBAPIError as error:
+            reason = str(error.orig).strip().splitlines()[0]
+            raise StoreUnavailable(
+                f"The vector store {database.label} cannot be used: pgvector cannot be created ({reason}). "
+                "Install pgvector, and have the owner of the database run: CREATE EXTENSION vector"
+            ) from None  # the error of SQLAlchemy may have the password
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
         raise StoreUnavailable(
-            f"The vector store {label} cannot be opened: {reason}. It needs the extension pgvector; where it is "
-            "installed, whoever runs the database makes it with: CREATE EXTENSION vector"
-        ) from None  # the driver's error may hold the password
-    assert row is not None
-    version = tuple(int(part) for part in row[0].split(".")[:2])
-    if version < OLDEST:
-        raise StoreUnavailable(
-            f"The vector store {label} has pgvector {row[0]}; {'.'.join(map(str, OLDEST))} is the first that will do: "
-            "ALTER EXTENSION vector UPDATE"
+            f"The vector store {database.label} has pgvector {version}, and {'.'.join(map(str, OLDEST))} is the oldest "
+            "supported version. Have the owner of the database run: ALTER EXTENSION vector UPDATE"
         )
 
 
-def send_vectors(engine: Engine) -> None:
-    """Teach the engine's connections to send vectors as they are, and not as text."""
+def send_vectors(connection: Any) -> None:
+    """Have a connection send vectors in the binary format of pgvector, not as text."""
+    vector_type = TypeInfo.fetch(connection, "vector")
+    connection.rollback()
+    assert vector_type is not None, "the extension is created before the first connection"
 
-    def register(connection: Any, _: Any) -> None:
-        found = TypeInfo.fetch(connection, "vector")
-        connection.rollback()
-        assert found is not None, "made before the engine"
+    class VectorDumper(Dumper):
+        format = Format.BINARY
+        oid = vector_type.oid
 
-        class VectorDumper(Dumper):
-            format = Format.BINARY
-            oid = found.oid
+        def dump(self, value: SentVector) -> bytes:
+            return bytes(value)
 
-            def dump(self, value: SentVector) -> bytes:
-                return bytes(value)
-
-        connection.adapters.register_dumper(SentVector, VectorDumper)
-
-    event.listen(engine, "connect", register)
+    connection.adapters.register_dumper(SentVector, VectorDumper)

@@ -7,7 +7,6 @@ also counts, for each dimension, the items that have something there: with the i
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
-import psycopg
-from sqlalchemy import Connection, Engine, Row, bindparam, delete, exists, func, insert, literal, select, text, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, literal, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
 
 from data_pipeline.errors import ItemsMissing, StoreUnavailable
+from data_pipeline.store.own_database import OwnDatabase, read_transaction, write_transaction
 from data_pipeline.vectors.embedding.contract import Corpus, Embedder, EmbedderIdentity
 from data_pipeline.vectors.store.contract import (
     Found,
@@ -68,10 +66,9 @@ class _State:
 class RelationalVectorStore:
     """A `VectorStore` on an engine whose tables are there; what is nearest is left to those who inherit."""
 
-    def __init__(self, engine: Engine, embedder: Embedder, label: str) -> None:
-        self._engine = engine
+    def __init__(self, database: OwnDatabase, embedder: Embedder) -> None:
+        self._database = database
         self._embedder = embedder
-        self._label = label
         self._tables = Tables(embedder.identity.dimension)
         items, holdings = self._tables.items, self._tables.holdings
         # Made once: a search in a small store takes as long as the making.
@@ -90,10 +87,10 @@ class RelationalVectorStore:
 
     @property
     def label(self) -> str:
-        return self._label
+        return self._database.label
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._database.close()
         self._embedder.close()
 
     # ---- loading ------------------------------------------------------------------------------------------------
@@ -328,17 +325,17 @@ class RelationalVectorStore:
 
     def replace_with(self, items: Iterable[StoredItem]) -> StoreContent:
         tables = self._tables
-        with self._answering(), self._engine.connect() as connection:
+        with self._database.translating_errors(), self._database.engine.connect() as connection:
             try:
-                with _transaction(connection.execution_options(reads_only=True)):
+                with read_transaction(connection):  # the items are in temporary tables until all of them are there
                     tables.incoming.drop_all(connection)
                     tables.incoming.create_all(connection)
                     for part in _parts(items, ROWS_AT_ONCE):
                         self._take_in(connection, part)
-                with _transaction(connection.execution_options(reads_only=False)):
+                with write_transaction(connection):
                     self._swap(connection)
             finally:
-                with _transaction(connection.execution_options(reads_only=True)):
+                with read_transaction(connection):
                     tables.incoming.drop_all(connection)
         self._has_grown()
         return self.content()
@@ -388,18 +385,14 @@ class RelationalVectorStore:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
-        """A connection whose statements all see the same moment."""
-        options: dict[str, Any] = {"reads_only": True}
-        if self._engine.dialect.name == "postgresql":
-            options["isolation_level"] = "REPEATABLE READ"
-        with self._answering(), self._engine.connect().execution_options(**options) as connection:
-            connection.begin()  # or each statement of the driver itself would see a moment of its own
+        """Open a connection whose statements all see the store as it is at one moment."""
+        with self._database.translating_errors(), self._database.reading() as connection:
             yield connection
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[tuple[Connection, _State]]:
         """A transaction that has the row of the store, and writes it back at its end."""
-        with self._answering(), self._engine.begin() as connection:
+        with self._database.translating_errors(), self._database.writing() as connection:
             state = self._locked_state(connection)
             yield connection, state
             self._write_state(connection, state)
@@ -413,22 +406,9 @@ class RelationalVectorStore:
         values = {"generation": state.generation, "item_count": state.item_count, "frequencies": frequencies}
         connection.execute(update(self._tables.state).values(values))
 
-    @contextlib.contextmanager
-    def _answering(self) -> Iterator[None]:
-        try:
-            yield
-        except (SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
-            raise unavailable(self._label, error) from None  # the driver's error may hold the password
-
-
-@contextlib.contextmanager
-def _transaction(connection: Connection) -> Iterator[None]:
-    with connection.begin():
-        yield
-
 
 def prepare_tables(connection: Connection, tables: Tables, embedder: EmbedderIdentity, label: str) -> None:
-    """Make the tables where there are none, else see whose they are. Raises EmbedderMismatch, StoreUnavailable."""
+    """Create the tables, or check the existing ones. Raises EmbedderMismatch, StoreUnavailable."""
     tables.metadata.create_all(connection)
     row = connection.execute(select(tables.state)).first()
     if row is None:
@@ -444,23 +424,21 @@ def prepare_tables(connection: Connection, tables: Tables, embedder: EmbedderIde
             )
         )
         return
+    check_state(row, embedder, label)
+
+
+def check_state(row: Row[Any], configured: EmbedderIdentity, label: str) -> EmbedderIdentity:
+    """Check that this program can use a store with this row; return the embedder of its vectors.
+
+    Raises EmbedderMismatch, StoreUnavailable.
+    """
     if row.schema_version > SCHEMA:
-        raise StoreUnavailable(f"The vector store {label} was made by a newer version of this program. Use that one.")
-    check_identity(f"The vector store {label}", identity_in(row), embedder)
-
-
-def identity_in(row: Row[Any]) -> EmbedderIdentity:
-    """Whose vectors a store holds, as its row says."""
-    return EmbedderIdentity(row.embedder_name, row.embedder_version, row.dimension)
-
-
-def unavailable(label: str, error: Exception) -> StoreUnavailable:
-    """The driver's own first line, without what was sent."""
-    told = getattr(error, "orig", None) if isinstance(error, SQLAlchemyError) else error
-    reason = str(told or type(error).__name__).strip().splitlines()[0]
-    return StoreUnavailable(
-        f"The vector store {label} cannot be used: {reason}. Mend DATA_PIPELINE_VECTOR_STORE_URL or the database."
-    )
+        raise StoreUnavailable(
+            f"The vector store {label} was created by a newer version of this program. Use that one."
+        )
+    identity = EmbedderIdentity(row.embedder_name, row.embedder_version, row.dimension)
+    check_identity(f"The vector store {label}", identity, configured)
+    return identity
 
 
 def _parts(elements: Iterable[_Element], size: int) -> Iterator[list[_Element]]:

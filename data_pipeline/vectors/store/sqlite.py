@@ -34,8 +34,8 @@ PAGE_BYTES: Final = 32_768
 """A page of the file holds seven vectors: all of them are read in two thirds of the time that SQLite's 4 096 take."""
 
 
-def use_large_pages(connection: Any, _: Any) -> None:
-    """Before the first table of a new file is made; of one that is there nothing changes."""
+def use_large_pages(connection: Any) -> None:
+    """Set the page size of a new file. A file that has tables keeps its own."""
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
 
 
