@@ -1,6 +1,6 @@
-"""Database URLs: what may be one, where it leads, and how people may see it. Opens nothing.
+"""Parse, compare and mask database URLs. Opens nothing.
 
-SQLAlchemy parses them. It is imported for the first URL, because every command reads settings and few have a URL.
+SQLAlchemy parses them. It is imported with the first URL, because every command loads settings, and few have a URL.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT: Final = 5432
 SAFE_OPTIONS: Final = frozenset({"sslmode", "connect_timeout", "application_name"})
-"""Options that do not lead elsewhere; `host`, `hostaddr`, `port`, `dbname`, `service` do."""
+"""Options that do not change the target. `host`, `hostaddr`, `port`, `dbname` and `service` do."""
 
 
 def parse_url(url: str) -> URL:
-    """A URL of SQLite or PostgreSQL, with the driver that is used here. Raises InvalidInput, without the value."""
+    """Parse a URL of SQLite or PostgreSQL, and set the driver. Raises InvalidInput; the message has no secret."""
     parsed = split(url)
     if parsed is None:
-        raise InvalidInput("db_connection", "it is not a URL like sqlite:///file.sqlite or postgresql://...")
+        raise InvalidInput("db_connection", "must be a URL such as sqlite:///file.sqlite or postgresql://...")
     if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         if not parsed.database:
-            raise InvalidInput("db_connection", "the URL names no database")
+            raise InvalidInput("db_connection", "the URL has no name of a database")
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
         path = parsed.database
         if path in (None, "", ":memory:") or str(path).startswith("file:") or "\0" in str(path) or parsed.host:
-            raise InvalidInput("db_connection", "the URL names no SQLite file (sqlite:///path)")
+            raise InvalidInput("db_connection", "the URL must have the path of a SQLite file (sqlite:///path)")
         return parsed
     raise InvalidInput("db_connection", f"{parsed.drivername[:40]!a} is not supported: use sqlite or postgresql")
 
@@ -54,20 +54,21 @@ def url_of_file(path: str) -> str:
 
 
 def target_of(url: str) -> tuple[str, str, int, str]:
-    """What a URL leads to: driver, host, port, database or resolved path. Raises InvalidInput where that is unsure."""
+    """Return the target of a URL: driver, host, port, database or resolved path. Raises InvalidInput if unsure."""
     parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         if parsed.query:
-            raise InvalidInput("db_connection", "a SQLite URL has no options here")
+            raise InvalidInput("db_connection", "a SQLite URL must not have options")
         return "sqlite", "", 0, os.path.realpath(str(parsed.database))
-    others = sorted(set(parsed.query) - SAFE_OPTIONS)
-    if others:
-        raise InvalidInput("db_connection", f"the URL has options that may lead elsewhere: {', '.join(others)[:80]!a}")
+    unsafe = sorted(set(parsed.query) - SAFE_OPTIONS)
+    if unsafe:
+        options = ", ".join(unsafe)
+        raise InvalidInput("db_connection", f"the URL has options that may change its target: {options[:80]!a}")
     return "postgresql", (parsed.host or "localhost").lower(), parsed.port or DEFAULT_PORT, str(parsed.database)
 
 
 def anchored(url: str) -> str:
-    """The URL with the path of a SQLite file made absolute, so that it leads there from every folder."""
+    """Return the URL with an absolute path of a SQLite file, which is the same in every working directory."""
     parsed = parse_url(url)
     if parsed.get_backend_name() != "sqlite":
         return url
@@ -75,7 +76,7 @@ def anchored(url: str) -> str:
 
 
 def source_of(url: str) -> str:
-    """What a URL leads to, without user, password and options; a file by its name alone. Raises InvalidInput."""
+    """Return the target of a URL without user, password and options; a file by its name alone. Raises InvalidInput."""
     parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         return f"sqlite:{os.path.basename(str(parsed.database))}"
@@ -83,17 +84,17 @@ def source_of(url: str) -> str:
 
 
 def masked(url: str) -> str:
-    """A URL without its password, and without its query, which may hold one too."""
+    """Return a URL without its password, and without its query, which may contain one, too."""
     parsed = split(url)
     if parsed is None:
-        return "***"  # whatever it is, it may be a secret
+        return "***"  # the text may be a secret
     return parsed.set(query={}).render_as_string(hide_password=True)
 
 
 def label_of(url: str) -> str:
-    """As `masked`, for messages: a file by its name alone, as where a server keeps it is nobody's business.
+    """Return a URL for messages, as `masked`, but a file by its name alone: clients must not see paths of the server.
 
-    The name of a configured database is shown as it is.
+    The name of a configured database is returned unchanged.
     """
     if "://" not in url:
         return url

@@ -180,7 +180,7 @@ def test_backup_that_stays_unknown_is_its_own_state_everywhere(task: Path) -> No
     assert any(warning.startswith("data_pipeline.log is not written") for warning in result["warnings"])
     assert top_of(task) == {}  # neither a log nor an output
     told_to_people = "\n".join(_lines(result, str(task)))
-    assert "Backup: its outcome is unknown. It is not known yet" in told_to_people
+    assert "Backup: its outcome is unknown. It is unknown until recovery" in told_to_people
     assert "failed, every file" not in told_to_people
 
     recovered(task)
@@ -209,7 +209,7 @@ def test_backup_whose_journal_cannot_be_read_any_more_is_left_to_an_operator(tas
 
     assert (report.state, report.directory) == ("unknown", STAMP)
     assert "docs/operating.md" in (report.error or "")
-    assert "recovery will settle it" not in (report.error or "")
+    assert "unknown until recovery" not in (report.error or "")
     assert again.state == "nothing_to_back_up"
     assert in_backups(task) == FILES
 

@@ -85,7 +85,7 @@ def _unknown(timestamp: str, error: Exception) -> BackupProtected:
     """Name the reason without the path, which answers must not have."""
     cause = error if isinstance(error, OSError) else error.__cause__
     reason = cause.strerror if isinstance(cause, OSError) else type(error).__name__
-    return BackupProtected(timestamp, f"it is not known whether it is being restored ({reason})", can_force=False)
+    return BackupProtected(timestamp, f"it is unknown whether it is being restored ({reason})", can_force=False)
 
 
 def _lock(file: IO[bytes], kind: portalocker.LockFlags, wait_seconds: float) -> bool:

@@ -1,4 +1,4 @@
-"""The vector store in PostgreSQL with pgvector: exact in memory while it is small, else by an HNSW index."""
+"""The vector store in PostgreSQL with pgvector: searched exactly in memory if small, else by an HNSW index."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ if TYPE_CHECKING:
     from data_pipeline.vectors.embedding.contract import Embedder, Vector
 
 IN_MEMORY_BYTES: Final = 512 * 1024**2
-"""How much of vectors is searched in memory, as in SQLite: 131 072 of 1 024 numbers. Beyond, there is an index."""
+"""The largest size of vectors that are searched in memory: 131,072 of 1,024 dimensions. Above it, by an index."""
 
 INDEX_DIMENSIONS: Final = 4_000
-"""pgvector indexes no longer vectors of two bytes a number; these are read one by one."""
+"""The maximum dimensions that pgvector can index in two bytes per number. Above it, all vectors are read."""
 
 SEARCHED: Final = 1_000
-"""How many candidates the index looks at before the best are taken (hnsw.ef_search): the most that it can."""
+"""The number of candidates of an index scan (hnsw.ef_search). This is its maximum."""
 
 RANKED_AGAIN: Final = 4
-"""Of how many times the limit the exact scores are taken: the index knows numbers of two bytes."""
+"""The factor of candidates to rank by exact scores, because the index has only two bytes per number."""
 
 OLDEST: Final = (0, 8)
-"""The first version of pgvector whose index goes on looking where a filter lets too few through."""
+"""The first version of pgvector that continues an index scan if a filter rejects too many candidates."""
 
 MAKING_LOCK: Final = int.from_bytes(hashlib.sha256(b"data_pipeline.vector_store").digest()[:7])
-"""The key of PostgreSQL's advisory lock under which one process makes the extension and the tables; others wait."""
+"""The key of PostgreSQL's advisory lock for creating the extension and the tables."""
 
 _VERSION: Final = text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
 
 _OLD_INDEX: Final = "vector_items_nearest"
-"""That of whole vectors, three times as large; searched until a load has put the other one in its place."""
+"""The index of older versions, on whole vectors and three times as large. The next load replaces it."""
 
 _INDEX: Final = "vector_items_nearest_half"
 
 
 class PostgresVectorStore(RelationalVectorStore):
-    """A `VectorStore`; made by `open_vector_store`."""
+    """A `VectorStore`, opened by `open_vector_store`."""
 
     def __init__(self, database: OwnDatabase, embedder: Embedder) -> None:
         super().__init__(database, embedder)
@@ -71,7 +71,7 @@ class PostgresVectorStore(RelationalVectorStore):
             has_old_one = _has(connection, _OLD_INDEX)
         if has_old_one:
             with self._database.translating_errors(), self._database.engine.connect() as connection:
-                # Waits for those who search by it, and lets others in; that takes no transaction around it.
+                # Waits for searches that use it, and does not block others. It cannot be in a transaction.
                 connection.execution_options(isolation_level="AUTOCOMMIT")
                 connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {_OLD_INDEX}"))
 
@@ -83,14 +83,14 @@ class PostgresVectorStore(RelationalVectorStore):
         connection.execute(text("SET LOCAL maintenance_work_mem = '512MB'"))
         nearest = f"((vector::halfvec({self._dimension})) halfvec_ip_ops)"
         connection.execute(text(f"CREATE INDEX IF NOT EXISTS {_INDEX} ON {items.name} USING hnsw {nearest}"))
-        # Until autovacuum comes, a minute later, searches would be planned for a small table, and read all of it.
+        # Until autovacuum runs, a minute later, searches would be planned for a small table, and read all of it.
         connection.execute(text(f"ANALYZE {items.name} (number, kind, database_name), {holdings.name}"))
 
     def _nearest(self, connection: Connection, question: Question, vector: Vector | None) -> list[tuple[int, float]]:
         generation, count = connection.execute(self._moment).one()
         if not self._is_large(count):
             return self._in_memory(connection, generation, question, vector)
-        self._kept.forget()
+        self._cached.clear()
         if vector is None:
             vector = self._embedder.embed_question(question.text, self._corpus(connection))
         return self._by_index(connection, question, vector)
@@ -108,13 +108,13 @@ class PostgresVectorStore(RelationalVectorStore):
                 yield number, kind, database, from_received(raw)
 
     def _by_index(self, connection: Connection, question: Question, vector: Vector) -> list[tuple[int, float]]:
-        """Those that the index takes for the nearest, then the best of them by their whole vectors."""
+        """Return the best candidates of the index by the exact scores of their whole vectors."""
         items, holdings = self._tables.items, self._tables.holdings
         connection.execute(text(f"SET LOCAL hnsw.ef_search = {SEARCHED}"))
         connection.execute(text("SET LOCAL hnsw.iterative_scan = strict_order"))
-        asked = bindparam("question", vector, VectorColumn(self._dimension))
-        distance = items.c.vector.op("<#>", return_type=Float())(asked)
-        about = self._half.op("<#>", return_type=Float())(cast(asked, HalfVector(self._dimension)))
+        question_vector = bindparam("question", vector, VectorColumn(self._dimension))
+        distance = items.c.vector.op("<#>", return_type=Float())(question_vector)
+        approximate = self._half.op("<#>", return_type=Float())(cast(question_vector, HalfVector(self._dimension)))
         is_held = exists().where(holdings.c.item_number == items.c.number)
         if question.task_id is not None:
             is_held = is_held.where(holdings.c.task_id == question.task_id)
@@ -124,7 +124,7 @@ class PostgresVectorStore(RelationalVectorStore):
         if question.database is not None:
             wanted = wanted.where(items.c.database_name == question.database)
         near = (
-            wanted.order_by(about if _has(connection, _INDEX) else distance)
+            wanted.order_by(approximate if _has(connection, _INDEX) else distance)
             .limit(RANKED_AGAIN * question.limit)
             .subquery()
         )
