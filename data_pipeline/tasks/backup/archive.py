@@ -1,4 +1,4 @@
-"""Hand out a backup: one of its files, or the whole as a zip that is made while it is read. Changes nothing.
+"""Open a file of a backup, or stream the whole backup as a zip. Changes nothing.
 
 Tools refuse a zip without its central directory, which comes last. It is written only if every file was read whole, so
 that no reader takes a part of a backup for all of it.
@@ -191,7 +191,7 @@ def _read_link(directory: str, name: str) -> str:
 
 
 def _spell(key: str, text: str) -> dict[str, str]:
-    """Return a name in a form that people can read and, where it is not UTF-8, its bytes as base64."""
+    """Return a printable name and, if it is not UTF-8, its bytes in base64."""
     raw = os.fsencode(text)
     try:
         raw.decode()
@@ -201,7 +201,7 @@ def _spell(key: str, text: str) -> dict[str, str]:
 
 
 def _name_members(names: Sequence[str]) -> dict[str, str]:
-    """Choose a name for the member of each file: its own where every tool can unpack that, and no name twice."""
+    """Choose a unique name for the member of each file: the name of the file if every tool can unpack it."""
     members = {name: name for name in names if _make_safe(name) == name}
     taken = set(members)
     for name in names:

@@ -1,6 +1,6 @@
-"""Carry out a planned deletion of backups of any kind: some in one transaction, each a line in the log once it is gone.
+"""Delete backups of any kind by a plan, some in one transaction. Each deletion is a line in the log.
 
-A backup that cannot be deleted is reported. It neither stops the others nor takes back the rest of its transaction.
+A backup that cannot be deleted is reported. The others, also those of its transaction, are deleted nevertheless.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from data_pipeline.tasks.workspace import Workspace, unsettled_transactions
 LOGGER = logging.getLogger("data_pipeline.backup")
 
 BATCH_SIZE: Final = 20
-"""How many backups share a transaction: with three names each, few enough to be looked at without a scan."""
+"""Number of backups in a transaction. With three names each, they are few enough to be found without a scan."""
 
 MANIFEST_NAMES: Final = (task_directory.backup_note_name, task_directory.backup_checksums_name)
 
