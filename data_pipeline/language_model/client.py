@@ -159,8 +159,10 @@ class LanguageModel:
                 with attempt:
                     completion = await self._call(messages, shape)
         except EndpointError as error:
-            reason = _reason(error)
-            if error.kind != "refused":
+            reason = error.reason("DATA_PIPELINE_LLM")
+            if error.kind == "refused":  # maybe only this request
+                reason += ", and may not support the response format: see DATA_PIPELINE_LLM_RESPONSE_FORMAT"
+            else:
                 self._refusal = reason
             LOGGER.warning("The language model %s: %s", self.endpoint.model, reason)
             raise ModelFailed(reason) from None
@@ -188,7 +190,7 @@ class LanguageModel:
         try:
             return _Completion.model_validate_json(answer)
         except ValidationError:
-            reason = "the answer of its server is not OpenAI-compatible: see DATA_PIPELINE_LLM_BASE_URL"
+            reason = "the answer of the server is not OpenAI-compatible: see DATA_PIPELINE_LLM_BASE_URL"
             raise ModelFailed(reason) from None
 
     def _count(self, completion: _Completion) -> None:
@@ -199,28 +201,6 @@ class LanguageModel:
             prompt_tokens=self.usage.prompt_tokens + (used.prompt_tokens or 0),
             completion_tokens=self.usage.completion_tokens + (used.completion_tokens or 0),
         )
-
-
-def _reason(error: EndpointError) -> str:
-    """Return the reason with the setting to correct, without the key and the prompt."""
-    match error.kind:
-        case "key":
-            return "its server rejected the API key: see DATA_PIPELINE_LLM_API_KEY"
-        case "unknown":
-            return "its server does not have this model: see DATA_PIPELINE_LLM_MODEL and DATA_PIPELINE_LLM_BASE_URL"
-        case "timeout":
-            return "it timed out: see DATA_PIPELINE_LLM_TIMEOUT_SECONDS"
-        case "unreachable":
-            return "its server is not reachable: see DATA_PIPELINE_LLM_BASE_URL"
-        case "too_large":
-            return "its server's answer is too large"
-        case "refused":
-            return (
-                f"its server rejected the request ({error.status}), and may not support the response format: "
-                "see DATA_PIPELINE_LLM_RESPONSE_FORMAT"
-            )
-        case "busy":
-            return f"its server answered {error.status}"
 
 
 def _place(place: tuple[str | int, ...]) -> str:

@@ -34,6 +34,22 @@ class EndpointError(Exception):
         """True if the same request may succeed later."""
         return self.kind in _TRANSIENT
 
+    def reason(self, settings: str) -> str:
+        """Return the reason with the setting to correct; `settings` is the prefix of their names."""
+        match self.kind:
+            case "key":
+                return f"the server rejected the API key: see {settings}_API_KEY"
+            case "unknown":
+                return f"the server does not have this model: see {settings}_MODEL and {settings}_BASE_URL"
+            case "timeout":
+                return f"the server timed out: see {settings}_TIMEOUT_SECONDS"
+            case "unreachable":
+                return f"the server is not reachable: see {settings}_BASE_URL"
+            case "too_large":
+                return "the answer of the server is too large"
+            case "refused" | "busy":
+                return f"the server answered {self.status}"
+
 
 def is_transient(error: BaseException) -> bool:
     """Return whether the request that raised an error may succeed later."""

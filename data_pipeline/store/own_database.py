@@ -97,7 +97,7 @@ class OwnDatabase:
         """Open a connection whose statements all see the database as it is at one moment."""
         options = {"begin": "BEGIN"} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with self.engine.connect().execution_options(**options) as connection:
-            connection.begin()  # or each statement that goes to the driver directly would see a moment of its own
+            connection.begin()  # so that statements which go to the driver directly see the same moment, too
             yield connection
 
     @contextlib.contextmanager

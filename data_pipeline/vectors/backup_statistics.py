@@ -16,7 +16,7 @@ from data_pipeline.vectors.backup.catalogue import backups_in, places
 
 @dataclass(frozen=True)
 class BackupCount:
-    """Number, size and age of some backups. The times are None where there is no backup, or none with a known time."""
+    """Number, size and age of some backups. The times are None without a backup that has a known time."""
 
     backup_count: int = 0
     size_bytes: int = 0

@@ -135,8 +135,8 @@ def test_server_is_asked_in_batches_and_answers_are_put_in_order() -> None:
     [
         (401, "DATA_PIPELINE_EMBEDDING_API_KEY"),
         (404, "DATA_PIPELINE_EMBEDDING_MODEL"),
-        (400, "it answered 400"),
-        (500, "it answered 500"),
+        (400, "the server answered 400"),
+        (500, "the server answered 500"),
         ([[1.0, 2.0]], "expected vectors of 3 dimensions, got 2: see DATA_PIPELINE_EMBEDDING_DIMENSIONS"),
         ([], "expected 1 vectors, got 0"),
     ],

@@ -111,7 +111,7 @@ def test_busy_server_is_asked_again(failure: Reply) -> None:
     [
         (401, "rejected the API key: see DATA_PIPELINE_LLM_API_KEY", 1),
         (404, "see DATA_PIPELINE_LLM_MODEL", 1),
-        (503, "its server answered 503", module.ATTEMPTS),
+        (503, "the server answered 503", module.ATTEMPTS),
     ],
 )
 def test_model_that_cannot_answer_is_not_asked_again(reply: Reply, said: str, requests: int) -> None:

@@ -282,7 +282,7 @@ def test_load_by_an_embeddings_server_that_fails_half_way_changes_nothing(local:
         second = again(local)
     written = "".join(path.read_text(errors="replace") for path in local.task.rglob("*") if path.is_file())
 
-    assert "it answered 400" in result["error"]
+    assert "the server answered 400" in result["error"]
     assert seen == set()
     assert second["total_records"] == 10
     assert second["embedder"] == "small, version 1, 2 dimensions"

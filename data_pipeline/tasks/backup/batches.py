@@ -28,7 +28,7 @@ class Deletion(NamedTuple):
 
 
 def carry_out(planned: PruneReport, deletion: Deletion, progress: Progress = lambda _done, _total: None) -> PruneReport:
-    """Delete what a dry run would delete, the oldest first, and return the report of it."""
+    """Delete the backups of a plan, the oldest first, and return the report."""
     leaving = planned.deleted[::-1]
     ended: dict[str, PrunedBackup] = {}
     for start in range(0, len(leaving), deletion.batch_size):

@@ -220,7 +220,7 @@ def _number_first(name: str) -> tuple[int, str]:
 
 
 def _read(path: str, name: str, *, has_note: bool) -> Backup:
-    """Read one backup. Raises DirectoryUnusable, or NotFound where another process has deleted it."""
+    """Read one backup. Raises DirectoryUnusable, or NotFound if another process has deleted it."""
     gone = NotFound("backup", name, "It was deleted a moment ago.")
     try:
         backup = _read_existing(path, name, has_note=has_note)

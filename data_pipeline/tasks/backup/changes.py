@@ -1,4 +1,4 @@
-"""Compare the files of a backup with the current ones, name by name: what a restore changes. Changes nothing.
+"""Find the changes of a restore: compare the files of a backup with the current ones by name. Changes nothing.
 
 Files are compared by size, then byte by byte in pieces, links by their targets. Times and permissions do not count.
 """
@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class FileChange:
-    """What a restore does to one name; sizes are None where there is no such file.
+    """The change of one name by a restore. The sizes are None for missing files.
 
     `removed`: the current file moves into the new backup, and no file replaces it. `unknown`: the action cannot be
     predicted, for this `reason`. `name` is the name of the system.

@@ -158,7 +158,7 @@ class DeclaredBackup:
         return self._records[-1]
 
     def encode(self, outcome: Outcome) -> bytes:
-        """Write the record of what the transaction has done of this backup."""
+        """Return the bytes of the record, by the outcome of the transaction."""
         self._records.append(self._make_record(outcome))
         return self.record.encoded()
 

@@ -1,6 +1,6 @@
 """Plan the deletion of backups of any kind, by a retention policy or by name, and report it. Pure.
 
-The caller says which backups there are; `batches` carries a plan out.
+The caller lists the backups; `batches` carries out a plan.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class PruneReport:
 
 
 def policy_of(rules: Mapping[str, object], default: RetentionPolicy) -> RetentionPolicy:
-    """Return the policy of a request: its rules, or the default where it has none. Raises InvalidInput."""
+    """Return the policy of a request: its rules, or the default if it has none. Raises InvalidInput."""
     try:
         policy = RetentionPolicy.model_validate(rules)
     except ValidationError as error:
@@ -112,7 +112,7 @@ def policy_of(rules: Mapping[str, object], default: RetentionPolicy) -> Retentio
 def plan_by_policy(
     backups: Iterable[StoredBackup], policy: RetentionPolicy, *, now: datetime, is_forced: bool
 ) -> PruneReport:
-    """Return the report of a dry run: what pruning these backups would do."""
+    """Return the report of a dry run of pruning these backups."""
     by_name = {backup.name: backup for backup in backups}
     candidates = [
         # In local time, whose days people count.

@@ -121,7 +121,7 @@ def preview_restore(
     *,
     progress: Progress = lambda _done, _total: None,
 ) -> RestoreReport:
-    """Return what restoring a backup of the task directory at `path` would do. Changes nothing, takes no lock.
+    """Return the report of a dry run of a restore into the task directory at `path`. Changes nothing, takes no lock.
 
     Reads the files that may be the same; `progress` counts their bytes. Raises as `restore` does before it begins.
     """
@@ -133,7 +133,7 @@ def preview_restore(
 
 
 def _what_comes_first(path: str) -> Iterator[str]:
-    """Yield what happens to the files of a task before a restore can begin."""
+    """Yield notes on the events that must end before a restore can begin."""
     try:
         inspection = inspect_directory(path)
     except JournalError as error:

@@ -36,8 +36,7 @@ class Match:
 
     `task_id` is None for a backup of vectors that belongs to no task. `backup` is the name of a backup of files, the
     timestamp of a backup of vectors, and None for files in such a folder that belong to no backup. `folder` is relative
-    to the folder of all tasks, `files` are relative to `folder`; only what is written about a backup later is
-    relative to its task.
+    to the folder of all tasks, `files` are relative to `folder`; notes and checksums are relative to the task.
     """
 
     task_id: str | None
@@ -71,7 +70,7 @@ class Unreadable:
 class SearchReport:
     """The backups that contain a text, the searched files and bytes, and the files that were not searched.
 
-    A file is searched up to the first place where the text is; `searched_bytes` are those that were read.
+    A file is searched up to the first occurrence of the text; `searched_bytes` are the bytes that were read.
     """
 
     matches: tuple[Match, ...]
@@ -167,7 +166,7 @@ class _Search:
         path = task_directory.path_of(self._root, task_id)
         try:
             is_missing = stat.S_ISREG(os.lstat(path).st_mode)
-        except OSError as error:  # where the disk refuses to look, the task is reported as not searched
+        except OSError as error:  # if the disk refuses to read it, the task is reported as not searched
             is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
         if is_missing:
             raise NotFound("directory of task", task_id, "The list of tasks shows all tasks.")

@@ -25,7 +25,7 @@ def verify(path: str, name: str, *, on_bytes: OnBytes = lambda _: None) -> Verif
     """Verify a backup of the task directory at `path`. Every difference is a problem of the report.
 
     Without checksums, names and the total size are compared; with checksums, every byte. Raises NotFound,
-    DirectoryUnusable where the backup's directory cannot be read.
+    DirectoryUnusable if the backup's directory cannot be read.
     """
     backup = find_backup(path, name)
     manifest = read_checksums(path, name, backup.record)
@@ -64,10 +64,10 @@ def verify_and_record(
 
 
 def compute_missing_checksums(path: str, name: str, *, on_bytes: OnBytes = lambda _: None) -> ChecksumManifest | None:
-    """Compute the checksums of a good backup; None where they are recorded already.
+    """Compute the checksums of a good backup; return None if they are recorded already.
 
-    Raises NotFound, and DirectoryUnusable where a file cannot be read, or the backup is not as its record says:
-    checksums of a damaged backup would call the damage good.
+    Raises NotFound, and DirectoryUnusable if a file cannot be read, or if the backup differs from its record, because
+    with the checksums of a damaged backup the damage would not be found any more.
     """
     if read_checksums(path, name, find_backup(path, name).record) is not None:
         return None

@@ -30,7 +30,7 @@ NEWEST_WHOLE: Final = "it is the newest backup without damage"
 def plan_prune(
     place: BackupPlace, policy: RetentionPolicy, *, is_forced: bool = False, now: Now = lambda: datetime.now(UTC)
 ) -> PruneReport:
-    """Return what pruning a folder would do. Changes nothing, needs no lock.
+    """Return the report of a dry run of pruning a folder. Changes nothing, needs no lock.
 
     The newest backup and the newest undamaged backup are kept. Otherwise all remaining backups could be damaged.
     Raises DirectoryUnusable.
@@ -64,7 +64,7 @@ def prune(
 
 
 def plan_deletion(place: BackupPlace, timestamps: Sequence[str], *, is_forced: bool = False) -> PruneReport:
-    """Return what deleting these backups would do. Changes nothing.
+    """Return the report of a dry run of deleting these backups. Changes nothing.
 
     Raises NotFound, DirectoryUnusable, and BackupProtected for one that is being restored and, unless forced, for the
     newest backup and for one that is damaged.
@@ -77,7 +77,7 @@ def plan_deletion(place: BackupPlace, timestamps: Sequence[str], *, is_forced: b
 def delete_backups(
     workspace: Workspace, place: BackupPlace, timestamps: Sequence[str], *, is_forced: bool = False
 ) -> PruneReport:
-    """Delete backups by name; all of them are checked before the first one goes.
+    """Delete backups by name; all of them are checked before the first one is deleted.
 
     Raises as `plan_deletion`; a backup that then cannot be deleted is reported, and the others go on.
     """

@@ -34,7 +34,7 @@ CHECK_INTERVAL_SECONDS: Final = 0.02
 def opened_for_restore(place: BackupPlace, timestamp: str) -> Iterator[IO[bytes]]:
     """Open the items file of a backup, which no process deletes until it is closed.
 
-    Raises OSError, also where another process deletes it.
+    Raises OSError, also if another process deletes it.
     """
     items_path = place.items_path(timestamp)
     with open_regular_file(items_path) as file:
@@ -73,7 +73,7 @@ def kept_from_restores(place: BackupPlace, timestamp: str) -> Iterator[None]:
 
 
 def why_locked(place: BackupPlace, timestamp: str) -> str | None:
-    """Return why the backup cannot be deleted now, None where it can be."""
+    """Return the reason why the backup cannot be deleted now, None if it can be."""
     try:
         with kept_from_restores(place, timestamp):
             return None

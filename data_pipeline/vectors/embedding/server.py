@@ -85,11 +85,11 @@ class EmbeddingServer:
                     body = {"model": self._endpoint.model, "input": texts, "encoding_format": "float"}
                     answer = _Embeddings.model_validate_json(post(self._client(), "embeddings", body))
         except ValidationError:
-            reason = "its answer is not OpenAI-compatible: see DATA_PIPELINE_EMBEDDING_BASE_URL"
+            reason = "the answer of the server is not OpenAI-compatible: see DATA_PIPELINE_EMBEDDING_BASE_URL"
             LOGGER.warning("The embeddings server (%s): %s", self._endpoint.model, reason)
             raise EmbeddingFailed(reason) from None
         except EndpointError as error:
-            reason = _reason(error)
+            reason = error.reason("DATA_PIPELINE_EMBEDDING")
             LOGGER.warning("The embeddings server (%s): %s", self._endpoint.model, reason)
             raise EmbeddingFailed(reason) from None  # the error may contain the texts
         rows = [item.embedding for item in sorted(answer.data, key=lambda item: item.index)]
@@ -113,20 +113,3 @@ class EmbeddingServer:
                 endpoint = self._endpoint
                 self._made = httpx.Client(**options_of(endpoint.base_url, endpoint.api_key, endpoint.timeout_seconds))
             return self._made
-
-
-def _reason(error: EndpointError) -> str:
-    """Return the reason with the setting to correct, without the key and the texts."""
-    match error.kind:
-        case "key":
-            return "it rejected the API key: see DATA_PIPELINE_EMBEDDING_API_KEY"
-        case "unknown":
-            return "unknown model: see DATA_PIPELINE_EMBEDDING_MODEL and DATA_PIPELINE_EMBEDDING_BASE_URL"
-        case "timeout":
-            return "it timed out: see DATA_PIPELINE_EMBEDDING_TIMEOUT_SECONDS"
-        case "unreachable":
-            return "it is not reachable: see DATA_PIPELINE_EMBEDDING_BASE_URL"
-        case "too_large":
-            return "its answer is too large"
-        case "refused" | "busy":
-            return f"it answered {error.status}"
