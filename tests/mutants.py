@@ -635,7 +635,7 @@ MUTANTS = (
     broken(
         "compares sizes instead of checksums",
         VERIFY,
-        "        if found != recorded:\n",
+        "        if current != recorded:\n",
         "        if found.size_bytes != recorded.size_bytes:\n",
         ask="data_pipeline/test_backup_verification.py",
     ),

@@ -56,7 +56,7 @@ PURE = {
     "data_pipeline/steps/training/items", "data_pipeline/tasks/backup/pruning",
     "data_pipeline/tasks/backup/text_matching", "data_pipeline/tasks/backup/verification",
     "data_pipeline/tasks/log_reading", "data_pipeline/tasks/sealed", "data_pipeline/tasks/parameters",
-    "data_pipeline/tasks/table_list",
+    "data_pipeline/tasks/staging", "data_pipeline/tasks/table_list",
     "data_pipeline/tasks/task_directory", "data_pipeline/vectors/backup/record",
     "data_pipeline/vectors/embedding/contract", "data_pipeline/vectors/embedding/hashed_words",
     "data_pipeline/vectors/store/contract",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from data_pipeline.config.retention import NO_RULES, RetentionPolicy
 from data_pipeline.errors import DirectoryUnusable, InvalidInput, TaskBusy
-from data_pipeline.events import Emit, Event, nobody
+from data_pipeline.events import Emit, Event, ignore_event
 from data_pipeline.runs.records import Ended, NoRecords, RunRecords
 from data_pipeline.runs.report import Mode, RunReport
 from data_pipeline.runs.run import Run, RunSettings
@@ -67,7 +67,7 @@ class SimpleWorkflowExecutor:
         runner: StepRunner | None = None,
         model: LanguageModel | None = None,
         records: RunRecords | None = None,
-        emit: Emit = nobody,
+        emit: Emit = ignore_event,
         is_suspended: Callable[[], bool] = lambda: False,
         backup_enabled: bool = True,
         retention: RetentionPolicy = NO_RULES,

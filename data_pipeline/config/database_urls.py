@@ -57,7 +57,7 @@ def parse_url(url: str) -> URL:
     """
     parsed = split(url)
     if parsed is None:
-        raise InvalidInput("db_connection", "it is not a URL like sqlite:///file.sqlite or postgresql://...")
+        raise InvalidInput("db_connection", "must be a URL such as sqlite:///file.sqlite or postgresql://...")
     backend, system = next(
         ((backend, system) for backend, system in _SYSTEMS.items() if parsed.drivername in system.names), ("", None)
     )
@@ -66,9 +66,9 @@ def parse_url(url: str) -> URL:
         raise InvalidInput("db_connection", f"{parsed.drivername[:40]!a} is not supported: use {supported}")
     path = str(parsed.database or "")
     if system.is_file and (path in ("", ":memory:") or path.startswith("file:") or "\0" in path or parsed.host):
-        raise InvalidInput("db_connection", f"the URL names no {system.title} file ({backend}:///path)")
+        raise InvalidInput("db_connection", f"the URL must have the path of a {system.title} file ({backend}:///path)")
     if not path:
-        raise InvalidInput("db_connection", "the URL names no database")
+        raise InvalidInput("db_connection", "the URL has no name of a database")
     return parsed if system.driver is None else parsed.set(drivername=system.driver)
 
 
@@ -97,10 +97,12 @@ def target_of(url: str) -> tuple[str, str, int, str]:
     """
     parsed, backend, system = _parsed(url)
     if system.is_file and parsed.query:
-        raise InvalidInput("db_connection", f"a {system.title} URL has no options here")
+        raise InvalidInput("db_connection", f"a {system.title} URL must not have options")
     unsafe = sorted(set(parsed.query) - system.safe_options)
     if unsafe:
-        raise InvalidInput("db_connection", f"the URL has options that may lead elsewhere: {', '.join(unsafe)[:80]!a}")
+        raise InvalidInput(
+            "db_connection", f"the URL has options that may change its target: {', '.join(unsafe)[:80]!a}"
+        )
     if system.port is None:
         return backend, "", 0, os.path.realpath(str(parsed.database))
     return backend, (parsed.host or "localhost").lower(), parsed.port or system.port, str(parsed.database)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
+import sqlite3
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -29,17 +29,13 @@ from typing import Any, Final, Literal, TypeVar, cast
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions, StepReservation
 from dbos import error as dbos_error
-from sqlalchemy import Engine as SqlEngine
-from sqlalchemy import create_engine, event
-from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from data_pipeline.config.database_urls import masked
-from data_pipeline.errors import StoreUnavailable
 from data_pipeline.runs.sqlite_clock import add_subsecond_clock
 from data_pipeline.runs.worker_slots import WorkerSlots
 from data_pipeline.steps.contract import Finished, IsUsable, Json, Work, always_usable, ignored
-from data_pipeline.tasks.workspace import Workspace, create_private_file
+from data_pipeline.store.own_database import DatabaseRole, OwnDatabase
+from data_pipeline.tasks.workspace import Workspace
 
 WORKFLOW_SCHEMA: Final = 1
 """Raised when a pending run of an older program cannot be gone on with; such runs are failed by name."""
@@ -65,6 +61,9 @@ CLAIM_SECONDS: Final = 10.0
 """How long a claim of a run that is under way when the worker stops may take."""
 
 LOGGER = logging.getLogger("data_pipeline.engine")
+
+ENGINE_DATABASE: Final = DatabaseRole("database of the engine", "DATA_PIPELINE_DATABASE_URL")
+POOL_SIZE: Final = 10
 
 RunState = Literal["queued", "running", "completed", "failed", "cancelled"]
 
@@ -219,10 +218,10 @@ class Engine:
     Methods block; they may be called from any thread. One process has one engine.
     """
 
-    def __init__(self, sql: SqlEngine, slots: WorkerSlots) -> None:
-        self._sql = sql
+    def __init__(self, database: OwnDatabase, slots: WorkerSlots) -> None:
+        self._database = database
         self._slots = slots
-        self._client = _client_on(sql)
+        self._client = _client_on(database)
         self._worker: _Worker | None = None
 
     @classmethod
@@ -231,16 +230,10 @@ class Engine:
         notes = logging.getLogger("dbos")
         notes.setLevel(logging.ERROR)  # the rest is about itself
         notes.addFilter(_is_no_cancel)  # the same function twice is one filter
-        try:
-            parsed = _parsed(url)
-            sql = _open_sql(parsed)
-            _migrate(sql, parsed)
-            return cls(sql, slots)
-        except (SQLAlchemyError, OSError) as error:
-            reason = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0]
-            raise StoreUnavailable(
-                f"The engine's database {masked(url)} cannot be opened: {reason}. Mend its URL or the database."
-            ) from None  # the driver's error may hold the password
+        database = OwnDatabase.open(url, ENGINE_DATABASE, prepare=_add_clock, pool_size=POOL_SIZE)
+        with database.closing_on_error():
+            _migrate(database)
+            return cls(database, slots)
 
     # ---- for requests -------------------------------------------------------------------------------------------
 
@@ -295,7 +288,7 @@ class Engine:
         name, slot = self._slots.claim()
         config: DBOSConfig = {
             "name": APPLICATION,
-            "system_database_engine": self._sql,
+            "system_database_engine": self._database.engine,
             "application_version": str(WORKFLOW_SCHEMA),
             "executor_id": name,
             "serializer": SERIALIZER,
@@ -352,7 +345,7 @@ class Engine:
                 DBOS.destroy(destroy_registry=True)
                 worker.slot.directory.release()
         self._client.destroy()
-        self._sql.dispose()
+        self._database.close()
         return stuck
 
     # ---- the hands ----------------------------------------------------------------------------------------------
@@ -465,46 +458,27 @@ def _wait_until(is_done: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.02)
 
 
-def _parsed(url: str) -> URL:
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "postgresql":
-        return parsed.set(drivername="postgresql+psycopg")
-    return parsed
+def _add_clock(connection: Any) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        add_subsecond_clock(connection)
 
 
-def _open_sql(url: URL) -> SqlEngine:
-    if url.get_backend_name() == "postgresql":
-        return create_engine(
-            url, pool_size=10, max_overflow=20, pool_pre_ping=True, connect_args={"connect_timeout": 10}
-        )
-    assert url.database is not None
-    create_private_file(os.path.abspath(url.database))
-    engine = create_engine(url, pool_size=10, max_overflow=20)
-    event.listen(engine, "connect", _prepare_sqlite)
-    return engine
-
-
-def _client_on(sql: SqlEngine) -> DBOSClient:
+def _client_on(database: OwnDatabase) -> DBOSClient:
     return DBOSClient(
-        system_database_engine=sql, serializer=SERIALIZER, application_name=APPLICATION, use_listen_notify=False
+        system_database_engine=database.engine,
+        serializer=SERIALIZER,
+        application_name=APPLICATION,
+        use_listen_notify=False,
     )
 
 
-def _migrate(sql: SqlEngine, url: URL) -> None:
+def _migrate(database: OwnDatabase) -> None:
     """Create DBOS's tables, or migrate them; on SQLite by a connection that has the clock that its statements need."""
-    if url.get_backend_name() == "postgresql":
-        DBOS.migrate(url.render_as_string(hide_password=False))
+    if not database.is_sqlite:
+        DBOS.migrate(database.engine.url.render_as_string(hide_password=False))
         return
-    client = _client_on(sql)
+    client = _client_on(database)
     try:
         client._sys_db.run_migrations()  # noqa: SLF001 - `DBOS.migrate` opens a connection of its own
     finally:
         client.destroy()
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    """The settings with which a durable call costs 1 ms; DBOS's own cost 4 to 10."""
-    connection.isolation_level = "IMMEDIATE"
-    add_subsecond_clock(connection)
-    for setting in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {setting}")

@@ -87,7 +87,7 @@ class StoreRecords:
 
     def locked(self) -> None:
         # Whoever holds the directory is the only one who runs.
-        self._store.fail_abandoned(self._task_id, besides=self._execution_id)
+        self._store.fail_abandoned(self._task_id, except_for=self._execution_id)
         if not self._is_known:
             add_run(self._store, self._task_id, self._execution_id, self._step, self._all_steps, status="in_progress")
             self._is_known = True

@@ -124,7 +124,7 @@ class Run:
             await self._publish_own(work, task_directory.TASK_RESULT, result)
         if not report.has_unpublished and self._workspace.needs_recovery is None:
             is_success = report.is_complete_success
-            await in_thread(self._workspace.sweep_work if is_success else lambda: self._workspace.forget(work))
+            await in_thread(self._workspace.sweep_work if is_success else lambda: self._workspace.discard(work))
         return result
 
     # ---- steps --------------------------------------------------------------------------------------------------

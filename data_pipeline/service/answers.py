@@ -50,13 +50,13 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
         "The Host header must name this machine.",
     ),
     404: _refusal(
-        HTTPStatus.NOT_FOUND, "resource_not_found", "there is no such thing", "There is no task 'task_20260121_094400'."
+        HTTPStatus.NOT_FOUND, "resource_not_found", "there is no such thing", "Task 'task_20260121_094400' not found."
     ),
     409: _refusal(
         HTTPStatus.CONFLICT,
         "task_running",
-        "the task has a run that has not ended, or somebody holds its directory",
-        f"Task task_20260121_094400 has a run that has not ended: {_RUN_ID}. Wait for it, or cancel it.",
+        "the task has an unfinished run, or another process holds its directory",
+        f"Task task_20260121_094400 has an unfinished run: {_RUN_ID}. Wait for it, or cancel it.",
         task_id="task_20260121_094400",
         execution_id=_RUN_ID,
     ),

@@ -6,7 +6,7 @@ when the step has returned. So a step changes nothing that anybody sees, and one
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from logging import Logger
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,8 +16,8 @@ from pydantic import Field
 from data_pipeline.config.vector_place import VectorPlace
 from data_pipeline.events import Emit
 from data_pipeline.tasks.parameters import RunOptions, TaskParameters
+from data_pipeline.tasks.staging import StagedFile, Staging
 from data_pipeline.tasks.table_list import TableName
-from data_pipeline.tasks.workspace import StagedFile
 
 if TYPE_CHECKING:  # it takes a third of a second to import, and most runs have none
     from data_pipeline.language_model.client import LanguageModel
@@ -37,27 +37,7 @@ def ignored(result: Json) -> None:
     """Do nothing with a result."""
 
 
-class Staging(Protocol):
-    """Where a step puts its files until they are published."""
-
-    def write(self, name: str, content: str | bytes) -> StagedFile:
-        """Write a file (UTF-8), in place of one of this name that an earlier attempt left. Callable from any thread."""
-
-    def has(self, file: StagedFile) -> bool:
-        """Whether this very file waits here: the power may have failed since it was recorded."""
-
-
-class LargeStaging(Protocol):
-    """Where files wait that need not fit into memory."""
-
-    def write(self, name: str, content: str | bytes) -> StagedFile:
-        """Write a file (UTF-8)."""
-
-    def write_chunks(self, name: str, chunks: Iterable[bytes]) -> StagedFile:
-        """As `write`; what the chunks raise leaves no file."""
-
-
-WriteFiles = Callable[[LargeStaging, Collection[str]], Sequence[StagedFile]]
+WriteFiles = Callable[[Staging, Collection[str]], Sequence[StagedFile]]
 """Writes files; it gets the names that are taken where they are to go."""
 
 PutAside = Callable[[str, WriteFiles], None]

@@ -1,4 +1,4 @@
-"""Which files of a task directory runs have published, and no one has changed since: a later run may replace them."""
+"""Find the unchanged files that runs published into a task directory. A later run may replace them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from data_pipeline.tasks.sealed import unsealed
 from data_pipeline.tasks.workspace import Workspace
 
 Hashes = dict[str, set[str]]
-"""By name the SHA-256 of each content that was published under it."""
+"""The SHA-256 of each published content, by the name of its file."""
 
 
 class SealedFile(NamedTuple):
@@ -37,7 +37,7 @@ class Ownership:
         self.is_backed_up = False
 
     def sealed_file(self, name: str) -> SealedFile:
-        """Return a sealed file that a run wrote and no one changed. Raises nothing: what cannot be read is not ours."""
+        """Return a sealed file that is unchanged since a run wrote it. An unreadable file counts as another's file."""
         nothing = SealedFile({}, {})
         try:
             raw = self._workspace.read(name)
@@ -61,8 +61,8 @@ class Ownership:
 
     def hashes(self) -> Hashes:
         """Return the hashes of all published files: a later step may have replaced a file of an earlier one."""
-        known: Hashes = {}
+        hashes: Hashes = {}
         for step in self._steps:
             for file in self.result_of(step).content.get("files", []):
-                known.setdefault(file["name"], set()).add(file["sha256"])
-        return known
+                hashes.setdefault(file["name"], set()).add(file["sha256"])
+        return hashes

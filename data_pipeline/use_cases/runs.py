@@ -61,7 +61,7 @@ class Runs:
             while (running := self.engine.admit(order)) != run_id:
                 wait_while_it_settles(self.store, task_id, running, deadline)
         except RunActive:
-            self.store.forget_run_options(run_id)
+            self.store.delete_run_options(run_id)
             raise
         return add_run(self.store, task_id, run_id, step, STEP_NAMES, status="queued")
 

@@ -200,7 +200,7 @@ def test_damaged_backup_gets_no_checksums_and_the_others_get_theirs(
     assert recording.outcomes == {"failed": 1, "recorded": 1}
     assert (manifest_of(damaged).exists(), has_checksums(good)) == (False, True)
     (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert "a.ddl: the record lists it, and it is not there" in line
+    assert "a.ddl: it is missing, although the record lists it" in line
     assert f"data-pipeline backups verify task_1 {damaged.name} --record-checksums" in line
 
 

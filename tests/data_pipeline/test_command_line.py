@@ -133,12 +133,12 @@ def test_new_table_list_replaces_the_old_one_which_is_kept(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["run", "task_20200101_000000"], "There is no task"),
+        (["run", "task_20200101_000000"], "Task 'task_20200101_000000' not found"),
         (["run", "../../etc"], "task_id"),
         (["run"], "--db-connection"),
         (["run", "--db-connection", "sqlite:///shop.sqlite", "--table-list", "nowhere.txt"], "nowhere.txt"),
         (["run", "--db-connection", "sqlite:///nowhere.sqlite", "--table-list", "tables.txt"], "no SQLite file"),
-        (["run", "--db-connection", "nonsense", "--table-list", "tables.txt"], "neither a URL nor the name"),
+        (["run", "--db-connection", "nonsense", "--table-list", "tables.txt"], "must be a URL"),
         (["run", "--db-connection", "sqlite:///shop.sqlite", "--table-list", "bad.txt"], "line 2"),
         (["run", "--db-connection", "sqlite:///shop.sqlite", "--table-list", "missing.txt"], "near: customer"),
         (
@@ -146,7 +146,7 @@ def test_new_table_list_replaces_the_old_one_which_is_kept(shop: Shop) -> None:
             "--db-connection: only for a new task",
         ),
         (["run", "task_20200101_000000", "--language", "zh", "--task-name", "x"], "--task-name, --language: only"),
-        (["backups", "list", "task_20200101_000000"], "There is no task"),
+        (["backups", "list", "task_20200101_000000"], "Task 'task_20200101_000000' not found"),
         (["backups", "show", "..", "file_bak_20200101_000000"], "task_id"),
     ],
 )
@@ -213,7 +213,7 @@ def test_history_tells_of_a_killed_run(shop: Shop) -> None:
         runs = [(run.status, run.error_message) for run in store.executions(task.name)]
 
     assert runs == [
-        ("completed", None), ("failed", "Interrupted: its process ended without a word."), ("completed", None),
+        ("completed", None), ("failed", "Interrupted: the worker process died."), ("completed", None),
     ]  # fmt: skip
 
 

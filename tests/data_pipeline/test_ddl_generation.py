@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ from data_pipeline.steps.ddl.ddl import ddl_of, surroundings_of
 from data_pipeline.steps.ddl.detail import detail_of
 from data_pipeline.steps.ddl.step import DdlGeneration
 from data_pipeline.steps.runner import PlainRunner
+from data_pipeline.tasks.staging import StagedFile
 from data_pipeline.tasks.table_list import TableName, parse_table_list
-from data_pipeline.tasks.workspace import StagedFile
 from tests.support.postgres import fresh_database, postgres_url  # noqa: F401 - a fixture
 
 DATABASES = Path(__file__).parents[3] / "shared" / "databases"
@@ -104,6 +105,9 @@ class Memory:
     def write(self, name: str, content: str | bytes) -> StagedFile:
         self.files[name] = content if isinstance(content, str) else content.decode()
         return StagedFile(name, "", len(content))
+
+    def write_chunks(self, name: str, chunks: Iterable[bytes]) -> StagedFile:
+        return self.write(name, b"".join(chunks))
 
     def has(self, file: StagedFile) -> bool:
         return file.name in self.files

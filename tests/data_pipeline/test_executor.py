@@ -255,7 +255,7 @@ def test_run_cancelled_while_it_gets_the_lock_gives_it_back(task: Path, monkeypa
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "names no table"), (b"a\nb;c\n", "line 2"), (b"\xff\xfe\xff", "neither UTF-8 nor GBK")],
+    [(b"", "no name of a table"), (b"a\nb;c\n", "line 2"), (b"\xff\xfe\xff", "UTF-8 or GBK")],
 )
 def test_bad_table_list_changes_nothing(task: Path, content: bytes, message: str) -> None:
     """Told before the backup, so the earlier outputs stay in place."""
@@ -440,7 +440,7 @@ def test_log_on_a_full_disk_is_a_warning(task: Path, monkeypatch: pytest.MonkeyP
     result = run_step(task, WritingStep({"t.ddl": "1"}))
 
     assert result["success"]
-    assert "data_pipeline.log lacks lines" in result["warnings"][0]
+    assert "data_pipeline.log is incomplete" in result["warnings"][0]
     assert "No space left" in result["warnings"][0]
 
 

@@ -585,7 +585,7 @@ def test_cost_is_told_where_prices_are_set(library: str, tmp_path: Path, monkeyp
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATA_PIPELINE_LLM_PRICE_PER_MILLION_PROMPT_TOKENS", "2.5")
-    with pytest.raises(InvalidInput, match="go together"):
+    with pytest.raises(InvalidInput, match="must be set together"):
         load_settings()
     monkeypatch.setenv("DATA_PIPELINE_LLM_PRICE_PER_MILLION_COMPLETION_TOKENS", "10")
     assert load_settings().llm_price_per_million_completion_tokens == 10.0

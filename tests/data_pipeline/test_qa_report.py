@@ -344,7 +344,7 @@ def test_unknown_task_is_refused(shop: Shop) -> None:
     done = shop.call(CLI, "qa", "report", UNKNOWN)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"There is no task '{UNKNOWN}'" in done.stderr
+    assert f"Task '{UNKNOWN}' not found" in done.stderr
 
 
 def test_task_whose_step_never_ran_is_told_what_to_run(shop: Shop) -> None:
@@ -363,7 +363,7 @@ def test_task_that_the_store_does_not_know_has_no_rows(shop: Shop, task: Path, t
     done = shop.call(CLI, "qa", "report", task.name, DATA_PIPELINE_DATABASE_URL=other)
 
     assert done.returncode == 0
-    assert "no rows\tThere is no task store" in done.stdout
+    assert "no rows\tTask store" in done.stdout
 
 
 def test_tasks_are_completed(shop: Shop, task: Path) -> None:

@@ -146,7 +146,7 @@ def test_flags_of_a_refused_request_are_forgotten(api: TestClient, folder: Path)
     settings = settings_of(folder)
     with Store.open(settings.store_url) as store:
         assert store.run_options(first) == {}
-        with store._engine.connect() as connection:
+        with store._database.reading() as connection:
             rows = connection.exec_driver_sql("SELECT count(*) FROM data_pipeline_run_options").scalar()
         assert rows == 0
 

@@ -322,7 +322,7 @@ def test_server_that_cannot_start_says_why_in_one_sentence(shop: Shop) -> None:
     """And changes nothing."""
     for arguments, environment, reason in (
         (["--host", "0.0.0.0"], {}, "DATA_PIPELINE_API_KEY"),
-        ([], {"DATA_PIPELINE_DATABASE_URL": "postgresql://user:s3cret@127.0.0.1:1/x"}, "cannot be opened"),
+        ([], {"DATA_PIPELINE_DATABASE_URL": "postgresql://user:s3cret@127.0.0.1:1/x"}, "cannot be used"),
         ([], {"DATA_PIPELINE_RUNS_AT_ONCE": "0"}, "DATA_PIPELINE_RUNS_AT_ONCE"),
         (["--host", "192.0.2.1"], {"DATA_PIPELINE_API_KEY": "k"}, "cannot be bound"),
     ):

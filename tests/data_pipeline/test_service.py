@@ -521,7 +521,7 @@ def test_formatters_keep_exceptions() -> None:
             {"table_list_file": "/etc/passwd"},
             "table_list_file: files of the server are not read: leave it out",
         ),
-        ("tasks", {"db_connection": "shp"}, "There is no configured database 'shp'. Configured are: shop."),
+        ("tasks", {"db_connection": "shp"}, "Configured database 'shp' not found. Configured are: shop."),
         ("tasks/{}/execute", {"execution_mode": "all"}, "execution_mode: it must be one of 'complete', 'step'"),
     ],
 )

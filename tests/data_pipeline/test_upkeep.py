@@ -212,7 +212,7 @@ def test_doctor_tells_of_a_server_at_work_and_of_a_store_that_is_none(shop: Shop
     assert findings(shop)["server"]["message"] == "none is at work on these task directories"
     (shop.home / "data_pipeline.sqlite").write_bytes(b"no database at all, whatever it is called")
     found = findings(shop, code=1)["task store"]
-    assert (found["state"], "cannot be opened" in found["message"]) == ("problem", True)
+    assert (found["state"], "cannot be used" in found["message"]) == ("problem", True)
 
 
 def test_doctor_says_when_the_store_is_of_another_version(shop: Shop) -> None:

@@ -24,8 +24,8 @@ from data_pipeline.steps.ddl.detail import detail_of
 from data_pipeline.steps.ddl.file_names import PRELUDE, file_stems
 from data_pipeline.steps.model_answers import suggest_comments, used
 from data_pipeline.steps.threads import in_step_thread, in_waiting_thread, stopped_by
+from data_pipeline.tasks.staging import StagedFile
 from data_pipeline.tasks.table_list import TableName
-from data_pipeline.tasks.workspace import StagedFile
 
 TABLES_AT_ONCE: Final = 4
 MAPPING: Final = "filename_mapping.txt"

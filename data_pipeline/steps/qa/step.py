@@ -40,8 +40,8 @@ from data_pipeline.steps.qa.model.theme_prompts import ThemePrompts
 from data_pipeline.steps.qa.model.writing import NOTHING_WRITTEN, ModelWriting
 from data_pipeline.steps.qa.say.nouns import Nouns
 from data_pipeline.steps.threads import Arguments, Call, Result, in_step_thread, in_waiting_thread, stopped_by
+from data_pipeline.tasks.staging import StagedFile
 from data_pipeline.tasks.table_list import TableName
-from data_pipeline.tasks.workspace import StagedFile
 
 META_SUFFIX: Final = "_pair.meta.jsonl"
 GLOSSARY: Final = "glossary.csv"

@@ -17,7 +17,7 @@ from data_pipeline.config.database_urls import label_of
 from data_pipeline.config.vector_place import VectorPlace
 from data_pipeline.errors import InvalidInput, StepFailed
 from data_pipeline.events import Event
-from data_pipeline.steps.contract import Json, LargeStaging, RunParameters, StepContext, StepOutput
+from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepOutput
 from data_pipeline.steps.pair_file import parse_pairs
 from data_pipeline.steps.threads import in_step_thread, in_waiting_thread
 from data_pipeline.steps.training.items import (
@@ -34,8 +34,8 @@ from data_pipeline.steps.training.items import (
     short,
 )
 from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.staging import StagedFile, Staging
 from data_pipeline.tasks.table_list import TableName
-from data_pipeline.tasks.workspace import StagedFile
 from data_pipeline.vectors.store.contract import Item, Load, Loaded
 
 if TYPE_CHECKING:  # numpy takes a tenth of a second to import, which commands that load nothing need not pay
@@ -166,7 +166,7 @@ def _write_backup(context: StepContext, store: VectorStore) -> Json:
 
     made: Json = {"directory": task_directory.VECTOR_BACKUPS}
 
-    def write(staging: LargeStaging, taken: Collection[str]) -> Sequence[StagedFile]:
+    def write(staging: Staging, taken: Collection[str]) -> Sequence[StagedFile]:
         now = datetime.now(UTC).astimezone()
         backup = write_backup(store, staging, now=now, task_id=context.task_id, taken=taken)
         made["timestamp"] = backup.manifest.timestamp

@@ -1,8 +1,8 @@
-"""Before a complete run: every file of the task directory moves into `file_bak_<time>/`, as one transaction.
+"""Move every file of the task directory into `file_bak_<time>/` before a complete run, in one transaction.
 
-Not moved: directories, and `table_list.txt` by exactly this name. What cannot be moved is copied if it can be read, and
-reported; whatever happens, the run goes on. A report says that files are in their place only where that is known: a
-backup whose end the disk did not confirm is recovered at once, and is `unknown` until a recovery has settled it.
+Directories, and `table_list.txt` by exactly this name, are not moved. A file that cannot be moved is reported, and
+copied if it can be read. The run continues in any case. A report states that files are in their places only if that is
+known: if the disk did not confirm the end of a backup, it is recovered at once, and `unknown` until that succeeds.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ IN_PLACE = "every file is in its place"
 
 @dataclass(frozen=True)
 class BackupFacts:
-    """What a record says besides the outcome; `instant` is local and aware, and names the directory too."""
+    """The facts of a record that are known before its outcome. The name of the directory is `instant` in local time."""
 
     task_id: str
     run_id: str | None
     instant: datetime
     restored: str | None = None
 
-    def record(self, directory: str, transaction: str, **found: Any) -> BackupRecord:
-        """The record of a backup in this directory, by this transaction."""
+    def record(self, directory: str, transaction: str, **outcome: Any) -> BackupRecord:
+        """Return the record of a backup in this directory, by this transaction."""
         return BackupRecord(
             backup_time=self.instant.replace(tzinfo=None).isoformat(timespec="microseconds"),
             backup_directory=directory,
-            moved_files=found.pop("moved_files", ()),
+            moved_files=outcome.pop("moved_files", ()),
             task_id=self.task_id,
             run_id=self.run_id,
             backup_time_utc=self.instant.astimezone(UTC).isoformat(timespec="microseconds"),
             transaction=transaction,
             restored=self.restored,
-            **found,
+            **outcome,
         )
 
 
@@ -90,15 +90,15 @@ def back_up(
     now: Callable[[], datetime] = lambda: datetime.now(UTC).astimezone(),
     progress: Callable[[int, int], None] | None = None,
 ) -> BackupReport:
-    """Move the files of earlier runs away; never raises for what the disk refuses.
+    """Move the files of earlier runs away. Errors of the disk are in the report.
 
-    A backup that this run made before it was killed is found by `run_id` and reported again.
+    A backup that this run created before it was killed is found by `run_id` and reported again.
     """
     started = now()
     try:
-        found = _made_by(workspace, run_id)
-        if found is not None:
-            return _report("already_backed_up", found, started, now())
+        record = _record_of_run(workspace, run_id)
+        if record is not None:
+            return _report("already_backed_up", record, started, now())
         if workspace.needs_recovery is not None:
             return _not_begun(workspace, run_id, started, now())
         files = files_to_move(workspace)
@@ -113,9 +113,9 @@ def back_up(
 
 
 def settle(workspace: Workspace, report: BackupReport, now: Callable[[], datetime]) -> BackupReport:
-    """Return what an unknown backup has turned out to be, after one more recovery; the report itself where that fails.
+    """Recover an unknown backup again, and return the report of its outcome; return `report` if that fails.
 
-    No other change of the task directory may come before: it would be done beside files that may still move.
+    Call this before any other change of the task directory, because files may still move until then.
     """
     if report.state != "unknown" or report.transaction is None:
         return report
@@ -132,7 +132,7 @@ def settle(workspace: Workspace, report: BackupReport, now: Callable[[], datetim
 
 
 def made_backup(summary: Mapping[str, Any] | None) -> str | None:
-    """Return the name of the backup that a run made, by the summary in its result; None where it made none."""
+    """Return the name of the backup of a run, by the summary in its result; None if it has none."""
     if summary is None or summary["state"] not in ("backed_up", "already_backed_up"):
         return None
     name: str | None = summary["directory"]
@@ -140,7 +140,7 @@ def made_backup(summary: Mapping[str, Any] | None) -> str | None:
 
 
 def disabled(now: datetime) -> BackupReport:
-    """The report of a run whose settings say: no backup."""
+    """Return the report of a run whose settings disable backups."""
     return BackupReport("disabled", now, now)
 
 
@@ -158,7 +158,7 @@ class DeclaredBackup:
         return self._records[-1]
 
     def encode(self, outcome: Outcome) -> bytes:
-        """Write the record of what the transaction has done of this backup."""
+        """Return the bytes of the record, by the outcome of the transaction."""
         self._records.append(self._make_record(outcome))
         return self.record.encoded()
 
@@ -168,9 +168,9 @@ class DeclaredBackup:
         for source, destination, failure in outcome.results():
             name = destination.removeprefix(f"{self.directory.name}/")
             if name == destination:
-                continue  # of another part of the transaction
+                continue  # another part of the transaction
             if source is None:
-                continue  # the record itself is no file of the task
+                continue  # the record is not a file of the task
             if failure is not None:
                 failed.append(FailedFile(file=printable(source), **asdict(failure)))
             else:
@@ -207,7 +207,7 @@ def declare_backup(transaction: Transaction, files: Mapping[str, Identity], fact
 
 
 def files_to_move(workspace: Workspace) -> dict[str, Identity]:
-    """What a backup takes: every entry but directories and `table_list.txt`, exactly so called."""
+    """Return the entries that a backup moves: all but directories and `table_list.txt`, by exactly this name."""
     return {
         name: identity
         for name, identity in workspace.directory.scan()
@@ -242,7 +242,7 @@ def _move(
 
 
 def _not_begun(workspace: Workspace, run_id: str, started: datetime, ended: datetime) -> BackupReport:
-    """An earlier transaction is not settled. It may be this very run's backup: then its outcome is what is unknown."""
+    """Return the report if an earlier transaction is unfinished. If it is the backup of this run, it is unknown."""
     record = next(_records_of_run(workspace, run_id), None)
     reason = f"{workspace.needs_recovery} Then run: data-pipeline recover"
     if record is None:
@@ -258,7 +258,7 @@ def _not_begun(workspace: Workspace, run_id: str, started: datetime, ended: date
 
 
 def _found(workspace: Workspace, report: BackupReport, ended: datetime) -> BackupReport:
-    """The report of a backup that recovery found committed, by its record."""
+    """Return the report of a backup that recovery found committed, by its record."""
     record = _committed_record(workspace, report.directory or "", report.transaction or "")
     if record is None:
         reason = f"{report.directory} is complete, but its record cannot be read."
@@ -267,7 +267,7 @@ def _found(workspace: Workspace, report: BackupReport, ended: datetime) -> Backu
 
 
 def _committed_record(workspace: Workspace, directory: str, transaction: str) -> BackupRecord | None:
-    """The record that a committed transaction left in its backup directory."""
+    """Return the record that a committed transaction wrote into its backup directory."""
     record = read_record(os.path.join(workspace.path, directory), containing=transaction)
     return record if record is not None and record.transaction == transaction and record.is_of_commit else None
 
@@ -284,10 +284,10 @@ def _report(state: State, record: BackupRecord, started: datetime, ended: dateti
     )
 
 
-def _made_by(workspace: Workspace, run_id: str) -> BackupRecord | None:
-    """The record of the backup that this run made before it was killed, if its transaction is known to be committed.
+def _record_of_run(workspace: Workspace, run_id: str) -> BackupRecord | None:
+    """Return the record of the backup that this run created before it was killed, if it is known to be committed.
 
-    A journal that is still there, hot or set aside, says that it is not; so does a record that recovery left.
+    It is not if its journal still exists, hot or set aside, or if recovery wrote the record.
     """
     for record in _records_of_run(workspace, run_id):
         if record.transaction is not None and not workspace.has_journal(record.transaction):
