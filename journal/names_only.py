@@ -1,9 +1,9 @@
-"""A disk whose inode numbers identify nothing: names and types are all there is to go by.
+"""A disk whose inode numbers identify nothing: only names and types are left.
 
-Some file systems in user space give each hard link an inode number of its own, or a new number after a while
+Some file systems in user space give each hard link an inode number of its own, or change the number after a while
 (sshfs, mergerfs, unionfs-fuse, exfat-fuse), and a home that was copied has new numbers throughout. This door shows the
-disk behind it with the number 0 everywhere and without hard links. Moves then go by rename, and recovery judges two
-files under the two names of one move by their bytes.
+disk behind it with the number 0 everywhere and without hard links. Moves are then renames, and recovery compares the
+bytes of two files under the two names of one move.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from journal.filesystem import Directory, Filesystem
-from journal.records import NO_INODE, Identity
+from journal.values import NO_INODE, Identity
 
 
 class NamesOnly:

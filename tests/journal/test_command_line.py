@@ -85,9 +85,9 @@ def test_damaged_journal_is_explained_line_by_line(task: Path, capsys: pytest.Ca
     journal.write_bytes(b"\n".join(lines))
 
     assert main(["status", str(task)]) == 3
-    assert "line 3: the checksum does not fit the line" in capsys.readouterr().out
+    assert "line 3: the checksum does not match the line" in capsys.readouterr().out
     assert main(["verify", str(task)]) == 3
-    assert "line 3: the checksum does not fit the line" in capsys.readouterr().out
+    assert "line 3: the checksum does not match the line" in capsys.readouterr().out
     assert journal.exists()
     assert main(["recover", str(task)]) == 3
     assert ".damaged" in capsys.readouterr().out
@@ -133,7 +133,7 @@ def test_conflict_is_told_with_its_reason_and_the_kept_journal(task: Path, capsy
     assert "conflict" in capsys.readouterr().out
     assert main(["recover", str(task)]) == 3
     out = capsys.readouterr().out
-    assert "its old name was taken since" in out
+    assert "another file has its old name" in out
     assert "the journal is kept as" in out
 
 
@@ -147,7 +147,7 @@ def test_removed_file_and_leftovers_are_told(
 
     assert main(["recover", str(task)]) == 0
     out = capsys.readouterr().out
-    assert "removed by somebody else" in out
+    assert "removed by another process" in out
     assert "swept staged-20260101T000000000000-00000000-0" in out
 
     def refuse(self: LocalFilesystem, parent: Directory, name: str) -> None:

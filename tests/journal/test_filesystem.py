@@ -28,7 +28,7 @@ from journal.filesystem import (
     rename_by_placeholder,
     share_like,
 )
-from journal.records import Identity, Type
+from journal.values import Identity, Type
 
 ODD_NAMES = {
     "undecodable": os.fsdecode(b"r\xe9sum\xe9\xff.md"),

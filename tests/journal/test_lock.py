@@ -1016,8 +1016,8 @@ def test_lock_file_that_nobody_else_may_open_gives_an_error_that_says_so(start: 
     message = start(LOCK_AS_STRANGER, str(open_directory)).says()
 
     assert message.startswith(f"The state directory {open_directory} cannot be used")
-    assert f"the lock file {lock} belongs to another user and may not be opened" in message
-    assert "Let its owner run this, or give its group access" in message
+    assert f"the lock file {lock} belongs to another user and cannot be opened" in message
+    assert "Run this as its owner, or give its group access" in message
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
@@ -1032,7 +1032,7 @@ def test_refused_lock_file_leaves_the_lock_free_for_those_who_may(
     with monkeypatch.context() as patched:
         patched.setattr(journal.lock, "open_lock_file", refuse)
         lock = lock_of()
-        with pytest.raises(StateUnusable, match="belongs to another user and may not be opened"):
+        with pytest.raises(StateUnusable, match="belongs to another user and cannot be opened"):
             lock.acquire(0)
 
     assert not lock.is_held
@@ -1253,5 +1253,5 @@ def test_lock_file_that_is_replaced_again_and_again_is_reported(
     (tmp_path / "task").mkdir()
     monkeypatch.setattr(FileLock, "_is_current", lambda self, file: False)
 
-    with pytest.raises(StateUnusable, match="replaced again and again"):
+    with pytest.raises(StateUnusable, match="replaces its lock file again and again"):
         lock_directory(tmp_path / "task", label="test", timeout_seconds=1)

@@ -14,7 +14,7 @@ from journal import LocalFilesystem, NeedsAttention, lock_directory
 from journal.filesystem import SCAN_FROM, Directory, rename_by_placeholder
 from journal.names import PROBE, PROBE_LINK
 from journal.names_only import NamesOnly
-from journal.records import NO_INODE, Identity
+from journal.values import NO_INODE, Identity
 from tests.crash.campaign import (
     all_power_losses,
     before,

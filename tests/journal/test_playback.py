@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journal.playback import Seen, Undo, Verdict, judge, plan_undo
-from journal.records import DIRECTORY, Create, Folder, Identity, Move, Operation, Type
+from journal.values import DIRECTORY, Create, Folder, Identity, Move, Operation, Type
 
 BACKUP = Folder("directory", "file_bak_1")
 ELSEWHERE = Folder("directory", "sub")
@@ -47,9 +47,9 @@ class Row(NamedTuple):
     source: Identity | None
     destination: Identity | None
     ordinary: Verdict
-    ordinary_into_made: Verdict
+    ordinary_into_new: Verdict
     staged: Verdict
-    staged_into_made: Verdict
+    staged_into_new: Verdict
 
 
 def always(label: str, source: Identity | None, destination: Identity | None, verdict: Verdict) -> Row:
@@ -69,27 +69,27 @@ TABLE = [
         None,
         OTHER,
         ordinary=Verdict.STRANGER,
-        ordinary_into_made=Verdict.MOVE_BACK,
+        ordinary_into_new=Verdict.MOVE_BACK,
         staged=Verdict.NOTHING,
-        staged_into_made=Verdict.NOTHING,
+        staged_into_new=Verdict.NOTHING,
     ),
     Row(
         "O and the same O",
         OTHER,
         OTHER,
         ordinary=Verdict.NOTHING,
-        ordinary_into_made=Verdict.DROP,
+        ordinary_into_new=Verdict.DROP,
         staged=Verdict.NOTHING,
-        staged_into_made=Verdict.DROP,
+        staged_into_new=Verdict.DROP,
     ),
     Row(
         "O and another O",
         OTHER,
         ANOTHER,
         ordinary=Verdict.NOTHING,
-        ordinary_into_made=Verdict.STRANGER,
+        ordinary_into_new=Verdict.STRANGER,
         staged=Verdict.NOTHING,
-        staged_into_made=Verdict.STRANGER,
+        staged_into_new=Verdict.STRANGER,
     ),
     always("nothing and nothing", None, None, Verdict.GONE),
     # An inode number is used again as soon as it is free: another type is another file.
@@ -101,9 +101,9 @@ TABLE = [
         None,
         SAME_INODE_OTHER_TYPE,
         ordinary=Verdict.STRANGER,
-        ordinary_into_made=Verdict.MOVE_BACK,
+        ordinary_into_new=Verdict.MOVE_BACK,
         staged=Verdict.NOTHING,
-        staged_into_made=Verdict.NOTHING,
+        staged_into_new=Verdict.NOTHING,
     ),
 ]
 
@@ -127,9 +127,9 @@ def plan(
 
 SURROUNDINGS = {
     "ordinary": (DIRECTORY, ELSEWHERE, frozenset({BACKUP})),
-    "ordinary_into_made": (DIRECTORY, BACKUP, frozenset({BACKUP})),
+    "ordinary_into_new": (DIRECTORY, BACKUP, frozenset({BACKUP})),
     "staged": (STAGING, DIRECTORY, frozenset({BACKUP})),
-    "staged_into_made": (STAGING, BACKUP, frozenset({BACKUP})),
+    "staged_into_new": (STAGING, BACKUP, frozenset({BACKUP})),
 }
 
 
@@ -155,7 +155,7 @@ def test_size_and_time_do_not_count_for_a_file_that_is_announced_without_them(ro
     def grown(seen: Identity | None) -> Identity | None:
         return seen and seen._replace(size=4711, mtime_ns=4712)
 
-    assert judge(move, grown(row.source), grown(row.destination), is_made=True) is row.ordinary_into_made
+    assert judge(move, grown(row.source), grown(row.destination), is_new=True) is row.ordinary_into_new
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.label.replace(" ", "-"))
@@ -166,10 +166,10 @@ def test_what_a_scan_saw_without_size_and_time_is_judged_alike(row: Row) -> None
     def scanned(seen: Identity | None) -> Identity | None:
         return seen and Identity(seen.inode, seen.type)
 
-    assert judge(move, scanned(row.source), scanned(row.destination), is_made=False) is row.ordinary
+    assert judge(move, scanned(row.source), scanned(row.destination), is_new=False) is row.ordinary
 
 
-@pytest.mark.parametrize("is_made", [True, False], ids=["made", "not-made"])
+@pytest.mark.parametrize("is_new", [True, False], ids=["new", "existing"])
 @pytest.mark.parametrize("source", [None, EDITED, ANNOUNCED, OTHER], ids=["nothing", "edited", "A", "O"])
 @pytest.mark.parametrize(
     "published",
@@ -177,12 +177,12 @@ def test_what_a_scan_saw_without_size_and_time_is_judged_alike(row: Row) -> None
     ids=["other-size", "other-time", "other-size-and-time"],
 )
 def test_published_file_that_was_changed_since_is_a_conflict(
-    published: Identity, source: Identity | None, is_made: bool
+    published: Identity, source: Identity | None, is_new: bool
 ) -> None:
     """I5: what somebody wrote into a published file is neither moved back into staging nor dropped."""
     move = move_of((STAGING, "a"), (DIRECTORY, "a"), ANNOUNCED, is_published=True)
 
-    verdict = judge(move, source, published, is_made=is_made)
+    verdict = judge(move, source, published, is_new=is_new)
 
     assert verdict is Verdict.CHANGED
     assert verdict.is_conflict
@@ -192,7 +192,7 @@ def test_staged_file_that_was_changed_before_it_was_published_is_left_where_it_i
     """Only a published name is compared by size and time: under its staged name the file is simply not moved yet."""
     move = move_of((STAGING, "a"), (DIRECTORY, "a"), ANNOUNCED, is_published=True)
 
-    assert judge(move, EDITED, None, is_made=False) is Verdict.NOTHING
+    assert judge(move, EDITED, None, is_new=False) is Verdict.NOTHING
 
 
 HOME_IS_GONE = {Verdict.MOVE_BACK: Verdict.HOMELESS}
@@ -267,7 +267,7 @@ def test_undo_tells_what_stands_at_the_new_name_not_what_was_announced() -> None
 
     (undo,) = plan([(0, move)], frozenset({BACKUP}), {(BACKUP, "a"): OTHER})
 
-    assert (undo.verdict, undo.found) == (Verdict.MOVE_BACK, OTHER)
+    assert (undo.verdict, undo.occupant) == (Verdict.MOVE_BACK, OTHER)
 
 
 def test_each_undo_carries_the_number_of_its_operation() -> None:

@@ -15,24 +15,19 @@ from pydantic import ValidationError
 from journal import names
 from journal.errors import JournalDamaged, JournalUnsupported
 from journal.records import (
-    DIRECTORY,
-    STATE,
     Committed,
     Conflict,
-    Create,
     FailedOperation,
-    Folder,
-    Identity,
     Journal,
-    Move,
     RolledBack,
     decode_journal,
     decode_unfinished_header,
+    encode_body,
     encode_journal,
     encode_terminal,
     explain,
-    is_name,
 )
+from journal.values import DIRECTORY, STATE, Create, Folder, Identity, Move, is_name
 from tests.journal.independent_decoder import Damaged, Decoded, Record, Unsupported, decode
 
 PAGE = Path(__file__).parents[2] / "docs" / "journal-format.md"
@@ -159,9 +154,9 @@ def verdict(content: bytes) -> Decoded | Damaged | Unsupported:
     except JournalUnsupported as error:
         return Unsupported(error.line)
     return Decoded(
-        json.loads(journal.header.encoded_body()),
-        [json.loads(operation.encoded_body()) for operation in journal.operations],
-        None if journal.terminal is None else json.loads(journal.terminal.encoded_body()),
+        json.loads(encode_body(journal.header)),
+        [json.loads(encode_body(operation)) for operation in journal.operations],
+        None if journal.terminal is None else json.loads(encode_body(journal.terminal)),
         journal.length_bytes,
     )
 
@@ -372,7 +367,7 @@ def test_good_record_after_a_bad_line_is_damage_on_its_own_line(
     before = written(terminals=ended(terminal)) + bad
     content = before + line_of(good) + b"more garbage\n"
     line = before.count(b"\n") + 1
-    with pytest.raises(JournalDamaged, match=f"line {line}: a record that belongs elsewhere"):
+    with pytest.raises(JournalDamaged, match=f"line {line}: the record belongs elsewhere"):
         decode_journal(BytesIO(content), PATH)
     assert verdict(content) == decode(content) == Damaged(line)
 
@@ -435,10 +430,10 @@ def test_message_tells_a_cut_inside_a_line_from_one_after_it(content: bytes, mes
 @pytest.mark.parametrize(
     ("operations", "message"),
     [
-        ([MOVE, CREATE], "line 4: 3 records stand before it, it says 4"),
-        ([*OPERATIONS, MOVE], "line 6: 5 records stand before it, it says 4"),
-        ([PUBLISH, MOVE, CREATE], "line 5: the records before it are not those that were written"),
-        ([MOVE, MOVE, CREATE], "line 5: the records before it are not those that were written"),
+        ([MOVE, CREATE], "line 4: expected 4 records before `prepared`, got 3"),
+        ([*OPERATIONS, MOVE], "line 6: expected 4 records before `prepared`, got 5"),
+        ([PUBLISH, MOVE, CREATE], "line 5: the records before `prepared` are not those that were written"),
+        ([MOVE, MOVE, CREATE], "line 5: the records before `prepared` are not those that were written"),
     ],
     ids=["one gone", "one more", "swapped", "replaced"],
 )
@@ -480,8 +475,8 @@ def test_what_a_newer_version_wrote_is_unsupported_with_its_line(content: bytes,
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (written(header={"record": "header", "format": 2}), "line 1: format 2 is not known"),
-        (written(operations=[{"record": "exchange"}]), "line 2: record 'exchange' is not known"),
+        (written(header={"record": "header", "format": 2}), "line 1: unknown format 2"),
+        (written(operations=[{"record": "exchange"}]), "line 2: unknown record 'exchange'"),
         (written(operations=[MOVE | {"mode": 420}]), "line 2: move.mode: Extra inputs are not permitted"),
         (written(header=HEADER | {"inode": True}), "line 1: header.inode: "),
         (written(terminals=({"record": "committed"},)), "line 6: committed.failed: Field required"),
@@ -811,12 +806,12 @@ def test_explain_tells_the_fault_of_each_line() -> None:
     )
     assert explain(content, PATH) == [
         (1, None),
-        (2, "the checksum does not fit the line"),
+        (2, "the checksum does not match the line"),
         (3, None),
-        (4, "the checksum does not fit the line"),
-        (5, "the checksum does not fit the line"),
+        (4, "the checksum does not match the line"),
+        (5, "the checksum does not match the line"),
         (6, "not a JSON object in ASCII"),
-        (7, "record 'exchange' is not known"),
+        (7, "unknown record 'exchange'"),
         (8, "the line is cut off"),
     ]
 
@@ -833,14 +828,14 @@ def test_explain_finds_no_fault_in_whole_lines(content: bytes, lines: int) -> No
         (b"", 1, "the line is cut off"),
         (line_of(MOVE), 1, "not a header"),
         (line_of(HEADER) + line_of(MOVE), 2, "the journal ends before `prepared`"),
-        (written(operations=[MOVE, HEADER]), 3, "a record that belongs elsewhere"),
-        (written(operations=[MOVE, COMMITTED, MOVE]), 3, "a record that belongs elsewhere"),
-        (written(terminals=(COMMITTED, ROLLED_BACK)), 7, "a record that belongs elsewhere"),
-        (written().replace(line_of(PUBLISH), b""), 4, "3 records stand before it, it says 4"),
+        (written(operations=[MOVE, HEADER]), 3, "the record belongs elsewhere"),
+        (written(operations=[MOVE, COMMITTED, MOVE]), 3, "the record belongs elsewhere"),
+        (written(terminals=(COMMITTED, ROLLED_BACK)), 7, "the record belongs elsewhere"),
+        (written().replace(line_of(PUBLISH), b""), 4, "expected 4 records before `prepared`, got 3"),
         (
             written().replace(line_of(PUBLISH), line_of(MOVE)),
             5,
-            "the records before it are not those that were written",
+            "the records before `prepared` are not those that were written",
         ),
     ],
     ids=["empty", "no header", "no prepared", "second header", "terminal too early", "second terminal", "one gone",
@@ -858,7 +853,7 @@ def test_explain_tells_of_a_bad_tail_that_reading_ignores() -> None:
     """A person sees what a crash left, though the journal is good without it."""
     assert explain(written() + b"garbage\ntorn", PATH) == [
         *((number, None) for number in range(1, 6)),
-        (6, "the checksum does not fit the line"),
+        (6, "the checksum does not match the line"),
         (7, "the line is cut off"),
     ]
 
@@ -871,8 +866,8 @@ def test_explain_does_not_depend_on_the_journals_path(path: str) -> None:
     content = line_of(HEADER) + b"garbage\n" + line_of({"record": "exchange"}) + line_of(MOVE)[:-1]
     assert explain(content, path) == [
         (1, None),
-        (2, "the checksum does not fit the line"),
-        (3, "record 'exchange' is not known"),
+        (2, "the checksum does not match the line"),
+        (3, "unknown record 'exchange'"),
         (4, "the line is cut off"),
     ]
 
@@ -964,7 +959,7 @@ def test_header_tells_the_directories_that_change_and_those_that_were_made() -> 
     header = decode_journal(BytesIO(written()), PATH).header
     bak = Folder("directory", "bak")
     assert list(header.announced()) == [(DIRECTORY, 11), (bak, 12), (STATE, 13)]
-    assert [directory.folder for directory in header.made()] == [bak]
+    assert [directory.folder for directory in header.new_directories()] == [bak]
 
 
 def test_folder_places_names_below_its_root() -> None:

@@ -19,8 +19,9 @@ from journal import (
     lock_directory,
 )
 from journal.filesystem import Directory
-from journal.recovery import find_journals, preview
+from journal.recovery import preview
 from journal.retry import RetryLimits, Rounds
+from journal.state_files import list_journals
 from tests.journal.test_directory import leave_hot_journal
 from tests.support.backup import back_up, content_of, make_files, names_in
 
@@ -48,7 +49,7 @@ def test_damaged_journal_is_set_aside_with_its_line_and_blocks_nothing(task: Pat
     staged = journal.with_name(f"staged-{journal.stem}-7")
     staged.write_bytes(b"evidence")
 
-    with pytest.raises(JournalDamaged, match=r"line 2: the checksum does not fit") as caught:
+    with pytest.raises(JournalDamaged, match=r"line 2: the checksum does not match") as caught:
         lock_directory(task, label="next")
     assert caught.value.line == 2
     assert caught.value.set_aside == str(journal.with_suffix(".damaged"))
@@ -101,7 +102,7 @@ def test_journal_is_set_aside_on_disks_with_and_without_hard_links(task: Path, l
     assert report.action == "conflict"
     assert report.set_aside == str(task.parent / ".journal" / "task" / f"{report.transaction}.conflict")
     assert os.path.exists(report.set_aside)
-    assert "its old name was taken since" in report.conflicts[0]
+    assert "another file has its old name" in report.conflicts[0]
     assert content_of(task / "a") == b"a"
     assert content_of(task / "bak" / "a") == b"a"
     assert (task / "b").exists()
@@ -244,7 +245,7 @@ def test_full_disk_while_finishing_a_committed_journal_leaves_the_outcome_unknow
         ) -> None:
             raise OSError(errno.EIO, "Input/output error", name)
 
-    with pytest.raises(OutcomeUnknown, match="Mend the disk"):
+    with pytest.raises(OutcomeUnknown, match="Repair the disk"):
         lock_directory(task, label="next", filesystem=NoSync())
     with lock_directory(task, label="next") as directory:
         assert [journal.action for journal in directory.recovered.journals] == ["finished"]
@@ -310,7 +311,7 @@ def test_journals_are_found_newest_first(tmp_path: Path) -> None:
     disk = LocalFilesystem()
     state = disk.open_directory(str(tmp_path))
 
-    assert [(found.transaction[:8], found.suffix) for found in find_journals(disk, state)] == [
+    assert [(journal.transaction[:8], journal.suffix) for journal in list_journals(disk, state)] == [
         ("20260102", ".journal"),
         ("20260102", ".damaged"),
         ("20260101", ".journal"),

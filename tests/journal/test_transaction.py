@@ -155,7 +155,7 @@ def test_outcome_knows_the_bytes_that_each_new_directory_received(directory: Loc
 
 def test_suffixes_come_to_an_end(directory: LockedDirectory, task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A directory full of backups of one second is reported, not searched for ever."""
-    monkeypatch.setattr("journal.transaction.NEXT_FREE_LIMIT", 2)
+    monkeypatch.setattr("journal.commit.NEXT_FREE_LIMIT", 2)
     (task / "bak").mkdir()
     (task / "bak_1").mkdir()
     transaction = directory.transaction("backup")
