@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from journal.filesystem import Directory, Filesystem
 from journal.values import NO_INODE, Identity
@@ -21,23 +22,23 @@ class NamesOnly:
 
     def __init__(self, disk: Filesystem) -> None:
         self._disk = disk
-        self.close = disk.close
-        self.mount = disk.mount
-        self.read = disk.read
-        self.read_lines = disk.read_lines
-        self.is_prefix = disk.is_prefix
-        self.make_directory = disk.make_directory
-        self.remove_directory = disk.remove_directory
-        self.remove_tree = disk.remove_tree
-        self.rename = disk.rename
-        self.replace = disk.replace
-        self.unlink = disk.unlink
-        self.reserve = disk.reserve
-        self.fill = disk.fill
-        self.copy = disk.copy
-        self.write_at = disk.write_at
-        self.sync_file = disk.sync_file
-        self.sync_directory = disk.sync_directory
+        self.close: Final = disk.close
+        self.mount: Final = disk.mount
+        self.read: Final = disk.read
+        self.read_lines: Final = disk.read_lines
+        self.is_prefix: Final = disk.is_prefix
+        self.make_directory: Final = disk.make_directory
+        self.remove_directory: Final = disk.remove_directory
+        self.remove_tree: Final = disk.remove_tree
+        self.rename: Final = disk.rename
+        self.replace: Final = disk.replace
+        self.unlink: Final = disk.unlink
+        self.reserve: Final = disk.reserve
+        self.fill: Final = disk.fill
+        self.copy: Final = disk.copy
+        self.write_at: Final = disk.write_at
+        self.sync_file: Final = disk.sync_file
+        self.sync_directory: Final = disk.sync_directory
 
     def open_directory(self, path: str) -> Directory:
         return _without_number(self._disk.open_directory(path))
