@@ -208,7 +208,7 @@ class Commit:
 
         self._filesystem.create(self._state, new, counted())
         self._filesystem.sync_file(self._state, new)
-        self._filesystem.replace(self._state, new, self._state, self._journal_name)  # a private name: no other file
+        self._filesystem.replace(self._state, new, self._state, self._journal_name)  # a private name
         self._carrier.sync(STATE)
 
     def _take_names(self) -> None:

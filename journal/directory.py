@@ -267,6 +267,7 @@ class LockedDirectory:
             raise
 
     def _check_held(self) -> None:
+        """I6: nothing changes without the lock."""
         if not self._lock.is_held:
             raise InvalidOperation(
                 f"{self.path} is not locked by this process: lock it first (a fork does not hold it)"
@@ -405,7 +406,7 @@ def _test_disk(filesystem: Filesystem, state: Directory, area: str) -> Ready:
     if not ready.has_links:  # some of these file systems cannot even shorten a file, which a journal needs
         filesystem.write_at(state, names.PROBE, 0, b"probe", truncate=False)
         filesystem.write_at(state, names.PROBE, len(b"probe"), b"", truncate=True)
-    filesystem.remove_tree(state, names.READY)  # of whatever type it is
+    filesystem.remove_tree(state, names.READY)  # whatever its type is
     filesystem.create(state, names.READY, [ready.model_dump_json().encode() + b"\n"])
     return ready
 

@@ -53,7 +53,7 @@ class Judgement(NamedTuple):
     def find_copies(self, folders: OpenFolders) -> dict[int, tuple[Move, int]]:
         """Find the files that the transaction left under the new names of files that it did not move.
 
-        Such a file is a copy, whose bytes are in the original, or the empty placeholder of a rename that was cut.
+        Such a file is a copy, whose bytes are in the original, or the empty placeholder of an interrupted rename.
         Returns the moves, by operation, with the inode of each copy.
         """
         copies = {}
@@ -79,14 +79,14 @@ class Judgement(NamedTuple):
         return copies
 
     def find_conflicts(self, folders: OpenFolders, copies: frozenset[int]) -> list[Conflict]:
-        """Return the files that have to be left as they are; a copy is none."""
+        """Return the files that have to be left as they are; copies are not among them."""
         missing = {announced.folder for announced in self.missing if announced.made}
         conflicts = [
             Conflict(reason=f"{place_of(folders, STATE, name)}: another process saved this file while it was moved")
             for name in self.parked
         ]
         for index, move, verdict, _ in self.rest:
-            # A staged file is no loss: neither its name nor the new directory may have been durable yet.
+            # A staged file is not lost: neither its name nor the new directory may have been durable yet.
             is_lost = verdict is Verdict.GONE and move.destination in missing and move.source.root == "directory"
             if is_lost or (verdict.is_conflict and index not in copies):
                 reason = f"{place_of(folders, move.source, move.source_name)}: {verdict.value}"
@@ -209,7 +209,7 @@ class Judge:
                 continue
             if move.destination in new_folders or move.destination.root == "state":
                 is_ours = True
-            elif new.size == 0:  # a placeholder, unless the file that had this name before has not gone yet
+            elif new.size == 0:  # a placeholder, unless the file that had this name before was not moved yet
                 earlier = vacated_by.get((move.destination, move.destination_name))
                 is_ours = earlier is None or earlier.destination_name in seen.get(earlier.destination, {})
             else:

@@ -39,7 +39,7 @@ class Parking:
 
     def reserve(self) -> None:
         """Take the parking place with an empty file, because a full disk may have no room for an entry later."""
-        with contextlib.suppress(FileExistsError):  # an earlier recovery was cut here
+        with contextlib.suppress(FileExistsError):  # an earlier recovery was interrupted here
             self._filesystem.create(self._state, self._place, [])
         self._parked = self._filesystem.look(self._state, self._place)
 

@@ -77,7 +77,7 @@ def plan_undo(
         if verdict is Verdict.MOVE_BACK and move.source in missing:
             verdict = Verdict.HOMELESS
         elif verdict is Verdict.MOVE_BACK and occupant is not None:
-            if len(pairs) > 1:  # else no other move has this name (I2), and memory for a million is saved
+            if len(pairs) > 1:  # else no other move has this name (I2), which saves memory for a million moves
                 sources[move.source_name] = occupant
             del destinations[move.destination_name]
         elif verdict is Verdict.DROP:

@@ -213,7 +213,7 @@ class _MoveBody(_Record):
     def operation(self) -> Move:
         (source, name), (destination, new_name) = self.source, self.destination
         if new_name == name:
-            new_name = name  # one text for both: a million moves are held at once
+            new_name = name  # one text for both: a million moves are in memory at once
         return Move(source, name, destination, new_name, self.inode, self.type, self.size, self.mtime_ns,
                     self.copy_on_failure)  # fmt: skip
 
@@ -449,7 +449,7 @@ def _decode_plain_move(raw: bytes) -> Move | None:
     except ValueError:
         return None
     if new_name == name:
-        new_name = name  # one text for both: a million moves are held at once
+        new_name = name  # one text for both: a million moves are in memory at once
     return Move(source, name, destination, new_name, int(inode), _TYPES[type_], None, None, copied is not None)
 
 

@@ -236,7 +236,7 @@ class _Recovery:
         return parking
 
     def _undo(self, folders: OpenFolders, judged: Judgement, carrier: Carrier) -> None:
-        """Undo every move, collecting the failures. Raises RollbackIncomplete at the end, if there were any."""
+        """Undo every move, collecting the failures; raise RollbackIncomplete at the end if there were any (I9)."""
         failed: list[FailedMove] = []
         errors: list[str] = []
         for back, drop in judged.steps:
@@ -250,7 +250,7 @@ class _Recovery:
             raise RollbackIncomplete(self._journal_path, kept, errors)
 
     def _remove_placeholder_directories(self, folders: OpenFolders, judged: Judgement) -> None:
-        """Remove the placeholders of directories whose rename was cut: empty ones in directories that it made."""
+        """Remove the placeholders of interrupted renames of directories: empty directories in new ones."""
         new_folders = judged.new_folders
         for _, move, verdict, occupant in judged.rest:
             is_cut = verdict is Verdict.NOTHING and occupant is not None and occupant.type == move.type == "directory"
@@ -270,7 +270,7 @@ class _Recovery:
                 continue
             reserved = self._filesystem.look(self._state, names.staged(self._transaction, number))
             is_reserved = reserved is not None and reserved.inode != NO_INODE and identity.is_same(reserved)
-            is_placeholder = identity.size == 0  # of a rename that was cut, where there are no links
+            is_placeholder = identity.size == 0  # of an interrupted rename, where there are no links
             if is_reserved or is_placeholder or self._transaction.encode() in self._filesystem.read(directory, name):
                 carrier.remove_name(operation.destination, name, identity)
 
@@ -344,7 +344,7 @@ class _Recovery:
         try:
             filesystem.link(state, name, state, aside)
         except FileExistsError:
-            pass  # cut here before: the journal has both names already
+            pass  # interrupted here before: the journal has both names already
         except OSError as error:
             if error.errno not in NO_HARD_LINK:
                 raise

@@ -53,7 +53,9 @@ def broken(name: str, module: str, old: str, new: str, *, ask: str = "crash/test
     return Mutant(name, (Edit(module, old, new),), ask)
 
 
-RENAME_JOURNAL = "        self._filesystem.replace(self._state, new, self._state, self._journal_name)  # a private name: no other file\n"
+RENAME_JOURNAL = (
+    "        self._filesystem.replace(self._state, new, self._state, self._journal_name)  # a private name\n"
+)
 SYNC_NEW_NAMES = """\
         for folder in sorted({move.destination for move in arrived} | {move.destination for move in renamed}):
             self.sync(folder)  # I4: the new names are durable before an old one goes
