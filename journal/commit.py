@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import count, groupby
 from typing import NoReturn
 
@@ -126,7 +127,11 @@ class Commit:
         declared = [directory.folder for directory in new]
         for directory in new:
             self._make(directory)
-        self._rename_destinations(dict(zip(declared, (directory.folder for directory in new), strict=True)))
+        final = {before: directory.folder for before, directory in zip(declared, new, strict=True)}
+        if any(before != after for before, after in final.items()):
+            self._moves = [
+                move._replace(destination=final.get(move.destination, move.destination)) for move in self._moves
+            ]
         used = {folder for move in self._moves for folder in (move.source, move.destination)}
         used -= {DIRECTORY, STATE, *(directory.folder for directory in self._new_directories)}
         root = self._folders[DIRECTORY]
@@ -172,13 +177,6 @@ class Commit:
     def _announce(self, folder: Folder, *, made: bool) -> AnnouncedDirectory:
         inode = self._folders.open(folder).inode
         return AnnouncedDirectory(root=folder.root, path=folder.path, inode=inode, made=made)
-
-    def _rename_destinations(self, final: dict[Folder, Folder]) -> None:
-        """Replace the declared names of the new directories by the names that they got."""
-        if any(declared != folder for declared, folder in final.items()):
-            self._moves = [
-                move._replace(destination=final.get(move.destination, move.destination)) for move in self._moves
-            ]
 
     def _create_record(self, file: DeclaredFile) -> Create:
         text = file.if_kept(self._declaration.id, file.destination.name) if file.if_kept else None
@@ -311,17 +309,10 @@ class Commit:
 
     def _write_commit_record(self) -> None:
         """Append `committed`; it counts once it is durable."""
-        failed = tuple(
-            FailedOperation(
-                operation=index,
-                error=failure.error,
-                errno=failure.errno,
-                attempts=failure.attempts,
-                copied=failure.copied,
-            )
-            for index, failure in sorted(self._failures.items())
+        failures = sorted(self._failures.items())
+        terminal = Committed(
+            failed=tuple(FailedOperation(operation=index, **asdict(failure)) for index, failure in failures)
         )
-        terminal = Committed(failed=failed)
         append_terminal(self._filesystem, self._state, self._journal_name, self._length_bytes, terminal)
 
     def _make_commit_durable(self) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import ClassVar
 
 from journal.values import Holder, printable
 
@@ -126,24 +127,29 @@ class NeedsAttention(JournalError):
         return f"{message} Nothing was touched; the journal is kept as {printable(self.set_aside)}."
 
 
-class JournalDamaged(NeedsAttention):
-    """A line of a journal is not what was written; `line` counts from 1, `reason` is the fault without its place."""
+class BadLine(NeedsAttention):
+    """A line of the journal `path` cannot be read; `line` counts from 1, `reason` is the fault without its place.
+
+    Raised as JournalDamaged or JournalUnsupported.
+    """
+
+    advice: ClassVar[str] = ""
 
     def __init__(self, path: str, line: int, reason: str) -> None:
-        super().__init__(f"{printable(path)}, line {line}: {reason}.")
+        super().__init__(f"{printable(path)}, line {line}: {reason}.{self.advice}")
         self.path: str = path
         self.line: int = line
         self.reason: str = reason
 
 
-class JournalUnsupported(NeedsAttention):
-    """A line of a journal was written by another version; `line` counts from 1, `reason` is the fault."""
+class JournalDamaged(BadLine):
+    """A line of a journal is not what was written."""
 
-    def __init__(self, path: str, line: int, reason: str) -> None:
-        super().__init__(f"{printable(path)}, line {line}: {reason}. Recover with the version that wrote it.")
-        self.path: str = path
-        self.line: int = line
-        self.reason: str = reason
+
+class JournalUnsupported(BadLine):
+    """A line of a journal was written by another version of this package."""
+
+    advice = " Recover with the version that wrote it."
 
 
 class DirectoryReplaced(NeedsAttention):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from types import TracebackType
 from typing import Self
 
 from journal.errors import DirectoryReplaced
@@ -24,9 +23,7 @@ class OpenFolders(dict[Folder, Directory]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for folder, directory in self.items():
             if folder != STATE:
                 with contextlib.suppress(OSError):  # the descriptor is closed in spite of the error

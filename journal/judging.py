@@ -64,17 +64,12 @@ class Judgement(NamedTuple):
             if not (move.copy_on_failure or move.destination in new_folders) or occupant.type != "file":
                 continue
             source = self.filesystem.look(folders[move.source], move.source_name)
+            if source is None:
+                continue
             is_copy = (
-                move.copy_on_failure
-                and source is not None
-                and source.type == "file"
-                and self.filesystem.is_prefix(
-                    folders[move.destination], move.destination_name, folders[move.source], move.source_name
-                )
+                move.copy_on_failure and source.type == "file" and _is_prefix_of_source(self.filesystem, folders, move)
             )
-            if is_copy or (
-                source is not None and is_empty(self.filesystem, folders[move.destination], move.destination_name)
-            ):
+            if is_copy or _is_empty(self.filesystem, folders[move.destination], move.destination_name):
                 copies[index] = (move, occupant.inode)
         return copies
 
@@ -214,12 +209,7 @@ class Judge:
                 is_ours = earlier is None or earlier.destination_name in seen.get(earlier.destination, {})
             else:
                 is_ours = (new.size, new.mtime_ns) == (move.size, move.mtime_ns)
-            if is_ours and self._filesystem.is_prefix(
-                self._folders[move.destination],
-                move.destination_name,
-                self._folders[move.source],
-                move.source_name,
-            ):
+            if is_ours and _is_prefix_of_source(self._filesystem, self._folders, move):
                 begun.add(number)
         return frozenset(begun)
 
@@ -243,7 +233,7 @@ class Judge:
                 )
                 is_spare = has_other_name or (
                     identity.type == "file"
-                    and (is_empty(self._filesystem, state, name) or self._has_its_bytes(seen, name))
+                    and (_is_empty(self._filesystem, state, name) or self._has_its_bytes(seen, name))
                 )
                 (redundant if is_spare else only).append(name)
         return only, redundant
@@ -266,7 +256,13 @@ class Judge:
         )
 
 
-def is_empty(filesystem: Filesystem, directory: Directory, name: str) -> bool:
+def _is_prefix_of_source(filesystem: Filesystem, folders: OpenFolders, move: Move) -> bool:
+    """True if the bytes of the file with the new name are the beginning of those of the file with the old name."""
+    source, destination = folders[move.source], folders[move.destination]
+    return filesystem.is_prefix(destination, move.destination_name, source, move.source_name)
+
+
+def _is_empty(filesystem: Filesystem, directory: Directory, name: str) -> bool:
     """True if the file of that name has no bytes."""
     identity = filesystem.look(directory, name)
     return identity is not None and identity.size == 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from journal.filesystem import Directory, Filesystem
@@ -33,6 +33,7 @@ class NamesOnly:
         self.rename: Final = disk.rename
         self.replace: Final = disk.replace
         self.unlink: Final = disk.unlink
+        self.create: Final = disk.create
         self.reserve: Final = disk.reserve
         self.fill: Final = disk.fill
         self.copy: Final = disk.copy
@@ -62,9 +63,6 @@ class NamesOnly:
 
     def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:  # noqa: ARG002
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), name)
-
-    def create(self, directory: Directory, name: str, chunks: Iterable[bytes]) -> None:
-        self._disk.create(directory, name, chunks)
 
 
 def _without_number(directory: Directory) -> Directory:

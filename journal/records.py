@@ -35,7 +35,7 @@ from pydantic import (
     model_validator,
 )
 
-from journal.errors import JournalDamaged, JournalUnsupported
+from journal.errors import BadLine, JournalDamaged, JournalUnsupported
 from journal.names import TRANSACTION_PATTERN
 from journal.values import (
     DIRECTORY,
@@ -333,7 +333,7 @@ def decode_unfinished_header(lines: Iterable[bytes], path: str) -> Header | None
     """Return the header of a journal that was still being written, None if it cannot be read; nothing had moved yet."""
     try:
         return _decode_header(next(iter(lines), b""), path)
-    except (JournalDamaged, JournalUnsupported):
+    except BadLine:
         return None
 
 
@@ -347,11 +347,11 @@ def explain(content: bytes, path: str) -> list[tuple[int, str | None]]:
                 faults[number] = None
             else:
                 faults[number] = CUT_OFF
-        except (JournalDamaged, JournalUnsupported) as error:
+        except BadLine as error:
             faults[number] = error.reason
     try:
         decode_journal(io.BytesIO(content), path)
-    except (JournalDamaged, JournalUnsupported) as error:
+    except BadLine as error:
         faults[error.line] = faults.get(error.line) or error.reason
     return sorted(faults.items())
 

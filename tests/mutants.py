@@ -226,10 +226,8 @@ MUTANTS = (
     broken(
         "removes whatever stands where a copy may be",
         "judging",
-        "                and self.filesystem.is_prefix(\n"
-        "                    folders[move.destination], move.destination_name, folders[move.source], move.source_name\n"
-        "                )\n",
-        "",
+        " and _is_prefix_of_source(self.filesystem, folders, move)\n",
+        "\n",
         ask="journal/test_recovery.py",
     ),
     broken(
