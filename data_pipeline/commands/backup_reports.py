@@ -1,4 +1,4 @@
-"""What the commands for backups of both kinds share: options of a policy, confirmation, reports, exit codes."""
+"""Options, confirmation, reports and exit codes that the commands for backups of files and of vectors share."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from data_pipeline.tasks.backup.verification import VerifyReport
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted, and why.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 with_rules = with_options(RetentionPolicy, "rules")
-"""Replaces the parameter `rules` of a command by an option for each rule of a policy."""
+"""Decorator that replaces the parameter `rules` of a command by an option for each rule of a policy."""
 
 
 def chosen_policy(rules: Mapping[str, object], default: RetentionPolicy, command: str) -> RetentionPolicy:
-    """Return the policy of a command. Raises InvalidInput for a wrong rule, and where none is given or set."""
+    """Return the policy of a command. Raises InvalidInput for a wrong rule, and if no rule is given or set."""
     from data_pipeline.tasks.backup.pruning import policy_of
 
     policy = policy_of(rules, default)
     if policy.is_empty:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in RetentionPolicy.model_fields)
-        raise InvalidInput(command, f"no rule is given or set: expected at least one of {options}")
+        raise InvalidInput(command, f"no rule given or configured: expected at least one of {options}")
     return policy
 
 
 def confirm_deletion(planned: PruneReport, command: str, *, yes: bool, as_json: bool) -> None:
-    """Show what would be deleted and ask, unless `yes`. Raises InvalidInput where no one can be asked."""
+    """Ask for confirmation unless `yes` is set. Raises InvalidInput if standard input is not a terminal."""
     if yes:
         return
     if as_json or not sys.stdin.isatty():
@@ -74,7 +74,7 @@ def end_deletion(report: PruneReport, *, as_json: bool) -> None:
 def verify_each(
     list_names: Callable[[], Iterable[str]], verify: Callable[[str], VerifyReport], *, goes_on: bool
 ) -> Iterator[VerifyReport]:
-    """Verify the backups of a place; with `goes_on` an error becomes a report, so that the others are verified, too."""
+    """Verify the backups of a place. With `goes_on`, an error becomes a report and the next backup is verified."""
     from data_pipeline.tasks.backup.verification import report_failure
 
     try:
@@ -94,7 +94,7 @@ def verify_each(
 
 
 def end_verification(reports: Iterable[tuple[str, VerifyReport]], key: str, *, as_json: bool) -> None:
-    """Print each report with the place of its backup, `key` in JSON, and exit with the code of all together."""
+    """Print each report with the place of its backup (`key` in JSON) and exit with the code for all of them."""
     results: list[dict[str, Any]] = []
     for place, report in reports:
         results.append({key: place, **report.summary()})

@@ -58,7 +58,7 @@ app = typer.Typer(
 )
 
 OptionalTask = Annotated[
-    str | None, typer.Argument(metavar="TASK", help="The task's id; none: all tasks.", autocompletion=complete_task)
+    str | None, typer.Argument(metavar="TASK", help="The task's id; default: all tasks.", autocompletion=complete_task)
 ]
 
 LIST_EXAMPLES = """\b
@@ -77,7 +77,7 @@ def list_(
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="Only backups that contain this text, also those of vectors; - reads it from standard input.",
+            help="Only backups that contain this text, including vector backups; - reads it from standard input.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -124,7 +124,7 @@ def _list_containing(settings: Settings, task: str | None, text: str, *, as_json
         ]  # fmt: skip
         print_table(("backup", "files", "names"), rows)
         print_lines([f"Not searched: {item.path}: {item.reason}" for item in report.unreadable])
-        print_lines([f"{len(report.matches)} backups hold the text; {report.searched_files} files were searched."])
+        print_lines([f"{len(report.matches)} backups contain the text; {report.searched_files} files were searched."])
     code = code_of_search(is_complete=report.is_complete)
     if code:
         raise typer.Exit(code)
@@ -189,7 +189,7 @@ def show(task: TaskId, backup: BackupName, as_json: AsJson = False) -> None:
         lines.append(f"  note: {details['note']}")
     lines += [f"  {file['size_bytes']:>12,}  {file['name']}" for file in details["files"]]
     for failed in details["failed_files"]:
-        copied = "a copy is here" if failed["copied"] else "not here"
+        copied = "copied to the backup" if failed["copied"] else "not in the backup"
         lines.append(f"  could not be moved: {failed['file']} ({failed['error']}; {copied})")
     print_lines(lines)
 
@@ -442,9 +442,9 @@ def prune(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete the backups that no rule keeps. This cannot be undone. Default rules: those of the settings.
+    """Delete the backups that no rule keeps. This cannot be undone. Without rules, the rules of the settings apply.
 
-    The newest backup always stays, and so does one with failures or an unknown outcome unless forced.
+    The newest backup is always kept. Backups with failures or an unknown outcome are kept unless --force is set.
     """
     from data_pipeline.tasks.backup.delete import plan_prune
     from data_pipeline.tasks.backup.delete import prune as prune_backups
@@ -474,13 +474,13 @@ def _lines(report: RestoreReport) -> list[str]:
     else:
         lines = [f"Restored {len(report.restored)} files of {report.backup}"]
     if report.safety_backup is not None:
-        lines.append(f"{len(report.replaced)} current files are in {report.safety_backup}: restore that to undo this")
+        lines.append(f"{len(report.replaced)} current files are in {report.safety_backup}; restore it to undo this")
     lines += [f"Not restored: {name} ({reason})" for name, reason in summary["skipped"].items()]
     return lines
 
 
 def _change_lines(summary: dict[str, Any]) -> Iterator[str]:
-    """A line for each name, then the counts; sizes are those of now and of the backup."""
+    """Yield a line for each file with its current size and its size in the backup, then a line with the counts."""
     for change in summary["changes"]:
         sizes = [size for size in (change["current_size_bytes"], change["size_bytes"]) if size is not None]
         shown = " -> ".join(f"{size:,}" for size in (sizes[:1] if change["action"] == "unchanged" else sizes))

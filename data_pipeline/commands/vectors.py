@@ -39,7 +39,7 @@ app = typer.Typer(
 
 OfTask = Annotated[
     str | None,
-    typer.Option("--task", metavar="TASK", help="Of this task; none: of no task.", autocompletion=complete_task),
+    typer.Option("--task", metavar="TASK", help="Folder of this task; default: no task.", autocompletion=complete_task),
 ]
 
 BACKUP_EXAMPLES = """\b
@@ -50,11 +50,11 @@ Examples:
 
 
 @contextlib.contextmanager
-def _store(settings: Settings, *, has_to_be_there: bool) -> Iterator[VectorStore]:
+def _store(settings: Settings, *, must_exist: bool) -> Iterator[VectorStore]:
     from data_pipeline.vectors.store.opening import look_at_vector_store, open_vector_store
 
-    if has_to_be_there and look_at_vector_store(settings.vector_place) is None:
-        raise NotFound("vector store", "", "Nothing was loaded yet: run a task, or its step training_load.")
+    if must_exist and look_at_vector_store(settings.vector_place) is None:
+        raise NotFound("vector store", "", "Run a task, or its step training_load, to create it.")
     store = open_vector_store(settings.vector_place)
     try:
         yield store
@@ -73,7 +73,7 @@ def backup(task: OfTask = None, as_json: AsJson = False) -> None:
     settings = load_settings()
     place = place_of_task(settings.training_data_path, task)
     backup_id = new_work_id("vectors")
-    with _store(settings, has_to_be_there=True) as store:
+    with _store(settings, must_exist=True) as store:
         made = keep_backup(store, settings.training_data_path, task, backup_id=backup_id, door=door(settings))
     if as_json:
         print_json({"backup_path": place.relative_path, **made.manifest.model_dump()})
@@ -135,8 +135,10 @@ Examples:
 
 @app.command(epilog=RESTORE_EXAMPLES)
 def restore(
-    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="As `vectors list` shows it.")],
-    timestamp: Annotated[str, typer.Argument(metavar="TIMESTAMP", help="As `vectors list` shows it.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Folder of the backup, as `vectors list` shows it.")],
+    timestamp: Annotated[
+        str, typer.Argument(metavar="TIMESTAMP", help="Timestamp of the backup, as `vectors list` shows it.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Replace the content of the vector store by a verified backup, in one transaction."""
@@ -147,12 +149,12 @@ def restore(
     settings = load_settings()
     place = place_named(settings.training_data_path, folder)
     task_directory.check_vector_timestamp(timestamp)
-    with _store(settings, has_to_be_there=False) as store:
+    with _store(settings, must_exist=False) as store:
         done = restore_backup(store, place, timestamp)
     if as_json:
         print_json({"backup_path": place.relative_path, "timestamp": timestamp, "items": dict(done.content.items)})
     else:
-        print_lines([f"{done.content.total} items of {place.relative_path}, {timestamp} are what the store holds now"])
+        print_lines([f"Restored {done.content.total} items of {place.relative_path}, {timestamp}"])
 
 
 VERIFY_EXAMPLES = """\b
@@ -165,7 +167,9 @@ Examples:
 
 @app.command(epilog=VERIFY_EXAMPLES)
 def verify(
-    folder: Annotated[str | None, typer.Argument(metavar="FOLDER", help="As `vectors list` shows it.")] = None,
+    folder: Annotated[
+        str | None, typer.Argument(metavar="FOLDER", help="Folder of the backup, as `vectors list` shows it.")
+    ] = None,
     timestamp: Annotated[str | None, typer.Argument(metavar="TIMESTAMP", help="Only this backup.")] = None,
     all_folders: Annotated[bool, typer.Option("--all", help="Verify the backups of all folders, for a timer.")] = False,
     as_json: AsJson = False,
@@ -206,14 +210,16 @@ Examples:
 
 @app.command(epilog=DELETE_EXAMPLES)
 def delete(
-    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="As `vectors list` shows it.")],
-    timestamps: Annotated[list[str], typer.Argument(metavar="TIMESTAMP", help="As `vectors list` shows it.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Folder of the backup, as `vectors list` shows it.")],
+    timestamps: Annotated[
+        list[str], typer.Argument(metavar="TIMESTAMP", help="Timestamp of the backup, as `vectors list` shows it.")
+    ],
     force: Annotated[bool, typer.Option("--force", help="Also delete the newest backup, and a damaged one.")] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete backups by name. This cannot be undone. A backup that is being restored is kept in any case."""
+    """Delete backups by name. This cannot be undone. A backup that is being restored is always kept."""
     from data_pipeline.use_cases.disk import door
     from data_pipeline.vectors.backup.catalogue import open_place, place_named
     from data_pipeline.vectors.backup.delete import delete_backups, plan_deletion
@@ -249,8 +255,8 @@ def prune(
 ) -> None:
     """Delete the backups of a folder that no rule keeps. This cannot be undone.
 
-    Without rules, those of the settings apply. The newest backup always stays, and so does one that is being restored,
-    the newest one without damage and, unless forced, each damaged one.
+    Without rules, the rules of the settings apply. Always kept are the newest backup, the newest undamaged backup and a
+    backup that is being restored. Damaged backups are kept unless --force is set.
     """
     from data_pipeline.use_cases.disk import door
     from data_pipeline.vectors.backup.catalogue import open_place, place_of_task
