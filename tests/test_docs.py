@@ -175,7 +175,7 @@ def test_quick_start_of_the_readme_runs(tmp_path: Path) -> None:
             if found := re.search(pattern, said):
                 names.setdefault(name, found[0])
 
-    assert "restore that to undo this" in said
+    assert "restore it to undo this" in said
 
 
 def test_curl_lines_of_the_readme_run(tmp_path: Path) -> None:

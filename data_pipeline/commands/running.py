@@ -148,7 +148,7 @@ def _lines(result: Json, path: str) -> list[str]:
     lines = [f"Task {result['task_id']}, run {result['run_id']}: {outcome}"]
     backup = result["backup"]
     if backup is not None and backup["state"] == "unknown":
-        lines.append(f"Backup: its outcome is unknown. {backup['error']}")
+        lines.append(f"Backup: {backup['error']}")
     elif backup is not None and backup["directory"] is not None:
         lines.append(f"Backup: {backup['moved_count']} files in {backup['directory']}")
         for failed in backup["failed_files"]:

@@ -133,7 +133,7 @@ def test_new_table_list_replaces_the_old_one_which_is_kept(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["run", "task_20200101_000000"], "There is no task"),
+        (["run", "task_20200101_000000"], "Task 'task_20200101_000000' not found."),
         (["run", "../../etc"], "task_id"),
         (["run"], "--db-connection"),
         (["run", "--db-connection", "sqlite:///shop.sqlite", "--table-list", "nowhere.txt"], "nowhere.txt"),
@@ -146,7 +146,7 @@ def test_new_table_list_replaces_the_old_one_which_is_kept(shop: Shop) -> None:
             "--db-connection: only for a new task",
         ),
         (["run", "task_20200101_000000", "--language", "zh", "--task-name", "x"], "--task-name, --language: only"),
-        (["backups", "list", "task_20200101_000000"], "There is no task"),
+        (["backups", "list", "task_20200101_000000"], "Task 'task_20200101_000000' not found."),
         (["backups", "show", "..", "file_bak_20200101_000000"], "task_id"),
     ],
 )
@@ -279,7 +279,7 @@ def test_recover_puts_back_what_a_killed_run_moved(shop: Shop) -> None:
     assert not backups_of(task)
 
     assert shop.answer("recover")[task.name]["state"] == "clean"
-    assert "1 task directories looked at" in shop.call(CLI, "recover").stdout
+    assert "1 task directories checked" in shop.call(CLI, "recover").stdout
 
 
 def test_run_recovers_by_itself_and_says_so_in_its_log(shop: Shop) -> None:
@@ -432,7 +432,7 @@ def test_validation_says_what_became_of_the_pairs(shop: Shop) -> None:
     found = shop.call(CLI, "run", task.name, "--step", "sql_validation")
 
     assert found.returncode == 0, found.stderr
-    assert "Pairs: 1 of 2 are valid, 0 of them repaired; 1 left the file" in found.stdout
+    assert "Pairs: 1 of 2 are valid, 0 of them repaired; 1 deleted from the file" in found.stdout
     assert json.loads(file.read_text()) == [good]
 
 

@@ -258,7 +258,7 @@ def test_what_cannot_work_is_told_before_anything_is_changed(local: Training) ->
     names = sorted(path.name for path in local.task.iterdir())
     endpoint = EmbeddingEndpoint("http://127.0.0.1:9/v1", "other", 8)
     local.place = VectorPlace(local.place.url, endpoint)
-    with pytest.raises(EmbedderMismatch, match="name another DATA_PIPELINE_VECTOR_STORE_URL"):
+    with pytest.raises(EmbedderMismatch, match="set another DATA_PIPELINE_VECTOR_STORE_URL"):
         asyncio.run(local.executor().execute_complete_workflow())
 
     assert sorted(path.name for path in local.task.iterdir()) == names
@@ -306,7 +306,7 @@ def test_item_that_vanishes_while_it_is_loaded_fails_the_step_by_name(
     monkeypatch.setattr(sqlite.SqliteVectorStore, "commit", after_a_restore)
     error = failed(local)
 
-    assert "10 items left the vector store while they were loaded" in error
+    assert "10 items disappeared from the vector store during the load" in error
     assert local.contents() == set()
 
 

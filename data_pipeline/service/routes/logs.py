@@ -1,4 +1,4 @@
-"""The log of a task: its last entries, or those that a query asks for."""
+"""The log of a task: its last entries, or the entries that match a query."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def logs(
     request: Request,
     task_id: TaskId,
     runs: RunsDep,
-    limit: Annotated[int, Query(ge=1, description="at most 1000 are given")] = 100,
+    limit: Annotated[int, Query(ge=1, description="Maximum number of entries; at most 1000.")] = 100,
     level: Level | None = None,
 ) -> Response:
-    """Oldest first; entries of another level do not count."""
+    """Return the last entries, oldest first, optionally only those of one level."""
     entries = [entry for entry in read_log(path_of_task(runs, task_id)) if level is None or entry.level == level]
     last = entries[-min(limit, 1000) :]
     return success(
@@ -46,7 +46,7 @@ def logs(
 
 @router.post("/tasks/{task_id}/logs/query", summary="Search the log of a task")
 def query_logs(request: Request, task_id: TaskId, runs: RunsDep, body: LogQueryRequest) -> Response:
-    """By level, time, words, logger and step; sorted, page by page."""
+    """Search by level, time, keyword, logger and step; the result is sorted and paginated."""
     started = datetime.now().astimezone()
     entries = read_log(path_of_task(runs, task_id))
     wanted = LogQuery(
@@ -86,5 +86,5 @@ def query_logs(request: Request, task_id: TaskId, runs: RunsDep, body: LogQueryR
 
 
 def _local(time: datetime | None) -> datetime | None:
-    """A time as the log writes it: local, without a zone."""
+    """Convert a time to the form in the log: local, without a zone."""
     return time if time is None or time.tzinfo is None else time.astimezone().replace(tzinfo=None)

@@ -1,4 +1,4 @@
-"""Training items: what is nearest to a question, and a task's own as files."""
+"""Training items: search them for a question, and export those of a task."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ router = APIRouter(prefix=PREFIX, tags=["training data"], responses=REFUSALS)
     "/tasks/{task_id}/export",
     summary="Export a task's pairs",
     response_class=Response,
-    responses={200: {"content": {"application/octet-stream": {}}, "description": "the file, as an attachment"}},
+    responses={200: {"content": {"application/octet-stream": {}}, "description": "The file, as an attachment."}},
 )
 def exported(
     task_id: TaskId,
     runs: RunsDep,
-    format: Annotated[ExportFormat, Query(description="`spider` is a zip")] = "chat-jsonl",  # noqa: A002 - its name
+    format: Annotated[ExportFormat, Query(description="Format; `spider` is a zip.")] = "chat-jsonl",  # noqa: A002 - its name
 ) -> Response:
-    """What the task holds in the vector store: the same items, the same bytes. Outside the envelope."""
+    """Export the task's items of the vector store, without the envelope. Equal items give equal bytes."""
     runs.store.task(task_id)
     made = export(task_id, runs.vectors.get().held_by(task_id), format)
     return Response(
@@ -43,7 +43,7 @@ def exported(
 
 @router.post("/training_data/search", summary="Search training items for a question")
 def search(request: Request, body: SearchRequest, runs: RunsDep) -> Response:
-    """Pairs, DDL and pages of all tasks, or of one: what a prompt for text-to-SQL needs. Best first."""
+    """Find the pairs, DDL and pages nearest to a question, best first. Use them as context in a text-to-SQL prompt."""
     started = time.perf_counter()
     if body.task_id is not None:
         runs.store.task(body.task_id)
