@@ -82,9 +82,7 @@ def is_excepted(entry: Retired, text: Text, match: re.Match[str]) -> bool:
     """Return True if the data file allows this match."""
     around = text.content[max(match.start() - 60, 0) : match.end() + 60]
     return any(
-        exception["retired"] == entry.name
-        and text.place.startswith(exception["place"])
-        and exception["text"] in around
+        exception["retired"] == entry.name and text.place.startswith(exception["place"]) and exception["text"] in around
         for exception in EXCEPTIONS
     )
 

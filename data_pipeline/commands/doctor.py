@@ -54,7 +54,7 @@ State = Literal["ok", "warning", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check; `remedy` says what to do and is empty if there is no problem."""
+    """The result of one check; `remedy` is the recommended action, empty if there is no problem."""
 
     name: str
     state: State

@@ -100,7 +100,7 @@ CREATE TABLE product ( -- what shops sell
 CREATE TABLE sale ( -- one receipt
   sale_id INTEGER PRIMARY KEY,
   shop_id INTEGER NOT NULL REFERENCES shop (shop_id),
-  member_id INTEGER REFERENCES member (member_id), -- empty for customers who are no members
+  member_id INTEGER REFERENCES member (member_id), -- empty for customers who are not members
   cashier_id INTEGER NOT NULL REFERENCES employee (employee_id),
   sold_at TIMESTAMP NOT NULL, -- local time
   payment_method TEXT NOT NULL CHECK (payment_method IN ('cash', 'card', 'app', 'fuel card')),

@@ -1,4 +1,4 @@
-"""The tour of the demo: its chapters, and what it prints."""
+"""The tour of the demo: its chapters and their output."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def test_new_table_list_replaces_the_old_one_which_is_kept(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["run", "task_20200101_000000"], "Task 'task_20200101_000000' not found."),
+        (["run", "task_20200101_000000"], "Task 'task_20200101_000000' not found"),
         (["run", "../../etc"], "task_id"),
         (["run"], "--db-connection"),
         (["run", "--db-connection", "sqlite:///shop.sqlite", "--table-list", "nowhere.txt"], "nowhere.txt"),
@@ -146,7 +146,7 @@ def test_new_table_list_replaces_the_old_one_which_is_kept(shop: Shop) -> None:
             "--db-connection: only for a new task",
         ),
         (["run", "task_20200101_000000", "--language", "zh", "--task-name", "x"], "--task-name, --language: only"),
-        (["backups", "list", "task_20200101_000000"], "Task 'task_20200101_000000' not found."),
+        (["backups", "list", "task_20200101_000000"], "Task 'task_20200101_000000' not found"),
         (["backups", "show", "..", "file_bak_20200101_000000"], "task_id"),
     ],
 )

@@ -344,7 +344,7 @@ def test_unknown_task_is_refused(shop: Shop) -> None:
     done = shop.call(CLI, "qa", "report", UNKNOWN)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"Task '{UNKNOWN}' not found." in done.stderr
+    assert f"Task '{UNKNOWN}' not found" in done.stderr
 
 
 def test_task_whose_step_never_ran_is_told_what_to_run(shop: Shop) -> None:

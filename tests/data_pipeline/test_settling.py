@@ -173,14 +173,14 @@ def test_backup_that_stays_unknown_is_its_own_state_everywhere(task: Path) -> No
 
     backup = result["backup"]
     assert (backup["state"], backup["directory"], backup["moved_count"]) == ("unknown", STAMP, 0)
-    assert "The outcome of the backup of run run_1 is unknown until recovery." in backup["error"]
+    assert "unknown until recovery whether the backup of run run_1 took effect" in backup["error"]
     assert "data-pipeline recover" in backup["error"]
     assert told.backups == ["unknown"]
     assert result["success"] is False
     assert any(warning.startswith("data_pipeline.log is not written") for warning in result["warnings"])
     assert top_of(task) == {}  # neither a log nor an output
     told_to_people = "\n".join(_lines(result, str(task)))
-    assert "Backup: The outcome of the backup of run run_1 is unknown" in told_to_people
+    assert "Backup: It is unknown until recovery" in told_to_people
     assert "failed, every file" not in told_to_people
 
     recovered(task)
@@ -209,7 +209,7 @@ def test_backup_whose_journal_cannot_be_read_any_more_is_left_to_an_operator(tas
 
     assert (report.state, report.directory) == ("unknown", STAMP)
     assert "docs/operating.md" in (report.error or "")
-    assert "until recovery" not in (report.error or "")
+    assert "unknown until recovery" not in (report.error or "")
     assert again.state == "nothing_to_back_up"
     assert in_backups(task) == FILES
 
@@ -478,7 +478,7 @@ def test_step_whose_publication_is_unknown_is_not_called_failed(task: Path) -> N
 
     state = result["workflow_state"]
     assert (state["unknown_steps"], state["failed_steps"], state["completed_steps"]) == (["writing"], [], [])
-    assert "is unknown until recovery" in result["error"]
+    assert "unknown until recovery" in result["error"]
     ((name, error, recorded),) = told.steps
     assert (name, recorded) == ("writing", {"step": "writing", "status": "unknown", "files": []})
     assert error == result["error"]

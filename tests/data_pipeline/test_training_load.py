@@ -306,7 +306,7 @@ def test_item_that_vanishes_while_it_is_loaded_fails_the_step_by_name(
     monkeypatch.setattr(sqlite.SqliteVectorStore, "commit", after_a_restore)
     error = failed(local)
 
-    assert "10 items disappeared from the vector store during the load" in error
+    assert "10 items were removed from the vector store during their load" in error
     assert local.contents() == set()
 
 

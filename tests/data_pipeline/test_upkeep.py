@@ -74,7 +74,7 @@ def test_doctor_looks_at_the_vector_store(shop: Shop) -> None:
 
     assert "does not exist yet" in before["message"]
     assert after["message"] == "9 items, embedded by hashed-words, version 1, 1024 dimensions"
-    assert (mixed["state"], "but m" in mixed["message"]) == ("problem", True)
+    assert (mixed["state"], "configured is m" in mixed["message"]) == ("problem", True)
     assert (broken["state"], "not a database" in broken["message"]) == ("problem", True)
 
 

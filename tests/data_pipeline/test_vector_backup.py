@@ -363,4 +363,4 @@ def test_commands_back_up_list_and_restore(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert lines.split("\t")[:2] == [f"{task.name}/vector_bak", made["timestamp"]]
     assert done["items"] == {"ddl": 2, "documentation": 4, "sql": 3}
-    assert (missing.returncode, "Vector backup " in missing.stderr) == (1, True)
+    assert (missing.returncode, "not found" in missing.stderr) == (1, True)
