@@ -7,7 +7,7 @@
       RunActive             the task has a queued or running run: wait for it, or cancel it
       NotRunning            the task has no run to cancel: nothing to do
       TaskBusy              another process holds the task's directory: wait for it, or stop it
-      DirectoryUnusable     the task's directory cannot be created, locked or written: correct permissions, disk or mounts
+      DirectoryUnusable     the task's directory cannot be created, locked or written: correct permissions or disk
       DatabaseUnavailable   the business database cannot be opened or queried: correct the URL, or repair the database
       QueryRefused          a text is not a single read-only query: correct the query; it was not run
       QueryFailed           the database rejected a query, or it timed out: correct the query
@@ -194,7 +194,7 @@ class ItemsMissing(PipelineError):
 
     def __init__(self, ids: Sequence[str]) -> None:
         super().__init__(
-            f"{len(ids)} items were removed from the vector store during their load, the first is {ids[0]}: its content "
+            f"{len(ids)} items were removed from the vector store during their load, the first is {ids[0]}: the store "
             "was restored or replaced. The load was not committed; run training_load again."
         )
         self.ids = tuple(ids)

@@ -1,4 +1,4 @@
-"""The English of documentation, help, API descriptions, messages and docstrings avoids the words of retired_words.toml."""
+"""Documentation, help, API descriptions, messages and docstrings avoid the words of retired_words.toml."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import re
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from data_pipeline.service.app import create_app, open_service
 ROOT = Path(__file__).parents[1]
 CONFIGURATION: dict[str, Any] = tomllib.loads((ROOT / "tests" / "retired_words.toml").read_text(encoding="utf-8"))
 NOT_YET: list[str] = CONFIGURATION["not_yet"]
-KINDS = ("docs", "docstring", "message", "help", "openapi")
+KINDS = ("docs", "docstring", "function", "message", "help", "openapi")
 SOURCES = sorted(
     path.relative_to(ROOT).as_posix() for top in ("journal", "data_pipeline") for path in (ROOT / top).rglob("*.py")
 )
@@ -78,30 +78,34 @@ def is_clean_yet(path: str) -> bool:
     return not any(path == entry or path.startswith(f"{entry}/") for entry in NOT_YET)
 
 
-def is_excepted(entry: Retired, text: Text, match: re.Match[str]) -> bool:
-    """Return True if the data file allows this match."""
+def exceptions_for(entry: Retired, text: Text, match: re.Match[str]) -> list[dict[str, str]]:
+    """Return the exceptions of the data file that allow this match."""
     around = text.content[max(match.start() - 60, 0) : match.end() + 60]
-    return any(
-        exception["retired"] == entry.name and text.place.startswith(exception["place"]) and exception["text"] in around
+    return [
+        exception
         for exception in EXCEPTIONS
-    )
+        if exception["retired"] == entry.name
+        and text.place.startswith(exception["place"])
+        and exception["text"] in around
+    ]
 
 
 def matches_in(text: Text) -> Iterator[tuple[Retired, re.Match[str]]]:
     """Yield the retired words and shapes of a text, including the allowed ones."""
+    kinds = {text.kind, "docstring"} if text.kind == "function" else {text.kind}
     for entry in RETIRED:
-        if text.kind in entry.kinds:
+        if kinds & entry.kinds:
             for match in entry.pattern.finditer(text.content):
                 yield entry, match
 
 
-def findings_in(texts: Iterator[Text]) -> list[str]:
+def findings_in(texts: Iterable[Text]) -> list[str]:
     """Return a sentence for each retired word or shape that is not allowed."""
     return [
         f"{text.place}: {text.kind} has {match[0].strip()!r} ({entry.name}): {entry.instead}"
         for text in texts
         for entry, match in matches_in(text)
-        if not is_excepted(entry, text, match)
+        if not exceptions_for(entry, text, match)
     ]
 
 
@@ -113,22 +117,26 @@ def without_code(text: str) -> str:
     return re.sub(r"`+[^`]+`+", "X", text)
 
 
+def blank_lines(match: re.Match[str]) -> str:
+    """Return as many line breaks as a match has, so that line numbers stay the same."""
+    return "\n" * match[0].count("\n")
+
+
 def paragraphs_of(page: str) -> Iterator[Text]:
     """Yield the paragraphs, list items, cells and headings of a page, without code."""
     lines = (ROOT / page).read_text(encoding="utf-8")
-    lines = re.sub(r"^( *)```.*?^ *```", "", lines, flags=re.DOTALL | re.MULTILINE)
-    lines = re.sub(r"<!--.*?-->", "", lines, flags=re.DOTALL)
+    lines = re.sub(r"^ *```.*?^ *```|<!--.*?-->", blank_lines, lines, flags=re.DOTALL | re.MULTILINE)
     block: list[str] = []
     for number, line in enumerate([*lines.splitlines(), ""], start=1):
         begins = not line.strip() or re.match(r"\s*([-*|#]|\d+\.) ?", line) is not None
         if begins and block:
-            yield from (Text(page, "docs", cell) for cell in cells_of(" ".join(block), number))
+            yield from (Text(f"{page}:{number - len(block)}", "docs", cell) for cell in cells_of(" ".join(block)))
             block = []
         if line.strip() and not line.startswith("    "):  # an indented block is output of a program
             block.append(re.sub(r"^\s*([-*#]+|\d+\.) ", "", line).strip())
 
 
-def cells_of(block: str, number: int) -> list[str]:  # noqa: ARG001 - a place for a line number in a finding
+def cells_of(block: str) -> list[str]:
     """Return the cells of a row of a table, or the block itself."""
     text = re.sub(r"\]\([^)]*\)", "]", without_code(block)).replace("*", "").replace("[", "").replace("]", "")
     return [cell.strip() for cell in text.strip("|").split("|")] if text.startswith("|") else [text]
@@ -149,7 +157,19 @@ def docstrings_of(path: str) -> Iterator[Text]:
                 value = statement.value.value
                 if isinstance(value, str):
                     text = " ".join(without_code(value).split())
-                    yield Text(f"{path}:{statement.lineno}", "docstring", text)
+                    yield Text(f"{path}:{statement.lineno}", kind_of_docstring(node), text)
+
+
+def kind_of_docstring(node: ast.AST) -> str:
+    """Return `function`, or `docstring` for modules, classes, names, and properties, which are nouns."""
+    is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    return "function" if is_function and not is_property(node) else "docstring"
+
+
+def is_property(node: ast.AST) -> bool:
+    """Return True if a function is decorated as a property."""
+    decorators = getattr(node, "decorator_list", ())
+    return any(ast.unparse(decorator).endswith("property") for decorator in decorators)
 
 
 def literal_of(node: ast.AST) -> str | None:
@@ -202,11 +222,12 @@ def help_texts() -> Iterator[Text]:
             yield Text(f"{place} {parameter.name}", "help", " ".join(without_code(text).split()))
 
 
-def openapi_texts() -> Iterator[Text]:
-    """Yield every summary and description of the API."""
+@cache
+def openapi_texts() -> tuple[Text, ...]:
+    """Return every summary and description of the API."""
     with tempfile.TemporaryDirectory() as folder, open_service(Settings(home=Path(folder)), "api") as service:
         description = json.loads(json.dumps(create_app(service).openapi()))
-    yield from described_below(description, "openapi")
+    return tuple(described_below(description, "openapi"))
 
 
 def described_below(value: Any, place: str) -> Iterator[Text]:
@@ -271,7 +292,7 @@ def test_planted_example_is_flagged_and_its_correction_is_not(entry: Retired) ->
 def test_every_kind_of_text_is_extracted() -> None:
     """A check of no text would always pass."""
     assert len(list(help_texts())) > 100
-    assert len(list(openapi_texts())) > 100
+    assert len(openapi_texts()) > 100
     assert len([text for path in SOURCES for text in docstrings_of(path)]) > 1_000
     assert len([text for path in SOURCES for text in messages_of(path)]) > 300
     assert len([text for page in PAGES for text in paragraphs_of(page)]) > 1_000
@@ -288,7 +309,8 @@ def test_planted_sources_are_flagged(tmp_path: Path, monkeypatch: pytest.MonkeyP
         'NAME = 1\n"""Nobody reads `somebody`."""\n'
     )
     (tmp_path / "planted.md").write_text(
-        "# Heading\n\nA paragraph that\nsomebody wrote.\n\n| a | mend it |\n\n    mend\n\n```sh\nmend\n```\n\n`mend` is code.\n"
+        "# Heading\n\nA paragraph that\nsomebody wrote.\n\n| a | mend it |\n\n    mend\n\n```sh\nmend\n```\n\n"
+        "`mend` is code.\n"
     )
     monkeypatch.setattr("tests.test_english.ROOT", tmp_path)
     texts = [*docstrings_of("planted.py"), *messages_of("planted.py"), *paragraphs_of("planted.md")]
@@ -307,23 +329,28 @@ def test_planted_sources_are_flagged(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ]
 
 
+def test_exception_allows_its_text_only_at_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same word elsewhere is still flagged."""
+    allowed = {"retired": "mend", "place": "docs/a.md", "text": "to mend a net", "reason": "a planted one"}
+    monkeypatch.setattr("tests.test_english.EXCEPTIONS", [allowed])
+    contents = {"docs/a.md:1": "How to mend a net.", "docs/a.md:2": "Mend it.", "docs/b.md:1": "How to mend a net."}
+    findings = findings_in(Text(place, "docs", content) for place, content in contents.items())
+
+    assert [finding.partition(": ")[0] for finding in findings] == ["docs/a.md:2", "docs/b.md:1"]
+
+
 def test_every_exception_and_every_unchecked_path_is_needed() -> None:
     """An exception without a match is deleted, and so is a path that does not exist."""
     assert [path for path in NOT_YET if not (ROOT / path).exists()] == []
-    texts = [text for page in PAGES if is_clean_yet(page) for text in paragraphs_of(page)]
+    texts = [text for page in filter(is_clean_yet, PAGES) for text in paragraphs_of(page)]
     for path in filter(is_clean_yet, SOURCES):
         texts += [*docstrings_of(path), *messages_of(path)]
     texts += [*help_texts(), *openapi_texts()]
-    used = {
-        number
+    used = [
+        exception
         for text in texts
         for entry, match in matches_in(text)
-        for number, exception in enumerate(EXCEPTIONS)
-        if exception["retired"] == entry.name
-        and text.place.startswith(exception["place"])
-        and exception["text"] in text.content
-        and match
-    }
-    for exception in EXCEPTIONS:
-        assert exception["reason"]
-    assert [EXCEPTIONS[number] for number in range(len(EXCEPTIONS)) if number not in used] == []
+        for exception in exceptions_for(entry, text, match)
+    ]
+
+    assert [exception for exception in EXCEPTIONS if exception not in used or not exception["reason"]] == []
