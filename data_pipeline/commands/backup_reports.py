@@ -53,9 +53,9 @@ def print_pruned(report: PruneReport, *, as_json: bool) -> None:
         return
     words = {"keep": "keep", "delete": "would delete" if report.is_dry_run else "deleted"}
     rows = [
-        (one.backup, words.get(one.action, one.action), local_time(one.made_at), str(one.file_count),
-         f"{one.size_bytes:,}", one.error or ", ".join(one.reasons))
-        for one in report.backups
+        (backup.backup, words.get(backup.action, backup.action), local_time(backup.made_at), str(backup.file_count),
+         f"{backup.size_bytes:,}", backup.error or ", ".join(backup.reasons))
+        for backup in report.backups
     ]  # fmt: skip
     print_table(("backup", "action", "made", "files", "bytes", "reason"), rows)
     summary = report.summary()
@@ -66,7 +66,7 @@ def print_pruned(report: PruneReport, *, as_json: bool) -> None:
 def end_deletion(report: PruneReport, *, as_json: bool) -> None:
     """Print the report of a deletion and exit with its code."""
     print_pruned(report, as_json=as_json)
-    code = code_of_deletion({one.action for one in report.backups})
+    code = code_of_deletion({backup.action for backup in report.backups})
     if code:
         raise typer.Exit(code)
 
@@ -112,4 +112,6 @@ def end_verification(reports: Iterable[tuple[str, VerifyReport]], key: str, *, a
 def _verified_lines(place: str, report: VerifyReport) -> list[str]:
     by = "checksums" if report.checksums_recorded_at else "its record" if report.has_record else "nothing"
     lines = [f"{place}/{report.backup}: {report.state} ({report.file_count} files, compared with {by})"]
-    return lines + [f"  {one.kind}: {one.file or report.backup}: {one.message}" for one in report.problems]
+    return lines + [
+        f"  {problem.kind}: {problem.file or report.backup}: {problem.message}" for problem in report.problems
+    ]

@@ -91,18 +91,20 @@ def list_(
         _list_containing(settings, task, containing, as_json=as_json)
         return
     tasks = task_directories(settings.training_data_path) if task is None else [task]
-    found = [(one, backup) for one in tasks for backup in list_backups(directory_of(settings, one))]
+    backups_by_task = [
+        (task_id, backup) for task_id in tasks for backup in list_backups(directory_of(settings, task_id))
+    ]
     if as_json:
-        print_json([{"task_id": one, **backup.summary()} for one, backup in found])
+        print_json([{"task_id": task_id, **backup.summary()} for task_id, backup in backups_by_task])
         return
-    if not found:
+    if not backups_by_task:
         print_lines(["There are no backups." if task is None else f"Task {task} has no backups."])
         return
     rows = [
-        (backup.name, *([one] if task is None else []), local_time(backup.made_at), str(len(backup.files)),
+        (backup.name, *([task_id] if task is None else []), local_time(backup.made_at), str(len(backup.files)),
          f"{backup.size_bytes:,}", str(backup.failed_count), backup.record_state,
          " ".join((backup.note or "").split()))
-        for one, backup in found
+        for task_id, backup in backups_by_task
     ]  # fmt: skip
     of_task = ["task"] if task is None else []
     print_table(("backup", *of_task, "made", "files", "bytes", "not moved", "record", "note"), rows)
@@ -149,14 +151,18 @@ def stats(task: OptionalTask = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(counted.summary())
     else:
-        by_size = sorted(counted.tasks, key=lambda one: one.files.size_bytes + one.vectors.size_bytes, reverse=True)
+        by_size = sorted(
+            counted.tasks,
+            key=lambda count: count.files.size_bytes + count.vectors.size_bytes,
+            reverse=True,
+        )
         totals = [("in all", "files", counted.files), ("in all", "vectors", counted.vectors)]
         rows = [
             (name, kind, str(count.backup_count), f"{count.size_bytes:,}",
              *(local_time(when) if when else "" for when in (count.oldest_at, count.newest_at)))
             for name, kind, count in [
-                (one.task_id or "no task", kind, count)
-                for one in by_size for kind, count in (("files", one.files), ("vectors", one.vectors))
+                (of_task.task_id or "no task", kind, count)
+                for of_task in by_size for kind, count in (("files", of_task.files), ("vectors", of_task.vectors))
                 if count.backup_count
             ] + totals
         ]  # fmt: skip
@@ -349,9 +355,9 @@ def verify(
     settings = load_settings()
     tasks = task_directories(settings.training_data_path) if task is None else [task]
     reports = (
-        (one, report)
-        for one in tasks
-        for report in _verify_task(settings, one, backup, record=record, goes_on=all_tasks)
+        (task_id, report)
+        for task_id in tasks
+        for report in _verify_task(settings, task_id, backup, record=record, goes_on=all_tasks)
     )
     end_verification(reports, "task_id", as_json=as_json)
 
@@ -368,7 +374,7 @@ def _verify_task(
 
     def names() -> list[str]:
         path = directory_of(settings, task)
-        return [found.name for found in list_backups(path)] if backup is None else [backup]
+        return [listed.name for listed in list_backups(path)] if backup is None else [backup]
 
     def verify_one(name: str) -> VerifyReport:
         path = directory_of(settings, task)

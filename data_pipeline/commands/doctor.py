@@ -80,12 +80,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _mount_points(settings.training_data_path)
     workers: dict[str, Inspection] = {}
     try:
-        found = inspect_tasks(settings.training_data_path)
+        inspections = inspect_tasks(settings.training_data_path)
         slots = inspect_tasks(os.path.join(settings.training_data_path, WORKERS))
-        workers = {name: one for name, one in slots.items() if one.condition == "busy"}
-        yield from _journals(found)
-        yield from _guarantee(found)
-        yield from _kept(found.values())
+        workers = {name: inspection for name, inspection in slots.items() if inspection.condition == "busy"}
+        yield from _journals(inspections)
+        yield from _guarantee(inspections)
+        yield from _kept(inspections.values())
     except (OSError, DirectoryUnusable) as error:
         yield Finding("journals", "problem", str(error), "Correct the permissions of the directory")
     yield from _backups(settings)
@@ -96,9 +96,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def _settings(settings: Settings) -> Finding:
-    chosen = [one.name for one in settings_in_use(settings) if one.origin != DEFAULT]
+    changed = [setting.name for setting in settings_in_use(settings) if setting.origin != DEFAULT]
     key = "an API key is set" if settings.api_key else "no API key, so the server listens on this machine only"
-    return Finding("settings", "ok", f"{len(chosen)} differ from their defaults (`data-pipeline config show`); {key}")
+    return Finding("settings", "ok", f"{len(changed)} differ from their defaults (`data-pipeline config show`); {key}")
 
 
 def _folder(name: str, path: str) -> Finding:
@@ -248,34 +248,36 @@ def _links(training_data: str) -> Iterator[Finding]:
             yield Finding("links", "problem", str(error), "Replace the link by the directory")
 
 
-def _guarantee(found: dict[str, Inspection]) -> Iterator[Finding]:
+def _guarantee(inspections: dict[str, Inspection]) -> Iterator[Finding]:
     """Warn if a locked task directory is on a file system where a power loss may lose bytes."""
-    weaker = [name for name, one in found.items() if one.goes_by_names]
+    weaker = [name for name, inspection in inspections.items() if inspection.goes_by_names]
     if weaker:
         yield Finding("guarantee", "warning", f"{WEAKER_GUARANTEE} ({len(weaker)} tasks, such as {weaker[0]})",
                       "Set DATA_PIPELINE_TRAINING_DATA to a local disk such as ext4, xfs or btrfs")  # fmt: skip
 
 
-def _journals(found: dict[str, Inspection]) -> Iterator[Finding]:
-    if not {one.condition for one in found.values()} & {"work", "damaged"}:
-        held = [name for name, one in found.items() if one.condition == "busy"]
+def _journals(inspections: dict[str, Inspection]) -> Iterator[Finding]:
+    if not {inspection.condition for inspection in inspections.values()} & {"work", "damaged"}:
+        held = [name for name, inspection in inspections.items() if inspection.condition == "busy"]
         yield Finding("journals", "ok", "nothing to recover" + (f"; in use: {', '.join(held[:5])}" if held else ""))
-    for name, one in found.items():
-        if one.condition == "work":
+    for name, inspection in inspections.items():
+        if inspection.condition == "work":
             yield Finding("journals", "warning", f"{printable(name)}: a killed run left an unfinished transaction",
                           "Run `data-pipeline recover`; the task's next run does the same")  # fmt: skip
-        elif one.condition == "damaged":
-            which = one.error or ", ".join(journal for journal in one.journals if not journal.endswith(".journal"))
+        elif inspection.condition == "damaged":
+            which = inspection.error or ", ".join(
+                journal for journal in inspection.journals if not journal.endswith(".journal")
+            )
             yield Finding("journals", "problem", f"{printable(name)}: {which}",
-                          f"Inspect {one.state_directory} as docs/operating.md describes")  # fmt: skip
+                          f"Inspect {inspection.state_directory} as docs/operating.md describes")  # fmt: skip
 
 
-def _kept(found: Iterable[Inspection]) -> Iterator[Finding]:
+def _kept(inspections: Iterable[Inspection]) -> Iterator[Finding]:
     kept = [
-        os.path.join(one.state_directory, name)
-        for one in found
-        if os.path.isdir(one.state_directory)
-        for name in os.listdir(one.state_directory)
+        os.path.join(inspection.state_directory, name)
+        for inspection in inspections
+        if os.path.isdir(inspection.state_directory)
+        for name in os.listdir(inspection.state_directory)
         if name.startswith(KEPT_PREFIX)
     ]
     if kept:
@@ -337,7 +339,9 @@ def _vector_store(settings: Settings) -> Finding:
 def _workers(workers: dict[str, Inspection]) -> Finding:
     if not workers:
         return Finding("server", "ok", "no server uses these task directories")
-    return Finding("server", "ok", "; ".join(f"{name}: {one.held_by}" for name, one in sorted(workers.items())))
+    return Finding(
+        "server", "ok", "; ".join(f"{name}: {inspection.held_by}" for name, inspection in sorted(workers.items()))
+    )
 
 
 def _databases(settings: Settings) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ def export(
     ] = "chat-jsonl",
 ) -> None:
     """Export a task's pairs from the vector store to standard output. Equal items give equal bytes."""
-    from data_pipeline.dataset.export import export as exported
+    from data_pipeline.dataset.export import export as export_items
     from data_pipeline.tasks import task_directory
     from data_pipeline.vectors.store.opening import look_at_vector_store, open_vector_store
 
@@ -40,8 +40,8 @@ def export(
         raise NotFound("vector store", "", "Run a task, or its step training_load, to create it.")
     store = open_vector_store(place)
     try:
-        made = exported(task, store.held_by(task), chosen)
+        exported = export_items(task, store.held_by(task), chosen)
     finally:
         store.close()
-    sys.stdout.buffer.write(made.content)
+    sys.stdout.buffer.write(exported.content)
     sys.stdout.buffer.flush()

@@ -43,7 +43,7 @@ def search(
 
     if not question.strip():
         raise InvalidInput("question", "must not be empty")
-    kinds = [one for one in KINDS if one in kind] if kind else None
+    kinds = [name for name in KINDS if name in kind] if kind else None
     if kind and set(kind) - set(KINDS):
         raise InvalidInput("--kind", f"expected one of {', '.join(KINDS)}, got {min(set(kind) - set(KINDS))[:40]!a}")
     if task is not None:
@@ -53,16 +53,16 @@ def search(
         raise NotFound("vector store", "", "Run a task, or its step training_load, to create it.")
     store = open_vector_store(place)
     try:
-        found = [found_summary(one) for one in store.search(Question(question, limit, kinds, task, database))]
+        items = [found_summary(match) for match in store.search(Question(question, limit, kinds, task, database))]
     finally:
         store.close()
     if as_json:
-        print_json(found)
+        print_json(items)
         return
     lines: list[str] = []
-    for number, one in enumerate(found, start=1):
-        places = ", ".join(f"{held['task_id']}/{held['file']}" for held in one["provenance"][:3])
-        lines.append(f"{number}. {one['score']:.3f}  {one['kind']} of {one['database']}  ({places})")
-        text = f"{one['question']}\n{one['sql']}" if one["kind"] == "sql" else one["content"]
+    for number, item in enumerate(items, start=1):
+        places = ", ".join(f"{held['task_id']}/{held['file']}" for held in item["provenance"][:3])
+        lines.append(f"{number}. {item['score']:.3f}  {item['kind']} of {item['database']}  ({places})")
+        text = f"{item['question']}\n{item['sql']}" if item["kind"] == "sql" else item["content"]
         lines += [f"   {line}" for line in text.splitlines()]
     print_lines(lines or ["No items found."])

@@ -337,11 +337,11 @@ def files(task: TaskId, as_json: AsJson = False) -> None:
     from data_pipeline.use_cases.task_json import task_file
 
     path = directory_of(load_settings(), task)
-    found = list_files(path)
+    task_files = list_files(path)
     if as_json:
-        print_json([task_file(file) for file in found])
+        print_json([task_file(file) for file in task_files])
         return
-    rows = [(file.name, file.type, f"{file.size_bytes:,}", local_time(file.modified_at)) for file in found]
+    rows = [(file.name, file.type, f"{file.size_bytes:,}", local_time(file.modified_at)) for file in task_files]
     print_table(("file", "type", "bytes", "changed"), rows)
     new_console(stderr=True).print(f"in {printable(path)}", markup=False, highlight=False, soft_wrap=True)
 

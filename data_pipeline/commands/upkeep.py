@@ -74,9 +74,12 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print_json([finding.summary() for finding in findings])
     else:
-        rows = [(one.name, one.state, one.message + (f"\n-> {one.remedy}" if one.remedy else "")) for one in findings]
+        rows = [
+            (finding.name, finding.state, finding.message + (f"\n-> {finding.remedy}" if finding.remedy else ""))
+            for finding in findings
+        ]
         print_table(("check", "state", "result"), [tuple(cell.replace("\n", "  ") for cell in row) for row in rows])
-        counts = {state: sum(one.state == state for one in findings) for state in ("problem", "warning")}
+        counts = {state: sum(finding.state == state for finding in findings) for state in ("problem", "warning")}
         if not any(counts.values()):
             print_lines(["No problems found."])
         else:
@@ -100,8 +103,10 @@ def show(as_json: AsJson = False) -> None:
     """Show each setting with its value and origin: environment, .env, data_pipeline.toml or default."""
     from data_pipeline.config.report import settings_in_use
 
-    found = settings_in_use(load_settings())
+    settings = settings_in_use(load_settings())
     if as_json:
-        print_json([one.summary() for one in found])
+        print_json([setting.summary() for setting in settings])
     else:
-        print_table(("setting", "value", "from"), [(one.name, one.value, one.origin) for one in found])
+        print_table(
+            ("setting", "value", "from"), [(setting.name, setting.value, setting.origin) for setting in settings]
+        )

@@ -74,11 +74,11 @@ def backup(task: OfTask = None, as_json: AsJson = False) -> None:
     place = place_of_task(settings.training_data_path, task)
     backup_id = new_work_id("vectors")
     with _store(settings, must_exist=True) as store:
-        made = keep_backup(store, settings.training_data_path, task, backup_id=backup_id, door=door(settings))
+        kept_backup = keep_backup(store, settings.training_data_path, task, backup_id=backup_id, door=door(settings))
     if as_json:
-        print_json({"backup_path": place.relative_path, **made.manifest.model_dump()})
+        print_json({"backup_path": place.relative_path, **kept_backup.manifest.model_dump()})
     else:
-        manifest = made.manifest
+        manifest = kept_backup.manifest
         print_lines([f"{manifest.item_count} items in {place.relative_path}/{manifest.items_file}"])
 
 
@@ -94,7 +94,7 @@ def list_(task: OfTask = None, as_json: AsJson = False) -> None:
     """List backups of the vector store by folder, newest first, with their state."""
     from data_pipeline.vectors.backup.catalogue import backups_in, places
 
-    found = [
+    backups_by_place = [
         (place, listed)
         for place in places(load_settings().training_data_path, task_id=task)
         for listed in backups_in(place)
@@ -104,22 +104,22 @@ def list_(task: OfTask = None, as_json: AsJson = False) -> None:
             [
                 {
                     "backup_path": place.relative_path,
-                    "timestamp": one.timestamp,
-                    "made_at": one.made_at,
-                    "item_count": one.manifest.item_count if one.manifest else None,
-                    "size_bytes": one.items_size_bytes,
-                    "embedder": str(one.manifest.embedder.identity) if one.manifest else None,
-                    "problem": one.problem,
+                    "timestamp": backup.timestamp,
+                    "made_at": backup.made_at,
+                    "item_count": backup.manifest.item_count if backup.manifest else None,
+                    "size_bytes": backup.items_size_bytes,
+                    "embedder": str(backup.manifest.embedder.identity) if backup.manifest else None,
+                    "problem": backup.problem,
                 }
-                for place, one in found
+                for place, backup in backups_by_place
             ]
         )
-    elif found:
+    elif backups_by_place:
         rows = (
-            (place.relative_path, one.timestamp, local_time(one.made_at),
-             str(one.manifest.item_count) if one.manifest else "-", f"{one.items_size_bytes:,}",
-             one.problem or "good")
-            for place, one in found
+            (place.relative_path, backup.timestamp, local_time(backup.made_at),
+             str(backup.manifest.item_count) if backup.manifest else "-", f"{backup.items_size_bytes:,}",
+             backup.problem or "good")
+            for place, backup in backups_by_place
         )  # fmt: skip
         print_table(("folder", "timestamp", "made", "items", "bytes", "state"), rows)
     else:

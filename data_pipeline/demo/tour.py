@@ -231,8 +231,8 @@ class _Tour:
         self._console.print(Text(text, style=style), soft_wrap=True)
 
     def _request(self, method: str, path: str, body: str, status: int, answer: str) -> None:
-        asked = f"{method} {path} {body}".rstrip()
-        self._console.print(Text.assemble((asked, "dim"), (f" -> {status} ", "green"), answer), soft_wrap=True)
+        request = f"{method} {path} {body}".rstrip()
+        self._console.print(Text.assemble((request, "dim"), (f" -> {status} ", "green"), answer), soft_wrap=True)
 
     def _proof(self, count: int, total: int, claim: str) -> None:
         style = "bold green" if count == total else "bold red"
@@ -283,10 +283,10 @@ def _checksums(path: str) -> dict[str, str]:
 
 def _all_contents(path: str) -> set[str]:
     """Return the SHA-256 of every file below a directory."""
-    found = set()
+    contents = set()
     for folder, _, names in os.walk(path):
-        found |= {_sha256(os.path.join(folder, name)) for name in names}
-    return found
+        contents |= {_sha256(os.path.join(folder, name)) for name in names}
+    return contents
 
 
 def _sha256(path: str) -> str:

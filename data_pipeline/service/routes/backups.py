@@ -61,8 +61,8 @@ def search_backups(request: Request, body: BackupSearchRequest, runs: RunsDep) -
 def backups(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
     """Return the counts of each backup. Request a single backup for the names of its files."""
     path = path_of_task(runs, task_id)
-    found = [backup.summary() for backup in list_backups(path)] if os.path.isdir(path) else []
-    return success(request, f"{len(found)} backups.", {"task_id": task_id, "backups": found, "total": len(found)})
+    listed = [backup.summary() for backup in list_backups(path)] if os.path.isdir(path) else []
+    return success(request, f"{len(listed)} backups.", {"task_id": task_id, "backups": listed, "total": len(listed)})
 
 
 @router.get("/tasks/{task_id}/backups/{backup}", summary="Get a backup with its files")

@@ -38,16 +38,16 @@ def tables(request: Request, body: TablesRequest, runs: RunsDep) -> Response:
     _, url = database_of(runs.settings, body.db_connection)
     schemas = [name.strip() for name in body.schema_.split(",") if name.strip()]
     with open_database(url) as database:
-        found = [str(name) for name in list_tables(database, schemas)]
+        names = [str(name) for name in list_tables(database, schemas)]
     if body.table_name_pattern:
         pattern = body.table_name_pattern.replace("[", "[[]").replace("%", "*").lower()
-        found = [name for name in found if fnmatchcase(name.rpartition(".")[2].lower(), pattern)]
+        names = [name for name in names if fnmatchcase(name.rpartition(".")[2].lower(), pattern)]
     return success(
         request,
-        f"{len(found)} tables.",
+        f"{len(names)} tables.",
         {
-            "tables": found,
-            "total": len(found),
+            "tables": names,
+            "total": len(names),
             "schemas": schemas,
             "db_connection_info": {"database": database_name(url)},
         },
@@ -100,12 +100,12 @@ def table_ddl(request: Request, body: DdlRequest, runs: RunsDep) -> Response:
 def _profile(database: BusinessDatabase, table: Table) -> TableProfile:
     """Return the profile without personal values of related tables: first those that the table refers to."""
     named = [*table.sources, *(key.target for key in table.foreign_keys)]
-    near = dict.fromkeys([table.name, *named, *list_tables(database)])
-    found, _ = read_tables(database, list(near)[:TABLES_SEARCHED])
+    names = dict.fromkeys([table.name, *named, *list_tables(database)])
+    tables, _ = read_tables(database, list(names)[:TABLES_SEARCHED])
     secrets = []
-    for one in found:
+    for searched in tables:
         with contextlib.suppress(QueryFailed):  # the search of this table took too long
-            secrets.append(secrets_of(database, one, replace(PROFILE_LIMITS, seconds=SEARCH_SECONDS)))
+            secrets.append(secrets_of(database, searched, replace(PROFILE_LIMITS, seconds=SEARCH_SECONDS)))
     return profile_table(database, table, PROFILE_LIMITS, known=known_values(secrets))
 
 

@@ -28,17 +28,19 @@ router = APIRouter(prefix=PREFIX, tags=["files"], responses=REFUSALS)
 def files(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
     """List the files at the top of the task directory. Backups are listed separately."""
     path = path_of_task(runs, task_id)
-    found = list_files(path)
-    total = sum(file.size_bytes for file in found)
+    task_files = list_files(path)
+    total = sum(file.size_bytes for file in task_files)
     directory = {
         "exists": os.path.isdir(path),
         "directory_path": task_id,
-        "total_files": len(found),
+        "total_files": len(task_files),
         "total_size": total,
         "total_size_formatted": formatted_size(total),
     }
     return success(
-        request, f"{len(found)} files.", {"files": [task_file(file) for file in found], "directory_info": directory}
+        request,
+        f"{len(task_files)} files.",
+        {"files": [task_file(file) for file in task_files], "directory_info": directory},
     )
 
 
@@ -122,7 +124,7 @@ def table_list_info(request: Request, task_id: TaskId, runs: RunsDep) -> Respons
         **size_of(0),
     }
     try:
-        raw, found = read_file(path), os.stat(path)
+        raw, status = read_file(path), os.stat(path)
     except FileNotFoundError:
         return success(request, "The task has no table list yet.", answer)
     except OSError as error:
@@ -130,8 +132,8 @@ def table_list_info(request: Request, task_id: TaskId, runs: RunsDep) -> Respons
     answer |= {
         "has_file": True,
         "exists": True,
-        "uploaded_at": datetime.fromtimestamp(found.st_mtime, UTC),
-        "created_at": datetime.fromtimestamp(found.st_ctime, UTC),
+        "uploaded_at": datetime.fromtimestamp(status.st_mtime, UTC),
+        "created_at": datetime.fromtimestamp(status.st_ctime, UTC),
         **size_of(len(raw)),
     }
     try:

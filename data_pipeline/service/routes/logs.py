@@ -59,20 +59,20 @@ def query_logs(request: Request, task_id: TaskId, runs: RunsDep, body: LogQueryR
         sort_by=body.sort_by,
         is_descending=body.sort_order == "desc",
     )
-    found = select_entries(entries, wanted)
+    matching = select_entries(entries, wanted)
     begin = (body.page - 1) * body.page_size
     path = os.path.join(path_of_task(runs, task_id), task_directory.LOG)
     size = os.path.getsize(path) if os.path.isfile(path) else 0
     return success(
         request,
-        f"{len(found)} entries.",
+        f"{len(matching)} entries.",
         {
             "task_id": task_id,
             "logs": [
                 {**log_entry(entry), "step": entry.step, "line_number": entry.line_number}
-                for entry in found[begin : begin + body.page_size]
+                for entry in matching[begin : begin + body.page_size]
             ],
-            "pagination": page_of(body.page, body.page_size, len(found)),
+            "pagination": page_of(body.page, body.page_size, len(matching)),
             "log_file_info": {
                 "exists": os.path.isfile(path),
                 "file_path": f"{task_id}/{task_directory.LOG}",

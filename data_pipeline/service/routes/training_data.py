@@ -30,12 +30,12 @@ def exported(
 ) -> Response:
     """Export the task's items of the vector store, without the envelope. Equal items give equal bytes."""
     runs.store.task(task_id)
-    made = export(task_id, runs.vectors.get().held_by(task_id), format)
+    exported_file = export(task_id, runs.vectors.get().held_by(task_id), format)
     return Response(
-        made.content,
+        exported_file.content,
         media_type="application/octet-stream",
         headers={
-            "Content-Disposition": f'attachment; filename="{made.file_name}"',
+            "Content-Disposition": f'attachment; filename="{exported_file.file_name}"',
             "X-Content-Type-Options": "nosniff",
         },
     )
@@ -49,13 +49,13 @@ def search(request: Request, body: SearchRequest, runs: RunsDep) -> Response:
         runs.store.task(body.task_id)
     store = runs.vectors.get()
     question = Question(body.question, body.limit, body.kinds, body.task_id, body.database)
-    found = [found_summary(one) for one in store.search(question)]
+    results = [found_summary(match) for match in store.search(question)]
     return success(
         request,
-        f"{len(found)} items.",
+        f"{len(results)} items.",
         {
-            "results": found,
-            "total": len(found),
+            "results": results,
+            "total": len(results),
             "embedder": str(store.embedder.identity),
             "query_time": round(time.perf_counter() - started, 6),
         },

@@ -94,9 +94,9 @@ def backups(
     started = datetime.now(UTC)
     if task_id is not None:
         runs.store.task(task_id)
-    found = places(runs.settings.training_data_path, task_id=task_id, global_only=global_only)
+    folders = places(runs.settings.training_data_path, task_id=task_id, global_only=global_only)
     locations = []
-    for place in found:
+    for place in folders:
         listed = [_listed(backup) for backup in backups_in(place)]
         if listed:
             named = {"task_id": place.task_id} if place.task_id is not None else {}
