@@ -161,7 +161,7 @@ def test_pipe_gets_a_line_for_everything_that_begins_with_what_it_is(shop: Shop,
         "one column",
     ]
     assert not set(done.stdout) & set("\x1b█")
-    assert f"pairs         {report(shop, task)['made']} of 32 asked for" in lines
+    assert f"pairs         {report(shop, task)['made']} of 32 requested" in lines
 
 
 def test_terminal_gets_bars_and_headings(shop: Shop, task: Path) -> None:
