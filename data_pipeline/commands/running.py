@@ -67,7 +67,7 @@ def run(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a task here and now: back up the files of earlier runs, then run every step."""
+    """Run a task in this process: back up the files of earlier runs, then run every step."""
     import asyncio
 
     from data_pipeline.commands.terminal import watching
@@ -99,7 +99,7 @@ def run(
     with Store.open(settings.store_url) as store, watching(new_console(stderr=True), is_quiet=as_json) as emit:
         if task is None:
             if db_connection is None or content is None:
-                raise InvalidInput("run", "name a task, or give --db-connection and --table-list for a new one")
+                raise InvalidInput("run", "name a task, or set --db-connection and --table-list to create one")
             new = NewTask(db_connection, content, task_name, validated(TaskParameters, parameters))
             found = asyncio.run(create_task(settings, store, new))
         else:
@@ -132,7 +132,7 @@ def _record_checksums(settings: Settings, task_id: str, backup: str, *, is_quiet
     from data_pipeline.use_cases.foreground import record_run_checksums
 
     try:
-        sys.stdout.flush()  # the result is out before the reading begins
+        sys.stdout.flush()  # the user sees the result before the long read of the backup
         with watching_bytes(new_console(stderr=True), "checksums", is_quiet=is_quiet) as progress:
             record_run_checksums(settings, task_id, backup, progress=progress)
     except (PipelineError, KeyboardInterrupt) as error:
@@ -148,15 +148,15 @@ def _lines(result: Json, path: str) -> list[str]:
     lines = [f"Task {result['task_id']}, run {result['run_id']}: {outcome}"]
     backup = result["backup"]
     if backup is not None and backup["state"] == "unknown":
-        lines.append(f"Backup: its outcome is unknown. {backup['error']}")
+        lines.append(f"Backup: {backup['error']}")
     elif backup is not None and backup["directory"] is not None:
         lines.append(f"Backup: {backup['moved_count']} files in {backup['directory']}")
         for failed in backup["failed_files"]:
-            copied = "a copy is in the backup" if failed["copied"] else "it is in its place"
+            copied = "copied to the backup" if failed["copied"] else "not in the backup"
             lines.append(f"  could not be moved: {failed['file']} ({failed['error']}; {copied})")
     elif backup is not None and backup["error"] is not None:
         lines.append(f"Backup failed: {backup['error']}")
-    lines += [f"Kept, as it was not ours to replace: {kept}" for kept in result["kept_files"]]
+    lines += [f"Kept, because this task did not create it: {kept}" for kept in result["kept_files"]]
     lines += [f"Warning: {warning}" for warning in result["warnings"]]
     lines += _step_lines(result["artifacts"])
     published = result["workflow_state"]["statistics"]["files_published"]
@@ -165,11 +165,11 @@ def _lines(result: Json, path: str) -> list[str]:
 
 
 def _step_lines(artifacts: Json) -> list[str]:
-    """What a step found that its files alone would not tell at a glance; of a step that was left out, why."""
+    """Return a summary of each step, or the reason why it was skipped."""
     lines = []
     for step, artifact in artifacts.items():
         if artifact["status"] == "skipped":
-            lines.append(f"{step} was left out: {artifact['reason']}")
+            lines.append(f"{step} was skipped: {artifact['reason']}")
         elif step in _LINES_OF:
             lines += _LINES_OF[step](artifact)
     return lines
@@ -185,14 +185,14 @@ def _question_lines(made: Json) -> list[str]:
         f"{100 * coverage[key]['share']:.0f} % of the {key.replace('_', ' ')}"
         for key in ("tables", "columns", "foreign_keys")
     )
-    lines = [f"Questions: {made['total_questions']} in {made['sql_shapes']} shapes of SQL, about {shares}"]
+    lines = [f"Questions: {made['total_questions']} in {made['sql_shapes']} SQL shapes, covering {shares}"]
     return lines + [f"  {place}: {why}" for place, why in {**made["problems"], **made["failed_themes"]}.items()]
 
 
 def _pair_lines(validated: Json) -> list[str]:
     counts = f"{validated['valid_sql_count']} of {validated['original_sql_count']} are valid"
     repaired, deleted = validated["repair_stats"]["successful"], validated["file_modification_stats"]["deleted"]
-    return [f"Pairs: {counts}, {repaired} of them repaired; {deleted} left the file"]
+    return [f"Pairs: {counts}, {repaired} of them repaired; {deleted} deleted from the file"]
 
 
 def _load_lines(loaded: Json) -> list[str]:
@@ -205,7 +205,7 @@ def _load_lines(loaded: Json) -> list[str]:
             f"Vector store backed up: {backup['item_count']} items in {backup['directory']}/{backup['files'][0]}"
         )
     if loaded["left_out"]:
-        lines.append(f"Not loaded: {len(loaded['left_out'])} pairs, named in {loaded['step']}_result.json")
+        lines.append(f"Not loaded: {len(loaded['left_out'])} pairs, listed in {loaded['step']}_result.json")
     return lines
 
 

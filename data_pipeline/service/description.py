@@ -1,4 +1,4 @@
-"""The description of the API (OpenAPI), with an example of every answer, and without the stock 422."""
+"""The OpenAPI description, with an example of every response and without FastAPI's default 422."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from data_pipeline.service.answers import Answer
 SUCCESSES: Final[dict[str, dict[str, Any]]] = json.loads(
     files(__package__).joinpath("examples.json").read_text("utf-8")
 )
-"""By method and path: a real answer of each operation, written by tests/data_pipeline/test_description.py."""
+"""A real response of each operation by method and path, written by tests/data_pipeline/test_description.py."""
 
 _ANSWER: Final = {"$ref": f"#/components/schemas/{Answer.__name__}"}
 
 
 def describe(app: FastAPI) -> None:
-    """Give the application its description: what FastAPI says of itself and is not so here is left out."""
+    """Replace the application's OpenAPI description: add examples, remove FastAPI's defaults that do not apply."""
     original = app.openapi
 
     def described() -> dict[str, Any]:
@@ -42,5 +42,5 @@ def _add_example(responses: dict[str, Any], example: dict[str, Any], *, is_envel
         if status.startswith("2"):
             content = response["content"]["application/json"]
             content["example"] = example
-            if is_enveloped and not content.get("schema"):  # a route may describe its own answer
+            if is_enveloped and not content.get("schema"):  # a route may describe its own response
                 content["schema"] = _ANSWER

@@ -50,7 +50,7 @@ class TaskParameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     business_context: str = Field(
-        default="", max_length=10_000, description="What the database is about, for comments and for a language model."
+        default="", max_length=10_000, description="Subject of the database, for comments and for a language model."
     )
     language: Language = Field(default="en", description="Language of comments and questions.")
     continue_on_error: StrictBool = Field(

@@ -279,7 +279,7 @@ def test_recover_puts_back_what_a_killed_run_moved(shop: Shop) -> None:
     assert not backups_of(task)
 
     assert shop.answer("recover")[task.name]["state"] == "clean"
-    assert "1 task directories looked at" in shop.call(CLI, "recover").stdout
+    assert "1 task directories checked" in shop.call(CLI, "recover").stdout
 
 
 def test_run_recovers_by_itself_and_says_so_in_its_log(shop: Shop) -> None:
@@ -432,7 +432,7 @@ def test_validation_says_what_became_of_the_pairs(shop: Shop) -> None:
     found = shop.call(CLI, "run", task.name, "--step", "sql_validation")
 
     assert found.returncode == 0, found.stderr
-    assert "Pairs: 1 of 2 are valid, 0 of them repaired; 1 left the file" in found.stdout
+    assert "Pairs: 1 of 2 are valid, 0 of them repaired; 1 deleted from the file" in found.stdout
     assert json.loads(file.read_text()) == [good]
 
 

@@ -44,11 +44,11 @@ def test_demo_shows_everything_and_leaves_one_folder(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["data_pipeline_demo"]
     for said in (
         "-> 202 run_", "table main.sale completed", "└── file_bak_", "backup_info.json:", "kill -9",
-        "41 of 41 files are as the first run left them", "41 of 41 files are again those of the first run",
+        "41 of 41 files of the first run are unchanged", "41 of 41 files of the first run are restored",
         "What to try next",
     ):  # fmt: skip
         assert said in done.stdout
-    found = re.search(r"(\d+) of (\d+) contents that were there before", done.stdout)
+    found = re.search(r"(\d+) of (\d+) earlier file contents still exist", done.stdout)
     assert found is not None
     assert found[1] == found[2]
     folder = tmp_path / "data_pipeline_demo"
@@ -86,11 +86,11 @@ def test_demo_never_touches_a_folder_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "data_pipeline_demo").mkdir()
     refused = demo(tmp_path, "--folder", "data_pipeline_demo")
     nowhere = demo(tmp_path, "--folder", "/proc/nowhere")
-    assert (nowhere.returncode, "cannot be made" in nowhere.stderr) == (1, True)
+    assert (nowhere.returncode, "cannot be created" in nowhere.stderr) == (1, True)
     second = demo(tmp_path, "--json")
 
     assert (refused.returncode, list((tmp_path / "data_pipeline_demo").iterdir())) == (1, [])
-    assert "choose a new one" in refused.stderr
+    assert "name a new folder" in refused.stderr
     answer = json.loads(second.stdout)
     assert answer["folder"] == str(tmp_path / "data_pipeline_demo_2")
     assert answer["rows"] > 50_000
@@ -124,6 +124,6 @@ def test_database_is_the_same_with_every_seed_and_sound(tmp_path: Path) -> None:
 def test_server_that_cannot_start_says_why_and_names_its_log(tmp_path: Path) -> None:
     """The last line of the log, not a wait for ever."""
     (tmp_path / "data_pipeline.toml").write_text("nonsense = 1\n")
-    with DemoServer(str(tmp_path)) as server, pytest.raises(DemoFailed, match=r"(?s)nonsense.*log is .*server\.log"):
+    with DemoServer(str(tmp_path)) as server, pytest.raises(DemoFailed, match=r"(?s)nonsense.*log .*server\.log"):
         server.start()
     assert "nonsense" in (tmp_path / "server.log").read_text()

@@ -193,8 +193,8 @@ def test_command_finds_what_was_loaded(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem", "code"),
     [
-        (["x"], "Nothing was loaded yet", 1),
-        ([" "], "question: it is empty", 1),
+        (["x"], "Vector store not found. Run a task", 1),
+        ([" "], "question: must not be empty", 1),
         (["x", "--task", "../x"], "task_id", 1),
         (["x", "--kind", "tables"], "--kind", 1),
         (["x", "--limit", "0"], "--limit", 2),

@@ -177,7 +177,7 @@ def test_events_of_a_task_that_never_ran_are_not_there(client: TestClient) -> No
     """And not an endless silence."""
     task_id = new_task(client)
     assert (
-        "Execute it first"
+        "Execute the task first"
         in refused(client.get(f"{API}/tasks/{task_id}/events"), 404, "resource_not_found")["response"]
     )
 
@@ -519,10 +519,15 @@ def test_formatters_keep_exceptions() -> None:
         (
             "tasks",
             {"table_list_file": "/etc/passwd"},
-            "table_list_file: files of the server are not read: leave it out",
+            "table_list_file: files of the server are not read: omit it",
         ),
+<<<<<<< HEAD
         ("tasks", {"db_connection": "shp"}, "Configured database 'shp' not found. Configured are: shop."),
         ("tasks/{}/execute", {"execution_mode": "all"}, "execution_mode: it must be one of 'complete', 'step'"),
+=======
+        ("tasks", {"db_connection": "shp"}, "Configured database 'shp' not found. Configured: shop."),
+        ("tasks/{}/execute", {"execution_mode": "all"}, "execution_mode: must be one of 'complete', 'step'"),
+>>>>>>> wip-words
     ],
 )
 def test_refusal_says_what_to_write_instead(client: TestClient, path: str, body: dict[str, str], says: str) -> None:

@@ -68,7 +68,7 @@ def test_list_says_how_many_more_there_are(shop: Shop) -> None:
 
 
 def test_bad_input_of_create_makes_no_task(shop: Shop) -> None:
-    """Every table is looked up first."""
+    """Every table must exist in the database."""
     (shop.folder / "missing.txt").write_text("custome\n")
     done = shop.call(CLI, "tasks", "create", *NEW[:3], "missing.txt")
 

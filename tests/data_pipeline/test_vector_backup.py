@@ -349,7 +349,7 @@ def test_damaged_backup_is_a_conflict(client: TestClient, folder: Path) -> None:
 def test_commands_back_up_list_and_restore(tmp_path: Path) -> None:
     """For people and for programs."""
     shop = Shop(tmp_path)
-    assert "Nothing was loaded yet" in shop.call(CLI, "vectors", "backup").stderr
+    assert "Vector store not found. Run a task" in shop.call(CLI, "vectors", "backup").stderr
     task = shop.new_task()
     made = shop.answer("vectors", "backup", "--task", task.name)
     assert "9 items in vector_bak/vectors_" in shop.call(CLI, "vectors", "backup").stdout
