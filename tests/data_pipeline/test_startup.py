@@ -37,7 +37,7 @@ NOT_FOR_A_LIST = {"alembic", "dbos", "fastapi", "journal", "numpy", "psycopg", "
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
+    return Shop(tmp_path, is_cold=True)
 
 
 IMPORTS = """

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -26,16 +24,10 @@ class Server:
 
     def __init__(self, shop: Shop, *arguments: str, words: list[str] | None = None, **environment: str) -> None:
         self.log = shop.folder / f"server_{time.monotonic_ns()}.log"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DATA_PIPELINE_")}
         shop_url = f"sqlite:///{shop.folder / 'shop.sqlite'}"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*(words or CLI), "serve", "--port", "0", *arguments],
-                cwd=shop.folder,
-                stdout=log,
-                stderr=log,
-                env={**inherited, **shop.environment, "DATA_PIPELINE_DATABASES__SHOP": shop_url, **environment},
-            )
+        environment = {"DATA_PIPELINE_DATABASES__SHOP": shop_url, **environment}
+        self.log.touch()
+        self.process = shop.start(words or CLI, "serve", "--port", "0", *arguments, output=self.log, **environment)
         self.url = ""
         self.client = httpx.Client(timeout=PATIENCE_SECONDS)
 
