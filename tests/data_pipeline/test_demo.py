@@ -14,10 +14,9 @@ import pytest
 
 from data_pipeline.demo.database import TABLES, build_database
 from data_pipeline.demo.server import DemoFailed, DemoServer
-from tests.support.shop import ROOT
+from tests.support.shop import CLI, PATIENCE_SECONDS, ROOT
 from tests.support.tasks import backups_of
-
-PATIENCE_SECONDS = 120
+from tests.support.warm import warm_pipeline
 
 
 def demo(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -68,14 +67,7 @@ def test_commands_of_the_demo_work_in_its_folder(tmp_path: Path) -> None:
         words = (
             command.partition(" ")[2].split() if " -m " not in command else command.partition("pipeline ")[2].split()
         )
-        called = subprocess.run(
-            [sys.executable, "-m", "data_pipeline", *words],
-            cwd=tmp_path / "try_it",
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
+        called = warm_pipeline().run(CLI[2], *words, folder=tmp_path / "try_it")
         assert called.returncode == 0, called.stderr
 
     assert commands[1].endswith("tasks list")

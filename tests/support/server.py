@@ -133,9 +133,7 @@ class Disk(LocalFilesystem):
         def call(*arguments, **named):
             global calls
             calls += 1
-            if how == "slow":
-                time.sleep(0.1)
-            elif how == "wait":
+            if how.startswith("wait"):
                 while not os.path.exists(os.environ["GO_FILE"]):
                     time.sleep(0.02)
             elif calls == int(how):
@@ -145,7 +143,7 @@ class Disk(LocalFilesystem):
 
 disk = Disk()
 runs.door = backups.door = lambda settings: Door(disk)
-if how == "slow":
+if how == "wait everywhere":
     foreground.door = runs.door
 try:
     cli.main()
@@ -153,4 +151,6 @@ finally:
     print(calls, file=sys.stderr)
 """,
 ]
-"""`data-pipeline` whose runs have a disk of their own: it dies at the n-th change (0: it counts), is slow, or waits."""
+"""`data-pipeline` whose runs have another disk: it dies at the n-th change (0: it counts), or it waits for a file.
+
+With `wait everywhere` uploads have that disk, too."""
