@@ -50,23 +50,15 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
         "The Host header must name this machine, because no API key is set.",
     ),
     404: _refusal(
-<<<<<<< HEAD
-        HTTPStatus.NOT_FOUND, "resource_not_found", "there is no such thing", "Task 'task_20260121_094400' not found."
-=======
         HTTPStatus.NOT_FOUND,
         "resource_not_found",
         "The resource was not found.",
         "Task 'task_20260121_094400' not found.",
->>>>>>> wip-words
     ),
     409: _refusal(
         HTTPStatus.CONFLICT,
         "task_running",
-<<<<<<< HEAD
-        "the task has an unfinished run, or another process holds its directory",
-=======
         "The task has an unfinished run, or another process holds its directory.",
->>>>>>> wip-words
         f"Task task_20260121_094400 has an unfinished run: {_RUN_ID}. Wait for it, or cancel it.",
         task_id="task_20260121_094400",
         execution_id=_RUN_ID,

@@ -12,14 +12,6 @@ from fastapi.testclient import TestClient
 
 from data_pipeline.runs import engine as engine_module
 from tests.support.service import TABLES, serving, settings_of
-from tests.support.warm import PIPELINE, WarmPython
-
-
-@pytest.fixture(scope="session")
-def warm() -> Iterator[WarmPython]:
-    """A process that has imported the command line, for those who need many."""
-    with WarmPython(*PIPELINE) as warm:
-        yield warm
 
 
 @pytest.fixture

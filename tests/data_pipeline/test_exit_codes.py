@@ -162,11 +162,7 @@ def test_expected_error_is_an_object_for_programs(shop: Shop) -> None:
     missing = refusal(shop.call(CLI, "tasks", "show", "nope", "--json"), 1, "resource_not_found")
     invalid = refusal(shop.call(CLI, "run", "--json"), 1, "invalid_params")
 
-<<<<<<< HEAD
-    assert "Task store" in missing["response"]
-=======
     assert missing["response"].startswith("Task store ")
->>>>>>> wip-words
     assert list(invalid["invalid_params"]) == ["run"]
 
 

@@ -363,11 +363,7 @@ def test_task_that_the_store_does_not_know_has_no_rows(shop: Shop, task: Path, t
     done = shop.call(CLI, "qa", "report", task.name, DATA_PIPELINE_DATABASE_URL=other)
 
     assert done.returncode == 0
-<<<<<<< HEAD
-    assert "no rows\tTask store" in done.stdout
-=======
     assert "no rows\tTask store " in done.stdout
->>>>>>> wip-words
 
 
 def test_tasks_are_completed(shop: Shop, task: Path) -> None:

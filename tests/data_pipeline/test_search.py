@@ -16,8 +16,10 @@ from data_pipeline.use_cases.foreground import run_parameters
 from tests.support.server import API, data
 from tests.support.service import execute, new_task, refused, serving, settings_of
 from tests.support.shop import CLI, Shop
+from tests.support.waiting import PATIENCE_SECONDS
 
 SEARCH = f"{API}/training_data/search"
+WAITING = {"Prefer": f"wait={PATIENCE_SECONDS}"}
 PAIRS = [
     ("How many customers are there?", "SELECT count(*) FROM customer"),
     ("有多少个客户？", "SELECT count(id) FROM customer"),
@@ -124,11 +126,9 @@ def test_flags_of_a_request_reach_its_run_and_no_other(client: TestClient) -> No
     task_id = loaded_task(client)
     other = new_task(client, "purchase")
     flags = {"truncate_vector_tables": True}
-    answer = client.post(
-        f"{API}/tasks/{other}/execute", json={"execution_mode": "complete", **flags}, headers={"Prefer": "wait=30"}
-    )
+    answer = client.post(f"{API}/tasks/{other}/execute", json={"execution_mode": "complete", **flags}, headers=WAITING)
     load = data(answer)["result"]["artifacts"]["training_load"]
-    skipped = client.post(f"{API}/tasks/{other}/execute", json={"skip_training": True}, headers={"Prefer": "wait=30"})
+    skipped = client.post(f"{API}/tasks/{other}/execute", json={"skip_training": True}, headers=WAITING)
     again = data(execute(client, other))["result"]["artifacts"]["training_load"]
 
     assert load["vector_backup"]["item_count"] == 7

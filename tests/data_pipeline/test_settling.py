@@ -180,11 +180,7 @@ def test_backup_that_stays_unknown_is_its_own_state_everywhere(task: Path) -> No
     assert any(warning.startswith("data_pipeline.log is not written") for warning in result["warnings"])
     assert top_of(task) == {}  # neither a log nor an output
     told_to_people = "\n".join(_lines(result, str(task)))
-<<<<<<< HEAD
-    assert "Backup: its outcome is unknown. It is unknown until recovery" in told_to_people
-=======
     assert "Backup: It is unknown until recovery" in told_to_people
->>>>>>> wip-words
     assert "failed, every file" not in told_to_people
 
     recovered(task)

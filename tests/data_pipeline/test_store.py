@@ -24,6 +24,7 @@ from data_pipeline.events import Event
 from data_pipeline.store import Store, TaskQuery
 from data_pipeline.store.tables import METADATA
 from tests.support.postgres import fresh_database
+from tests.support.waiting import PATIENCE_SECONDS
 
 LOCAL = datetime(2025, 1, 21, 9, 44, 0, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]
@@ -117,7 +118,7 @@ def test_processes_that_open_a_new_store_at_once_get_different_ids(url: str) -> 
         )
         for _ in range(4)
     ]
-    ids = [line for process in processes for line in process.communicate(timeout=60)[0].split()]
+    ids = [line for process in processes for line in process.communicate(timeout=PATIENCE_SECONDS)[0].split()]
 
     assert [process.returncode for process in processes] == [0] * 4
     assert len(set(ids)) == len(ids) == 20
