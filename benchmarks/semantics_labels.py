@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_pipeline.semantics.personal import ColumnSigns, Privacy, judge_privacy
+from data_pipeline.semantics.value_labels import labels_of_comment
 from data_pipeline.semantics.roles2 import ColumnSeen, RoleVerdict, judge_role
 
 LABELS = Path(__file__).parent / "labels"
@@ -32,6 +33,13 @@ class Labelled:
     comment: str
     values: str
 
+    @property
+    def agrees(self) -> bool:
+        """True if the role is the labelled one; names of persons are label or text alike, logins a code, too."""
+        alike = {"label", "text"} if self.personal in ("name", "account") else set()
+        alike |= {"code"} if self.personal == "account" else set()
+        return self.role == self.verdict.role or {self.role, self.verdict.role} <= alike
+
 
 def labelled_columns(part: Literal["seen", "unseen"]) -> Iterator[Labelled]:
     """All columns of a part of the labels, judged."""
@@ -52,9 +60,10 @@ def _judged(schema: str, rows: list[dict[str, str]]) -> Iterator[Labelled]:
             values, nulls = _values(row)
             row_count = int(row["rows"] or 0)
             distinct = len({str(value) for value in values})
-            repeats = distinct < len(values)
-            is_fk = row["key"].startswith("fk:")
-            is_key = row["key"] == "pk"
+            repeats = distinct * 2 <= len(values)  # a sample of a dozen that repeats one value tells little
+            # Keys that nobody declared are found from all rows, which a list of samples has not: `bench_semantics keys`.
+            is_fk = row["key"].startswith("fk:") or row["role"] == "foreign_key"
+            is_key = row["key"] == "pk" or row["role"] == "key"
             comment = row["comment"] or None
             privacy = judge_privacy(
                 ColumnSigns(
@@ -65,8 +74,9 @@ def _judged(schema: str, rows: list[dict[str, str]]) -> Iterator[Labelled]:
             verdict = judge_role(
                 ColumnSeen(
                     table, row["column"], row["type"], comment, values, nulls, row_count,
-                    distinct if repeats else None, is_key, row["key"] == "unique" or (not repeats and len(values) > 3),
-                    is_fk, False, privacy.kind == "name", names[row["column"].lower()], len(tables),
+                    distinct if repeats else None, is_key, row["key"] == "unique" or (distinct == len(values) > 3 and not nulls),
+                    is_fk, labels_of_comment(comment, values), privacy.kind if privacy.is_masked else None,
+                    names[row["column"].lower()], len(tables), beside,
                 ),  # fmt: skip
                 NOW,
             )

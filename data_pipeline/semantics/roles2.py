@@ -14,12 +14,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Final, Literal
 
 from data_pipeline.semantics.names import singular
-from data_pipeline.semantics.vocabulary import words_of_identifier
+from data_pipeline.semantics.personal import PersonalKind
+from data_pipeline.semantics.vocabulary import without_affixes, words_of_identifier
 
 Role = Literal[
     "key", "foreign_key", "label", "category", "flag", "ordinal", "measure_additive", "measure_semi_additive",
@@ -46,6 +47,7 @@ TENANT_SHARE: Final = 0.5
 
 _NUMBER_TYPE: Final = re.compile(r"int|numeric|decimal|number|real|double|float|money|serial", re.IGNORECASE)
 _INTEGER_TYPE: Final = re.compile(r"int|serial|number\(\d+\)|decimal\(\d+(,\s*0)?\)|numeric\(\d+(,\s*0)?\)", re.IGNORECASE)
+_FRACTION_TYPE: Final = re.compile(r"real|double|float|money|(decimal|numeric|number)\(\d+,\s*[1-9]", re.IGNORECASE)
 _BOOL_TYPE: Final = re.compile(r"^(bool(ean)?|bit|bit\(1\)|tinyint\(1\))$", re.IGNORECASE)
 _TIME_TYPE: Final = re.compile(r"^(date|time|timestamp|datetime|smalldatetime|timestamptz|timetz|interval)\b", re.IGNORECASE)
 _JSON_TYPE: Final = re.compile(r"json|hstore|xml", re.IGNORECASE)
@@ -100,12 +102,11 @@ class ColumnSeen:
     is_key: bool = False
     is_unique: bool = False
     is_foreign_key: bool = False
-    has_labels: bool = False
-    has_person_names: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    personal: PersonalKind | None = None
     tables_with_name: int = 1
     table_count: int = 1
-    is_event: bool = False
-    """True if a row of the table is an event or a line of one, of which amounts add up."""
+    beside: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class RoleVerdict:
 def judge_role(seen: ColumnSeen, now: dt.datetime) -> RoleVerdict:
     """Return the role of a column. `now` bounds the dates that are plausible."""
     name = _Name.of(seen)
-    if seen.is_foreign_key:
+    if seen.is_foreign_key and not name.is_in("tenant"):
         return RoleVerdict("foreign_key", 1.0, "declared", "it refers to another table")
     if by_type := _by_type(seen):
         return by_type
@@ -138,7 +139,7 @@ def judge_role(seen: ColumnSeen, now: dt.datetime) -> RoleVerdict:
     rows = seen.row_count or len(values) + seen.null_count
     if by_name := _bookkeeping(seen, name, values, distinct):
         return by_name
-    if distinct == 1 and rows >= CONSTANT_ROWS and not seen.null_count:
+    if distinct == 1 and rows >= CONSTANT_ROWS and not seen.null_count and not seen.labels:
         return RoleVerdict("constant", 0.9, "values", f"all {rows} rows have one value")
     if all(isinstance(value, (bytes, memoryview)) for value in values):
         return RoleVerdict("binary", 1.0, "values", "its values are bytes")
@@ -147,12 +148,15 @@ def judge_role(seen: ColumnSeen, now: dt.datetime) -> RoleVerdict:
     texts = [str(value).strip() for value in values]
     if structured := _structured(name, texts):
         return structured
-    if _is_flag(name, texts, distinct):
+    if _is_flag(name, texts, distinct) or _are_yes_and_no(seen.labels):
         return RoleVerdict("flag", 0.95, "values", "it has two values that say yes and no")
+    if by_person := _of_persons(seen, texts, distinct):
+        return by_person
     if name.ends("sort_order") and _are_whole(values):
         return RoleVerdict("sort_order", 0.9, "name", "its name says it orders rows")
-    if seen.has_labels:
-        return RoleVerdict("category", 0.95, "declared", "its values are listed")
+    if seen.labels:
+        is_ordered = name.ends("ordinal") and _are_ordered_words(list(seen.labels.values()))
+        return RoleVerdict("ordinal" if is_ordered else "category", 0.95, "comment", "its comment lists its values")
     if _are_numbers(values):
         return _number(seen, name, values, texts, distinct, rows)
     return _text(seen, name, texts, distinct, rows)
@@ -167,7 +171,7 @@ class _Name:
 
     @classmethod
     def of(cls, seen: ColumnSeen) -> _Name:
-        words = tuple(singular((word,))[0] for word in words_of_identifier(seen.column).expanded)
+        words = tuple(singular((word,))[0] for word in words_of_identifier(without_affixes(seen.column, tuple(seen.beside))).expanded)
         comment = _COMMENT_END.split((seen.comment or "").strip(), maxsplit=1)[0].strip()
         chinese = seen.column if _CJK.search(seen.column) else comment if _CJK.search(comment) else ""
         if not chinese and comment and len(comment.split()) <= 4 and comment.isascii():
@@ -220,7 +224,8 @@ def _is_key_like(name: _Name, values: Sequence[Any]) -> bool:
 
 def _bookkeeping(seen: ColumnSeen, name: _Name, values: Sequence[Any], distinct: int) -> RoleVerdict | None:
     """Audit, soft delete, tenant and version columns: by name, and by being in many tables."""
-    is_common = seen.tables_with_name >= AUDIT_TABLES or seen.tables_with_name >= AUDIT_SHARE * seen.table_count
+    is_common = seen.tables_with_name >= AUDIT_TABLES or seen.tables_with_name >= max(2, AUDIT_SHARE * seen.table_count)
+    is_common = is_common or any(column != seen.column and _is_audit(column) for column in seen.beside)
     if name.is_in("soft_delete") and distinct <= 3:
         return RoleVerdict("soft_delete", 0.95, "name", "its name says that rows are marked as deleted")
     if name.is_in("tenant"):
@@ -234,12 +239,39 @@ def _bookkeeping(seen: ColumnSeen, name: _Name, values: Sequence[Any], distinct:
     return None
 
 
+@lru_cache(maxsize=20_000)
+def _is_audit(column: str) -> bool:
+    return _Name.of(ColumnSeen("", column)).is_in("audit")
+
+
+def _of_persons(seen: ColumnSeen, texts: Sequence[str], distinct: int) -> RoleVerdict | None:
+    """Personal columns: some are read, some are numbers of the outside world."""
+    if not texts or seen.personal is None:
+        return None
+    if seen.personal == "address" and sum(map(len, texts)) <= 10 * len(texts):
+        return RoleVerdict("code", 0.8, "values", "it holds postal codes or numbers of rooms")
+    if seen.personal in ("email", "secret", "address"):
+        return RoleVerdict("text", 0.9, "values", f"it holds personal data ({seen.personal})")
+    if seen.personal in ("phone", "national_id", "plate", "card", "bank_account", "ip", "account"):
+        return RoleVerdict("code", 0.9, "values", f"it holds personal data ({seen.personal})")
+    if seen.personal == "name":
+        is_named = distinct > len(texts) / 2
+        return RoleVerdict("label" if is_named else "text", 0.9, "values", "it holds names of persons")
+    return None
+
+
+def _are_yes_and_no(labels: Mapping[str, str]) -> bool:
+    return len(labels) == 2 and frozenset(label.lower() for label in labels.values()) in _YES_NO
+
+
 def _as_time(seen: ColumnSeen, name: _Name, values: Sequence[Any], now: dt.datetime) -> RoleVerdict | None:
     """Dates by type, in text, and as numbers."""
     if _is_time_by_type(seen) or all(isinstance(value, (dt.date, dt.time)) for value in values):
         has_time = any(isinstance(value, dt.datetime) for value in values) or "time" in seen.type_sql.lower()
         return RoleVerdict("time", 1.0, "type", "its type is one of time", "timestamp" if has_time else "date")
     texts = [str(value).strip() for value in values]
+    if re.search(r"yymm|mmyy|yymmdd", seen.column.lower()) and all(re.fullmatch(r"\d{4,8}", text) for text in texts):
+        return RoleVerdict("time", 0.8, "name", "its name says how its dates are written", "text", seen.column[-4:].upper())
     if all(isinstance(value, str) for value in values) and not all(text.isdigit() for text in texts):
         for form, pattern in _TEXT_TIMES:
             if _share(texts, lambda text, p=pattern: p.fullmatch(text) is not None) >= PARSED_SHARE:
@@ -264,10 +296,10 @@ def _encoded(name: _Name, texts: Sequence[str], numbers: Sequence[int], now: dt.
         lowest = (dt.datetime(1980, 1, 1) if says_time else dt.datetime(2000, 1, 1)) - dt.datetime(1970, 1, 1)  # noqa: DTZ001
         highest = (limit - dt.datetime(1970, 1, 1)).total_seconds()  # noqa: DTZ001
         fits = _share(filled, lambda number, s=scale, lo=lowest.total_seconds(), hi=highest: lo * s <= number <= hi * s)
-        if fits >= PARSED_SHARE and says_time and not is_code:
+        if fits >= PARSED_SHARE and (says_time or (scale > 1 and not name.is_bare_key)) and not is_code:
             return RoleVerdict("time", 0.95, "values", f"its numbers are seconds since 1970 ({encoding})", encoding)  # type: ignore[arg-type]
     if not is_code or says_time:
-        day = re.compile(r"(19[5-9]\d|20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
+        day = re.compile(rf"({'19' if says_time else '19[5-9]'}\d{'' if not says_time else '{1,2}'}|20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
         if _share([str(number) for number in filled], lambda text: day.fullmatch(text) is not None) >= PARSED_SHARE:
             return RoleVerdict("time", 0.95, "values", "its numbers are days as YYYYMMDD", "yyyymmdd")
         if says_time and all(len(str(number)) in (12, 14) and day.match(str(number)) for number in filled):
@@ -278,6 +310,8 @@ def _encoded(name: _Name, texts: Sequence[str], numbers: Sequence[int], now: dt.
         is_year = bool(set(name.words[-1:]) & _lists()["time"]["year_set"]) or name.chinese.endswith(("年", "年份", "年度", "届"))
         if is_year and all(1500 <= number <= now.year + 2 * YEARS_AHEAD for number in filled):
             return RoleVerdict("time", 0.9, "name", "its numbers are years", "year")
+        if name.words[-1] == "hour" and set(name.words) & {"start", "end", "open", "close", "begin"} and max(numbers) < 25:
+            return RoleVerdict("time", 0.8, "name", "its numbers are hours of the day", "hhmm")
         clock = bool(set(name.words) & {"time", "start", "end", "open", "close", "departure", "arrival", "opening", "closing"}) or "时间" in name.chinese or "时刻" in name.chinese
         if clock and all(number < 2400 and number % 100 < 60 for number in numbers) and max(numbers) > 59 and len(set(numbers)) > 1 and not set(name.words) & {"minute", "second", "lead", "response", "duration", "day"}:
             return RoleVerdict("time", 0.8, "values", "its numbers are times of the day as HHMM", "hhmm")
@@ -320,17 +354,20 @@ def _is_flag(name: _Name, texts: Sequence[str], distinct: int) -> bool:
 def _number(
     seen: ColumnSeen, name: _Name, values: Sequence[Any], texts: Sequence[str], distinct: int, rows: int
 ) -> RoleVerdict:
-    whole = _are_whole(values)
+    whole = _are_whole(values) and not _FRACTION_TYPE.search(seen.type_sql)
     if name.words[-1:] and name.is_bare_key:
         if seen.is_unique or seen.is_key:
             return RoleVerdict("key", 0.8, "name", "its name ends in id and its values are unique")
         return RoleVerdict("code", 0.7, "name", "its name ends in id")
     if name.ends("semi_additive"):
         return RoleVerdict("measure_semi_additive", 0.9, "name", "its name says how much there is at a moment")
-    if whole and name.ends("ordinal") and len(set(values)) <= ORDINAL_VALUES and all(0 <= value <= 10 for value in map(float, texts)):
+    if whole and name.ends("ordinal") and len(set(values)) <= ORDINAL_VALUES and all(0 <= value <= 20 for value in map(float, texts)):
         return RoleVerdict("ordinal", 0.9, "values", "it rates on a small scale")
     is_fixed = whole and len({len(text) for text in texts}) == 1 and len(texts[0]) >= 5
     is_quantity = name.has("additive") or name.has("non_additive")
+    repeats = whole and distinct <= CATEGORY_VALUES and distinct * 2 <= len(values)
+    if name.ends("code") and repeats and not name.has("additive"):
+        return RoleVerdict("category", 0.8, "values", f"it has {distinct} codes that repeat")
     if name.ends("code") and whole and not _says_number_of(name):
         return RoleVerdict("code", 0.9, "name", "its name says it is a number of the outside world")
     if name.ends("category") and whole and distinct <= 60:
@@ -339,6 +376,8 @@ def _number(
         return RoleVerdict("code", 0.8, "values", "its values are unique")
     if is_fixed and not is_quantity and seen.is_unique:
         return RoleVerdict("code", 0.7, "values", "all its values have the same length")
+    if name.has("never_summed"):
+        return RoleVerdict("measure_non_additive", 0.9, "name", "its name says a limit, a rate or a mean")
     if name.ends("non_additive") or (name.has("non_additive") and not name.ends("additive")):
         return RoleVerdict("measure_non_additive", 0.9, "name", "its name says a rate, a price or a property of one thing")
     if name.has("additive"):
@@ -356,7 +395,7 @@ def _says_number_of(name: _Name) -> bool:
 
 def _text(seen: ColumnSeen, name: _Name, texts: Sequence[str], distinct: int, rows: int) -> RoleVerdict:
     length = sum(map(len, texts)) / len(texts)
-    if _share(texts, lambda text: re.fullmatch(r"-?\d{1,3}(,\d{3})*(\.\d+)?|-?[$¥€£]?\d+(\.\d+)?%?", text) is not None) >= PARSED_SHARE and not all(
+    if _share(texts, lambda text: re.fullmatch(r"-?[$¥€£]?([1-9]\d{0,2}(,\d{3})+|\d*)(\.\d+)?%?", text) is not None) >= PARSED_SHARE and not all(
         text.isdigit() for text in texts
     ):
         numbers = [float(re.sub(r"[,$¥€£%]", "", text)) for text in texts]
@@ -365,14 +404,23 @@ def _text(seen: ColumnSeen, name: _Name, texts: Sequence[str], distinct: int, ro
         return RoleVerdict("key", 1.0, "declared", "it is the primary key")
     if length > LONG_TEXT:
         return RoleVerdict("text", 0.9, "values", f"its values are {length:.0f} characters long at the mean")
-    if name.ends("text") and not (name.ends("category")):
+    if name.ends("text") and (not name.ends("category") or distinct > 0.6 * len(texts)):
         return RoleVerdict("text", 0.85, "name", "its name says it is free text")
     if name.ends("ordinal") and 1 < distinct <= ORDINAL_VALUES and _are_ordered_words(texts):
         return RoleVerdict("ordinal", 0.85, "values", "its words are in an order")
-    is_label = name.ends("label")
-    if is_label and (seen.is_unique or distinct >= 0.5 * min(rows, len(texts)) or seen.has_person_names):
+    is_label = name.ends("label") and not name.ends("category")
+    if _share(texts, lambda text: re.fullmatch(r"\+?[\d ()./-]{7,20}|[0-9a-fA-F]{16,}|[0-9a-fA-F-]{36}", text) is not None) >= PARSED_SHARE:
+        return RoleVerdict("code", 0.8, "values", "its values are numbers and digests of one form")
+    if name.is_bare_key:
+        return RoleVerdict("code", 0.7, "name", "its name ends in id")
+    if is_label and (seen.is_unique or distinct >= 0.5 * min(rows, len(texts)) or seen.personal == "name"):
         return RoleVerdict("label", 0.9, "name", "its name says it names a row")
-    if name.ends("code") and not (name.ends("category") and distinct * 2 <= rows):
+    if _share(texts, lambda text: re.fullmatch(r"[\w:./-]+(,[\w:./-]+)+,?", text) is not None) >= 0.4 and all(
+        re.fullmatch(r"[\w:./,-]*", text) for text in texts
+    ):
+        return RoleVerdict("array", 0.8, "values", "its values are lists with commas")
+    repeats = distinct <= CATEGORY_VALUES and distinct * 2 <= len(texts)
+    if name.ends("code") and not repeats and not (name.ends("category") and distinct * 2 <= rows):
         return RoleVerdict("code", 0.9, "name", "its name says it is a code of the outside world")
     fixed = len({re.sub(r"[A-Za-z]", "A", re.sub(r"\d", "9", text)) for text in texts}) == 1
     if fixed and len(texts) > 2 and re.search(r"\d", texts[0]) and distinct > CATEGORY_VALUES / 2:
@@ -381,6 +429,8 @@ def _text(seen: ColumnSeen, name: _Name, texts: Sequence[str], distinct: int, ro
         return RoleVerdict("category", 0.8, "values", f"it has {distinct} values that repeat")
     if is_label:
         return RoleVerdict("label", 0.7, "name", "its name says it names a row")
+    if seen.is_unique and length <= 40 and _share(texts, lambda text: re.search(r"\d", text) is not None and " " not in text) > 0.5:
+        return RoleVerdict("code", 0.6, "values", "its values are unique, and most have digits")
     if seen.is_unique and length <= 40:
         return RoleVerdict("label", 0.6, "values", "its values are short and unique")
     return RoleVerdict("text", 0.6, "values", "its values are texts")
@@ -388,7 +438,7 @@ def _text(seen: ColumnSeen, name: _Name, texts: Sequence[str], distinct: int, ro
 
 def _are_ordered_words(texts: Sequence[str]) -> bool:
     ordered = {"low", "medium", "high", "critical", "urgent", "normal", "minor", "major", "bronze", "silver", "gold", "platinum", "diamond",
-               "a", "b", "c", "d", "e", "f", "s", "m", "l", "xl", "xs", "xxl", "easy", "hard", "高", "中", "低", "紧急", "普通", "一般", "重要", "a+", "a-", "b+", "b-", "c+", "p0", "p1", "p2", "p3", "p4", "very low", "very high", "i", "ii", "iii", "iv", "优", "良", "及格", "不及格", "差", "好", "初级", "中级", "高级", "一级", "二级", "三级", "特级", "甲", "乙", "丙"}  # fmt: skip
+               "a", "b", "c", "d", "e", "f", "s", "m", "l", "xl", "xs", "xxl", "easy", "hard", "高", "中", "低", "紧急", "普通", "一般", "重要", "a+", "a-", "b+", "b-", "c+", "p0", "p1", "p2", "p3", "p4", "very low", "very high", "i", "ii", "iii", "iv", "优", "良", "及格", "不及格", "差", "好", "初级", "中级", "高级", "教授", "副教授", "讲师", "助教", "高中", "大专", "本科", "硕士", "博士", "研究生", "中专", "初中", "小学", "优秀", "良好", "中等", "合格", "不合格", "主任医师", "副主任医师", "主治医师", "住院医师", "中", "大", "小", "五星", "四星", "三星", "特急", "加急", "正高级", "副高级", "普通会员", "银卡", "金卡", "钻石", "白金", "青铜", "白银", "黄金", "excellent", "good", "fair", "poor", "basic", "standard", "premium", "junior", "mid", "senior", "lead", "beginner", "intermediate", "advanced", "info", "warning", "error", "debug", "moderate", "severe", "mild", "freshman", "sophomore", "一级", "二级", "三级", "特级", "甲", "乙", "丙"}  # fmt: skip
     return _share([text.lower() for text in texts], lambda text: text in ordered or re.fullmatch(r"\d{1,2}", text) is not None) >= 0.8
 
 

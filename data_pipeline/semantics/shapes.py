@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-ShapeKind = Literal["email", "phone", "ip", "national_id", "plate", "card", "bank_account", "secret", "address", "account"]
+ShapeKind = Literal["email", "phone", "ip", "national_id", "plate", "card", "bank_account", "secret", "address", "account", "location"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def is_ip(text: str) -> bool:
 
 
 def latin_name_share(texts: Sequence[str], first_names: frozenset[str]) -> float:
-    """Share of the texts that are one to four words with a common first name among them."""
+    """Share of the texts that are one to four words with a common first name among them, or initials and a name."""
     if not texts:
         return 0.0
     return sum(1 for text in texts if _has_first_name(text, first_names)) / len(texts)
@@ -82,6 +82,8 @@ def surname_share(texts: Sequence[str], surnames: str) -> float:
 
 
 def _has_first_name(text: str, first_names: frozenset[str]) -> bool:
+    if re.fullmatch(r"([A-Z]\.? ?){1,2}[A-Z][\w'’-]+|[A-Z][\w'’-]+,? ([A-Z]\.? ?){1,2}", text) and "." in text:
+        return True  # M. Murphy
     words = re.findall(r"[^\W\d_]+", text.lower())
     return 1 <= len(words) <= 4 and not re.search(r"\d", text) and bool(first_names.intersection(words))
 
@@ -127,7 +129,16 @@ SHAPES: Final[tuple[Shape, ...]] = (
         0.95,
         0.95,
     ),
-    Shape("secret", "hexadecimal digests", _matches(r"([0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[0-9a-fA-F]{128})"), 0.2, 0.6),
+    Shape("secret", "hexadecimal digests", _matches(r"([0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[0-9a-fA-F]{128})"), 0.1, 0.6),
+    Shape(
+        "secret",
+        "random letters and digits",
+        _matches(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[A-Za-z\d+/_=-]{10,}"),
+        0.05,
+        0.6,
+    ),
+    Shape("location", "places on the earth", _matches(r"-?\d{1,3}\.\d{3,}[,; ] ?-?\d{1,3}\.\d{3,}"), 0.1, 0.6),
+    Shape("account", "hardware addresses", _matches(r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}"), 0.6, 0.8),
     Shape("secret", "PEM keys", _matches(r"-----BEGIN [A-Z ]+-----[\s\S]+"), 0.95, 0.95),
     Shape(
         "plate",

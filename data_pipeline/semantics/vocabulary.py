@@ -26,6 +26,9 @@ _ENDING_COST: Final = 3.5
 """Of `id`, which ends names far more often than it stands in sentences."""
 
 _LONGEST_WORD: Final = 20
+_HUNGARIAN: Final = re.compile(r"(str|lng|dbl|int|dat|dtm|dt|bln|bool|txt|cur|num|byt|ysn|sng|var|mem|ole|[bcdfinsv])(?=[A-Z][a-z])")
+"""Prefixes that tell types."""
+
 _CASE: Final = re.compile(r"([a-z0-9])([A-Z])|([A-Z])(?=[A-Z][a-z])")
 _PIECE: Final = re.compile(r"[A-Za-z]+|\d+|[^\W\d_A-Za-z]+")
 
@@ -67,6 +70,19 @@ def words_of_identifier(identifier: str, added: tuple[tuple[str, str], ...] = ()
     expanded = [word for piece in spelled for word in own.get(piece, _abbreviations().get(piece, piece)).lower().split()]
     unknown = tuple(piece for piece in spelled if piece not in own and not is_known(piece))
     return Words(tuple(spelled), tuple(expanded), unknown)
+
+
+@lru_cache(maxsize=100_000)
+def without_affixes(column: str, columns: tuple[str, ...]) -> str:
+    """Return a column's name without what its table puts before all names: `PH_ZIP`, `strStreet`, `F_mobile`."""
+    hungarian = [name for name in columns if _HUNGARIAN.match(name)]
+    if len(hungarian) >= max(3, len(columns) / 2) and (match := _HUNGARIAN.match(column)):
+        return column[match.end() :]
+    first, bar, rest = column.partition("_")
+    alike = sum(1 for name in columns if name.lower().startswith(f"{first.lower()}_"))
+    if bar and rest and (len(first) <= 3 or not is_known(first.lower())) and alike >= max(3, 0.6 * len(columns)):
+        return rest
+    return column
 
 
 def is_known(word: str) -> bool:
