@@ -148,6 +148,10 @@ def judge_role(seen: ColumnSeen, now: dt.datetime) -> RoleVerdict:
     texts = [str(value).strip() for value in values]
     if structured := _structured(name, texts):
         return structured
+    if len(seen.labels) == 2 and any(
+        label.lower() in _lists()["deleted_labels"]["all"] for label in seen.labels.values()
+    ):
+        return RoleVerdict("soft_delete", 0.85, "comment", "its comment lists a value for deleted rows")
     if _is_flag(name, texts, distinct) or _are_yes_and_no(seen.labels):
         return RoleVerdict("flag", 0.95, "values", "it has two values that say yes and no")
     if by_person := _of_persons(seen, texts, distinct):
@@ -155,7 +159,7 @@ def judge_role(seen: ColumnSeen, now: dt.datetime) -> RoleVerdict:
     if name.ends("sort_order") and _are_whole(values):
         return RoleVerdict("sort_order", 0.9, "name", "its name says it orders rows")
     if seen.labels:
-        is_ordered = name.ends("ordinal") and _are_ordered_words(list(seen.labels.values()))
+        is_ordered = name.ends("ordinal")
         return RoleVerdict("ordinal" if is_ordered else "category", 0.95, "comment", "its comment lists its values")
     if _are_numbers(values):
         return _number(seen, name, values, texts, distinct, rows)
@@ -168,15 +172,16 @@ class _Name:
 
     words: tuple[str, ...]
     chinese: str
+    is_plural: bool = False
 
     @classmethod
     def of(cls, seen: ColumnSeen) -> _Name:
-        words = tuple(singular((word,))[0] for word in words_of_identifier(without_affixes(seen.column, tuple(seen.beside))).expanded)
+        expanded = words_of_identifier(without_affixes(seen.column, tuple(seen.beside))).expanded
+        words = tuple(singular((word,))[0] for word in expanded)
+        is_plural = words[-1] != expanded[-1] and len(words[-1]) > 2
         comment = _COMMENT_END.split((seen.comment or "").strip(), maxsplit=1)[0].strip()
         chinese = seen.column if _CJK.search(seen.column) else comment if _CJK.search(comment) else ""
-        if not chinese and comment and len(comment.split()) <= 4 and comment.isascii():
-            words = (*words, *()) if words else words
-        return cls(words, chinese)
+        return cls(words, chinese, is_plural)
 
     def is_in(self, rule: str) -> bool:
         """True if the whole name is one of the rule's."""
@@ -250,6 +255,8 @@ def _of_persons(seen: ColumnSeen, texts: Sequence[str], distinct: int) -> RoleVe
         return None
     if seen.personal == "address" and sum(map(len, texts)) <= 10 * len(texts):
         return RoleVerdict("code", 0.8, "values", "it holds postal codes or numbers of rooms")
+    if seen.personal == "secret" and all(re.fullmatch(r"[\d#*-]{1,10}", text) for text in texts):
+        return RoleVerdict("code", 0.8, "values", "it holds short codes that are secret")
     if seen.personal in ("email", "secret", "address"):
         return RoleVerdict("text", 0.9, "values", f"it holds personal data ({seen.personal})")
     if seen.personal in ("phone", "national_id", "plate", "card", "bank_account", "ip", "account"):
@@ -270,6 +277,9 @@ def _as_time(seen: ColumnSeen, name: _Name, values: Sequence[Any], now: dt.datet
         has_time = any(isinstance(value, dt.datetime) for value in values) or "time" in seen.type_sql.lower()
         return RoleVerdict("time", 1.0, "type", "its type is one of time", "timestamp" if has_time else "date")
     texts = [str(value).strip() for value in values]
+    is_month = re.search(r"(^|_)ym$|yyyymm", seen.column.lower()) or seen.column.endswith("YM")
+    if is_month and all(re.fullmatch(r"(19|20)\d\d(0[1-9]|1[0-2])", text) for text in texts):
+        return RoleVerdict("time", 0.95, "name", "its values are months as YYYYMM", "yyyymm")
     if re.search(r"yymm|mmyy|yymmdd", seen.column.lower()) and all(re.fullmatch(r"\d{4,8}", text) for text in texts):
         return RoleVerdict("time", 0.8, "name", "its name says how its dates are written", "text", seen.column[-4:].upper())
     if all(isinstance(value, str) for value in values) and not all(text.isdigit() for text in texts):
@@ -286,14 +296,14 @@ def _as_time(seen: ColumnSeen, name: _Name, values: Sequence[Any], now: dt.datet
 
 def _encoded(name: _Name, texts: Sequence[str], numbers: Sequence[int], now: dt.datetime) -> RoleVerdict | None:
     """Numbers that are moments: epochs by their digits, calendar days, months, years, times of the day."""
-    says_time = name.has("time") or name.is_in("audit")
+    says_time = name.has("time") or name.is_in("audit") or name.words[-1].endswith("ed")
     is_code = name.ends("code") and not says_time
     limit = now.replace(year=now.year + YEARS_AHEAD)
     filled = [number for number in numbers if number]
     if not filled:
         return None
     for encoding, scale in (("epoch_s", 1), ("epoch_ms", 1_000), ("epoch_us", 1_000_000)):
-        lowest = (dt.datetime(1980, 1, 1) if says_time else dt.datetime(2000, 1, 1)) - dt.datetime(1970, 1, 1)  # noqa: DTZ001
+        lowest = dt.timedelta(seconds=1e8) if says_time else dt.datetime(2000, 1, 1) - dt.datetime(1970, 1, 1)  # noqa: DTZ001
         highest = (limit - dt.datetime(1970, 1, 1)).total_seconds()  # noqa: DTZ001
         fits = _share(filled, lambda number, s=scale, lo=lowest.total_seconds(), hi=highest: lo * s <= number <= hi * s)
         if fits >= PARSED_SHARE and (says_time or (scale > 1 and not name.is_bare_key)) and not is_code:
@@ -312,7 +322,7 @@ def _encoded(name: _Name, texts: Sequence[str], numbers: Sequence[int], now: dt.
             return RoleVerdict("time", 0.9, "name", "its numbers are years", "year")
         if name.words[-1] == "hour" and set(name.words) & {"start", "end", "open", "close", "begin"} and max(numbers) < 25:
             return RoleVerdict("time", 0.8, "name", "its numbers are hours of the day", "hhmm")
-        clock = bool(set(name.words) & {"time", "start", "end", "open", "close", "departure", "arrival", "opening", "closing"}) or "时间" in name.chinese or "时刻" in name.chinese
+        clock = bool(set(name.words) & {"dep", "arr", "time", "start", "end", "open", "close", "departure", "arrival", "opening", "closing"}) or "时间" in name.chinese or "时刻" in name.chinese
         if clock and all(number < 2400 and number % 100 < 60 for number in numbers) and max(numbers) > 59 and len(set(numbers)) > 1 and not set(name.words) & {"minute", "second", "lead", "response", "duration", "day"}:
             return RoleVerdict("time", 0.8, "values", "its numbers are times of the day as HHMM", "hhmm")
     return None
@@ -376,15 +386,19 @@ def _number(
         return RoleVerdict("code", 0.8, "values", "its values are unique")
     if is_fixed and not is_quantity and seen.is_unique:
         return RoleVerdict("code", 0.7, "values", "all its values have the same length")
+    if name.has("received"):
+        return RoleVerdict("measure_additive", 0.9, "name", "its name says an amount that was paid")
     if name.has("never_summed"):
         return RoleVerdict("measure_non_additive", 0.9, "name", "its name says a limit, a rate or a mean")
     if name.ends("non_additive") or (name.has("non_additive") and not name.ends("additive")):
         return RoleVerdict("measure_non_additive", 0.9, "name", "its name says a rate, a price or a property of one thing")
     if name.has("additive"):
         return RoleVerdict("measure_additive", 0.85, "name", "its name says an amount of a row")
+    if whole and name.is_plural:
+        return RoleVerdict("measure_additive", 0.7, "name", "its name says how many there are")
     if whole and not is_quantity and distinct <= CATEGORY_VALUES and distinct * 2 <= rows and distinct < len(values):
         return RoleVerdict("category", 0.6, "values", f"it has {distinct} values that repeat")
-    if whole and seen.is_unique and len(values) > 1:
+    if whole and seen.is_unique and len(values) > 1 and {len(text) for text in texts} == {max(5, len(texts[0]))}:
         return RoleVerdict("code", 0.6, "values", "its whole numbers never repeat")
     return RoleVerdict("measure_non_additive", 0.5, "values", "a number of which nothing is known is never summed")
 
@@ -433,13 +447,15 @@ def _text(seen: ColumnSeen, name: _Name, texts: Sequence[str], distinct: int, ro
         return RoleVerdict("code", 0.6, "values", "its values are unique, and most have digits")
     if seen.is_unique and length <= 40:
         return RoleVerdict("label", 0.6, "values", "its values are short and unique")
+    if length <= 25 and _share(texts, lambda text: re.search(r"\d", text) is not None and not re.search(r"[a-z]{3}|[一-鿿]", text)) >= 0.8:
+        return RoleVerdict("code", 0.6, "values", "nearly all its values are digits and capitals")
     return RoleVerdict("text", 0.6, "values", "its values are texts")
 
 
 def _are_ordered_words(texts: Sequence[str]) -> bool:
     ordered = {"low", "medium", "high", "critical", "urgent", "normal", "minor", "major", "bronze", "silver", "gold", "platinum", "diamond",
-               "a", "b", "c", "d", "e", "f", "s", "m", "l", "xl", "xs", "xxl", "easy", "hard", "高", "中", "低", "紧急", "普通", "一般", "重要", "a+", "a-", "b+", "b-", "c+", "p0", "p1", "p2", "p3", "p4", "very low", "very high", "i", "ii", "iii", "iv", "优", "良", "及格", "不及格", "差", "好", "初级", "中级", "高级", "教授", "副教授", "讲师", "助教", "高中", "大专", "本科", "硕士", "博士", "研究生", "中专", "初中", "小学", "优秀", "良好", "中等", "合格", "不合格", "主任医师", "副主任医师", "主治医师", "住院医师", "中", "大", "小", "五星", "四星", "三星", "特急", "加急", "正高级", "副高级", "普通会员", "银卡", "金卡", "钻石", "白金", "青铜", "白银", "黄金", "excellent", "good", "fair", "poor", "basic", "standard", "premium", "junior", "mid", "senior", "lead", "beginner", "intermediate", "advanced", "info", "warning", "error", "debug", "moderate", "severe", "mild", "freshman", "sophomore", "一级", "二级", "三级", "特级", "甲", "乙", "丙"}  # fmt: skip
-    return _share([text.lower() for text in texts], lambda text: text in ordered or re.fullmatch(r"\d{1,2}", text) is not None) >= 0.8
+               "a", "b", "c", "d", "e", "f", "s", "m", "l", "xl", "xs", "xxl", "easy", "hard", "高", "中", "低", "紧急", "普通", "一般", "重要", "a+", "a-", "b+", "b-", "c+", "p0", "p1", "p2", "p3", "p4", "very low", "very high", "i", "ii", "iii", "iv", "优", "良", "及", "及格", "common", "uncommon", "rare", "epic", "legendary", "captain", "first officer", "purser", "attendant", "不及格", "差", "好", "初级", "中级", "高级", "教授", "副教授", "讲师", "助教", "高中", "大专", "本科", "硕士", "博士", "研究生", "中专", "初中", "小学", "优秀", "良好", "中等", "合格", "不合格", "主任医师", "副主任医师", "主治医师", "住院医师", "中", "大", "小", "五星", "四星", "三星", "特急", "加急", "正高级", "副高级", "普通会员", "银卡", "金卡", "钻石", "白金", "青铜", "白银", "黄金", "excellent", "good", "fair", "poor", "basic", "standard", "premium", "junior", "mid", "senior", "lead", "beginner", "intermediate", "advanced", "info", "warning", "error", "debug", "moderate", "severe", "mild", "freshman", "sophomore", "一级", "二级", "三级", "特级", "甲", "乙", "丙"}  # fmt: skip
+    return _share([text.lower() for text in texts], lambda text: text in ordered or re.fullmatch(r"\d{1,2}|[一二三四五六七八九十]+(年级|星|级|等)?|\d+[-–~]\d+\+?|\d+\+|[<>≥≤]\d+", text) is not None) >= 0.8
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:
@@ -459,5 +475,6 @@ def _lists() -> Mapping[str, dict[str, Any]]:
     tables = tomllib.loads(files(__package__).joinpath("words", "roles.toml").read_text(encoding="utf-8"))
     for lists in tables.values():
         lists["english"] = frozenset(lists["english"])
+    tables["deleted_labels"]["all"] = tables["deleted_labels"]["english"] | frozenset(tables["deleted_labels"]["chinese"])
     tables["time"]["year_set"] = frozenset(tables["time"]["year"])
     return tables

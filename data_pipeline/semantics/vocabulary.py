@@ -65,6 +65,8 @@ def words_of_identifier(identifier: str, added: tuple[tuple[str, str], ...] = ()
             continue
         lower = piece.lower()
         spelled += [lower] if not lower.isascii() or lower in own else _unglued(lower)
+    if len(spelled) > 1 and spelled[-1] == "min" and "min" not in own:
+        spelled[-1] = "minutes"  # `delay_min`; `min_salary` is a minimum
     if not spelled:
         return Words((identifier.lower(),), (identifier.lower(),), (identifier,))
     expanded = [word for piece in spelled for word in own.get(piece, _abbreviations().get(piece, piece)).lower().split()]
