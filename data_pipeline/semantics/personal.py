@@ -266,6 +266,8 @@ def _named_in_english(
         is_login = kind == "account" and (words[-1] == "by" or words[-2:-1] and words[-2] in _CHANGES)
         weight = _WEAK_AMONG_PERSONS if (among_persons and kind != "secret") or is_login else _WEAK
         found.append((kind, Sign(f"its {place} says {' '.join(words[slice(*phrase)])}", weight)))
+    if words[-1] == "name" and len(words) > 1 and words[-2] in lists["things"]["english"]:
+        found.append(("name", Sign(f"its {place} says {words[-2]} name", _ABOUT_A_THING, is_against=True)))
     tails = {" ".join(words[start:]) for start in range(len(words))}
     if tails & set(lists["free_text"]["english"]):
         found.append(("other", Sign(f"its {place} says free text", _FREE_TEXT)))
@@ -289,8 +291,9 @@ def _named_in_chinese(text: str, place: str, strong: float, *, among_persons: bo
         else:
             found.append((kind, Sign(f"its {place} says {phrase}", strong)))
     is_named = {kind for kind, _ in found}
+    strong_phrases = tuple(one for phrases in lists["strong"]["chinese"].values() for one in phrases if len(one) > 2)
     for kind in get_args(PersonalKind):
-        if kind in is_named:
+        if kind in is_named or (found and text.endswith((*strong_phrases, "IP地址"))):
             continue
         phrase = next((one for one in lists["weak"]["chinese"].get(kind, ()) if text.endswith(one)), None)
         if phrase is None:
@@ -323,7 +326,7 @@ def _is_of_a_thing(words: Sequence[str], start: int, end: int, kind: PersonalKin
         return bool(set(after) & {"count", "number", "id", "expiry", "date", "cost", "fee", "amount", "department", "insurance", "center", "time"})
     if any(word in about for word in after):
         return True
-    if any(word not in neutral for word in after):
+    if any(word not in neutral and word.isascii() for word in after):
         return True
     before = " ".join(words[:start])
     if any(re.search(rf"\b{word}\b", before) for word in _lists()["about"]["before"]):
@@ -450,8 +453,8 @@ def _head(comment: str | None) -> str:
 
 def _comment_words(comment: str | None) -> tuple[str, ...]:
     """The words of a short English comment."""
-    head = _head(comment)
-    words = head.split()
+    head = re.split(r"\b(?:of|for) (?:the|a|an|this|our)\b", _head(comment))[0]
+    words = head.replace("-", " ").split()
     return _words("_".join(words)) if head.isascii() and 1 <= len(words) <= 5 else ()
 
 

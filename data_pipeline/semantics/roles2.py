@@ -201,6 +201,13 @@ class _Name:
         return bool(runs & lists["english"]) or any(word in self.chinese for word in lists["chinese"])
 
     @property
+    def says_amount(self) -> bool:
+        """True if the name ends in an amount, or begins as one: `total_visits`, `quantity_ordered`."""
+        begins = set(self.words[:1]) & {"total", "number", "sum", "amount", "quantity", "count", "gross", "net"}
+        inside = set(self.words) & {"amount", "quantity", "count", "revenue", "cost"}
+        return bool(begins or inside) or self.ends("additive")
+
+    @property
     def is_bare_key(self) -> bool:
         return bool(self.words) and self.words[-1] in ("id", "uuid", "guid", "oid", "pk")
 
@@ -374,7 +381,7 @@ def _number(
     if whole and name.ends("ordinal") and len(set(values)) <= ORDINAL_VALUES and all(0 <= value <= 20 for value in map(float, texts)):
         return RoleVerdict("ordinal", 0.9, "values", "it rates on a small scale")
     is_fixed = whole and len({len(text) for text in texts}) == 1 and len(texts[0]) >= 5
-    is_quantity = name.has("additive") or name.has("non_additive")
+    is_quantity = name.says_amount or name.has("non_additive")
     repeats = whole and distinct <= CATEGORY_VALUES and distinct * 2 <= len(values)
     if name.ends("code") and repeats and not name.has("additive"):
         return RoleVerdict("category", 0.8, "values", f"it has {distinct} codes that repeat")
@@ -392,7 +399,7 @@ def _number(
         return RoleVerdict("measure_non_additive", 0.9, "name", "its name says a limit, a rate or a mean")
     if name.ends("non_additive") or (name.has("non_additive") and not name.ends("additive")):
         return RoleVerdict("measure_non_additive", 0.9, "name", "its name says a rate, a price or a property of one thing")
-    if name.has("additive"):
+    if name.says_amount:
         return RoleVerdict("measure_additive", 0.85, "name", "its name says an amount of a row")
     if whole and name.is_plural:
         return RoleVerdict("measure_additive", 0.7, "name", "its name says how many there are")
@@ -409,7 +416,7 @@ def _says_number_of(name: _Name) -> bool:
 
 def _text(seen: ColumnSeen, name: _Name, texts: Sequence[str], distinct: int, rows: int) -> RoleVerdict:
     length = sum(map(len, texts)) / len(texts)
-    if _share(texts, lambda text: re.fullmatch(r"-?[$¥€£]?([1-9]\d{0,2}(,\d{3})+|\d*)(\.\d+)?%?", text) is not None) >= PARSED_SHARE and not all(
+    if _share(texts, lambda text: re.search(r"\d", text) is not None and re.fullmatch(r"-?[$¥€£]?([1-9]\d{0,2}(,\d{3})+|\d+)?(\.\d+)?%?", text) is not None) >= PARSED_SHARE and not all(
         text.isdigit() for text in texts
     ):
         numbers = [float(re.sub(r"[,$¥€£%]", "", text)) for text in texts]
@@ -439,6 +446,8 @@ def _text(seen: ColumnSeen, name: _Name, texts: Sequence[str], distinct: int, ro
     fixed = len({re.sub(r"[A-Za-z]", "A", re.sub(r"\d", "9", text)) for text in texts}) == 1
     if fixed and len(texts) > 2 and re.search(r"\d", texts[0]) and distinct > CATEGORY_VALUES / 2:
         return RoleVerdict("code", 0.8, "values", "all its values have one form")
+    if name.ends("category") and 1 < distinct <= 0.8 * len(texts):
+        return RoleVerdict("category", 0.8, "name", f"its name says a kind of something, and it has {distinct} values")
     if distinct <= max(CATEGORY_VALUES, rows / CATEGORY_PART) and (distinct < len(texts) or name.ends("category")):
         return RoleVerdict("category", 0.8, "values", f"it has {distinct} values that repeat")
     if is_label:
