@@ -281,11 +281,13 @@ def _named_in_chinese(text: str, place: str, strong: float, *, among_persons: bo
         return []
     lists = _lists()
     found: list[tuple[PersonalKind, Sign]] = []
-    for kind in get_args(PersonalKind):
-        phrases = [one for one in lists["strong"]["chinese"].get(kind, ()) if one in text]
-        phrase = max(phrases, key=len, default=None)
-        if phrase is None:
-            continue
+    matched = {
+        kind: max((one for one in lists["strong"]["chinese"].get(kind, ()) if one in text), key=len, default="")
+        for kind in get_args(PersonalKind)
+    }
+    for kind, phrase in matched.items():
+        if not phrase or any(phrase in other and phrase != other for other in matched.values()):
+            continue  # 户名 stands in 用户名, which is another kind
         if _is_of_a_thing_in_chinese(text, phrase, kind):
             found.append((kind, Sign(f"its {place} says {phrase} of a thing", _ABOUT_A_THING, is_against=True)))
         else:
