@@ -69,7 +69,8 @@ def kind_of(
         return "event", Verdict(confidence=0.8, evidence="values", reason="its rows refer to others and have a time or an amount")
     if has_time and has_measure and "label" not in roles:
         return "event", Verdict(confidence=0.6, evidence="values", reason="its rows have a time and numbers and no name")
-    if row_count <= LOOKUP_ROWS and len(own) <= LOOKUP_COLUMNS and not parents and ("label" in roles or is_referenced):
+    has_persons = any(column.is_masked for column in own)
+    if row_count <= LOOKUP_ROWS and not has_persons and len(own) <= LOOKUP_COLUMNS and not parents and ("label" in roles or is_referenced):
         return "lookup", Verdict(confidence=0.7, evidence="values", reason="it is small and others refer to it")
     return "entity", Verdict(confidence=0.7, evidence="values", reason="its rows are things with properties")
 
