@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from data_pipeline.semantics.column_case import ColumnSeen, RoleVerdict
+from data_pipeline.semantics.column_roles import judge_role
 from data_pipeline.semantics.personal import ColumnSigns, Privacy, judge_privacy
 from data_pipeline.semantics.value_labels import labels_of_comment
-from data_pipeline.semantics.roles2 import ColumnSeen, RoleVerdict, judge_role
 
 LABELS = Path(__file__).parent / "labels"
 NOW = dt.datetime(2026, 1, 1)  # noqa: DTZ001  the values of the labels are older
@@ -67,24 +68,53 @@ def _judged(schema: str, rows: list[dict[str, str]]) -> Iterator[Labelled]:
             comment = row["comment"] or None
             privacy = judge_privacy(
                 ColumnSigns(
-                    table, row["column"], row["type"], comment, None, values, distinct if repeats else None,
-                    row_count, is_key, is_fk, beside,
-                )  # fmt: skip
+                    table,
+                    row["column"],
+                    row["type"],
+                    comment,
+                    None,
+                    values,
+                    distinct if repeats else None,
+                    row_count,
+                    is_key,
+                    is_fk,
+                    beside,
+                )
             )
             verdict = judge_role(
                 ColumnSeen(
-                    table, row["column"], row["type"], comment, values, nulls, row_count,
-                    distinct if repeats else None, is_key, row["key"] == "unique" or (distinct == len(values) > 3 and not nulls),
-                    is_fk, labels_of_comment(comment, values), privacy.kind if privacy.is_masked else None,
-                    names[row["column"].lower()], len(tables), beside,
-                ),  # fmt: skip
+                    table,
+                    row["column"],
+                    row["type"],
+                    comment,
+                    values,
+                    nulls,
+                    row_count,
+                    distinct if repeats else None,
+                    is_key,
+                    row["key"] == "unique" or (distinct == len(values) > 3 and not nulls),
+                    is_fk,
+                    labels_of_comment(comment, values),
+                    privacy.kind if privacy.is_masked else None,
+                    names[row["column"].lower()],
+                    len(tables),
+                    beside,
+                ),
                 NOW,
             )
             is_chinese = any("\u4e00" <= sign <= "\u9fff" for sign in row["column"] + row["comment"])
             yield Labelled(
-                schema, table, row["column"], is_chinese, row["role"], row["personal"], verdict, privacy,
-                row["comment"], row["values"],
-            )  # fmt: skip
+                schema,
+                table,
+                row["column"],
+                is_chinese,
+                row["role"],
+                row["personal"],
+                verdict,
+                privacy,
+                row["comment"],
+                row["values"],
+            )
 
 
 def _values(row: dict[str, str]) -> tuple[list[Any], int]:
@@ -94,7 +124,9 @@ def _values(row: dict[str, str]) -> tuple[list[Any], int]:
     convert: Any = str
     if kind.startswith(("bool",)):
         convert = lambda text: text.lower() in ("t", "true", "1")  # noqa: E731
-    elif any(word in kind for word in ("int", "serial", "numeric", "decimal", "number", "real", "double", "float", "money")):
+    elif any(
+        word in kind for word in ("int", "serial", "numeric", "decimal", "number", "real", "double", "float", "money")
+    ):
         convert = lambda text: float(text) if "." in text or "e" in text.lower() else int(text)  # noqa: E731
     try:
         return [convert(value) for value in values], len(texts) - len(values)

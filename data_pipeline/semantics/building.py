@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from data_pipeline.database.schema import Column, Table
+from data_pipeline.semantics.column_case import ColumnSeen, RoleVerdict
+from data_pipeline.semantics.column_roles import judge_role
 from data_pipeline.semantics.model import (
     ColumnMeaning,
     Evidence,
@@ -26,7 +28,6 @@ from data_pipeline.semantics.model import (
 )
 from data_pipeline.semantics.overrides import ColumnOverride, Overrides, TableOverride
 from data_pipeline.semantics.personal import ColumnSigns, Privacy, judge_privacy
-from data_pipeline.semantics.roles2 import ColumnSeen, RoleVerdict, judge_role
 from data_pipeline.semantics.tables import business_time_of, kind_of, label_of, noun_of
 from data_pipeline.semantics.units import unit_of
 from data_pipeline.semantics.value_labels import labels_of_comment, listed_values
@@ -78,9 +79,18 @@ def build_model(
         own = {place[1]: verdict for place, verdict in privacy.items() if place[0] == sample.table.name}
         built.append(
             _table(
-                sample, own, relationships, found, overrides, counts, len(tables), names,
-                dialect=dialect, language=language, now=now,
-            )  # fmt: skip
+                sample,
+                own,
+                relationships,
+                found,
+                overrides,
+                counts,
+                len(tables),
+                names,
+                dialect=dialect,
+                language=language,
+                now=now,
+            )
         )
     problems = overrides.unknown_names(tables)
     unreadable = [str(table.name) for table in built if not table.is_readable]
@@ -89,7 +99,9 @@ def build_model(
     ]
     if unreadable:
         listed = ", ".join(unreadable[:12]) + (", …" if len(unreadable) > 12 else "")
-        problems.append(f"{len(unreadable)} names look like abbreviations; say what they mean in overrides.yaml: {listed}")
+        problems.append(
+            f"{len(unreadable)} names look like abbreviations; say what they mean in overrides.yaml: {listed}"
+        )
     return SemanticModel(
         database=database,
         dialect=dialect,
@@ -118,7 +130,9 @@ def _relationships(tables: Sequence[Table], found: FoundKeys, overrides: Overrid
     taken = {(one.child, column) for one in declared for column in one.child_columns}
     given = [one for one in _given_relationships(tables, overrides) if (one.child, one.child_columns[0]) not in taken]
     taken |= {(one.child, column) for one in given for column in one.child_columns}
-    inferred = [one for one in found.relationships if not any((one.child, column) in taken for column in one.child_columns)]
+    inferred = [
+        one for one in found.relationships if not any((one.child, column) in taken for column in one.child_columns)
+    ]
     return [*declared, *given, *inferred]
 
 
@@ -140,9 +154,14 @@ def _given_relationships(tables: Sequence[Table], overrides: Overrides) -> list[
         because = Verdict(confidence=1.0, evidence="override", reason="overrides.yaml says so")
         given.append(
             Relationship(
-                child=child.name, child_columns=child_columns, parent=parent.name, parent_columns=parent_columns,
-                because=because, role=override.name, is_optional=True,
-            )  # fmt: skip
+                child=child.name,
+                child_columns=child_columns,
+                parent=parent.name,
+                parent_columns=parent_columns,
+                because=because,
+                role=override.name,
+                is_optional=True,
+            )
         )
     return given
 
@@ -182,12 +201,12 @@ def _judge_all(
             share = len(known) / len(texts)
             raised = max(verdict.probability, 0.7 * share)
             verdicts[place] = Privacy("name", raised, verdict.signs)
-    for place in verdicts:
+    for place, verdict in verdicts.items():
         given = overrides.of_column(*place).personal
         if given is False:
             verdicts[place] = Privacy()
         elif given is not None:
-            verdicts[place] = Privacy(verdicts[place].kind or "other" if given is True else given, 1.0)
+            verdicts[place] = Privacy(verdict.kind or "other" if given is True else given, 1.0)
     return verdicts
 
 
@@ -196,7 +215,9 @@ def _telling(value: object) -> str | None:
     if not isinstance(value, str):
         return None
     folded = value.strip().casefold()
-    return folded if len(folded) >= (2 if folded >= _CJK_FROM else 5) and any(sign.isalpha() for sign in folded) else None
+    return (
+        folded if len(folded) >= (2 if folded >= _CJK_FROM else 5) and any(sign.isalpha() for sign in folded) else None
+    )
 
 
 def _table(
@@ -220,9 +241,19 @@ def _table(
     key = _key(table, found, given)
     columns = tuple(
         _column(
-            sample, number, column, privacy[column.name], own, key, overrides.of_column(table.name, column.name),
-            counts, table_count, dialect=dialect, language=language, now=now,
-        )  # fmt: skip
+            sample,
+            number,
+            column,
+            privacy[column.name],
+            own,
+            key,
+            overrides.of_column(table.name, column.name),
+            counts,
+            table_count,
+            dialect=dialect,
+            language=language,
+            now=now,
+        )
         for number, column in enumerate(table.columns)
     )
     kind, because = kind_of(
@@ -289,8 +320,14 @@ def _column(
     labels = _labels(column, table, values, given, dialect)
     verdict = judge_role(
         ColumnSeen(
-            table.name.name, column.name, column.type_sql, column.comment, values, len(sample.rows) - len(values),
-            sample.row_count, distinct,
+            table.name.name,
+            column.name,
+            column.type_sql,
+            column.comment,
+            values,
+            len(sample.rows) - len(values),
+            sample.row_count,
+            distinct,
             is_key=key is not None and key.columns == (column.name,),
             is_unique=column.name in unique_keys or (1 < distinct == len(sample.rows)),
             is_foreign_key=any(column.name in one.child_columns for one in own),
@@ -299,7 +336,7 @@ def _column(
             tables_with_name=counts[column.name.lower()],
             table_count=table_count,
             beside=beside,
-        ),  # fmt: skip
+        ),
         now,
     )
     words = words_of_identifier(without_affixes(column.name, beside))
@@ -336,9 +373,7 @@ def _phrase(column: Column, words: Sequence[str], language: str) -> str:
     return written(words) + (f" {digits[1]}" if digits is not None else "")
 
 
-def _labels(
-    column: Column, table: Table, values: Sequence[Any], given: ColumnOverride, dialect: str
-) -> dict[str, str]:
+def _labels(column: Column, table: Table, values: Sequence[Any], given: ColumnOverride, dialect: str) -> dict[str, str]:
     """What codes mean: overrides, then the comment, then the values of an enum type or a CHECK constraint."""
     if given.values:
         return dict(given.values)
@@ -368,9 +403,8 @@ def _personal(privacy: Privacy, given: ColumnOverride) -> PersonalVerdict | None
     else:
         reason = "; ".join(sign.text for sign in privacy.signs) or "its values are those of a personal column elsewhere"
         evidence = "comment" if "comment" in reason else "name" if "name" in reason else "values"
-    verdict = "personal" if privacy.verdict == "personal" else "unsure"
     return PersonalVerdict(
         kind=privacy.kind,
-        verdict=verdict,
+        verdict="personal" if privacy.verdict == "personal" else "unsure",
         because=Verdict(confidence=round(privacy.probability, 4), evidence=evidence, reason=reason),
     )

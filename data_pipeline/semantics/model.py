@@ -11,8 +11,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_pipeline.semantics.personal import PersonalKind
-from data_pipeline.semantics.roles2 import Role, TimeEncoding
+from data_pipeline.semantics.column_case import Role, TimeEncoding
+from data_pipeline.semantics.personal_words import PersonalKind
 from data_pipeline.tasks.table_list import TableName
 
 Evidence = Literal["declared", "name", "comment", "type", "values", "override", "language model"]

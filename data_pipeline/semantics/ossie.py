@@ -1,8 +1,8 @@
-"""`semantic_model.yaml`: the semantic model in the vendor-neutral format of Apache Ossie 0.2.0.dev0. Values in, text out.
+"""`semantic_model.yaml`: the semantic model in the vendor-neutral format of Apache Ossie 0.2.0.dev0. Pure.
 
 Datasets, fields, keys, relationships and the metrics that are safe to sum or average stand in the format's own places;
-verdicts with their evidence, labels of codes, units and encodings stand in `custom_extensions`, as JSON. No value of any
-row is in it but the codes that a comment, a type or overrides list.
+verdicts with their evidence, labels of codes, units and encodings stand in `custom_extensions`, as JSON. No value of
+any row is in it but the codes that a comment, a type or overrides list.
 """
 
 from __future__ import annotations

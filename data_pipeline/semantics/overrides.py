@@ -27,8 +27,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from data_pipeline.database.schema import Table
 from data_pipeline.errors import InvalidInput
-from data_pipeline.semantics.personal import PersonalKind
-from data_pipeline.semantics.roles2 import Role
+from data_pipeline.semantics.column_case import Role
+from data_pipeline.semantics.personal_words import PersonalKind
 from data_pipeline.tasks.table_list import PROBLEM_LIMIT, TableName, parse_table_name
 
 OVERRIDES: Final = "overrides.yaml"
@@ -44,7 +44,7 @@ class _Given(BaseModel):
 
 
 class ColumnOverride(_Given):
-    """What people say of a column. `values` are labels of its codes; `personal: false` shows it, a kind or true masks it."""
+    """What people say of a column. `values` label its codes; `personal: false` shows it, true or a kind masks it."""
 
     name: _Text | None = None
     description: _Long | None = None
@@ -61,7 +61,10 @@ class ColumnOverride(_Given):
         if not isinstance(values, Mapping):
             return values
         plain = {True: "true", False: "false"}
-        return {plain.get(code, str(code)) if isinstance(code, bool) else str(code): str(label) for code, label in values.items()}
+        return {
+            plain.get(code, str(code)) if isinstance(code, bool) else str(code): str(label)
+            for code, label in values.items()
+        }
 
 
 class TableOverride(_Given):
@@ -78,7 +81,7 @@ class TableOverride(_Given):
 
 
 class RelationshipOverride(_Given):
-    """A relationship that nobody declared: `from: orders.cust`, `to: customers.id`; lists for keys of several columns."""
+    """A relationship that is not declared: `from: orders.cust`, `to: customers.id`; lists for several columns."""
 
     source: _Text | list[_Text] = Field(alias="from")
     target: _Text | list[_Text] = Field(alias="to")
@@ -102,7 +105,9 @@ class Overrides(_Given):
     def of_column(self, table: TableName, column: str) -> ColumnOverride:
         """Return what is said of a column."""
         columns = self.of_table(table).columns
-        return next((given for name, given in columns.items() if name.casefold() == column.casefold()), ColumnOverride())
+        return next(
+            (given for name, given in columns.items() if name.casefold() == column.casefold()), ColumnOverride()
+        )
 
     def unknown_names(self, tables: Sequence[Table]) -> list[str]:
         """Return a message for each table or column that the database does not have, with the nearest names."""
@@ -141,7 +146,9 @@ def parse_overrides(raw: bytes, file: str = OVERRIDES) -> Overrides:
     try:
         given = Overrides.model_validate(read)
     except ValidationError as error:
-        problems = [f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: {fault['msg']}" for fault in error.errors()]
+        problems = [
+            f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: {fault['msg']}" for fault in error.errors()
+        ]
         raise InvalidInput(file, *problems[:PROBLEM_LIMIT]) from None
     problems = list(_bad_names(given))
     if problems:
@@ -164,33 +171,47 @@ def _unknown(kind: Literal["table", "column"], name: str, known: Sequence[str], 
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML of plain values only: an alias could expand without end, and a key that is given twice hides one of the two."""
+    """YAML of plain values only: an alias could expand without end, and a key given twice hides one of the two."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
-            raise yaml.constructor.ConstructorError(None, None, "anchors and aliases are not allowed", event.start_mark)
+            event = self._next_event()
+            raise _refused("anchors and aliases are not allowed", event)
         self._depth = getattr(self, "_depth", 0) + 1
         if self._depth > DEPTH_LIMIT:
-            raise yaml.constructor.ConstructorError(None, None, f"nested deeper than {DEPTH_LIMIT}", self.peek_event().start_mark)
+            raise _refused(f"nested deeper than {DEPTH_LIMIT}", self._next_event())
         try:
             return super().compose_node(parent, index)
         finally:
             self._depth -= 1
+
+    def _next_event(self) -> yaml.Event:
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        return event
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
         keys: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in keys:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
             keys.add(key)
         return super().construct_mapping(node, deep)
 
 
+def _refused(problem: str, event: yaml.Event) -> yaml.YAMLError:
+    return yaml.YAMLError(f"{problem} (line {event.start_mark.line + 1})" if event.start_mark else problem)
+
+
 # `N: no` and `Y: yes` are codes and labels here, not truth values; `true` and `false` are (YAML 1.2).
 _PlainLoader.yaml_implicit_resolvers = {
-    sign: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")]
+    sign: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+    ]
     for sign, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _PlainLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))

@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-ShapeKind = Literal["email", "phone", "ip", "national_id", "plate", "card", "bank_account", "secret", "address", "account", "location"]
+ShapeKind = Literal[
+    "email", "phone", "ip", "national_id", "plate", "card", "bank_account", "secret", "address", "account", "location"
+]
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,10 @@ def surname_share(texts: Sequence[str], surnames: str) -> float:
 
 
 def _has_first_name(text: str, first_names: frozenset[str]) -> bool:
-    if re.fullmatch(r"([A-Z]\.? ?){1,2}[A-Z][\w'’-]+|[A-Z][\w'’-]+,? ([A-Z]\.? ?){1,2}", text) and "." in text:
+    if (
+        re.fullmatch(r"([A-Z]\.? ?){1,2}[A-Z][\w'\u2019-]+|[A-Z][\w'\u2019-]+,? ([A-Z]\.? ?){1,2}", text)
+        and "." in text
+    ):
         return True  # M. Murphy
     words = re.findall(r"[^\W\d_]+", text.lower())
     return 1 <= len(words) <= 4 and not re.search(r"\d", text) and bool(first_names.intersection(words))
@@ -115,8 +120,10 @@ SHAPES: Final[tuple[Shape, ...]] = (
     Shape(
         "secret",
         "password hashes",
-        _matches(r"\$(2[abxy]?|5|6|1|y|P|H|argon2(i|d|id)|scrypt|pbkdf2[\w-]*)\$.{16,}|\{(S?SHA\d*|bcrypt|CRYPT)\}.+"
-                 r"|pbkdf2(_|:)sha\d+[$:].+|\$pbkdf2.+"),
+        _matches(
+            r"\$(2[abxy]?|5|6|1|y|P|H|argon2(i|d|id)|scrypt|pbkdf2[\w-]*)\$.{16,}|\{(S?SHA\d*|bcrypt|CRYPT)\}.+"
+            r"|pbkdf2(_|:)sha\d+[$:].+|\$pbkdf2.+"
+        ),
         0.95,
         0.95,
     ),
@@ -124,12 +131,20 @@ SHAPES: Final[tuple[Shape, ...]] = (
     Shape(
         "secret",
         "keys of an API",
-        _matches(r"(sk|pk|rk)[_-](live|test|prod|ant)?[_-]?[\w-]{10,}|AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|xox[abps]-[\w-]{10,}"
-                 r"|AIza[\w-]{30,}|glpat-[\w-]{15,}|SG\.[\w-]{16,}\.[\w-]{16,}"),
+        _matches(
+            r"(sk|pk|rk)[_-](live|test|prod|ant)?[_-]?[\w-]{10,}|AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|xox[abps]-[\w-]{10,}"
+            r"|AIza[\w-]{30,}|glpat-[\w-]{15,}|SG\.[\w-]{16,}\.[\w-]{16,}"
+        ),
         0.95,
         0.95,
     ),
-    Shape("secret", "hexadecimal digests", _matches(r"([0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[0-9a-fA-F]{128})"), 0.1, 0.6),
+    Shape(
+        "secret",
+        "hexadecimal digests",
+        _matches(r"([0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[0-9a-fA-F]{128})"),
+        0.1,
+        0.6,
+    ),
     Shape(
         "secret",
         "random letters and digits",
@@ -151,8 +166,8 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "address",
         "street addresses",
         _matches(
-            r"\d{1,5}[a-zA-Z]? ([\w'.-]+ ){1,5}(st|street|ave|avenue|rd|road|blvd|boulevard|ln|lane|dr|drive|way|ct|court|pl|place|"
-            r"terrace|sq|square|parkway|pkwy|hwy)\b.*|.*(路|街|巷|大道|弄)[\d一二三四五六七八九十甲乙]+号.*",
+            r"\d{1,5}[a-zA-Z]? ([\w'.-]+ ){1,5}(st|street|ave|avenue|rd|road|blvd|boulevard|ln|lane|dr|drive|way|ct|"
+            r"court|pl|place|terrace|sq|square|parkway|pkwy|hwy)\b.*|.*(路|街|巷|大道|弄)[\d一二三四五六七八九十甲乙]+号.*",
             re.IGNORECASE,
         ),
         0.4,

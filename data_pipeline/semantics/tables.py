@@ -66,22 +66,30 @@ def kind_of(
     if has_time and parents and "measure_semi_additive" in roles and "measure_additive" not in roles:
         return "snapshot", Verdict(confidence=0.6, evidence="values", reason="it holds states at moments")
     if parents and (has_time or "measure_additive" in roles) and not (is_referenced and "label" in roles):
-        return "event", Verdict(confidence=0.8, evidence="values", reason="its rows refer to others and have a time or an amount")
+        return "event", Verdict(
+            confidence=0.8, evidence="values", reason="its rows refer to others and have a time or an amount"
+        )
     if has_time and has_measure and "label" not in roles:
-        return "event", Verdict(confidence=0.6, evidence="values", reason="its rows have a time and numbers and no name")
+        return "event", Verdict(
+            confidence=0.6, evidence="values", reason="its rows have a time and numbers and no name"
+        )
     has_persons = any(column.is_masked for column in own)
-    if row_count <= LOOKUP_ROWS and not has_persons and len(own) <= LOOKUP_COLUMNS and not parents and ("label" in roles or is_referenced):
+    if (
+        row_count <= LOOKUP_ROWS
+        and not has_persons
+        and len(own) <= LOOKUP_COLUMNS
+        and not parents
+        and ("label" in roles or is_referenced)
+    ):
         return "lookup", Verdict(confidence=0.7, evidence="values", reason="it is small and others refer to it")
     return "entity", Verdict(confidence=0.7, evidence="values", reason="its rows are things with properties")
 
 
-def label_of(
-    columns: Sequence[ColumnMeaning], rows: Sequence[Sequence[Any]], noun: str
-) -> tuple[str, ...]:
+def label_of(columns: Sequence[ColumnMeaning], rows: Sequence[Sequence[Any]], noun: str) -> tuple[str, ...]:
     """Return the columns by which a person names a row: one that is nearly unique, or two that are so together.
 
-    Score: 2 for a name's word, 1 more if it names the table's own noun, the share of different values, 0.5 if never null,
-    0.3 if short. Personal columns may name rows; secrets never do.
+    Score: 2 for a name's word, 1 more if it names the table's own noun, the share of different values, 0.5 if never
+    null, 0.3 if short. Personal columns may name rows; secrets never do.
     """
     if not rows:
         return ()
@@ -96,8 +104,15 @@ def label_of(
         share = _unique_share(values)
         length = sum(len(str(value)) for value in filled) / len(filled)
         is_named = column.role == "label" or _says_name(column)
-        of_noun = bool(noun) and noun.split()[-1] in column.phrase.split()
-        score = 2 * is_named - 0.6 * column.is_masked + of_noun * is_named + share + 0.5 * (len(filled) == len(values)) + 0.3 * (length <= 40)
+        of_noun = bool(noun) and noun.rsplit(maxsplit=1)[-1] in column.phrase.split()
+        score = (
+            2 * is_named
+            - 0.6 * column.is_masked
+            + of_noun * is_named
+            + share
+            + 0.5 * (len(filled) == len(values))
+            + 0.3 * (length <= 40)
+        )
         scored.append((score, -number, column, share))
     scored.sort(key=lambda one: one[:2], reverse=True)
     named = [one for one in scored if one[0] >= 2]
@@ -120,12 +135,14 @@ def business_time_of(columns: Sequence[ColumnMeaning], noun: str) -> str | None:
     candidates = [column for column in times if column.null_share <= 0.5 and not _is_of_a_person(column)]
     if not candidates:
         audits = [column for column in columns if column.role == "audit" and column.encoding is not None]
-        created = [column for column in audits if re.search(r"creat|insert|add|创建|录入", f"{column.phrase} {column.name}")]
+        created = [
+            column for column in audits if re.search(r"creat|insert|add|创建|录入", f"{column.phrase} {column.name}")
+        ]
         return created[0].name if created else None
 
     def rank(column: ColumnMeaning) -> tuple[float, ...]:
         words = column.phrase.split()
-        of_noun = bool(noun) and noun.split()[-1] in words
+        of_noun = bool(noun) and noun.rsplit(maxsplit=1)[-1] in words
         is_end = bool({"end", "due", "expiry", "return", "shipped", "delivered", "closed", "required"} & set(words))
         return (-of_noun, is_end, column.null_share)
 
@@ -191,7 +208,9 @@ def _names_of_a_person(columns: Sequence[ColumnMeaning]) -> tuple[str, ...]:
 
 def _says_name(column: ColumnMeaning) -> bool:
     words = column.phrase.split()
-    return bool(words) and (words[-1] in _NAME_WORDS or column.name.endswith(_NAME_SIGNS) or column.phrase.endswith(_NAME_SIGNS))
+    return bool(words) and (
+        words[-1] in _NAME_WORDS or column.name.endswith(_NAME_SIGNS) or column.phrase.endswith(_NAME_SIGNS)
+    )
 
 
 def _is_of_a_person(column: ColumnMeaning) -> bool:

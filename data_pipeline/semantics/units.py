@@ -22,7 +22,7 @@ def unit_of(column: str, comment: str | None) -> str | None:
         return units[whole]
     words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[a-z]+\d*", column)]
     last = words[-1] if len(words) > 1 else ""
-    return units.get(last) if len(last) > 1 or last == "g" and len(words) > 1 else None
+    return units.get(last) if len(last) > 1 or (last == "g" and len(words) > 1) else None
 
 
 @cache

@@ -1,8 +1,8 @@
 """What the codes of a column mean: labels from its comment, and listed values from CHECK constraints. Pure.
 
-    状态（0正常 1停用）        ->  0: 正常, 1: 停用
-    0 = open, 1 = closed      ->  0: open, 1: closed
-    CHECK (kind IN ('A','B'))  ->  A, B
+状态（0正常 1停用）        ->  0: 正常, 1: 停用
+0 = open, 1 = closed      ->  0: open, 1: closed
+CHECK (kind IN ('A','B'))  ->  A, B
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ LABEL_CHARACTERS: Final = 40
 LABEL_LIMIT: Final = 200
 
 _CODE: Final = r"-?\d{1,6}|[A-Za-z][A-Za-z_]{0,15}\d{0,3}"
-_CHINESE: Final = re.compile(rf"(?<![A-Za-z\d.])['\"“‘]?({_CODE})['\"”’]?\s*[-=:：、.—_）)>→ ]*\s*([一-鿿][一-鿿A-Za-z（）()+·]*)")
+_CHINESE: Final = re.compile(
+    rf"(?<![A-Za-z\d.])['\"\u201c\u2018]?({_CODE})['\"\u201d\u2019]?\s*[-=:：、.—_）)>→ ]*\s*([一-鿿][一-鿿A-Za-z（）()+·]*)"
+)
 _ENGLISH: Final = re.compile(
     rf"(?<![\w.-])['\"]?({_CODE})['\"]?\s*(?:=>|->|→|==?|:|\)|\s-\s|-(?=[A-Za-z]))\s*['\"]?"
     rf"([A-Za-z][^=;,|\n]*?)['\"]?\s*(?=$|[;,|\n/)\]]|\s['\"]?(?:{_CODE})['\"]?\s*(?:=|:|->|→|\s-\s))"
@@ -46,7 +48,7 @@ def labels_of_comment(comment: str | None, values: Iterable[object] = ()) -> dic
 
 
 def listed_values(check: str, column: str, dialect: Literal["postgresql", "sqlite"]) -> tuple[str, ...]:
-    """Return the values to which a CHECK constraint limits a column: `status IN ('new', 'paid')`; empty if it lists none.
+    """Return the values to which a CHECK limits a column: `status IN ('new', 'paid')`; empty if it lists none.
 
     Nulls may be allowed beside them, and other conditions may hold, too.
     """
@@ -62,7 +64,7 @@ def listed_values(check: str, column: str, dialect: Literal["postgresql", "sqlit
     return ()
 
 
-def _alternatives(condition: exp.Expression, column: str) -> list[exp.Expression]:
+def _alternatives(condition: exp.Expr, column: str) -> list[exp.Expr]:
     """The sides of an OR but for `column IS NULL`."""
     sides = list(condition.flatten()) if isinstance(condition, exp.Or) else [condition]
     return [
@@ -72,18 +74,22 @@ def _alternatives(condition: exp.Expression, column: str) -> list[exp.Expression
     ]
 
 
-def _limited_to(condition: exp.Expression, column: str) -> tuple[str, ...]:
-    values: Sequence[exp.Expression] = ()
+def _limited_to(condition: exp.Expr, column: str) -> tuple[str, ...]:
+    values: Sequence[exp.Expr] = ()
     if isinstance(condition, exp.In) and _is_column(condition.this, column):
         values = condition.expressions
-    elif isinstance(condition, exp.EQ) and _is_column(condition.this, column) and isinstance(condition.expression, exp.Any):
+    elif (
+        isinstance(condition, exp.EQ)
+        and _is_column(condition.this, column)
+        and isinstance(condition.expression, exp.Any)
+    ):
         array = condition.expression.find(exp.Array)
         values = array.expressions if array is not None else ()
     literals = [value.find(exp.Literal) for value in values]
     return tuple(literal.name for literal in literals if literal is not None) if all(literals) else ()
 
 
-def _is_column(side: exp.Expression, column: str) -> bool:
+def _is_column(side: exp.Expr, column: str) -> bool:
     """True if a side is the column, in brackets or cast, and nothing else."""
     while isinstance(side, (exp.Paren, exp.Cast)):
         side = side.this

@@ -26,7 +26,9 @@ _ENDING_COST: Final = 3.5
 """Of `id`, which ends names far more often than it stands in sentences."""
 
 _LONGEST_WORD: Final = 20
-_HUNGARIAN: Final = re.compile(r"(str|lng|dbl|int|dat|dtm|dt|bln|bool|txt|cur|num|byt|ysn|sng|var|mem|ole|[bcdfinsv])(?=[A-Z][a-z])")
+_HUNGARIAN: Final = re.compile(
+    r"(str|lng|dbl|int|dat|dtm|dt|bln|bool|txt|cur|num|byt|ysn|sng|var|mem|ole|[bcdfinsv])(?=[A-Z][a-z])"
+)
 """Prefixes that tell types."""
 
 _CASE: Final = re.compile(r"([a-z0-9])([A-Z])|([A-Z])(?=[A-Z][a-z])")
@@ -57,7 +59,7 @@ def split_identifier(identifier: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=100_000)
 def words_of_identifier(identifier: str, added: tuple[tuple[str, str], ...] = ()) -> Words:
-    """Split and expand an identifier; `added` are abbreviations of the schema's own, which come before the usual ones."""
+    """Split and expand an identifier; `added` are abbreviations of the schema, which come before the usual ones."""
     own = dict(added)
     spelled: list[str] = []
     for piece in _PIECE.findall(_CASE.sub(r"\1\3 \2", identifier)):
@@ -69,7 +71,9 @@ def words_of_identifier(identifier: str, added: tuple[tuple[str, str], ...] = ()
         spelled[-1] = "minutes"  # `delay_min`; `min_salary` is a minimum
     if not spelled:
         return Words((identifier.lower(),), (identifier.lower(),), (identifier,))
-    expanded = [word for piece in spelled for word in own.get(piece, _abbreviations().get(piece, piece)).lower().split()]
+    expanded = [
+        word for piece in spelled for word in own.get(piece, _abbreviations().get(piece, piece)).lower().split()
+    ]
     unknown = tuple(piece for piece in spelled if piece not in own and not is_known(piece))
     return Words(tuple(spelled), tuple(expanded), unknown)
 

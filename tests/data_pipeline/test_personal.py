@@ -37,10 +37,16 @@ NAMES_OF_THINGS = [
     "公司地址", "是否发送邮箱", "订单编号", "密码有效期", "客服电话", "登录次数",
 ]  # fmt: skip
 
-COMMENTED = {"姓名": "name", "用户手机号": "phone", "登录密码": "secret", "e-mail of the buyer": "email", "IP地址": "ip"}
+COMMENTED = {
+    "姓名": "name",
+    "用户手机号": "phone",
+    "登录密码": "secret",
+    "e-mail of the buyer": "email",
+    "IP地址": "ip",
+}
 
 VALUES: list[tuple[str, Sequence[object], str]] = [
-    ("contact", ["a.b@example.com", "c@example.org", None or "d@example.net"], "email"),
+    ("contact", ["a.b@example.com", "c@example.org", "d@example.net"], "email"),
     ("c7", ["11010519491231002X", "11010519491231002X"], "national_id"),
     ("c7", ["4111 1111 1111 1111", "5500 0000 0000 0004"], "card"),
     ("c7", ["DE89370400440532013000", "GB82WEST12345698765432"], "bank_account"),
@@ -144,7 +150,11 @@ def test_a_note_is_unsure_because_persons_are_named_in_notes() -> None:
 
 
 def test_texts_that_hold_a_number_of_a_person_are_personal() -> None:
-    texts = ["please call me at 13812345678 before noon", "nothing to add here, thank you", "leave it with the neighbour"]
+    texts = [
+        "please call me at 13812345678 before noon",
+        "nothing to add here, thank you",
+        "leave it with the neighbour",
+    ]
 
     assert judge_privacy(ColumnSigns("t", "c7", "text", values=texts)).is_masked
     assert not judge_privacy(ColumnSigns("t", "c7", "text", values=texts[1:])).is_masked
@@ -166,7 +176,10 @@ def test_secrets_are_never_projected_and_other_personal_columns_may_be() -> None
 def test_a_verdict_says_why() -> None:
     verdict = judge_privacy(ColumnSigns("t", "email", "text", values=["a@example.com"]))
 
-    assert [sign.text for sign in verdict.signs] == ["its name says email", "100% of its values look like e-mail addresses"]
+    assert [sign.text for sign in verdict.signs] == [
+        "its name says email",
+        "100% of its values look like e-mail addresses",
+    ]
 
 
 def test_a_table_prefix_of_all_columns_says_nothing() -> None:

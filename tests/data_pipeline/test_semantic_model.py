@@ -91,7 +91,12 @@ def test_columns_have_the_roles_that_names_types_and_values_tell() -> None:
 def test_tables_have_a_kind_a_noun_a_label_and_a_time() -> None:
     customer, orders = _model().tables
 
-    assert (customer.kind, customer.noun, customer.plural, customer.label) == ("entity", "customer", "customers", ("cust_nm",))
+    assert (customer.kind, customer.noun, customer.plural, customer.label) == (
+        "entity",
+        "customer",
+        "customers",
+        ("cust_nm",),
+    )
     assert (orders.kind, orders.noun, orders.business_time) == ("event", "order", "ord_dt")
 
 
@@ -131,7 +136,11 @@ def test_a_relationship_that_people_give_is_taken() -> None:
     model = _model("relationships: [{from: visit.WHO, to: t_cust.cust_id}]", CUSTOMER, loose)
 
     (relationship,) = model.relationships
-    assert (relationship.child.name, relationship.child_columns, relationship.parent.name) == ("visit", ("who",), "t_cust")
+    assert (relationship.child.name, relationship.child_columns, relationship.parent.name) == (
+        "visit",
+        ("who",),
+        "t_cust",
+    )
     assert model.by_name[TableName(None, "visit")].by_name["who"].role == "foreign_key"
 
 

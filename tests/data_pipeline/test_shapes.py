@@ -54,7 +54,18 @@ SHAPED = {
     "12 North Main Street": "address",
     "中山路15号": "address",
 }
-PLAIN = ["order 17", "2024-05-01", "19.90", "red", "ABC-123", "1.2.3", "http://example.com/a", "20240501", "", "12345678901"]
+PLAIN = [
+    "order 17",
+    "2024-05-01",
+    "19.90",
+    "red",
+    "ABC-123",
+    "1.2.3",
+    "http://example.com/a",
+    "20240501",
+    "",
+    "12345678901",
+]
 
 
 @pytest.mark.parametrize(("is_right", "text"), RIGHT)

@@ -17,7 +17,13 @@ SAID = [
     ("systolic", "mmHg", "mmHg"),
     ("hs", "耗时（毫秒）", "毫秒"),
 ]
-UNSAID = [("amount", None), ("name", "the name (short)"), ("min", None), ("status", "状态（0正常 1停用）"), ("kg", None)]
+UNSAID = [
+    ("amount", None),
+    ("name", "the name (short)"),
+    ("min", None),
+    ("status", "状态（0正常 1停用）"),
+    ("kg", None),
+]
 
 
 @pytest.mark.parametrize(("column", "comment", "unit"), SAID)

@@ -21,7 +21,16 @@ LABELLED = {
     "'N' = new | 'S' = shipped": {"N": "new", "S": "shipped"},
     "1 -> low, 2 -> high": {"1": "low", "2": "high"},
 }
-UNLABELLED = [None, "", "the state of the order", "length 1-20 characters", "订单编号", "创建时间", "1 = only one", "see RFC 2822: mail"]
+UNLABELLED = [
+    None,
+    "",
+    "the state of the order",
+    "length 1-20 characters",
+    "订单编号",
+    "创建时间",
+    "1 = only one",
+    "see RFC 2822: mail",
+]
 
 
 @pytest.mark.parametrize(("comment", "labels"), LABELLED.items())
@@ -55,7 +64,10 @@ def test_values_without_a_label_are_named() -> None:
     ("check", "values"),
     [
         ("CHECK (kind IN ('A', 'B'))", ("A", "B")),
-        ("((kind)::text = ANY ((ARRAY['new'::character varying, 'it''s'::character varying])::text[]))", ("new", "it's")),
+        (
+            "((kind)::text = ANY ((ARRAY['new'::character varying, 'it''s'::character varying])::text[]))",
+            ("new", "it's"),
+        ),
         ('"kind" in (1, 2, 3)', ("1", "2", "3")),
         ("(kind = ANY (ARRAY[1, 2]))", ("1", "2")),
         ("kind NOT IN ('A')", ()),
