@@ -62,7 +62,7 @@ def _judged(schema: str, rows: list[dict[str, str]]) -> Iterator[Labelled]:
             row_count = int(row["rows"] or 0)
             distinct = len({str(value) for value in values})
             repeats = distinct * 2 <= len(values)  # a sample of a dozen that repeats one value tells little
-            # Keys that nobody declared are found from all rows, which a list of samples has not: `bench_semantics keys`.
+            # Undeclared keys are found from all rows, which a list of samples lacks: `bench_semantics keys`.
             is_fk = row["key"].startswith("fk:") or row["role"] == "foreign_key"
             is_key = row["key"] == "pk" or row["role"] == "key"
             comment = row["comment"] or None

@@ -84,7 +84,7 @@ class KeyMeaning(_Value):
 
 
 class TableMeaning(_Value):
-    """One table or view. `label` are the columns by which a person names a row; none if only the key tells rows apart."""
+    """One table or view. `label` are the columns by which a person names a row; none if only the key does."""
 
     name: TableName
     kind: TableKind

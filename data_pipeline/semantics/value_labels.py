@@ -22,7 +22,8 @@ LABEL_LIMIT: Final = 200
 
 _CODE: Final = r"-?\d{1,6}|[A-Za-z][A-Za-z_]{0,15}\d{0,3}"
 _CHINESE: Final = re.compile(
-    rf"(?<![A-Za-z\d.])['\"\u201c\u2018]?({_CODE})['\"\u201d\u2019]?\s*[-=:：、.—_）)>→ ]*\s*([一-鿿][一-鿿A-Za-z（）()+·]*)"
+    rf"(?<![A-Za-z\d.])['\"\u201c\u2018]?({_CODE})['\"\u201d\u2019]?"
+    r"\s*[-=:：、.—_）)>→ ]*\s*([一-鿿][一-鿿A-Za-z（）()+·]*)"
 )
 _ENGLISH: Final = re.compile(
     rf"(?<![\w.-])['\"]?({_CODE})['\"]?\s*(?:=>|->|→|==?|:|\)|\s-\s|-(?=[A-Za-z]))\s*['\"]?"

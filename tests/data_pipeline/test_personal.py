@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from data_pipeline.semantics.personal import ColumnSigns, is_table_of_persons, judge_privacy
+from data_pipeline.semantics.personal import ColumnSigns, judge_privacy
+from data_pipeline.semantics.personal_tables import is_table_of_persons
 
 PERSONAL_NAMES = {
     "first_name": "name", "LastName": "name", "custname": "name", "patient_name": "name", "contactname": "name",
     "surname": "name", "nickname": "name", "mname": "name", "salesperson": "name",
     "email": "email", "usrmail": "email", "e_mail": "email", "emailaddress": "email", "usr_eml": "email",
-    "phone": "phone", "phonenumber": "phone", "MobilePhone2": "phone", "telno": "phone", "fax": "phone", "msisdn": "phone",
+    "phone": "phone", "phonenumber": "phone", "MobilePhone2": "phone", "telno": "phone", "fax": "phone",
+    "msisdn": "phone",
     "street": "address", "homeaddress": "address", "shipaddress": "address", "billing_addr": "address",
     "username": "account", "login": "account", "user_login": "account", "wechat_id": "account", "openid": "account",
     "ip": "ip", "ipaddress": "ip", "lastloginip": "ip", "client_ip": "ip",
@@ -25,15 +27,18 @@ PERSONAL_NAMES = {
     "password": "secret", "pwd_hash": "secret", "api_key": "secret", "access_token": "secret", "salt": "secret",
     "pin_code": "secret", "session_id": "secret", "wifi_password": "secret",
     "diagnosis": "health", "blood_type": "health", "allergies": "health",
-    "用户名": "account", "登录名": "account", "姓名": "name", "收货人": "name", "司机": "name", "手机": "phone", "电话": "phone",
+    "用户名": "account", "登录名": "account", "姓名": "name", "收货人": "name", "司机": "name", "手机": "phone",
+    "电话": "phone",
     "微信": "account", "邮箱": "email", "收货地址": "address", "身份证": "national_id", "车牌": "plate", "IP地址": "ip",
     "密码": "secret", "出生日期": "birth_date", "银行卡号": "card", "法定代表人": "name", "病史": "health",
 }  # fmt: skip
 
 NAMES_OF_THINGS = [
-    "token_count", "token_validity_seconds", "phone_calls", "phone_model", "email_verified", "is_email_sent", "address_type",
+    "token_count", "token_validity_seconds", "phone_calls", "phone_model", "email_verified", "is_email_sent",
+    "address_type",
     "company_name", "product_name", "file_name", "city_name", "hotel_phone", "store_address", "password_changed_at",
-    "server_ip", "orderdate", "unitprice", "category", "status", "quantity", "帐号状态", "手机品牌", "商品名称", "公司名称",
+    "server_ip", "orderdate", "unitprice", "category", "status", "quantity", "帐号状态", "手机品牌", "商品名称",
+    "公司名称",
     "公司地址", "是否发送邮箱", "订单编号", "密码有效期", "客服电话", "登录次数",
 ]  # fmt: skip
 

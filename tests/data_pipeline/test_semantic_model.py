@@ -17,7 +17,7 @@ from data_pipeline.semantics.ossie import ossie_of
 from data_pipeline.semantics.overrides import parse_overrides
 from data_pipeline.tasks.table_list import TableName
 
-NOW = dt.datetime(2026, 1, 1)
+NOW = dt.datetime(2026, 1, 1)  # noqa: DTZ001  the rows have no zone
 SCHEMA = Path(__file__).resolve().parents[3] / "shared" / "spec" / "ossie-schema.json"
 
 
@@ -33,26 +33,30 @@ def _table(name: str, columns: dict[str, str], key: str | None = None, **options
     )
 
 
+def _name(number: int) -> str:
+    return f"{['Anna', 'James', 'Peter', 'Laura'][number % 4]} Berg{'abcdefghijk'[number // 4]}"
+
+
 CUSTOMER = TableSample(
     _table(
         "t_cust",
-        {"cust_id": "integer", "cust_nm": "text", "city": "text", "sts": "integer", "pwd": "text", "crt_ts": "timestamp",
-         "upd_ts": "timestamp"},
+        {"cust_id": "integer", "cust_nm": "text", "city": "text", "sts": "integer", "pwd": "text",
+         "crt_ts": "timestamp", "upd_ts": "timestamp"},
         "cust_id",
         comments={"sts": "状态（0正常 1停用）"},
     ),
     40,
     [
-        (number, f"{['Anna', 'James', 'Peter', 'Laura'][number % 4]} Berg{'abcdefghijk'[number // 4]}", ["Rome", "Oslo"][number % 2], number % 2,
-         f"$2b$12$abcdefghijklmnopqrst{number}", dt.datetime(2024, 1, 1), dt.datetime(2025, 1, 1))
+        (number, _name(number), ["Rome", "Oslo"][number % 2], number % 2,
+         f"$2b$12$abcdefghijklmnopqrst{number}", NOW, NOW)
         for number in range(40)
     ],
 )  # fmt: skip
 ORDERS = TableSample(
     _table(
         "t_ord",
-        {"ord_id": "integer", "cust_id": "integer", "ord_dt": "integer", "tot_amt_usd": "numeric", "unit_price": "numeric",
-         "state": "text", "buyer": "text"},
+        {"ord_id": "integer", "cust_id": "integer", "ord_dt": "integer", "tot_amt_usd": "numeric",
+         "unit_price": "numeric", "state": "text", "buyer": "text"},
         "ord_id",
         foreign_keys=(ForeignKey(None, ("cust_id",), TableName(None, "t_cust"), ("cust_id",)),),
         checks=(Check(None, "CHECK (state IN ('new', 'paid'))"),),
@@ -60,7 +64,7 @@ ORDERS = TableSample(
     90,
     [
         (number, number % 40, 20240101 + number % 28, 10.5 * number, 2.5 + number % 7, ["new", "paid"][number % 2],
-         f"{['Anna', 'James', 'Peter', 'Laura'][number % 4]} Berg{'abcdefghijk'[number % 40 // 4]}")
+         _name(number % 40))
         for number in range(90)
     ],
 )  # fmt: skip
