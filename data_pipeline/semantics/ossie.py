@@ -12,8 +12,10 @@ import re
 from typing import Any, Final
 
 import yaml
+from pydantic import BaseModel
 
-from data_pipeline.semantics.model import ColumnMeaning, Relationship, SemanticModel, TableMeaning, Verdict
+from data_pipeline.errors import InvalidInput
+from data_pipeline.semantics.model import ColumnMeaning, Relationship, SemanticModel, TableMeaning
 from data_pipeline.tasks.table_list import TableName
 
 SEMANTIC_MODEL: Final = "semantic_model.yaml"
@@ -43,7 +45,7 @@ def ossie_of(model: SemanticModel) -> str:
                 "datasets": [_dataset(table) for table in model.tables],
                 "relationships": [_relationship(one) for one in model.relationships],
                 "metrics": [metric for table in model.tables for metric in _metrics(table)],
-                "custom_extensions": [_extension({"dialect": model.dialect, "language": model.language})],
+                "custom_extensions": [_extension(model, exclude={"tables", "relationships"})],
             }
         ],
     }
@@ -51,6 +53,27 @@ def ossie_of(model: SemanticModel) -> str:
         if not content["semantic_model"][0][name]:
             del content["semantic_model"][0][name]
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+
+
+def model_of_ossie(text: str | bytes, file: str = SEMANTIC_MODEL) -> SemanticModel:
+    """Return the model that `ossie_of` wrote. Raises InvalidInput for another file."""
+    try:
+        (content,) = yaml.safe_load(text)["semantic_model"]
+        tables = [
+            {**_extended(dataset), "columns": [_extended(field) for field in dataset["fields"]]}
+            for dataset in content["datasets"]
+        ]
+        relationships = [_extended(one) for one in content.get("relationships", ())]
+        return SemanticModel.model_validate({**_extended(content), "tables": tables, "relationships": relationships})
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(
+            file, f"not a semantic model that this version wrote: {' '.join(str(error).split())}"
+        ) from None
+
+
+def _extended(content: dict[str, Any]) -> dict[str, Any]:
+    extended: dict[str, Any] = json.loads(content["custom_extensions"][0]["data"])
+    return extended
 
 
 def _dataset(table: TableMeaning) -> dict[str, Any]:
@@ -62,13 +85,7 @@ def _dataset(table: TableMeaning) -> dict[str, Any]:
     if table.noun != table.name.name:
         dataset["ai_context"] = {"synonyms": list(dict.fromkeys([table.noun, table.plural]))}
     dataset["fields"] = [_field(column) for column in table.columns]
-    extension: dict[str, Any] = {"kind": table.kind, "because": _because(table.because), "row_count": table.row_count}
-    if table.primary_key is not None and not table.primary_key.is_declared:
-        extension["primary_key"] = _because(table.primary_key.because)
-    for name in ("label", "business_time", "soft_delete", "tenant"):
-        if getattr(table, name):
-            extension[name] = getattr(table, name)
-    dataset["custom_extensions"] = [_extension(extension)]
+    dataset["custom_extensions"] = [_extension(table, exclude={"columns"})]
     return dataset
 
 
@@ -83,18 +100,7 @@ def _field(column: ColumnMeaning) -> dict[str, Any]:
     if column.description:
         field["description"] = column.description
     field["datatype"] = next((name for pattern, name in _DATATYPES if pattern.search(column.type_sql)), "Opaque")
-    extension: dict[str, Any] = {"role": column.role, "because": _because(column.because)}
-    if column.personal is not None:
-        extension["personal"] = {
-            "kind": column.personal.kind,
-            "verdict": column.personal.verdict,
-            "because": _because(column.personal.because),
-        }
-    for name in ("labels", "unit", "encoding", "time_format"):
-        if getattr(column, name):
-            value = getattr(column, name)
-            extension[name] = dict(value) if name == "labels" else value
-    field["custom_extensions"] = [_extension(extension)]
+    field["custom_extensions"] = [_extension(column)]
     return field
 
 
@@ -105,7 +111,7 @@ def _relationship(one: Relationship) -> dict[str, Any]:
         "to": str(one.parent),
         "from_columns": list(one.child_columns),
         "to_columns": list(one.parent_columns),
-        "custom_extensions": [_extension({"because": _because(one.because), "is_optional": one.is_optional})],
+        "custom_extensions": [_extension(one)],
     }
 
 
@@ -136,12 +142,10 @@ def _expression(text: str) -> dict[str, Any]:
     return {"dialects": [{"dialect": "ANSI_SQL", "expression": text}]}
 
 
-def _extension(content: dict[str, Any]) -> dict[str, str]:
-    return {"vendor_name": VENDOR, "data": json.dumps(content, ensure_ascii=False)}
-
-
-def _because(verdict: Verdict) -> dict[str, Any]:
-    return {"confidence": verdict.confidence, "evidence": verdict.evidence, "reason": verdict.reason}
+def _extension(content: BaseModel, exclude: set[str] | None = None) -> dict[str, str]:
+    """What the format has no place for, as JSON; `model_of_ossie` reads it again."""
+    dumped = content.model_dump(mode="json", exclude=exclude, exclude_defaults=True)
+    return {"vendor_name": VENDOR, "data": json.dumps(dumped, ensure_ascii=False)}
 
 
 def _quoted(name: str) -> str:

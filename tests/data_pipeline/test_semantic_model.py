@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from data_pipeline.database.schema import Check, Column, ForeignKey, Key, Table
+from data_pipeline.errors import InvalidInput
 from data_pipeline.semantics.building import FoundKeys, TableSample, build_model
 from data_pipeline.semantics.model import SemanticModel
-from data_pipeline.semantics.ossie import ossie_of
+from data_pipeline.semantics.ossie import model_of_ossie, ossie_of
 from data_pipeline.semantics.overrides import parse_overrides
 from data_pipeline.tasks.table_list import TableName
 
@@ -171,6 +172,18 @@ def test_an_empty_table_a_view_and_a_copy_are_known_as_such() -> None:
 
 def test_the_same_database_gives_the_same_bytes() -> None:
     assert ossie_of(_model()) == ossie_of(_model())
+
+
+def test_the_file_is_read_again_as_the_model_that_was_written() -> None:
+    model = _model("tables: {t_cust: {noun: client}}")
+
+    assert model_of_ossie(ossie_of(model)) == model
+
+
+@pytest.mark.parametrize("text", ["", "a: b", "semantic_model: [{name: x, datasets: []}]", "{", "semantic_model: []"])
+def test_another_file_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="not a semantic model"):
+        model_of_ossie(text)
 
 
 def test_the_file_holds_no_value_of_a_personal_column_and_sums_only_what_adds_up() -> None:
