@@ -42,7 +42,7 @@ class Labelled:
         return self.role == self.verdict.role or {self.role, self.verdict.role} <= alike
 
 
-def labelled_columns(part: Literal["seen", "unseen"]) -> Iterator[Labelled]:
+def labelled_columns(part: str) -> Iterator[Labelled]:
     """All columns of a part of the labels, judged."""
     for path in sorted((LABELS / part).glob("*.csv")):
         with path.open(encoding="utf-8", newline="") as file:

@@ -18,6 +18,7 @@ from data_pipeline.semantics.personal_names import (
     ALSO_OF_PLACES,
     FREE_TEXT,
     WEAK,
+    WEAK_OF_PLACE,
     signs_of_names,
 )
 from data_pipeline.semantics.personal_tables import is_table_of_homes, is_table_of_persons, is_table_of_things
@@ -46,7 +47,7 @@ _FEW: Final = 12
 _FEW_REPEATS: Final = 5
 _SHAPE_SHARE: Final = 0.6
 _NAME_SHARE: Final = 0.3
-_SURNAME_SHARE: Final = 0.8
+_SURNAME_SHARE: Final = 0.6
 _COMPANY_SHARE: Final = 0.5
 
 _NUMBER_TYPE: Final = re.compile(r"int|numeric|decimal|number|real|double|float|money|serial", re.IGNORECASE)
@@ -57,7 +58,21 @@ _OF_FEW_VALUES: Final[frozenset[PersonalKind]] = frozenset({"secret", "health", 
 _OF_NUMBERS: Final[frozenset[PersonalKind]] = frozenset({"national_id", "account", "secret", "email"})
 """Kinds whose name may end in `id`."""
 
+_SHOWN_BY_FORM: Final[frozenset[PersonalKind]] = frozenset(
+    {"email", "national_id", "card", "bank_account", "secret", "plate"}
+)
+"""Kinds whose form proves them, whatever the name says."""
+
+_NUMBERS_OF_PERSONS: Final = ("number", "code", "reference", "identifier", "ref", "serial")
+_CHINESE_NUMBERS: Final = ("号", "编号", "代码", "编码", "序列号")
+_NUMBER_OF_A_PERSON: Final = 0.3
+_UNIQUE_SHARE: Final = 0.9
+_ROWS_NEEDED: Final = 5
+
 _FILE: Final = re.compile(r".*\.[A-Za-z0-9]{2,4}")
+_SMALL_NUMBER: Final = re.compile(r"\d{1,8}|\d{16,20}")
+"""Numbers of rows: serial ones, and those of a generator of identifiers."""
+
 _HAS_DIGIT: Final = re.compile(r".*\d.*")
 _INSIDE: Final = re.compile(
     r"[^\s@]@[^\s@]+\.[^\s@]{2}|\+\d{1,3}[ ()./-]*\d(?:[ ()./-]*\d){5,12}|(?<!\d)1[3-9]\d{9}(?!\d)"
@@ -147,7 +162,7 @@ class _Case:
         for kind, sign in signs_of_names(
             signs.column, signs.comment, among_persons=self._among_persons, among_homes=self._among_homes
         ):
-            is_idle = sign.weight == FREE_TEXT and (self._among_things or not self._texts)
+            is_idle = sign.weight in (FREE_TEXT, WEAK_OF_PLACE) and (self._among_things or not self._texts)
             if not is_idle and (kind == "health" or not is_flag):
                 yield kind, sign
 
@@ -158,6 +173,8 @@ class _Case:
             weight = shape.weight_named if shape.kind in named else shape.weight
             if share >= _SHAPE_SHARE and weight:
                 yield shape.kind, Sign(f"{share:.0%} of its values look like {shape.label}", weight)
+        if not named and self._numbers_persons():
+            yield "other", Sign("its values are numbers that name persons to the outside", _NUMBER_OF_A_PERSON)
         lists = word_lists()["people_names"]
         latin = latin_name_share(self._texts, lists["first_names"])
         if latin >= _NAME_SHARE and (named & {"name", "account"} or self._among_persons):
@@ -180,7 +197,8 @@ class _Case:
         """The verdict on one kind, by all that speaks for it and against it."""
         pros = [sign for sign in signs if not sign.is_against and sign.weight > WEAK]
         pros += [sign for sign in signs if not sign.is_against and sign.weight <= WEAK][:1]  # name and comment: once
-        cons = [sign for sign in signs if sign.is_against]
+        is_shown = kind in _SHOWN_BY_FORM and any("values" in sign.text and sign.weight >= 0.9 for sign in pros)
+        cons = [] if is_shown else [sign for sign in signs if sign.is_against]
         cons += [Sign(text, weight, is_against=True) for text, weight in self._against(kind, pros)]
         probability = (1 - prod(1 - sign.weight for sign in pros)) * prod(1 - sign.weight for sign in cons)
         return Privacy(kind, probability, (*pros, *cons))
@@ -210,8 +228,10 @@ class _Case:
                 yield "its values have digits", _WRONG_TYPE
             if self._share(_FILE.fullmatch) >= _SHAPE_SHARE:
                 yield "its values are names of files", _WRONG_TYPE
-        says_who = self._words[-1] == "by" or re.search("[人者员]$", head(self._signs.comment) or self._signs.column)
-        if kind == "account" and says_who and self._share(str.isdigit) == 1:
+        says_who = self._words[-1] in ("by", "uid", "user") or re.search(
+            "[人者员]$", head(self._signs.comment) or self._signs.column
+        )
+        if kind == "account" and says_who and self._share(_SMALL_NUMBER.fullmatch) == 1:
             yield "its values are numbers", _KEY
 
     def _against_by_place(self, kind: PersonalKind, pros: Sequence[Sign]) -> Iterator[tuple[str, float]]:
@@ -226,6 +246,14 @@ class _Case:
         is_mobile = any("mobile" in sign.text for sign in pros)
         if self._among_things and not (is_home or is_login or is_mobile or self._says_person()):
             yield "its table is one of places or things", _OF_A_PLACE
+
+    def _numbers_persons(self) -> bool:
+        """A number beside the key by which others know a person: of a member, a patient, a member of staff."""
+        signs = self._signs
+        name = head(signs.comment) if CJK.search(signs.comment or "") else signs.column
+        says_number = self._words[-1] in _NUMBERS_OF_PERSONS or name.endswith(_CHINESE_NUMBERS)
+        is_unique = (signs.distinct_count or len(set(self._texts))) >= _UNIQUE_SHARE * len(self._texts) >= _ROWS_NEEDED
+        return self._among_persons and says_number and is_unique and not (signs.is_key or signs.is_foreign_key)
 
     def _says_person(self) -> bool:
         text = self._signs.column + (self._signs.comment or "")

@@ -29,12 +29,21 @@ WEAK_AMONG_PERSONS: Final = 0.6
 FREE_TEXT: Final = 0.2
 ANY_VALUE: Final = 0.3
 ABOUT_A_THING: Final = 0.9
+UNKNOWN_WORDS: Final = 0.5
+"""Against a phrase that words follow of which nothing is known."""
+
+WEAK_OF_PLACE: Final = 0.3
+"""Of an address or a position of what is neither a person nor a thing: an order's, a visit's."""
 
 ALSO_OF_PLACES: Final[frozenset[PersonalKind]] = frozenset(
     {"phone", "address", "ip", "national_id", "location", "account"}
 )
 """What shops, suppliers and machines have, too."""
 
+_OF_PLACES: Final[frozenset[PersonalKind]] = frozenset({"address", "location"})
+_NAME_GOES_ON: Final = ("姓名", "名", "签名", "一", "二", "全拼", "拼音", "简拼", "英文")
+_OF_A_NAME: Final = ("号", "编号", "代码", "编码", "ID", "id", "电话", "关系", "部门", "单位", "意见", "数", "人数")
+_NOT_BIRTH: Final = frozenset({"place", "country", "city", "count", "order"})
 _CHANGES: Final = frozenset(
     {"created", "updated", "modified", "changed", "create", "update", "modify", "change", "last"}
 )
@@ -77,10 +86,14 @@ def _named_in_english(
             continue
         said = f"its {place} says {' '.join(words[slice(*phrase)])}"
         is_of_own = among_persons and phrase[0] > 0 and words[phrase[0] - 1] in lists["homes"]["own_places"]
-        if _is_of_a_thing(words, *phrase, kind) and not is_of_own:
-            found.append((kind, Sign(f"{said} of a thing", ABOUT_A_THING, is_against=True)))
-        else:
+        against = 0.0 if is_of_own else _of_a_thing(words, *phrase, kind)
+        if against < ABOUT_A_THING:
             found.append((kind, Sign(said, strong)))
+        if against:
+            found.append((kind, Sign(f"{said} of a thing", against, is_against=True)))
+    has_person = bool(set(words[:-1]) & lists["persons"]["english"])
+    if has_person and words[-1] in ("first", "last", "initial"):
+        found.append(("name", Sign(f"its {place} says {words[-1]} name of a person", strong)))
     if words[-1] == "name" and len(words) > 1 and (words[-2] in lists["persons"]["english"] or words[-2] == "user"):
         found.append(("name", Sign(f"its {place} says {words[-2]} name", strong)))
     for kind in get_args(PersonalKind):
@@ -92,9 +105,10 @@ def _named_in_english(
         ):
             continue
         is_login = kind == "account" and (words[-1] == "by" or (words[-2:-1] and words[-2] in _CHANGES))
-        weight = WEAK_AMONG_PERSONS if (among_persons and kind != "secret") or is_login else WEAK
+        is_of_person = (among_persons or has_person) and kind != "secret"
+        weight = WEAK_AMONG_PERSONS if is_of_person or is_login else WEAK_OF_PLACE if kind in _OF_PLACES else WEAK
         found.append((kind, Sign(f"its {place} says {' '.join(words[slice(*phrase)])}", weight)))
-    if words[-1] == "name" and len(words) > 1 and words[-2] in lists["things"]["english"]:
+    if words[-1] == "name" and len(words) > 1 and words[-2] in lists["things"]["english"] - {"display"}:
         found.append(("name", Sign(f"its {place} says {words[-2]} name", ABOUT_A_THING, is_against=True)))
     tails = {" ".join(words[start:]) for start in range(len(words))}
     if tails & set(lists["free_text"]["english"]):
@@ -116,10 +130,11 @@ def _named_in_chinese(text: str, place: str, strong: float, *, among_persons: bo
     for kind, phrase in matched.items():
         if not phrase or any(phrase in other and phrase != other for other in matched.values()):
             continue  # 户名 stands in 用户名, which is another kind
-        if _is_of_a_thing_in_chinese(text, phrase, kind):
-            found.append((kind, Sign(f"its {place} says {phrase} of a thing", ABOUT_A_THING, is_against=True)))
-        else:
+        against = _of_a_thing_in_chinese(text, phrase, kind)
+        if against < ABOUT_A_THING:
             found.append((kind, Sign(f"its {place} says {phrase}", strong)))
+        if against:
+            found.append((kind, Sign(f"its {place} says {phrase} of a thing", against, is_against=True)))
     is_named = {kind for kind, _ in found}
     strong_phrases = tuple(one for phrases in lists["strong"]["chinese"].values() for one in phrases if len(one) > 2)
     for kind in get_args(PersonalKind):
@@ -134,7 +149,9 @@ def _named_in_chinese(text: str, place: str, strong: float, *, among_persons: bo
         of_a_person = text[: -len(phrase)].endswith(tuple(lists["persons"]["chinese"]))
         is_sure = of_a_person and kind in ("name", "address")
         is_login = kind == "account" and phrase[-1] in "人者员"  # 创建人: who wrote the row, by login
-        weight = strong if is_sure else WEAK_AMONG_PERSONS if among_persons or is_login else WEAK
+        is_of_person = among_persons or (of_a_person and kind in _OF_PLACES) or is_login
+        weight = WEAK_AMONG_PERSONS if is_of_person else WEAK_OF_PLACE if kind in _OF_PLACES else WEAK
+        weight = strong if is_sure else weight
         found.append((kind, Sign(f"its {place} says {phrase}", weight)))
     if text.endswith(tuple(lists["free_text"]["chinese"])):
         found.append(("other", Sign(f"its {place} says free text", FREE_TEXT)))
@@ -143,40 +160,33 @@ def _named_in_chinese(text: str, place: str, strong: float, *, among_persons: bo
     return found
 
 
-def _is_of_a_thing(words: Sequence[str], start: int, end: int, kind: PersonalKind) -> bool:
-    """True if the words around a phrase make it a fact about a thing: `phone_model`, `is_email_sent`."""
-    about = word_lists()["about"]["english"]
-    after = words[end:]
-    neutral = word_lists()["neutral"]["english"]
+def _of_a_thing(words: Sequence[str], start: int, end: int, kind: PersonalKind) -> float:
+    """How sure the words around a phrase make it a fact about a thing: `phone_model`, `is_email_sent`."""
+    lists, after = word_lists(), set(words[end:])
     if kind == "birth_date":
-        return bool(
-            set(after) - {"date", "epoch", "timestamp", "year", "month", "day", "number", "text", "time"} & about
-        ) and bool(set(after) & {"place", "country", "city", "count", "order"})
+        return ABOUT_A_THING if after & _NOT_BIRTH else 0.0
     if kind == "health":
-        return bool(set(after) & _NOT_HEALTH)
-    if any(word in about for word in after):
-        return True
-    if any(word not in neutral and word.isascii() for word in after):
-        return True
+        return ABOUT_A_THING if after & _NOT_HEALTH else 0.0
     before = " ".join(words[:start])
-    if any(re.search(rf"\b{word}\b", before) for word in word_lists()["about"]["before"]):
-        return True
-    return kind in ALSO_OF_PLACES | {"email"} and start > 0 and words[start - 1] in word_lists()["things"]["english"]
+    is_of_place = kind in ALSO_OF_PLACES | {"email"} and start > 0 and words[start - 1] in lists["things"]["english"]
+    is_asked = any(re.search(rf"\b{word}\b", before) for word in lists["about"]["before"])
+    if after & lists["about"]["english"] or is_asked or is_of_place:
+        return ABOUT_A_THING
+    is_unknown = any(word.isascii() and word not in lists["neutral"]["english"] for word in after)
+    return UNKNOWN_WORDS if is_unknown else 0.0
 
 
-def _is_of_a_thing_in_chinese(text: str, phrase: str, kind: PersonalKind) -> bool:
+def _of_a_thing_in_chinese(text: str, phrase: str, kind: PersonalKind) -> float:
     place = text.rindex(phrase)
     before, after = text[:place], text[place + len(phrase) :]
     about, things = word_lists()["about"], word_lists()["things"]["chinese"]
-    if kind == "name" and after not in ("", "姓名", "名", "名字", "签名", "名称", "一", "二"):
-        return True
     if kind == "health":
-        return after.endswith(("次数", "费", "费用", "科", "室"))
-    return (
-        after.endswith(tuple(about["chinese"]))
-        or before.startswith(tuple(about["chinese_before"]))
-        or (before.endswith(tuple(things)) and kind in ALSO_OF_PLACES | {"other"})
-    )
+        return ABOUT_A_THING if after.endswith(("次数", "费", "费用", "科", "室")) and after else 0.0
+    is_about = bool(after) and after.endswith((*about["chinese"], *(_OF_A_NAME if kind == "name" else ())))
+    is_of_place = kind in ALSO_OF_PLACES | {"other"} and before.endswith(things)
+    if is_about or before.startswith(tuple(about["chinese_before"])) or is_of_place:
+        return ABOUT_A_THING
+    return UNKNOWN_WORDS if kind == "name" and after and not after.startswith(_NAME_GOES_ON) else 0.0
 
 
 def _longest(words: Sequence[str], phrases: Mapping[int, frozenset[tuple[str, ...]]]) -> tuple[int, int] | None:

@@ -80,7 +80,12 @@ def surname_share(texts: Sequence[str], surnames: str) -> float:
     """Share of the texts that are two to four Chinese characters, the first of them a common surname."""
     if not texts:
         return 0.0
-    return sum(1 for text in texts if re.fullmatch(r"[一-鿿·*]{2,4}", text) and text[0] in surnames) / len(texts)
+    return sum(1 for text in texts if _has_surname(text, surnames)) / len(texts)
+
+
+def _has_surname(text: str, surnames: str) -> bool:
+    pieces = re.split(r"[、,，/ ]+", text)
+    return any(re.fullmatch(r"[一-鿿·*]{2,4}", piece) and piece[0] in surnames for piece in pieces)
 
 
 def _has_first_name(text: str, first_names: frozenset[str]) -> bool:

@@ -29,6 +29,10 @@ _ENGLISH: Final = re.compile(
     rf"(?<![\w.-])['\"]?({_CODE})['\"]?\s*(?:=>|->|→|==?|:|\)|\s-\s|-(?=[A-Za-z]))\s*['\"]?"
     rf"([A-Za-z][^=;,|\n]*?)['\"]?\s*(?=$|[;,|\n/)\]]|\s['\"]?(?:{_CODE})['\"]?\s*(?:=|:|->|→|\s-\s))"
 )
+_SPACED: Final = re.compile(r"(?:^|[,;]\s*)([A-Z\d]{1,4}) ([a-z][^,;]*)")
+_SPACED_LIST: Final = re.compile(r"[A-Z\d]{1,4} [a-z][^,;]*([,;]\s*[A-Z\d]{1,4} [a-z][^,;]*)+")
+"""`CV civil, CR criminal`: codes in capitals or digits, parted from their labels by a blank."""
+
 _CHINESE_SIGN: Final = re.compile(r"[一-鿿]")
 
 
@@ -43,6 +47,8 @@ def labels_of_comment(comment: str | None, values: Iterable[object] = ()) -> dic
         if not plain or len(plain) > LABEL_CHARACTERS or labels.get(code, plain) != plain:
             return {}
         labels[code] = plain
+    if len(labels) < 2:
+        labels = dict(_SPACED.findall(comment)) if _SPACED_LIST.fullmatch(comment.strip()) else {}
     if len(labels) < 2:
         return {}
     return labels if _lists(labels, values) else {}

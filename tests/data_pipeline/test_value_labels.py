@@ -19,6 +19,7 @@ LABELLED = {
     "0 - inactive; 1 - active": {"0": "inactive", "1": "active"},
     "A: active, I: inactive, P: pending approval": {"A": "active", "I": "inactive", "P": "pending approval"},
     "'N' = new | 'S' = shipped": {"N": "new", "S": "shipped"},
+    "CV civil, CR criminal": {"CV": "civil", "CR": "criminal"},
     "1 -> low, 2 -> high": {"1": "low", "2": "high"},
 }
 UNLABELLED = [
