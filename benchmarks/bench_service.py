@@ -141,7 +141,7 @@ def main() -> None:
     overhead = calls["engine, 1 at once"]
     print(f"\nA durable call costs {overhead:.2f} ms (target: at most 3 ms): {verdict(overhead, CALL_TARGET_MS)}\n")
 
-    shop = new_shop(base / "shop")
+    shop = new_shop(base / "shop", is_cold=True)
     names = make_tables(shop.folder / "shop.sqlite", options.tables)
     server = Server(shop, DATA_PIPELINE_RUNS_AT_ONCE=str(ACTIVE)).wait_until_up()
     try:

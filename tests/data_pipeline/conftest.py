@@ -12,6 +12,13 @@ from fastapi.testclient import TestClient
 
 from data_pipeline.runs import engine as engine_module
 from tests.support.service import TABLES, serving, settings_of
+from tests.support.shop import Shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """A folder with a business database in which commands run, without a server and with a home of its own."""
+    return Shop(tmp_path)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from data_pipeline.runs.records import NoRecords
 from data_pipeline.tasks.backup.verify import verify
 from data_pipeline.tasks.workspace import Door, open_workspace
 from journal import DirectoryBusy, FileLock
-from tests.support.server import Server, new_shop, running_server
+from tests.support.server import Server, running_server
 from tests.support.shop import CLI, PATIENCE_SECONDS, Shop
 from tests.support.tasks import WritingStep, backups_of, make_task, run_complete
 from tests.support.waiting import wait_until
@@ -251,11 +251,6 @@ def test_backup_is_left_at_the_end_of_its_run_whatever_the_end() -> None:
 
 
 # ---- a real server ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return new_shop(tmp_path)
 
 
 def backed_up(server: Server, shop: Shop) -> Path:

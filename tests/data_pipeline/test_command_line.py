@@ -24,11 +24,6 @@ from tests.support.tasks import backups_of, content_below
 DATABASES = ROOT.parent / "shared" / "databases"
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
-
-
 # ---- the specification's example ------------------------------------------------------------------------------------
 
 

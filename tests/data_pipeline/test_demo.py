@@ -29,7 +29,7 @@ def demo(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=PATIENCE_SECONDS,
+        timeout=6 * PATIENCE_SECONDS,  # half a minute of work
         check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
     )

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,11 +58,6 @@ cli.main()
 """The command line on a disk where one file cannot be moved."""
 
 SCRIPT_ARGUMENTS = ("--db-connection", "sqlite:///shop.sqlite", "--table-list", "tables.txt", "--business-context", "x")
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
 
 
 def refusal(done: subprocess.CompletedProcess[str], code: int, error_type: str) -> dict[str, Any]:

@@ -138,11 +138,6 @@ def test_prediction_is_the_difference_that_the_restore_makes(
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
-
-
-@pytest.fixture
 def task(tmp_path: Path) -> Path:
     """A task with a current file of each kind of change, and a backup."""
     path = make_task(tmp_path / "task_1", {"same.ddl": "same", "other.ddl": "new", "gone.json": "here"})

@@ -173,11 +173,6 @@ def test_secrets_of_a_run_are_in_no_text(folder: Path) -> None:
 # ---- the command line -----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
-
-
 def test_command_finds_what_was_loaded(shop: Shop) -> None:
     """For people and for programs."""
     task = shop.new_task()

@@ -280,7 +280,7 @@ def test_running_run_that_waits_for_its_directory_is_cancelled_before_its_patien
         path = folder / "home" / "training_data" / task_id
         with open_workspace(str(path), task_id, label="another process", timeout_seconds=0):
             execute(client, task_id, 0)
-            wait_until(lambda: data(client.get(f"{API}/tasks/{task_id}"))["status"] == "in_progress")
+            wait_until(lambda: client.get("/health").json()["runs_active"])
             data(client.post(f"{API}/tasks/{task_id}/cancel"))
             wait_until(lambda: data(client.get(f"{API}/tasks/{task_id}"))["status"] == "cancelled")
         assert data(execute(client, task_id))["status"] == "completed"

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -16,11 +15,6 @@ from tests.support.shop import CLI, PATIENCE_SECONDS, Shop
 from tests.support.waiting import wait_until
 
 NEW = ["--db-connection", "sqlite:///shop.sqlite", "--table-list", "tables.txt"]
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
 
 
 def test_asking_makes_nothing(shop: Shop) -> None:

@@ -29,11 +29,6 @@ from tests.support.shop import CLI, DIES_AT, Shop
 from tests.support.tasks import content_below
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
-
-
 def findings(shop: Shop, *, code: int = 0, **environment: str) -> dict[str, dict[str, Any]]:
     """What the doctor says, by name; of several of one name the last."""
     done = shop.call(CLI, "doctor", "--json", **environment)

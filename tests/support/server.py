@@ -103,9 +103,10 @@ def running_server(shop: Shop, *arguments: str, **options: Any) -> Iterator[Serv
         server.close()
 
 
-def new_shop(folder: Path) -> Shop:
+def new_shop(folder: Path, *, is_cold: bool = False) -> Shop:
+    """Make a folder and a shop in it; a benchmark measures servers of a cold one, which have started by themselves."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Shop(folder)
+    return Shop(folder, is_cold=is_cold)
 
 
 SERVER_WITH_DISK = [

@@ -106,8 +106,8 @@ class Shop:
 
     def _is_warm(self, words: list[str], environment: Mapping[str, str]) -> bool:
         """True if a fork does what a new Python would do. What is set for the interpreter is read when it starts."""
-        is_set = any(name.startswith("PYTHON") and name != "PYTHONPATH" for name in environment)
-        return not self.is_cold and not is_set and words[:2] == [sys.executable, "-c"]
+        for_python = {name: value for name, value in environment.items() if name.startswith("PYTHON")}
+        return not self.is_cold and for_python == {"PYTHONPATH": str(ROOT)} and words[:2] == [sys.executable, "-c"]
 
     def answer(self, *arguments: str) -> Any:
         """What `data-pipeline ... --json` says; it must succeed."""
