@@ -22,8 +22,9 @@ from data_pipeline.commands.terminal import watching
 from data_pipeline.config.database_urls import source_of
 from data_pipeline.config.settings import load_settings
 from data_pipeline.errors import InvalidInput, PipelineError
-from data_pipeline.steps import Json, RunParameters
+from data_pipeline.steps import RunParameters
 from data_pipeline.tasks.parameters import RunOptions, TaskParameters
+from data_pipeline.tasks.results import RunResult
 from data_pipeline.tasks.table_list import decode_table_list, parse_table_list
 from data_pipeline.tasks.workspace import printable
 from data_pipeline.use_cases.disk import door
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> Json:
+def _run(options: argparse.Namespace) -> RunResult:
     settings = load_settings()
     now = datetime.now(UTC).astimezone()
     directory = options.output_dir or os.path.join(settings.training_data_path, f"manual_{now:%Y%m%d_%H%M%S}")
@@ -110,7 +111,7 @@ def _run(options: argparse.Namespace) -> Json:
             lock_timeout_seconds=timeout,
             door=door(settings),
         )
-        return asyncio.run(executor.execute_complete_workflow())
+        return asyncio.run(executor.execute())
 
 
 def _log_where_asked(options: argparse.Namespace) -> None:
@@ -159,12 +160,12 @@ def _outcome(arguments: Sequence[str], *, as_json: bool) -> ExitCode:
     return code_of_run(result)
 
 
-def _print_result(result: Json, *, as_json: bool) -> None:
+def _print_result(result: RunResult, *, as_json: bool) -> None:
     if as_json:
-        print_json(result)
+        print_json(result.as_json())
         return
-    print("completed" if result["success"] else f"failed: {result['error']}")
-    for kept in result["kept_files"]:
+    print("completed" if result.success else f"failed: {result.error}")
+    for kept in result.kept_files:
         print(f"kept, as it was not ours to replace: {kept}")
 
 

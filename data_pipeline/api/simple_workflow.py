@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Final
 from data_pipeline.config.retention import NO_RULES, RetentionPolicy
 from data_pipeline.errors import DirectoryUnusable, InvalidInput, TaskBusy
 from data_pipeline.events import Emit, Event, nobody
-from data_pipeline.runs.records import Ended, NoRecords, RunRecords
-from data_pipeline.runs.report import Mode, RunReport
+from data_pipeline.runs.records import Ended, RunRecords
+from data_pipeline.runs.report import RunReport
 from data_pipeline.runs.run import Run, RunSettings
 from data_pipeline.runs.threads import in_thread
 from data_pipeline.steps import STEPS
-from data_pipeline.steps.contract import Json, RunParameters, Step, StepRunner
-from data_pipeline.steps.runner import PlainRunner
+from data_pipeline.steps.contract import RunParameters, Step
+from data_pipeline.steps.runner import StepRunner
 from data_pipeline.tasks import task_directory
-from data_pipeline.tasks.backup.create import BackupReport, back_up, disabled
+from data_pipeline.tasks.backup.create import back_up, disabled
+from data_pipeline.tasks.backup.report import BackupReport
 from data_pipeline.tasks.ids import new_work_id
 from data_pipeline.tasks.log import LOGGER, TaskLog, open_task_log
+from data_pipeline.tasks.results import Json, Mode, RunResult
 from data_pipeline.tasks.table_list import TableName, decode_table_list, parse_table_list
 from data_pipeline.tasks.workspace import (
     Door,
@@ -83,9 +85,9 @@ class SimpleWorkflowExecutor:
         self._settings = RunSettings(
             parameters=parameters,
             steps=tuple(steps),
-            runner=runner or PlainRunner(),
+            runner=runner or StepRunner(),
             model=model,
-            records=records or NoRecords(),
+            records=records or RunRecords(),
             emit=emit,
             retention=retention,
             vector_retention=vector_retention,
@@ -97,19 +99,48 @@ class SimpleWorkflowExecutor:
         self._door = door or Door()
 
     async def execute_complete_workflow(self) -> Json:
-        """Back the earlier files up, then run every step; return the run's result, also if a step failed.
+        """Back up the earlier files, then run every step; return the JSON of the result, also if a step failed.
 
         Raises TaskBusy, InvalidInput, DirectoryUnusable, DatabaseUnavailable ... before anything is changed.
         """
-        return await self._execute("complete", self._settings.steps)
+        return (await self.execute()).as_json()
 
     async def execute_single_step(self, step_name: str) -> Json:
         """Run one step on the task directory as it is, without a backup; else as `execute_complete_workflow`."""
-        step = next((step for step in self._settings.steps if step.name == step_name), None)
-        if step is None:
-            names = ", ".join(step.name for step in self._settings.steps)
-            raise InvalidInput("step_name", f"{step_name[:80]!a} is not a step; there are: {names}")
-        return await self._execute("step", (step,))
+        return (await self.execute(step_name)).as_json()
+
+    async def execute(self, step_name: str | None = None) -> RunResult:
+        """Run every step, or this one; record and emit the end of the run, however it ends."""
+        steps = self._settings.steps if step_name is None else (self._step(step_name),)
+        emit, records = self._settings.emit, self._settings.records
+        mode: Mode = "complete" if step_name is None else "step"
+        report = RunReport(self.task_id, self.run_id, mode, self._settings.now())
+        emit(Event("run", "started", name=self.run_id, message=mode))
+        try:
+            result = await self._run_locked(report, steps)
+        except BaseException as error:
+            if self._will_continue(error):
+                emit(Event("run", "suspended", name=self.run_id))
+                raise
+            status: Ended = "failed" if isinstance(error, Exception) else "cancelled"
+            message = _message_of(error)
+            await in_thread(lambda: records.ended(status, error=message, result=None))
+            emit(Event("run", status, name=self.run_id, message=message))
+            raise
+        finally:
+            if self._settings.model is not None:
+                await self._settings.model.close()
+        ended: Ended = "failed" if report.error else "completed"
+        await in_thread(lambda: records.ended(ended, error=report.error, result=result))
+        emit(Event("run", ended, name=self.run_id, message=report.error or ""))
+        return result
+
+    def _step(self, name: str) -> Step:
+        for step in self._settings.steps:
+            if step.name == name:
+                return step
+        names = ", ".join(step.name for step in self._settings.steps)
+        raise InvalidInput("step_name", f"{name[:80]!a} is not a step; there are: {names}")
 
     def _ensure_task_directory(self) -> bool:
         """Create the task directory; write nothing into it."""
@@ -138,37 +169,13 @@ class SimpleWorkflowExecutor:
                 "unknown" if report.state == "unknown" else "failed" if failed else "completed",
                 name=report.directory or "",
                 message=report.error or "",
-                done=len(report.moved_files),
-                total=len(report.moved_files) + len(report.failed_files),
+                done=report.moved_count,
+                total=report.moved_count + len(report.failed_files),
             )
         )
         return report
 
-    async def _execute(self, mode: Mode, steps: Sequence[Step]) -> Json:
-        """Run the steps, and record and emit the end of the run, however it ends."""
-        emit, records = self._settings.emit, self._settings.records
-        report = RunReport(self.task_id, self.run_id, mode, self._settings.now())
-        emit(Event("run", "started", name=self.run_id, message=mode))
-        try:
-            result = await self._run_locked(report, steps)
-        except BaseException as error:
-            if self._will_continue(error):
-                emit(Event("run", "suspended", name=self.run_id))
-                raise
-            status: Ended = "failed" if isinstance(error, Exception) else "cancelled"
-            message = _message_of(error)
-            await in_thread(lambda: records.ended(status, error=message, result=None))
-            emit(Event("run", status, name=self.run_id, message=message))
-            raise
-        finally:
-            if self._settings.model is not None:
-                await self._settings.model.close()
-        ended: Ended = "failed" if report.error else "completed"
-        await in_thread(lambda: records.ended(ended, error=report.error, result=result))
-        emit(Event("run", ended, name=self.run_id, message=report.error or ""))
-        return result
-
-    async def _run_locked(self, report: RunReport, steps: Sequence[Step]) -> Json:
+    async def _run_locked(self, report: RunReport, steps: Sequence[Step]) -> RunResult:
         """Create and lock the directory, check the steps, back up, and run."""
         await in_thread(lambda: check_not_link(self._directory))
         if not await in_thread(self._ensure_task_directory):

@@ -22,9 +22,10 @@ import math
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, Literal, TypeVar, cast
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions, StepReservation
@@ -38,7 +39,8 @@ from data_pipeline.config.database_urls import masked
 from data_pipeline.errors import StoreUnavailable
 from data_pipeline.runs.sqlite_clock import add_subsecond_clock
 from data_pipeline.runs.worker_slots import WorkerSlots
-from data_pipeline.steps.contract import Finished, IsUsable, Json, Work, always_usable, ignored
+from data_pipeline.steps.runner import IsUsable, StepRunner, Work
+from data_pipeline.tasks.results import Json
 from data_pipeline.tasks.workspace import Workspace, create_private_file
 
 WORKFLOW_SCHEMA: Final = 1
@@ -119,61 +121,32 @@ class _Suspended(BaseException):
     """Ends a run in this process and leaves it pending: DBOS records the outcome of an Exception, but not of this."""
 
 
-class DurableRunner:
-    """The `StepRunner` of one attempt of a run: what an earlier attempt recorded under a name is not called again.
+class DurableRunner(StepRunner):
+    """The `StepRunner` of one attempt of a run: a call that an earlier attempt recorded by name is not repeated.
 
-    `recorded` are those results; `taken` is how many positions DBOS has used for them.
+    `recorded` are the results of those calls; `taken` is the number of positions that DBOS has used for them.
     """
 
     def __init__(self, recorded: Mapping[str, Json], taken: int, is_suspended: Callable[[], bool]) -> None:
         self._recorded = dict(recorded)
         self._is_suspended = is_suspended
         for _ in range(taken):
-            DBOS.reserve_step()  # left unused: new calls come after those that are recorded
+            DBOS.reserve_step()  # left unused: new calls come after the recorded ones
 
-    async def run(
-        self, name: str, work: Work, *, is_usable: IsUsable = always_usable, finished: Finished = ignored
-    ) -> Json:
-        return (await self.run_all([(name, work)], concurrency=1, is_usable=is_usable, finished=finished))[0]
-
-    async def run_all(
-        self,
-        works: Sequence[tuple[str, Work]],
-        *,
-        concurrency: int,
-        is_usable: IsUsable = always_usable,
-        finished: Finished = ignored,
-    ) -> list[Json]:
-        slots = asyncio.Semaphore(concurrency)
-
-        async def in_turn(name: str, work: Work, reserved: StepReservation | None) -> Json:
-            async with slots:
-                if reserved is None:
-                    result = self._recorded[name]
-                elif self._is_suspended():
-                    raise asyncio.CancelledError
-                else:
-                    result = await reserved.run_async({"name": name}, _call, work)
-                    self._recorded[name] = result
-            finished(result)
-            return result
-
-        reserved = [await self._reserve(name, is_usable) for name, _ in works]
-        try:
-            async with asyncio.TaskGroup() as group:  # gather would leave the siblings of a failed call running
-                tasks = [
-                    group.create_task(in_turn(name, work, own))
-                    for (name, work), own in zip(works, reserved, strict=True)
-                ]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [task.result() for task in tasks]
-
-    async def _reserve(self, name: str, is_usable: IsUsable) -> StepReservation | None:
-        """A position for a call, None where its recorded result will do."""
+    async def _prepare(self, name: str, work: Work, is_usable: IsUsable) -> Work:
         if name in self._recorded and await is_usable(self._recorded[name]):
-            return None
-        return DBOS.reserve_step()
+            return partial(_recorded, self._recorded[name])
+        return partial(self._call, name, work, DBOS.reserve_step())
+
+    async def _call(self, name: str, work: Work, reserved: StepReservation) -> Json:
+        if self._is_suspended():
+            raise asyncio.CancelledError
+        self._recorded[name] = result = await reserved.run_async({"name": name}, _call, work)
+        return result
+
+
+async def _recorded(result: Json) -> Json:
+    return result
 
 
 def _is_no_cancel(record: logging.LogRecord) -> bool:

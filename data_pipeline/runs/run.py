@@ -19,13 +19,25 @@ from data_pipeline.events import Emit, Event
 from data_pipeline.runs.records import RunRecords
 from data_pipeline.runs.report import RunReport
 from data_pipeline.runs.threads import in_thread
-from data_pipeline.steps.contract import Json, RunParameters, Step, StepContext, StepOutput, StepRunner
+from data_pipeline.steps.contract import Result, RunParameters, Step, StepContext, StepOutput
+from data_pipeline.steps.runner import StepRunner
 from data_pipeline.tasks import task_directory
-from data_pipeline.tasks.backup.create import BackupReport, settle
+from data_pipeline.tasks.backup.create import settle
 from data_pipeline.tasks.backup.delete import prune
 from data_pipeline.tasks.backup.pruning import PruneReport
+from data_pipeline.tasks.backup.report import BackupReport
 from data_pipeline.tasks.log import TaskLog
 from data_pipeline.tasks.ownership import Ownership
+from data_pipeline.tasks.results import (
+    RESULTS,
+    Json,
+    LoadResult,
+    PublishedFile,
+    PublishedResult,
+    RunResult,
+    SkippedResult,
+    StepResult,
+)
 from data_pipeline.tasks.sealed import seal
 from data_pipeline.tasks.table_list import TableName
 from data_pipeline.tasks.workspace import Published, WorkFolder, Workspace, printable
@@ -83,7 +95,7 @@ class Run:
 
     # ---- the order ----------------------------------------------------------------------------------------------
 
-    async def work(self, steps: Sequence[Step]) -> Json:
+    async def work(self, steps: Sequence[Step]) -> RunResult:
         """Run and publish the steps until one fails; return the result, also if the disk has no room for a file."""
         await in_thread(self._begin)
         try:
@@ -108,9 +120,9 @@ class Run:
         self._log_notes()
         if self.report.backup is not None:
             self._log_backup(self.report.backup)
-            self._records.backed_up(self.report.backup.summary())
+            self._records.backed_up(self.report.backup)
 
-    async def _finish(self, work: WorkFolder) -> Json:
+    async def _finish(self, work: WorkFolder) -> RunResult:
         """Write the result, then delete the work folder unless a file in it still waits to be published."""
         report = self.report
         if report.error is None:
@@ -121,7 +133,7 @@ class Run:
             report.warnings.append(self._log.problem)
         result = report.result(self._settings.now())
         if report.mode == "complete":
-            await self._publish_own(work, task_directory.TASK_RESULT, result)
+            await self._publish_own(work, task_directory.TASK_RESULT, result.as_json())
         if not report.has_unpublished and self._workspace.needs_recovery is None:
             is_success = report.is_complete_success
             await in_thread(self._workspace.sweep_work if is_success else lambda: self._workspace.forget(work))
@@ -140,7 +152,8 @@ class Run:
         self._emit(Event("step", "started", name=step.name))
         is_made = False
         try:
-            artifact = await in_thread(lambda: self._own.published_by_this_run(step.name))
+            kind = RESULTS.get(step.name, PublishedResult)
+            artifact = await in_thread(lambda: self._own.published_by_this_run(step.name, kind))
             if artifact is None:
                 output = await step.run(self._context(work))
                 is_made = True
@@ -155,7 +168,7 @@ class Run:
             self._log.exception("Step %s ended by a defect of this program", step.name)
             raise
         self.report.complete_step(step.name, artifact)
-        self._log.info("Step %s completed: %d files published", step.name, len(artifact["files"]))
+        self._log.info("Step %s completed: %d files published", step.name, len(artifact.files))
         await in_thread(lambda: self._records.step_ended(step.name, error=None, result=artifact))
         self._emit(Event("step", "completed", name=step.name))
         return True
@@ -181,7 +194,7 @@ class Run:
     async def _skip(self, step: Step, reason: str) -> None:
         """Skip a step. The store has no such status: it records the step as completed, with this result."""
         self._log.info("Step %s is skipped: %s", step.name, reason)
-        artifact: Json = {"step": step.name, "status": "skipped", "reason": reason, "files": []}
+        artifact = SkippedResult(step=step.name, reason=reason)
         self.report.skipped.append(step.name)
         self.report.artifacts[step.name] = artifact
         await in_thread(lambda: self._records.step_ended(step.name, error=None, result=artifact))
@@ -191,35 +204,37 @@ class Run:
         """Record that a step failed, or that it is unknown whether it was published: that fails with such a result."""
         error = self.report.error
         (self.report.unknown if is_unknown else self.report.failed).append(step)
-        result: Json | None = {"step": step, "status": "unknown", "files": []} if is_unknown else None
+        result = StepResult(step=step, status="unknown") if is_unknown else None
         await in_thread(lambda: self._records.step_ended(step, error=error, result=result))
         self._emit(Event("step", "unknown" if is_unknown else "failed", name=step, message=error or ""))
 
     # ---- publication --------------------------------------------------------------------------------------------
 
-    async def _publish_step(self, work: WorkFolder, step: str, output: StepOutput) -> Json:
+    async def _publish_step(self, work: WorkFolder, step: str, output: StepOutput) -> PublishedResult:
         """Publish the files of a step together with its result."""
         name = task_directory.step_result(step)
 
-        def publish() -> tuple[Published, Json]:
+        def publish() -> tuple[Published, PublishedResult]:
             self._settle_backup()
-            own, ours = self._own.sealed_file(name)
-            before = own["files"] if own.get("step") == step else []
-            made = {file.name for file in output.files}
-            staying = [file for file in before if file["name"] in output.keeps - made]
-            artifact = {
-                **output.result,
-                "task_id": self.report.task_id,
-                "run_id": self.report.run_id,
-                "step": step,
-                "status": "partial" if output.failures else "completed",
-                "failures": dict(output.failures),
-                "files": [file._asdict() for file in output.files] + staying,
-            }
-            known = self._own.hashes()
-            ours |= {file["name"]: known[file["name"]] for file in before if file["name"] not in output.keeps}
+            content, ours = self._own.sealed_file(name)
+            last = StepResult.read(content)
+            before = last.files if last is not None and last.step == step else ()
+            new_names = {file.name for file in output.files}
+            staying = [file for file in before if file.name in output.keeps - new_names]
+            artifact = output.result.model_copy(
+                update={
+                    "task_id": self.report.task_id,
+                    "run_id": self.report.run_id,
+                    "step": step,
+                    "status": "partial" if output.failures else "completed",
+                    "failures": dict(output.failures),
+                    "files": (*(PublishedFile(**file._asdict()) for file in output.files), *staying),
+                }
+            )
+            hashes = self._own.hashes()
+            ours |= {file.name: hashes[file.name] for file in before if file.name not in output.keeps}
             ours |= {replaced: {sha256} for replaced, sha256 in output.replaces.items()}
-            files = [*output.files, work.write(name, seal(artifact))]
+            files = [*output.files, work.write(name, seal(artifact.as_json()))]
             label = f"publish {step} of run {self.report.run_id}"
             return self._workspace.publish(work, files, label=label, run_id=self.report.run_id, ours=ours), artifact
 
@@ -260,7 +275,7 @@ class Run:
             self.report.backup = settled
             self._log.warning("The outcome of the backup is known now: %s", settled.state.replace("_", " "))
             self._log_backup(settled)
-            self._records.backed_up(settled.summary())
+            self._records.backed_up(settled)
 
     def _note_kept(self, published: Published) -> None:
         for name in published.kept:
@@ -289,7 +304,8 @@ class Run:
         settings, workspace, log = self._settings, self._workspace, self._log
         if self.report.mode == "complete" and not settings.retention.is_empty:
             self._apply("files", lambda: prune(workspace, settings.retention, now=settings.now, log=log))
-        has_vector_backup = any(artifact.get("vector_backup") for artifact in self.report.artifacts.values())
+        loaded = self.report.artifacts.get("training_load")
+        has_vector_backup = isinstance(loaded, LoadResult) and loaded.vector_backup is not None
         if has_vector_backup and not settings.vector_retention.is_empty:
             self._apply("vectors", self._prune_vectors)
 
@@ -368,5 +384,5 @@ class _TaskFiles:
     def names(self) -> list[str]:
         return self._workspace.names()
 
-    def result_of(self, step: str) -> Json | None:
-        return self._own.result_of(step).content or None
+    def result_of(self, step: str, kind: type[Result]) -> Result | None:
+        return self._own.result_of(step, kind)

@@ -6,35 +6,25 @@ when the step has returned. So a step changes nothing that anybody sees, and one
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from logging import Logger
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pydantic import Field
 
 from data_pipeline.config.vector_place import VectorPlace
 from data_pipeline.events import Emit
+from data_pipeline.steps.runner import StepRunner
 from data_pipeline.tasks.parameters import RunOptions, TaskParameters
+from data_pipeline.tasks.results import Json, PublishedResult, StepResult
 from data_pipeline.tasks.table_list import TableName
 from data_pipeline.tasks.workspace import StagedFile
 
 if TYPE_CHECKING:  # it takes a third of a second to import, and most runs have none
     from data_pipeline.language_model.client import LanguageModel
 
-Json = dict[str, Any]
-Work = Callable[[], Awaitable[Json]]
-IsUsable = Callable[[Json], Awaitable[bool]]
-Finished = Callable[[Json], None]
-
-
-async def always_usable(result: Json) -> bool:  # noqa: ARG001
-    """Whatever was recorded will do."""
-    return True
-
-
-def ignored(result: Json) -> None:
-    """Do nothing with a result."""
+Result = TypeVar("Result", bound=StepResult)
 
 
 class Staging(Protocol):
@@ -72,29 +62,6 @@ def nowhere(folder: str, write: WriteFiles) -> None:  # noqa: ARG001
     raise AssertionError(f"this step was given no folder {folder}")
 
 
-class StepRunner(Protocol):
-    """Runs functions durably: a resumed run gets the recorded result of what had finished, and calls the rest.
-
-    Results are found by name, so names are their own within the run, and results are JSON. A recorded result that is
-    not `is_usable` any more is made again. `finished` is told of every result, recorded or new.
-    """
-
-    async def run(
-        self, name: str, work: Work, *, is_usable: IsUsable = always_usable, finished: Finished = ignored
-    ) -> Json:
-        """Run one function."""
-
-    async def run_all(
-        self,
-        works: Sequence[tuple[str, Work]],
-        *,
-        concurrency: int,
-        is_usable: IsUsable = always_usable,
-        finished: Finished = ignored,
-    ) -> list[Json]:
-        """Run many, at most `concurrency` at once; results in the order of `works`. The first error stops the rest."""
-
-
 class RunParameters(TaskParameters):
     """The parameters of a task, and what its run needs besides.
 
@@ -124,8 +91,8 @@ class TaskFiles(Protocol):
     def names(self) -> list[str]:
         """The names of all files. Raises DirectoryUnusable."""
 
-    def result_of(self, step: str) -> Json | None:
-        """What a step says it published, unless somebody changed that."""
+    def result_of(self, step: str, kind: type[Result]) -> Result | None:
+        """Return the result of a step; None if there is none, or if it was changed."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +122,7 @@ class StepOutput:
     """
 
     files: tuple[StagedFile, ...]
-    result: Json
+    result: PublishedResult
     failures: Mapping[str, str] = field(default_factory=dict)
     replaces: Mapping[str, str] = field(default_factory=dict)
     keeps: frozenset[str] = frozenset()

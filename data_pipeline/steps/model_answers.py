@@ -13,6 +13,7 @@ from data_pipeline.database.profile import TableProfile
 from data_pipeline.database.schema import Table
 from data_pipeline.semantics.wording import Suggestion, listed_value, one_line, words_of
 from data_pipeline.steps.contract import RunParameters
+from data_pipeline.tasks.results import ModelCost
 
 if TYPE_CHECKING:
     from data_pipeline.language_model.client import LanguageModel, ModelUsage
@@ -97,13 +98,13 @@ async def repaired_query(
     return answer.sql.strip()
 
 
-def used(before: ModelUsage | None, model: LanguageModel | None) -> dict[str, int | float | None] | None:
-    """What a step has asked for since `before`, for its result; None without a model. `cost` needs prices to be set."""
+def used(before: ModelUsage | None, model: LanguageModel | None) -> ModelCost | None:
+    """Return the requests of a step since `before`, for its result; None without a model."""
     if model is None or before is None:
         return None
     counts = {name: value - getattr(before, name) for name, value in asdict(model.usage).items()}
     cost = model.endpoint.cost(counts["prompt_tokens"], counts["completion_tokens"])
-    return {**counts, "cost": None if cost is None else round(cost, 6)}
+    return ModelCost(**counts, cost=None if cost is None else round(cost, 6))
 
 
 def described(table: Table, profile: TableProfile | None = None, only: Sequence[str] | None = None) -> str:

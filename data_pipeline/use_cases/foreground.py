@@ -19,7 +19,7 @@ from data_pipeline.errors import DirectoryUnusable, InvalidInput, OutcomeUnsettl
 from data_pipeline.events import Emit
 from data_pipeline.runs.records import StoreRecords
 from data_pipeline.semantics.glossary import parse_glossary
-from data_pipeline.steps import STEPS, Json, RunParameters
+from data_pipeline.steps import STEPS, RunParameters
 from data_pipeline.steps.qa.step import GLOSSARY
 from data_pipeline.store import Store, Task
 from data_pipeline.tasks import task_directory
@@ -28,6 +28,7 @@ from data_pipeline.tasks.backup.checksums import regular_files, write_checksums
 from data_pipeline.tasks.backup.verify import compute_missing_checksums
 from data_pipeline.tasks.ids import new_work_id
 from data_pipeline.tasks.parameters import RunOptions, TaskParameters
+from data_pipeline.tasks.results import Json, RunResult
 from data_pipeline.tasks.step_names import STEP_NAMES
 from data_pipeline.tasks.table_list import decode_table_list, parse_table_list
 from data_pipeline.tasks.workspace import make_directories, open_workspace, printable
@@ -154,7 +155,7 @@ async def run_task(
     emit: Emit,
     options: RunOptions | None = None,
     lock_timeout_seconds: float | None = None,
-) -> Json:
+) -> RunResult:
     """Run a task here and now: complete, or one step. Raises as the executor does."""
     if step is not None and step not in STEP_NAMES:
         raise InvalidInput("step", f"{step[:80]!a} is not a step; there are: {', '.join(STEP_NAMES)}")
@@ -173,7 +174,7 @@ async def run_task(
         lock_timeout_seconds=settings.lock_timeout_seconds if lock_timeout_seconds is None else lock_timeout_seconds,
         door=door(settings),
     )
-    return await (executor.execute_complete_workflow() if step is None else executor.execute_single_step(step))
+    return await executor.execute(step)
 
 
 def record_run_checksums(

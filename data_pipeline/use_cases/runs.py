@@ -92,9 +92,7 @@ class Runs:
             executor = await asyncio.to_thread(self._executor, control)
             if executor is None:
                 return
-            await (
-                executor.execute_complete_workflow() if order.step is None else executor.execute_single_step(order.step)
-            )
+            await executor.execute(order.step)
         except NotFound as error:  # the task was deleted: so was its history
             LOGGER.warning("Run %s: %s", order.run_id, error)
         except PipelineError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from data_pipeline.config.database_urls import label_of
+from data_pipeline.tasks.results import StepOutcome
 
 if TYPE_CHECKING:  # a list of tasks needs no journal, one of files no store
     from data_pipeline.store import Execution, ListedTask, Overview, StepState
@@ -113,12 +114,12 @@ def _current_step(execution: Execution | None) -> dict[str, Any] | None:
 
 def _step(step: StepState) -> dict[str, Any]:
     """A step; its result says more than its state: whether it was done in part, or left out, and why."""
-    result = step.result or {}
+    outcome = StepOutcome.read(step.result) or StepOutcome()
     return {
         "step_name": step.step_name,
         "step_status": step.status,
-        "result_status": result.get("status"),
-        "reason": result.get("reason"),
+        "result_status": outcome.status,
+        "reason": outcome.reason,
         "started_at": step.started_at,
         "completed_at": step.completed_at,
         "error_message": step.error_message,

@@ -18,12 +18,13 @@ from data_pipeline.database.schema import SharedObject, Table, in_loading_order
 from data_pipeline.errors import InvalidInput, ModelFailed, QueryFailed, StepFailed
 from data_pipeline.events import Event
 from data_pipeline.semantics.wording import Suggestion
-from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepOutput
+from data_pipeline.steps.contract import RunParameters, StepContext, StepOutput
 from data_pipeline.steps.ddl.ddl import ddl_of, prelude_of, surroundings_of
 from data_pipeline.steps.ddl.detail import detail_of
 from data_pipeline.steps.ddl.file_names import PRELUDE, file_stems
 from data_pipeline.steps.model_answers import suggest_comments, used
 from data_pipeline.steps.threads import in_step_thread, in_waiting_thread, stopped_by
+from data_pipeline.tasks.results import DdlResult, Json
 from data_pipeline.tasks.table_list import TableName
 from data_pipeline.tasks.workspace import StagedFile
 
@@ -80,16 +81,16 @@ class DdlGeneration:
         files.append(context.staging.write(MAPPING, _mapping(done, has_prelude=bool(schema.shared))))
         return StepOutput(
             tuple(files),
-            {
-                "total_tables": len(done) + len(failures),
-                "processed_successfully": len(done),
-                "failed": len(failures),
-                "files_generated": len(files),
-                "not_profiled": _by_table(done, "not_profiled"),
-                "not_suggested": _by_table(done, "not_suggested"),
-                "language_model": used(before, context.model),
-                "duration": round((datetime.now(UTC) - started).total_seconds(), 3),
-            },
+            DdlResult(
+                total_tables=len(done) + len(failures),
+                processed_successfully=len(done),
+                failed=len(failures),
+                files_generated=len(files),
+                not_profiled=_by_table(done, "not_profiled"),
+                not_suggested=_by_table(done, "not_suggested"),
+                language_model=used(before, context.model),
+                duration=round((datetime.now(UTC) - started).total_seconds(), 3),
+            ),
             failures,
         )
 

@@ -24,11 +24,11 @@ from data_pipeline.database.connection import BusinessDatabase
 from data_pipeline.database.execution import QueryLimits, execute_query
 from data_pipeline.database.query_gate import Dialect, check_query
 from data_pipeline.errors import DirectoryUnusable, InvalidInput, NotFound, QueryFailed, QueryRefused
-from data_pipeline.steps.contract import Json
 from data_pipeline.steps.pair_file import SUFFIX, Pair, parse_pairs
 from data_pipeline.steps.qa.sql.forms import distinct_share
 from data_pipeline.steps.qa.step import META_SUFFIX
 from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.results import Json, PairsResult
 from data_pipeline.tasks.sealed import unsealed
 from data_pipeline.tasks.workspace import printable, read_file
 
@@ -84,7 +84,7 @@ class QaReport:
     """
 
     task_id: str
-    result: Json
+    result: PairsResult | None
     pair_file: str | None
     pairs: Sequence[Pair] = ()
     made_of: Mapping[str, MadeOf] = field(default_factory=dict)
@@ -94,17 +94,22 @@ class QaReport:
     samples: tuple[Sample, ...] = ()
 
     @property
+    def numbers(self) -> PairsResult:
+        """The result of the step; without numbers if its file was changed."""
+        return self.result or PairsResult()
+
+    @property
     def not_as_made(self) -> int:
         """How many pairs were added, or changed, after the step."""
         return sum(pair.id not in self.made_of for pair in self.pairs)
 
     def families(self) -> dict[str, int]:
         """How many pairs of each family there are now, most first, and at the end families that have none."""
-        return _ranked(Counter(one.family for one in self.made_of.values()), self.result.get("families", {}))
+        return _ranked(Counter(one.family for one in self.made_of.values()), self.numbers.families)
 
     def difficulties(self) -> dict[str, int]:
         """How many pairs of each difficulty there are now, in their order."""
-        counted = Counter(one.difficulty for one in self.made_of.values()) or Counter(self.result.get("difficulty", {}))
+        counted = Counter(one.difficulty for one in self.made_of.values()) or Counter(self.numbers.difficulty)
         order = ("easy", "medium", "hard", "extra", "beyond")
         known = [name for name in order if name in counted]
         return {name: counted[name] for name in (*known, *sorted(set(counted) - set(order)))}
@@ -113,6 +118,10 @@ class QaReport:
         """Who worded how many of them: templates, or a model."""
         return _ranked(Counter(one.provenance for one in self.made_of.values()), {})
 
+    def rejections(self) -> dict[str, int]:
+        """The number of candidates that each gate rejected, most first."""
+        return _ranked(Counter(self.numbers.rejections), {})
+
     def distinct(self) -> dict[str, float]:
         """Of all runs of 1, 2 and 3 words in the questions as they are now, how many are different ones."""
         questions = [pair.question for pair in self.pairs]
@@ -120,52 +129,52 @@ class QaReport:
 
     def tables(self) -> list[Json]:
         """Each database table: how many pairs are about it, and what of it none asks."""
-        coverage = self.result.get("coverage", {})
-        without_a_pair = coverage.get("columns_without_a_pair", [])
+        numbers = self.numbers
+        columns = numbers.coverage.columns_without_a_pair
         found = []
-        for name, counts in coverage.get("columns_by_table", {}).items():
-            not_usable = self.result.get("not_usable", {}).get(name, {})
-            own = [column.removeprefix(f"{name}.") for column in without_a_pair if column.startswith(f"{name}.")]
+        for name, counts in numbers.coverage.columns_by_table.items():
+            not_usable = numbers.not_usable.get(name, {})
+            without_a_pair = [column.removeprefix(f"{name}.") for column in columns if column.startswith(f"{name}.")]
             found.append(
                 {
                     "table": name,
-                    "pairs": self.result.get("pairs_by_table", {}).get(name, 0),
-                    "columns": counts["total"] + len(not_usable),
-                    "usable": counts["total"],
-                    "covered": counts["covered"],
-                    "without_a_pair": own,
+                    "pairs": numbers.pairs_by_table.get(name, 0),
+                    "columns": counts.total + len(not_usable),
+                    "usable": counts.total,
+                    "covered": counts.covered,
+                    "without_a_pair": without_a_pair,
                     "not_usable": not_usable,
-                    "has_rows": name not in self.result.get("tables_without_rows", []),
+                    "has_rows": name not in numbers.tables_without_rows,
                 }
             )
         return found
 
     def summary(self) -> Json:
         """All of it, for programs."""
-        result = self.result
+        numbers = self.numbers
         return {
             "task_id": self.task_id,
             "pair_file": self.pair_file,
-            "result_is_unchanged": bool(result),
+            "result_is_unchanged": self.result is not None,
             "notes": list(self.notes),
-            "requested": result.get("requested"),
-            "made": result.get("total_questions"),
+            "requested": numbers.requested,
+            "made": numbers.total_questions,
             "pairs": len(self.pairs),
             "as_made": len(self.made_of),
             "changed_or_added": self.not_as_made,
             "gone": self.gone,
-            "sql_shapes": result.get("sql_shapes"),
+            "sql_shapes": numbers.sql_shapes,
             "distinct": self.distinct(),
-            "seed": result.get("seed"),
-            "language": result.get("language"),
-            "coverage": {key: value for key, value in result.get("coverage", {}).items() if key != "columns_by_table"},
+            "seed": numbers.seed,
+            "language": numbers.language,
+            "coverage": numbers.coverage.model_dump(mode="json", exclude={"columns_by_table"}, exclude_unset=True),
             "tables": self.tables(),
             "families": self.families(),
             "difficulty": self.difficulties(),
             "provenance": self.provenances(),
-            "rejections": _ranked(Counter(result.get("rejections", {})), {}),
-            "inferred_joins": result.get("inferred_joins", []),
-            "problems": result.get("problems", {}),
+            "rejections": self.rejections(),
+            "inferred_joins": [join.as_json() for join in numbers.inferred_joins],
+            "problems": numbers.problems,
             "samples": [sample.summary() for sample in self.samples],
         }
 
@@ -183,11 +192,10 @@ def read_report(path: str, task_id: str) -> QaReport:
             f"The step has not run since the last backup: data-pipeline run {task_id}",
         )
     notes = []
-    result = unsealed(raw)
+    result = PairsResult.read(unsealed(raw))
     if result is None:
         notes.append(f"{task_directory.step_result(STEP)} was changed after the run: what it says is left out")
-        result = {}
-    published = {file["name"]: file["sha256"] for file in result.get("files", [])}
+    published = {file.name: file.sha256 for file in result.files} if result is not None else {}
     name = _pair_file_name(path, published)
     if name is None:
         return QaReport(task_id, result, None, notes=(*notes, "there is no pair file"))

@@ -29,15 +29,17 @@ from data_pipeline.semantics.metadata_writing import (
 )
 from data_pipeline.semantics.observing import Observed, declared_links, link_id, observe, with_links
 from data_pipeline.semantics.parts import Measure
-from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepOutput
+from data_pipeline.steps.contract import RunParameters, StepContext, StepOutput
 from data_pipeline.steps.pair_file import SUFFIX, format_pairs, pair_id
 from data_pipeline.steps.qa.choose.gates import Gates
 from data_pipeline.steps.qa.generator import MIX, GeneratedPair, Generator
 from data_pipeline.steps.qa.metrics import metrics_of
 from data_pipeline.steps.qa.model.theme_prompts import ThemePrompts
-from data_pipeline.steps.qa.model.writing import NOTHING_WRITTEN, ModelWriting
+from data_pipeline.steps.qa.model.writing import ModelWriting
 from data_pipeline.steps.qa.say.nouns import Nouns
 from data_pipeline.steps.threads import Arguments, Call, Result, in_step_thread, in_waiting_thread, stopped_by
+from data_pipeline.tasks.results import InferredJoin as JoinFound
+from data_pipeline.tasks.results import Json, PairsResult
 from data_pipeline.tasks.table_list import TableName
 from data_pipeline.tasks.workspace import StagedFile
 
@@ -89,9 +91,9 @@ class QaGeneration:
                 lambda: _make(context, database, started),
                 is_usable=lambda result: _are_staged(context, result),
             )
-        result: Json = made["result"]
         duration = round((datetime.now(UTC) - started).total_seconds(), 3)
-        return StepOutput(tuple(StagedFile(*file) for file in made["files"]), {**result, "duration": duration})
+        result = PairsResult.model_validate({**made["result"], "duration": duration})
+        return StepOutput(tuple(StagedFile(*file) for file in made["files"]), result)
 
 
 async def _are_staged(context: StepContext, result: Json) -> bool:
@@ -135,8 +137,8 @@ async def _make(context: StepContext, database: BusinessDatabase, started: datet
         pairs = await writing.reworded(pairs)
         for place, problem in writing.problems().items():
             context.log.warning("%s: the language model gave no answer: %s", place, problem)
-    told = NOTHING_WRITTEN if writing is None else writing.summary()
-    return await in_step_thread(_write, context, schema, generator, pairs, told, started)
+    of_model = {} if writing is None else writing.summary()
+    return await in_step_thread(_write, context, schema, generator, pairs, of_model, started)
 
 
 def _writing(
@@ -293,7 +295,7 @@ def _write(
     schema: _Schema,
     generator: Generator,
     pairs: Sequence[GeneratedPair],
-    told: Mapping[str, Json | None],
+    of_model: Json,
     started: datetime,
 ) -> Json:
     name = database_name(context.parameters.db_connection)
@@ -312,24 +314,29 @@ def _write(
     ]
     if schema.raw_glossary is not None:  # the backup took it: the next run shall find it
         files.append(write(GLOSSARY, schema.raw_glossary))
-    result = {
-        "output_file": f"{stem}{SUFFIX}",
-        "total_questions": len(pairs),
-        "requested": wanted_pairs(context.parameters, len(schema.facts.tables)),
-        "total_themes": len(themes),
-        "successful_themes": len(themes) - len(told["failed_themes"] or {}),
-        **told,
-        "seed": _seed(context.parameters),
-        "language": language,
+    result = PairsResult(
+        output_file=f"{stem}{SUFFIX}",
+        total_questions=len(pairs),
+        requested=wanted_pairs(context.parameters, len(schema.facts.tables)),
+        total_themes=len(themes),
+        successful_themes=len(themes) - len(of_model.get("failed_themes", ())),
+        **of_model,
+        seed=_seed(context.parameters),
+        language=language,
         **metrics_of(pairs, generator, schema.facts),
-        "inferred_joins": [
-            {"from": f"{one.candidate.child}.{one.candidate.child_column}",
-             "to": f"{one.candidate.parent}.{one.candidate.parent_column}", "confidence": round(one.confidence, 3)}
-            for one in schema.inferred
-        ],
-        "problems": dict(schema.problems),
-    }  # fmt: skip
-    return {"files": [list(file) for file in files], "result": result}
+        inferred_joins=tuple(map(_join_of, schema.inferred)),
+        problems=dict(schema.problems),
+    )
+    return {"files": [list(file) for file in files], "result": result.as_json()}
+
+
+def _join_of(join: InferredJoin) -> JoinFound:
+    found = join.candidate
+    return JoinFound(
+        source=f"{found.child}.{found.child_column}",
+        target=f"{found.parent}.{found.parent_column}",
+        confidence=round(join.confidence, 3),
+    )
 
 
 def _meta_line(pair: GeneratedPair, facts: Facts) -> str:

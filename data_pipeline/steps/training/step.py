@@ -17,7 +17,7 @@ from data_pipeline.config.database_urls import label_of
 from data_pipeline.config.vector_place import VectorPlace
 from data_pipeline.errors import InvalidInput, StepFailed
 from data_pipeline.events import Event
-from data_pipeline.steps.contract import Json, LargeStaging, RunParameters, StepContext, StepOutput
+from data_pipeline.steps.contract import LargeStaging, RunParameters, StepContext, StepOutput
 from data_pipeline.steps.pair_file import parse_pairs
 from data_pipeline.steps.threads import in_step_thread, in_waiting_thread
 from data_pipeline.steps.training.items import (
@@ -34,6 +34,7 @@ from data_pipeline.steps.training.items import (
     short,
 )
 from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.results import Json, LoadResult, StepResult, ValidationResult, VectorBackup
 from data_pipeline.tasks.table_list import TableName
 from data_pipeline.tasks.workspace import StagedFile
 from data_pipeline.vectors.store.contract import Item, Load, Loaded
@@ -69,7 +70,7 @@ class _Course:
     gathered: _Gathered
     loaded: Loaded
     added: Sequence[Item]
-    backup: Json | None
+    backup: VectorBackup | None
     embedder: str
     store: str
 
@@ -107,7 +108,7 @@ class TrainingLoad:
             await in_waiting_thread(store.close)
         return await in_step_thread(_output, context, course, started)
 
-    async def _back_up(self, context: StepContext, store: VectorStore) -> Json | None:
+    async def _back_up(self, context: StepContext, store: VectorStore) -> VectorBackup | None:
         """A backup of the whole store into the task's folder, where this run asks for one; not made again."""
         options = context.parameters.options
         if not (options.backup_vector_tables or options.truncate_vector_tables):
@@ -116,12 +117,12 @@ class TrainingLoad:
         async def back_up() -> Json:
             return await in_waiting_thread(_write_backup, context, store)
 
-        made = await context.runner.run(f"{self.name}:backup", back_up)
-        context.log.info("The vector store is backed up in %s: %s items", made["directory"], made["item_count"])
-        return made
+        backup = VectorBackup.model_validate(await context.runner.run(f"{self.name}:backup", back_up))
+        context.log.info("The vector store is backed up in %s: %s items", backup.directory, backup.item_count)
+        return backup
 
     async def _load(
-        self, context: StepContext, store: VectorStore, gathered: _Gathered, backup: Json | None
+        self, context: StepContext, store: VectorStore, gathered: _Gathered, backup: VectorBackup | None
     ) -> _Course:
         found = gathered.items.by_id
         ids, done = list(found), 0
@@ -180,27 +181,28 @@ def _write_backup(context: StepContext, store: VectorStore) -> Json:
 
 def _gather(context: StepContext) -> _Gathered:
     """Read every file that the newest results name. Raises InvalidInput where the first step has none."""
-    described = context.files.result_of(DESCRIBES)
+    described = context.files.result_of(DESCRIBES, StepResult)
     if described is None:
         raise InvalidInput(
             "training data", f"{DESCRIBES} has published nothing, or its result was changed: run {DESCRIBES} first"
         )
-    asked, judged = context.files.result_of(ASKS), context.files.result_of(JUDGES)
+    asked = context.files.result_of(ASKS, StepResult)
+    judged = context.files.result_of(JUDGES, ValidationResult)
     gathered = _Gathered()
     read = _Reader(context, gathered, [result for result in (described, asked, judged) if result is not None])
-    for file in described["files"]:
-        kind = kind_of(file["name"])
+    for file in described.files:
+        kind = kind_of(file.name)
         if kind in ("ddl", "documentation"):
-            read.text(file["name"], kind, DESCRIBES)
-    pair_files = [file["name"] for file in asked["files"] if kind_of(file["name"]) == "sql"] if asked else []
+            read.text(file.name, kind, DESCRIBES)
+    pair_files: list[str] = []
     if asked is not None:
-        for file in asked["files"]:
-            if file["name"] == METADATA_PAGE:
-                read.text(METADATA_PAGE, "documentation", ASKS)
-    elif judged is not None:
-        pair_files = [judged["input_file"]]
+        pair_files = [file.name for file in asked.files if kind_of(file.name) == "sql"]
+        if any(file.name == METADATA_PAGE for file in asked.files):
+            read.text(METADATA_PAGE, "documentation", ASKS)
+    elif judged is not None and judged.input_file is not None:
+        pair_files = [judged.input_file]
     for name in pair_files:
-        is_judged = judged is not None and judged.get("input_file") == name
+        is_judged = judged is not None and judged.input_file == name
         read.pairs(name, judged if is_judged else None)
     return gathered
 
@@ -208,15 +210,15 @@ def _gather(context: StepContext) -> _Gathered:
 class _Reader:
     """Reads files into items; `results` are those of the steps that published them."""
 
-    def __init__(self, context: StepContext, gathered: _Gathered, results: Sequence[Json]) -> None:
+    def __init__(self, context: StepContext, gathered: _Gathered, results: Sequence[StepResult]) -> None:
         self._context = context
         self._gathered = gathered
         parameters = context.parameters
         self._database = parameters.source or label_of(parameters.db_connection)
         self._published: dict[str, set[str]] = {}
         for result in results:
-            for file in result["files"]:
-                self._published.setdefault(file["name"], set()).add(file["sha256"])
+            for file in result.files:
+                self._published.setdefault(file.name, set()).add(file.sha256)
 
     def text(self, name: str, kind: Any, step: str) -> None:
         """A `.ddl` file, or a page."""
@@ -227,7 +229,7 @@ class _Reader:
             if part.strip():
                 self._gathered.items.add(kind, self._database, part, name)
 
-    def pairs(self, name: str, judged: Json | None) -> None:
+    def pairs(self, name: str, judged: StepResult | None) -> None:
         """A file of pairs, with what is known of them."""
         raw = self._raw(name, ASKS)
         if raw is None:
@@ -245,10 +247,10 @@ class _Reader:
             self._verdicts(judged),
         )
 
-    def _verdicts(self, judged: Json | None) -> Verdicts:
+    def _verdicts(self, judged: StepResult | None) -> Verdicts:
         if judged is None:
             return Verdicts()
-        reports = [file["name"] for file in judged["files"] if file["name"].endswith("_report.json")]
+        reports = [file.name for file in judged.files if file.name.endswith("_report.json")]
         raw = self._context.files.read(reports[0]) if reports else None
         return read_report(raw) if raw is not None else Verdicts()
 
@@ -275,32 +277,31 @@ def _output(context: StepContext, course: _Course, started: datetime) -> StepOut
     now = datetime.now(UTC).astimezone()
     gathered, loaded = course.gathered, course.loaded
     total = len(gathered.items.by_id)
-    result: Json = {
-        "training_data_dir": context.task_id,
-        "load_successful": True,
-        "total_records": total,
-        "data_type_counts": gathered.items.counts(),
-        "added": loaded.added,
-        "unchanged": total - loaded.added,
-        "dropped": loaded.dropped,
-        "removed_from_store": loaded.removed,
-        "equal_to_others": gathered.items.equal_count,
-        "left_out": gathered.items.left_out,
-        "pairs_not_validated": gathered.pairs_not_validated,
-        "edited_files": gathered.edited_files,
-        "vector_backup": course.backup,
-        "truncated": context.parameters.options.truncate_vector_tables,
-        "embedder": course.embedder,
-        "vector_store": course.store,
-        "duration": round((now - started).total_seconds(), 3),
-    }
+    result = LoadResult(
+        training_data_dir=context.task_id,
+        load_successful=True,
+        total_records=total,
+        data_type_counts=gathered.items.counts(),
+        added=loaded.added,
+        unchanged=total - loaded.added,
+        dropped=loaded.dropped,
+        removed_from_store=loaded.removed,
+        equal_to_others=gathered.items.equal_count,
+        left_out=gathered.items.left_out,
+        pairs_not_validated=gathered.pairs_not_validated,
+        edited_files=tuple(gathered.edited_files),
+        vector_backup=course.backup,
+        truncated=context.parameters.options.truncate_vector_tables,
+        embedder=course.embedder,
+        vector_store=course.store,
+        duration=round((now - started).total_seconds(), 3),
+    )
     log = context.staging.write(task_directory.training_load_log(now), _log(context, course, result, now))
     return StepOutput((log,), result)
 
 
-def _log(context: StepContext, course: _Course, result: Json, now: datetime) -> str:
+def _log(context: StepContext, course: _Course, result: LoadResult, now: datetime) -> str:
     """The load for people."""
-    counts = result["data_type_counts"]
     items = course.gathered.items
     lines = [
         "Training load",
@@ -308,19 +309,19 @@ def _log(context: StepContext, course: _Course, result: Json, now: datetime) -> 
         f"Task:         {context.task_id}",
         f"Vector store: {course.store}",
         f"Embedder:     {course.embedder}",
-        f"Duration:     {result['duration']:.2f} s",
+        f"Duration:     {result.duration:.2f} s",
         "",
-        f"Items:        {result['total_records']}, all of them loaded",
-        *(f"  {kind}: {count}" for kind, count in counts.items()),
-        f"New:          {result['added']}",
-        f"As before:    {result['unchanged']}",
-        f"Dropped:      {result['dropped']}, of which {result['removed_from_store']} left the store",
-        f"Equal:        {result['equal_to_others']} say what another one says",
-        f"Not judged:   {result['pairs_not_validated']} pairs, by any validation",
+        f"Items:        {result.total_records}, all of them loaded",
+        *(f"  {kind}: {count}" for kind, count in result.data_type_counts.items()),
+        f"New:          {result.added}",
+        f"As before:    {result.unchanged}",
+        f"Dropped:      {result.dropped}, of which {result.removed_from_store} left the store",
+        f"Equal:        {result.equal_to_others} say what another one says",
+        f"Not judged:   {result.pairs_not_validated} pairs, by any validation",
     ]
     if course.backup is not None:
-        lines.append(f"Backup:       {course.backup['directory']}/{course.backup['files'][0]}")
-    if result["truncated"]:
+        lines.append(f"Backup:       {course.backup.directory}/{course.backup.files[0]}")
+    if result.truncated:
         lines.append("Truncated:    everything else left the store in the same transaction")
     lines += ["", *lines_of("Files", ((name, f"{count} items") for name, count in items.by_file.items()), SHOWN)]
     lines += lines_of("Edited since they were published", ((name, "") for name in course.gathered.edited_files), SHOWN)

@@ -22,12 +22,13 @@ from data_pipeline.database.reflection import read_tables
 from data_pipeline.database.schema import Table
 from data_pipeline.errors import DatabaseUnavailable, InvalidInput, ModelFailed, QueryFailed, QueryRefused
 from data_pipeline.events import Event
-from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepOutput
+from data_pipeline.steps.contract import RunParameters, StepContext, StepOutput
 from data_pipeline.steps.model_answers import repaired_query, used
 from data_pipeline.steps.pair_file import BACKUP, SUFFIX, NotAPair, Pair, format_pairs, parse_pairs
 from data_pipeline.steps.threads import in_step_thread, in_waiting_thread, stopped_by
 from data_pipeline.steps.validation.repair import ROUNDS, repairs_of
 from data_pipeline.steps.validation.report import PairOutcome, report_of, statistics_of, summary_log
+from data_pipeline.tasks.results import Json, ModelCost, StepResult, ValidationResult
 from data_pipeline.tasks.table_list import TableName
 
 if TYPE_CHECKING:
@@ -266,8 +267,8 @@ def _repaired(
 
 def _pair_file(context: StepContext) -> _PairFile:
     """The pairs that qa_generation published, as the file is now; else the only pair file there is."""
-    made = context.files.result_of(MADE_BY)
-    named = [file["name"] for file in made["files"] if file["name"].endswith(SUFFIX)] if made else []
+    generated = context.files.result_of(MADE_BY, StepResult)
+    named = [file.name for file in generated.files if file.name.endswith(SUFFIX)] if generated is not None else []
     candidates = named or [name for name in context.files.names() if name.endswith(SUFFIX)]
     if len(candidates) != 1:
         found = f"there are {len(candidates)}: {', '.join(candidates[:5])}" if candidates else "there is none"
@@ -285,7 +286,7 @@ def _output(
     outcomes: Sequence[PairOutcome],
     started: datetime,
     label: str,
-    usage: dict[str, int | float | None] | None,
+    usage: ModelCost | None,
 ) -> StepOutput:
     now = datetime.now(UTC).astimezone()
     staying = [
@@ -294,7 +295,7 @@ def _output(
     is_changed = len(staying) < len(outcomes) + len(file.others) or any(one.final_sql for one in outcomes)
     is_modified = is_changed and context.parameters.modify_original_file
     duration = round((now - started).total_seconds(), 3)
-    summary = statistics_of(outcomes, file.others, is_modified=is_modified)
+    numbers = statistics_of(outcomes, file.others, is_modified=is_modified)
     about = {
         "task_id": context.task_id,
         "run_id": context.run_id,
@@ -305,9 +306,9 @@ def _output(
     }
     names = context.files.names()
     name = _free_name(f"sql_validation_{now:%Y%m%d_%H%M%S}", {other[: other.rfind("_")] for other in names})
-    report = report_of(outcomes, file.others, about, summary)
+    report = report_of(outcomes, file.others, about, numbers)
     staged = [
-        context.staging.write(f"{name}_summary.log", summary_log(outcomes, file.others, about, summary, now)),
+        context.staging.write(f"{name}_summary.log", summary_log(outcomes, file.others, about, numbers, now)),
         context.staging.write(f"{name}_report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n"),
     ]
     reports = {other for other in names if _REPORT.fullmatch(other)}  # why pairs were removed, until all is backed up
@@ -318,7 +319,7 @@ def _output(
         replaces[file.name] = hashlib.sha256(file.raw).hexdigest()
         if not any(context.files.read(backup) == file.raw for backup in backups):
             staged.append(context.staging.write(_free_name(f"{file.name}{BACKUP}", names), file.raw))
-    result = {"input_file": file.name, **summary, "language_model": usage, "duration": duration}
+    result = ValidationResult(input_file=file.name, **dict(numbers), language_model=usage, duration=duration)
     return StepOutput(tuple(staged), result, replaces=replaces, keeps=frozenset({file.name, *backups, *reports}))
 
 

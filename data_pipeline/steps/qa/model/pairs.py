@@ -23,7 +23,7 @@ from data_pipeline.database.query_gate import check_query
 from data_pipeline.errors import ModelFailed, QueryRefused
 from data_pipeline.semantics.metadata_writing import Theme
 from data_pipeline.semantics.wording import one_line
-from data_pipeline.steps.contract import Json, RunParameters
+from data_pipeline.steps.contract import RunParameters
 from data_pipeline.steps.model_answers import LANGUAGES
 from data_pipeline.steps.qa.choose.gates import Gates, Rejected
 from data_pipeline.steps.qa.choose.selection import Feature
@@ -36,6 +36,7 @@ from data_pipeline.steps.qa.sql.forms import shape_of
 from data_pipeline.steps.qa.sql.queries import sql_of
 from data_pipeline.steps.threads import Call
 from data_pipeline.tasks.parameters import Difficulty
+from data_pipeline.tasks.results import ModelPairCounts
 from data_pipeline.tasks.table_list import TableName
 
 if TYPE_CHECKING:
@@ -158,13 +159,9 @@ class ModelPairs:
         self._counts["taken"] = len(taken)
         return taken
 
-    def summary(self) -> Json:
-        """How many pairs were asked for, answered, taken, repaired; and why others were not, each time they failed."""
-        names = ("asked_for", "answered", "taken", "repaired")
-        return {
-            **{name: self._counts[name] for name in names},
-            "rejections": dict(sorted(self.rejections.items())),
-        }
+    def summary(self) -> ModelPairCounts:
+        """Return the counts for the step's result; a pair is rejected each time that it fails."""
+        return ModelPairCounts(**self._counts, rejections=dict(sorted(self.rejections.items())))
 
     # Asking.
 

@@ -18,13 +18,14 @@ from pydantic import BaseModel, ConfigDict
 from data_pipeline.database.query_gate import Dialect, check_query
 from data_pipeline.errors import ModelFailed
 from data_pipeline.semantics.wording import one_line
-from data_pipeline.steps.contract import Json, RunParameters
+from data_pipeline.steps.contract import RunParameters
 from data_pipeline.steps.model_answers import LANGUAGES
 from data_pipeline.steps.pair_file import pair_id
 from data_pipeline.steps.qa.choose.gates import Gates
 from data_pipeline.steps.qa.generator import GeneratedPair
 from data_pipeline.steps.qa.model.questions import why_no_rewording
 from data_pipeline.steps.threads import Call
+from data_pipeline.tasks.results import ParaphraseCounts
 
 if TYPE_CHECKING:
     from data_pipeline.language_model.client import LanguageModel
@@ -79,14 +80,14 @@ class Paraphrases:
                 found[place] = pair
         return found
 
-    def summary(self) -> Json:
-        """How many wordings were asked for and taken, why others were not, and which batches had no answer."""
-        return {
-            "asked_for": self._asked,
-            "taken": self._taken,
-            "rejections": dict(sorted(self.rejections.items())),
-            "failed_batches": self.failures,
-        }
+    def summary(self) -> ParaphraseCounts:
+        """Return the counts for the step's result."""
+        return ParaphraseCounts(
+            asked_for=self._asked,
+            taken=self._taken,
+            rejections=dict(sorted(self.rejections.items())),
+            failed_batches=self.failures,
+        )
 
     def _chosen(self, pairs: Sequence[GeneratedPair]) -> list[int]:
         """The places of those to ask for: by the seed and what they say, so that one pair more moves few of them."""

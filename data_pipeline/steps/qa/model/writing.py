@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from data_pipeline.semantics.metadata_writing import Theme
-from data_pipeline.steps.contract import Json, RunParameters
+from data_pipeline.steps.contract import RunParameters
 from data_pipeline.steps.model_answers import used
 from data_pipeline.steps.qa.choose.gates import Gates
 from data_pipeline.steps.qa.generator import GeneratedPair, Generator
@@ -14,17 +14,13 @@ from data_pipeline.steps.qa.model.pairs import ModelPairs
 from data_pipeline.steps.qa.model.paraphrases import Paraphrases
 from data_pipeline.steps.qa.model.theme_prompts import ThemePrompts
 from data_pipeline.steps.threads import Call
+from data_pipeline.tasks.results import Json
 
 if TYPE_CHECKING:
     from data_pipeline.language_model.client import LanguageModel
 
 SHARE_OF_MODEL: Final = 3
 """One pair of so many may be a model's: the others cover the schema and keep the mix."""
-
-NOTHING_WRITTEN: Final[Mapping[str, Json | None]] = {
-    "failed_themes": {}, "language_model": None, "model_pairs": None, "paraphrases": None,
-}  # fmt: skip
-"""What the result says where no model is asked."""
 
 
 class ModelWriting:
@@ -59,8 +55,8 @@ class ModelWriting:
         """Why the model said nothing, by theme or by the first question of a batch."""
         return {**self._pairs.failed_themes, **self._paraphrases.failures}
 
-    def summary(self) -> dict[str, Json | None]:
-        """What was asked, taken, refused, and used."""
+    def summary(self) -> Json:
+        """Return the fields of the step's result that are about the model."""
         return {
             "failed_themes": self._pairs.failed_themes,
             "language_model": used(self._before, self._model),
