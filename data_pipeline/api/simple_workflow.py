@@ -1,9 +1,9 @@
-"""One run of a task, from the lock to the result; knows neither HTTP nor the engine.
+"""Execute one run of a task, from the lock to the result, without knowledge of HTTP and of the engine.
 
-    make the directory -> lock it for the whole run -> recover what a dead run left -> check -> back up
-    -> open the log, write the configuration -> steps, each published as a whole -> result -> give the lock back
+    create the directory -> lock it for the whole run -> recover the changes of a dead run -> check -> back up
+    -> open the log, write the configuration -> steps, each published as a whole -> result -> release the lock
 
-Nothing is written into the task directory before the backup: it would be moved away with the old files.
+Nothing is written into the task directory before the backup, because it would be moved away with the old files.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ LOCK_POLL_SECONDS: Final = 0.1
 
 
 class SimpleWorkflowExecutor:
-    """Runs the steps of one task in its directory.
+    """Run the steps of one task in its directory. Create one executor for each run.
 
-    `directory` is the task's directory. `run_id` names the run; the same id again resumes it. `tables` replace
-    `table_list.txt`. `model` serves the steps that can use one. `records` receives every state, `emit` every event.
-    `retention` is applied to the task's backups after a complete run that succeeded, `vector_retention` to its backups
-    of the vector store after any run that succeeded and made one. A run that is cancelled while it `is_suspended` has
-    not ended: it continues when its process is back. One executor is for one run.
+    `directory` is the task's directory. `run_id` names the run; a run with the id of an earlier one resumes it.
+    `tables` replace `table_list.txt`. `model` serves the steps that can use a language model. `records` receives every
+    state, `emit` every event. `retention` is applied to the task's backups after a successful complete run,
+    `vector_retention` to its backups of the vector store after any successful run that made one. A run that is
+    cancelled while it `is_suspended` has not ended, and continues when its process is back.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class SimpleWorkflowExecutor:
         try:
             make_directories(self._directory, self._door.filesystem)
         except OSError as error:
-            LOGGER.error("Task %s: its directory cannot be made: %s", self.task_id, error)
+            LOGGER.error("Task %s: its directory cannot be created: %s", self.task_id, error)
             return False
         return True
 
@@ -180,8 +180,8 @@ class SimpleWorkflowExecutor:
         await in_thread(lambda: check_not_link(self._directory))
         if not await in_thread(self._ensure_task_directory):
             raise DirectoryUnusable(
-                f"The directory of task {self.task_id}, {printable(self._directory)}, cannot be made. "
-                "Mend the permissions above it, or the disk."
+                f"The directory of task {self.task_id}, {printable(self._directory)}, cannot be created. "
+                "Correct the permissions of its parent directories, or the disk."
             )
         with await self._lock() as workspace:
             await in_thread(self._settings.records.locked)
@@ -199,7 +199,7 @@ class SimpleWorkflowExecutor:
                     raise
 
     async def _lock(self) -> Workspace:
-        """Lock and recover the directory. It asks again and again, so that a cancelled run stops waiting at once."""
+        """Lock and recover the directory. Poll for the lock, so that a cancelled run stops waiting immediately."""
         started = time.monotonic()
 
         def once() -> Workspace:
@@ -221,22 +221,22 @@ class SimpleWorkflowExecutor:
         raw = workspace.read(task_directory.TABLE_LIST)
         if raw is None:
             raise InvalidInput(
-                "table list", f"{printable(workspace.path)} has no {task_directory.TABLE_LIST}: give one"
+                "table list", f"{printable(workspace.path)} has no {task_directory.TABLE_LIST}: upload a table list"
             )
         return parse_table_list(decode_table_list(raw))
 
     def _will_continue(self, error: BaseException) -> bool:
-        """Whether a run that ends so continues when its process is back."""
+        """True if a run that this error ends continues when its process is back."""
         return not isinstance(error, Exception) and self._is_suspended()
 
     def _log_end(self, log: TaskLog, error: BaseException) -> None:
         """Log the last line of a run that has no result."""
         if self._will_continue(error):
-            log.info("Run %s is interrupted; it goes on when its process is back", self.run_id)
+            log.info("Run %s is interrupted; it continues when its process is back", self.run_id)
         else:
             log.warning("Run %s ends: %s", self.run_id, _message_of(error))
 
 
 def _message_of(error: BaseException) -> str:
-    """Return what ended a run, in a sentence for people."""
-    return str(error) or type(error).__name__ if isinstance(error, Exception) else "It was cancelled."
+    """Return the reason for the end of a run, as a sentence for people."""
+    return str(error) or type(error).__name__ if isinstance(error, Exception) else "Cancelled."

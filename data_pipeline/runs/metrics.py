@@ -1,4 +1,4 @@
-"""What the server counts, in the form of Prometheus; every process has its own."""
+"""The metrics of the server for Prometheus; every process has its own."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from data_pipeline.vectors.backup_statistics import BackupStatistics
 
 REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 BACKUP_COUNT_SECONDS: Final = 60.0
-"""How long a count of backups is good for. Counting reads every backup directory, and Prometheus asks every 15 s."""
+"""Lifetime of a count of backups. Counting reads every backup directory, and Prometheus asks every 15 s."""
 
 
 class Metrics:
-    """The counters of one server."""
+    """The metrics of one server."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -55,12 +55,12 @@ class Metrics:
             "data_pipeline_backup_checksums", "Checksum manifests of backups, by their outcome.", ["outcome"],
             registry=registry,
         )  # fmt: skip
-        for outcome in ("recorded", "failed"):  # an alert on a failure needs the zero before it
+        for outcome in ("recorded", "failed"):  # an alert on an increase needs the zero before it
             self._checksums.labels(outcome)
         self._active = Gauge("data_pipeline_runs_active", "Runs that this process works on.", registry=registry)
 
     def watch_active(self, count: Callable[[], int]) -> None:
-        """Ask for the number of active runs whenever the metrics are read."""
+        """Call `count` for the number of active runs whenever the metrics are read."""
         self._active.set_function(count)
 
     def watch_backups(self, count: Callable[[], BackupStatistics]) -> None:
@@ -68,12 +68,12 @@ class Metrics:
         self.registry.register(_BackupCollector(count))
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered; `route` is a path with the names of its parts, not with what they were."""
+        """Count an answered request; `route` is the path with the names of its parameters, not with their values."""
         self._requests.labels(method, route, str(status)).inc()
         self._request_seconds.labels(method, route).observe(seconds)
 
     def recovered(self, counts: Mapping[str, int]) -> None:
-        """What the start found in the task directories."""
+        """Count the task directories at the start by their state."""
         for outcome, count in counts.items():
             self._recoveries.labels(outcome).inc(count)
 
@@ -85,7 +85,7 @@ class Metrics:
         self._retries.inc(report.statistics.retries)
 
     def backups_deleted(self, kind: BackupKind, cause: Literal["retention", "request"], count: int) -> None:
-        """Backups were deleted: by a retention policy after a run, or by a request."""
+        """Count backups that a retention policy or a request deleted."""
         self._deleted.labels(kind, cause).inc(count)
 
     def checksums(self, outcome: Literal["recorded", "failed"]) -> None:
@@ -93,11 +93,11 @@ class Metrics:
         self._checksums.labels(outcome).inc()
 
     def step(self, step: str, status: str) -> None:
-        """A step ended."""
+        """Count a step that ended."""
         self._steps.labels(step, status).inc()
 
     def run(self, status: str) -> None:
-        """A run ended."""
+        """Count a run that ended."""
         self._runs.labels(status).inc()
 
 
@@ -114,7 +114,7 @@ class _BackupCollector(Collector):
         return []
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Return the gauges. Two reads at once may count twice, which harms nothing."""
+        """Return the gauges. Two concurrent reads may count twice, which is harmless."""
         if time.monotonic() >= self._good_until:
             self._families = _backup_families(self._count)
             self._good_until = time.monotonic() + BACKUP_COUNT_SECONDS

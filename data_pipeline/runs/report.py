@@ -20,7 +20,7 @@ from data_pipeline.tasks.results import (
 )
 
 WARNED_FAILURES: Final = 20
-"""The most failures of a step that are warnings of the run; the step's result has all of them."""
+"""Maximum number of failures of a step among the warnings of the run; the step's result has all of them."""
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """A run that holds the lock of its task's directory: its steps, their publication, its log, and its result.
 
-Nothing is published while a transaction in the directory is not settled: the steps run, and their files wait in the
+While a transaction in the directory is not settled, nothing is published: the steps run, and their files wait in the
 work folder.
 """
 
@@ -53,7 +53,7 @@ _WORDS: Final[Mapping[BackupKind, tuple[str, str]]] = {
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run is made of, from its beginning on."""
+    """The parameters and the environment of a run, fixed from its beginning."""
 
     parameters: RunParameters
     steps: Sequence[Step]
@@ -72,7 +72,7 @@ class RunSettings:
 
 
 class Run:
-    """One run under the lock of `workspace`, after its backup. `report` says what has happened."""
+    """One run under the lock of `workspace`, after its backup. `report` is its progress."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Run:
         self._own = Ownership(workspace, report.task_id, report.run_id, [step.name for step in settings.steps])
         self._own.is_backed_up = report.backup is not None and report.backup.state != "disabled"
 
-    # ---- the order ----------------------------------------------------------------------------------------------
+    # ---- the sequence ----------------------------------------------------------------------------------------------
 
     async def work(self, steps: Sequence[Step]) -> RunResult:
         """Run and publish the steps until one fails; return the result, also if the disk has no room for a file."""
@@ -142,7 +142,7 @@ class Run:
     # ---- steps --------------------------------------------------------------------------------------------------
 
     async def _run_step(self, work: WorkFolder, step: Step) -> bool:
-        """Run and publish one step. False if it failed; the report then says why."""
+        """Run and publish one step; return False if it failed, with the reason in the report."""
         await in_thread(lambda: self._records.step_started(step.name))
         reason = self._settings.why_skipped(step) if self.report.mode == "complete" else None
         if reason is not None:
@@ -165,7 +165,7 @@ class Run:
             await self._end_without_result(step.name, is_unknown=is_made and isinstance(error, OutcomeUnsettled))
             return False
         except Exception:
-            self._log.exception("Step %s ended by a defect of this program", step.name)
+            self._log.exception("Step %s failed because of a defect of this program", step.name)
             raise
         self.report.complete_step(step.name, artifact)
         self._log.info("Step %s completed: %d files published", step.name, len(artifact.files))
@@ -192,7 +192,7 @@ class Run:
         )
 
     async def _skip(self, step: Step, reason: str) -> None:
-        """Skip a step. The store has no such status: it records the step as completed, with this result."""
+        """Skip a step. The store has no status for it, so the step is recorded as completed with this result."""
         self._log.info("Step %s is skipped: %s", step.name, reason)
         artifact = SkippedResult(step=step.name, reason=reason)
         self.report.skipped.append(step.name)
@@ -201,7 +201,7 @@ class Run:
         self._emit(Event("step", "skipped", name=step.name, message=reason))
 
     async def _end_without_result(self, step: str, *, is_unknown: bool) -> None:
-        """Record that a step failed, or that it is unknown whether it was published: that fails with such a result."""
+        """Record that a step failed. If it is unknown whether it was published, the failed step has a result too."""
         error = self.report.error
         (self.report.unknown if is_unknown else self.report.failed).append(step)
         result = StepResult(step=step, status="unknown") if is_unknown else None
@@ -243,7 +243,7 @@ class Run:
         return artifact
 
     async def _publish_own(self, work: WorkFolder, name: str, content: Json) -> None:
-        """Publish a file of the run itself. If that fails, the run continues without it and has a warning."""
+        """Publish a file of the run itself. If that fails, the run continues with a warning."""
 
         def publish() -> Published:
             self._settle_backup()
@@ -265,7 +265,7 @@ class Run:
         self._note_kept(published)
 
     def _settle_backup(self) -> None:
-        """Before anything is published, correct the report of a backup whose outcome was unknown."""
+        """Update the report of a backup whose outcome was unknown. Call it before anything is published."""
         self._log_notes()
         backup = self.report.backup
         if backup is None or backup.state != "unknown":
@@ -293,14 +293,14 @@ class Run:
                 **parameters.model_dump(exclude={"db_connection"}),
                 "db_connection": label_of(parameters.db_connection),
             },
-            # By its name alone, as the database: the files of a task can be downloaded.
+            # Only its name, as of the database, because the files of a task can be downloaded.
             "output_directory": printable(os.path.basename(os.path.normpath(self._workspace.path))),
         }
 
     # ---- retention ----------------------------------------------------------------------------------------------
 
     def _prune(self) -> None:
-        """Apply the retention policies to the kinds of backups of which this run may have made one."""
+        """Apply the retention policies to the kinds of backups that this run may have made."""
         settings, workspace, log = self._settings, self._workspace, self._log
         if self.report.mode == "complete" and not settings.retention.is_empty:
             self._apply("files", lambda: prune(workspace, settings.retention, now=settings.now, log=log))
@@ -318,7 +318,7 @@ class Run:
         return prune_vectors(self._workspace, place, policy, now=self._settings.now, log=self._log)
 
     def _apply(self, kind: BackupKind, work: Callable[[], PruneReport]) -> None:
-        """Prune. The run has succeeded, so that a backup that cannot be deleted is a warning."""
+        """Prune backups. A failure is only a warning, because the run has succeeded."""
         backups, backup = _WORDS[kind]
         try:
             report = work()
@@ -339,10 +339,10 @@ class Run:
         self._logged_notes = len(self._workspace.notes)
 
     def _log_backup(self, report: BackupReport) -> None:
-        """Log what the backup did: the log could not be open while it was made."""
+        """Log the backup, which was made before the log could be opened."""
         if report.error is not None:
             outcome = "has an unknown outcome" if report.state == "unknown" else "failed"
-            self._log.error("Backup %s, and the run goes on: %s", outcome, report.error)
+            self._log.error("Backup %s, and the run continues: %s", outcome, report.error)
             return
         if report.directory is None:
             self._log.info("Backup: %s", report.state.replace("_", " "))
@@ -363,7 +363,7 @@ class Run:
 
 
 class _TaskFiles:
-    """The task directory as a step may read it; results of steps count as `own` decides."""
+    """The task directory as a step may read it; `own` decides which results of steps count."""
 
     def __init__(self, workspace: Workspace, own: Ownership, report: RunReport) -> None:
         self._workspace = workspace

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from pydantic import BaseModel, ConfigDict, Field
 
+from data_pipeline.service.answers import AnswerData, Envelope
 from data_pipeline.tasks.backup.changes import Action
 
 
@@ -37,7 +36,7 @@ class RestoreCounts(BaseModel):
     unknown: int
 
 
-class RestoreData(BaseModel):
+class RestoreData(AnswerData):
     """The outcome of a restore, or of its dry run."""
 
     model_config = ConfigDict(extra="forbid")
@@ -51,14 +50,9 @@ class RestoreData(BaseModel):
     counts: RestoreCounts | None = Field(description="Of a dry run only.")
     changes: list[RestoreChange] | None = Field(description="Of a dry run only: every file that would be touched.")
     notes: list[str] = Field(description="Of a dry run: why the real restore may differ.")
-    response: str
-    timestamp: datetime
 
 
-class RestoreAnswer(BaseModel):
+class RestoreAnswer(Envelope):
     """The answer to a restore."""
 
-    code: int
-    success: bool
-    message: str
     data: RestoreData

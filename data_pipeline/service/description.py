@@ -15,6 +15,7 @@ SUCCESSES: Final[dict[str, dict[str, Any]]] = json.loads(
 )
 """By method and path: a real answer of each operation, written by tests/data_pipeline/test_description.py."""
 
+_TASK: Final = "/api/v0/data_pipeline/tasks/{task_id}"
 _ANSWER: Final = {"$ref": f"#/components/schemas/{Answer.__name__}"}
 
 
@@ -30,6 +31,9 @@ def describe(app: FastAPI) -> None:
                 example = SUCCESSES.get(f"{method.upper()} {path}")
                 if example is not None:
                     _add_example(operation["responses"], example, is_enveloped=path.startswith("/api"))
+        executed = description["paths"].get(f"{_TASK}/execute")
+        if executed is not None:
+            executed["post"]["responses"]["200"]["content"]["application/json"]["example"] = _ended_run()
         for name in ("HTTPValidationError", "ValidationError"):
             description.get("components", {}).get("schemas", {}).pop(name, None)
         return description
@@ -44,3 +48,11 @@ def _add_example(responses: dict[str, Any], example: dict[str, Any], *, is_envel
             content["example"] = example
             if is_enveloped and not content.get("schema"):  # a route may describe its own answer
                 content["schema"] = _ANSWER
+
+
+def _ended_run() -> dict[str, Any]:
+    """Return the example of an answer that waited for the end of a run: the run of the task in another example."""
+    answer = SUCCESSES[f"GET {_TASK}"]
+    task = answer["data"]
+    run = {"task_id": task["task_id"], "step_name": None, **task["execution"], "result": task["result"]}
+    return {**answer, "data": {**run, "response": "The run is completed.", "timestamp": task["timestamp"]}}

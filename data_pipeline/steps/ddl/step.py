@@ -24,7 +24,7 @@ from data_pipeline.steps.ddl.detail import detail_of
 from data_pipeline.steps.ddl.file_names import PRELUDE, file_stems
 from data_pipeline.steps.model_answers import suggest_comments, used
 from data_pipeline.steps.threads import in_step_thread, in_waiting_thread, stopped_by
-from data_pipeline.tasks.results import DdlResult, Json
+from data_pipeline.tasks.results import DdlResult, Json, Part
 from data_pipeline.tasks.table_list import TableName
 from data_pipeline.tasks.workspace import StagedFile
 
@@ -42,6 +42,15 @@ class _Schema:
     tables: Sequence[Table]
     shared: Sequence[SharedObject]
     failures: dict[str, str]
+
+
+class _WrittenTable(Part):
+    """The recorded result of the durable call for one table."""
+
+    table: str
+    files: tuple[StagedFile, ...]
+    not_profiled: str | None
+    not_suggested: str | None
 
 
 class DdlGeneration:
@@ -70,31 +79,30 @@ class DdlGeneration:
             in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
             # Relations in both directions and the loading order need every table.
             schema = await in_thread(_read, database, context.tables)
-            results = await self._write(context, database, schema)
-        failures = schema.failures | {result["table"]: result["error"] for result in results if "error" in result}
-        done = [result for result in results if "error" not in result]
-        if failures and (not done or not context.parameters.continue_on_error):
+            written = await self._write(context, database, schema)
+        failures = schema.failures
+        if failures and (not written or not context.parameters.continue_on_error):
             raise StepFailed(self.name, failures)
-        files = [StagedFile(*file) for result in done for file in result["files"]]
+        files = [file for table in written for file in table.files]
         if schema.shared:
             files.insert(0, context.staging.write(PRELUDE, prelude_of(schema.shared, context.parameters.language)))
-        files.append(context.staging.write(MAPPING, _mapping(done, has_prelude=bool(schema.shared))))
+        files.append(context.staging.write(MAPPING, _mapping(written, has_prelude=bool(schema.shared))))
         return StepOutput(
             tuple(files),
             DdlResult(
-                total_tables=len(done) + len(failures),
-                processed_successfully=len(done),
+                total_tables=len(written) + len(failures),
+                processed_successfully=len(written),
                 failed=len(failures),
                 files_generated=len(files),
-                not_profiled=_by_table(done, "not_profiled"),
-                not_suggested=_by_table(done, "not_suggested"),
+                not_profiled={table.table: table.not_profiled for table in written if table.not_profiled},
+                not_suggested={table.table: table.not_suggested for table in written if table.not_suggested},
                 language_model=used(before, context.model),
                 duration=round((datetime.now(UTC) - started).total_seconds(), 3),
             ),
             failures,
         )
 
-    async def _write(self, context: StepContext, database: BusinessDatabase, schema: _Schema) -> list[Json]:
+    async def _write(self, context: StepContext, database: BusinessDatabase, schema: _Schema) -> list[_WrittenTable]:
         stems = file_stems(table.name for table in schema.tables)
         surroundings = surroundings_of(schema.tables)
         total, done = len(schema.tables) + len(schema.failures), 0
@@ -114,30 +122,30 @@ class DdlGeneration:
             def stage() -> Json:
                 ddl = ddl_of(table, around, database.dialect_name, language, suggestion)
                 page = detail_of(table, around, language, suggestion=suggestion, profile=profile)
-                files = [
-                    context.staging.write(f"{stem}.ddl", ddl),
-                    context.staging.write(f"{stem}_detail.md", page),
-                ]
-                return {
-                    "table": str(table.name),
-                    "files": [list(file) for file in files],
-                    "not_profiled": not_profiled,
-                    "not_suggested": not_suggested,
-                }
+                files = context.staging.write(f"{stem}.ddl", ddl), context.staging.write(f"{stem}_detail.md", page)
+                written = _WrittenTable(
+                    table=str(table.name), files=files, not_profiled=not_profiled, not_suggested=not_suggested
+                )
+                return written.as_json()
 
             return await in_step_thread(stage)
 
         async def is_staged(result: Json) -> bool:
-            files = [StagedFile(*file) for file in result["files"]]
+            files = _WrittenTable.model_validate(result).files
             return await in_step_thread(lambda: all(map(context.staging.has, files)))
 
         def finished(result: Json) -> None:
             nonlocal done
             done += 1
-            context.emit(Event("table", "completed", result["table"], done=done, total=total))
+            context.emit(
+                Event("table", "completed", _WrittenTable.model_validate(result).table, done=done, total=total)
+            )
 
         works = [(f"{self.name}:{table.name}", lambda table=table: write(table)) for table in schema.tables]
-        return await context.runner.run_all(works, concurrency=TABLES_AT_ONCE, is_usable=is_staged, finished=finished)
+        results = await context.runner.run_all(
+            works, concurrency=TABLES_AT_ONCE, is_usable=is_staged, finished=finished
+        )
+        return [_WrittenTable.model_validate(result) for result in results]
 
 
 def _read(database: BusinessDatabase, names: Sequence[TableName]) -> _Schema:
@@ -217,14 +225,9 @@ async def _suggestion(
         return Suggestion(), str(error)
 
 
-def _by_table(results: Sequence[Json], key: str) -> dict[str, str]:
-    return {result["table"]: result[key] for result in results if result[key]}
-
-
-def _mapping(results: Sequence[Json], *, has_prelude: bool) -> str:
+def _mapping(tables: Sequence[_WrittenTable], *, has_prelude: bool) -> str:
     lines = ["# Files of each table, in the order in which the .ddl files load", "# table -> file, file"]
     if has_prelude:
         lines.append(f"(shared by all) -> {PRELUDE}")
-    for result in results:
-        lines.append(f"{result['table']} -> {', '.join(file[0] for file in result['files'])}")
+    lines += [f"{table.table} -> {', '.join(file.name for file in table.files)}" for table in tables]
     return "\n".join(lines) + "\n"

@@ -39,7 +39,7 @@ from data_pipeline.steps.qa.model.writing import ModelWriting
 from data_pipeline.steps.qa.say.nouns import Nouns
 from data_pipeline.steps.threads import Arguments, Call, Result, in_step_thread, in_waiting_thread, stopped_by
 from data_pipeline.tasks.results import InferredJoin as JoinFound
-from data_pipeline.tasks.results import Json, PairsResult
+from data_pipeline.tasks.results import Json, PairsResult, Part
 from data_pipeline.tasks.table_list import TableName
 from data_pipeline.tasks.workspace import StagedFile
 
@@ -69,6 +69,13 @@ class _Schema:
     themes: Sequence[Theme]
 
 
+class _Generated(Part):
+    """The recorded result of the durable call."""
+
+    files: tuple[StagedFile, ...]
+    result: PairsResult
+
+
 class QaGeneration:
     """One durable call for all pairs: the seed makes them again where that call did not end."""
 
@@ -86,18 +93,18 @@ class QaGeneration:
     async def run(self, context: StepContext) -> StepOutput:
         started = datetime.now(UTC).astimezone()
         with await in_waiting_thread(open_database, context.parameters.db_connection) as database:
-            made = await context.runner.run(
+            recorded = await context.runner.run(
                 self.name,
                 lambda: _make(context, database, started),
                 is_usable=lambda result: _are_staged(context, result),
             )
+        generated = _Generated.model_validate(recorded)
         duration = round((datetime.now(UTC) - started).total_seconds(), 3)
-        result = PairsResult.model_validate({**made["result"], "duration": duration})
-        return StepOutput(tuple(StagedFile(*file) for file in made["files"]), result)
+        return StepOutput(generated.files, generated.result.model_copy(update={"duration": duration}))
 
 
 async def _are_staged(context: StepContext, result: Json) -> bool:
-    files = [StagedFile(*file) for file in result["files"]]
+    files = _Generated.model_validate(result).files
     return await in_step_thread(lambda: all(map(context.staging.has, files)))
 
 
@@ -327,7 +334,7 @@ def _write(
         inferred_joins=tuple(map(_join_of, schema.inferred)),
         problems=dict(schema.problems),
     )
-    return {"files": [list(file) for file in files], "result": result.as_json()}
+    return _Generated(files=tuple(files), result=result).as_json()
 
 
 def _join_of(join: InferredJoin) -> JoinFound:
