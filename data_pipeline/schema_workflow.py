@@ -59,8 +59,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m data_pipeline.schema_workflow",
-        description="Create text-to-SQL training data from a database in any directory. Unchanged files of earlier runs "
-        "are replaced; other files of the same names are moved aside and listed.",
+        description="Create text-to-SQL training data from a database in any directory. Unchanged files of earlier "
+        "runs are replaced; other files of the same names are moved aside and listed.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -213,7 +213,7 @@ class Engine:
         except (SQLAlchemyError, OSError) as error:
             reason = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0]
             raise StoreUnavailable(
-                f"The engine's database {masked(url)} cannot be opened: {reason}. Correct its URL, or repair the database."
+                f"The engine's database {masked(url)} cannot be opened: {reason}. Correct its URL or the database."
             ) from None  # the driver's error may contain the password
 
     # ---- for requests -------------------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ class Engine:
     def start_worker(self, run: RunFunction, *, runs_at_once: int) -> None:
         """Start to run queued runs, at most `runs_at_once`, and to continue those of dead workers.
 
-        `run` is called for every order on a thread of the engine, and returns when the run has ended, also if it failed.
+        `run` is called for every order on a thread of the engine, and returns when the run has ended or failed.
         """
         assert self._worker is None, "a process has one worker"
         name, slot = self._slots.claim()

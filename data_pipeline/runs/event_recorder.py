@@ -51,9 +51,7 @@ class EventRecorder:
             for execution_id, events in _by_run([entry for entry in gathered if entry is not None]).items():
                 try:
                     self._store.add_events(execution_id, events)
-                except (
-                    SQLAlchemyError
-                ) as error:  # clients miss some events; the run and its state do not depend on them
+                except SQLAlchemyError as error:  # clients miss some events; the run does not depend on them
                     LOGGER.warning("%d events of %s are lost: %s", len(events), execution_id, type(error).__name__)
 
 

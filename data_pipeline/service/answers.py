@@ -58,22 +58,20 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     403: _refusal(
         HTTPStatus.FORBIDDEN,
         "forbidden_host",
-        "the Host or Origin may not ask, or the database may not be opened",
+        "the Host, the Origin or the database is not allowed",
         "The Host header must name this machine.",
     ),
-    404: _refusal(
-        HTTPStatus.NOT_FOUND, "resource_not_found", "there is no such thing", "There is no task 'task_20260121_094400'."
-    ),
+    404: _refusal(HTTPStatus.NOT_FOUND, "resource_not_found", "not found", "There is no task 'task_20260121_094400'."),
     409: _refusal(
         HTTPStatus.CONFLICT,
         "task_running",
-        "the task has a run that has not ended, or somebody holds its directory",
+        "the task has an unfinished run, or another process holds its directory",
         f"Task task_20260121_094400 has a run that has not ended: {_RUN_ID}. Wait for it, or cancel it.",
         task_id="task_20260121_094400",
         execution_id=_RUN_ID,
     ),
     411: _refusal(
-        HTTPStatus.LENGTH_REQUIRED, "length_required", "a body needs a Content-Length", "Send a Content-Length."
+        HTTPStatus.LENGTH_REQUIRED, "length_required", "the body has no Content-Length", "Send a Content-Length."
     ),
     413: _refusal(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -84,13 +82,13 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     415: _refusal(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
-        "a body is JSON or a multipart form",
+        "the body is neither JSON nor a multipart form",
         "Send a body as application/json or multipart/form-data.",
     ),
     500: _refusal(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "directory_error",
-        "the server could not do it",
+        "the server failed",
         "task_20260121_094400 cannot be read (Permission denied).",
         can_retry=False,
     ),
@@ -102,7 +100,7 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
         can_retry=True,
     ),
 }
-"""What may be refused, with an example each, for the description of the API."""
+"""The refusals for the description of the API, each with an example."""
 
 
 def success(
@@ -113,7 +111,7 @@ def success(
     status: HTTPStatus = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """An answer to what succeeded: the body's `code` is 200 whatever the status, as clients know it."""
+    """Return the answer to a request that succeeded; old clients expect the `code` 200 whatever the status."""
     return _answer(request, 200, status, HTTPStatus.OK.phrase, {**data, "response": response}, headers)
 
 
@@ -126,7 +124,7 @@ def failure(
     headers: Mapping[str, str] | None = None,
     **more: Any,
 ) -> JSONResponse:
-    """An answer to what failed: the body's `code` is the status."""
+    """Return the answer to a request that failed. The `code` of the body is the status."""
     data = {"response": response, "error_type": error_type, **more}
     return _answer(request, status.value, status, status.phrase, data, headers)
 
@@ -149,7 +147,7 @@ def _answer(
 
 
 def _relative(value: Any, prefix: str) -> Any:
-    """A value whose texts name files below the folder of task directories, and not where on the server that is."""
+    """Return a value with the server's path of the task directories removed from its texts."""
     match value:
         case str():
             return value.replace(prefix, "")

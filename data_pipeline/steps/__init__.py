@@ -1,4 +1,4 @@
-"""The steps, in the order of a complete run; what a step is, stands in `contract`."""
+"""The steps in the order of a complete run; `contract` has the interface of a step."""
 
 from data_pipeline.steps.contract import RunParameters, Staging, Step, StepContext, StepOutput
 from data_pipeline.steps.ddl.step import DdlGeneration
@@ -23,4 +23,4 @@ __all__ = [
 ]
 
 STEPS: tuple[Step, ...] = (DdlGeneration(), QaGeneration(), SqlValidation(), TrainingLoad())
-"""Every step that is built, in the order of a complete run."""
+"""Every step, in the order of a complete run."""

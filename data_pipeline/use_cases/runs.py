@@ -57,9 +57,7 @@ class Runs:
         run_id = new_work_id("run")
         order = RunOrder(task_id, run_id, step)
         deadline = time.monotonic() + SETTLE_SECONDS
-        if (
-            options is not None and options != RunOptions()
-        ):  # first, because a worker may begin before this request continues
+        if options is not None and options != RunOptions():  # first: a worker may begin before this request continues
             self.store.keep_run_options(run_id, options.model_dump())
         try:
             while (running := self.engine.admit(order)) != run_id:
@@ -116,9 +114,7 @@ class Runs:
             self.engine.cancel(run.task_id, run.run_id)
             if self.store.end_unfinished(run.run_id, status="failed", error=_OLDER):
                 notes.append(f"Run {run.run_id} of task {run.task_id} has failed: {_OLDER}")
-        executions = (
-            self.store.unfinished_executions()
-        )  # before the list of the engine, because a run ends first in the store
+        executions = self.store.unfinished_executions()  # first, because a run ends in the store before the engine
         active = {run.run_id for run in self.engine.unfinished()}
         for execution in executions:
             if execution.execution_id in active or self._is_held(execution.task_id):

@@ -1,4 +1,4 @@
-"""The step ddl_generation: for every listed table a `.ddl` that loads and a page that describes it."""
+"""The step ddl_generation: for every listed table a `.ddl` file that loads, and a page that describes it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class _Schema:
-    """The tables in loading order, what they share, and why others are missing."""
+    """The tables in loading order, the objects that they share, and the reasons why others are missing."""
 
     tables: Sequence[Table]
     shared: Sequence[SharedObject]
@@ -54,7 +54,7 @@ class _WrittenTable(Part):
 
 
 class DdlGeneration:
-    """One durable call a table; the step fails by name when a table does, unless the task goes on past errors."""
+    """One durable call for each table. The step fails if a table fails, unless the task continues after errors."""
 
     name = "ddl_generation"
 
@@ -77,7 +77,7 @@ class DdlGeneration:
         before = context.model.usage if context.model is not None else None
         with await in_waiting_thread(open_database, context.parameters.db_connection) as database:
             in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
-            # Relations in both directions and the loading order need every table.
+            # All tables are needed for relations in both directions and for the loading order.
             schema = await in_thread(_read, database, context.tables)
             written = await self._write(context, database, schema)
         failures = schema.failures
@@ -156,7 +156,7 @@ def _read(database: BusinessDatabase, names: Sequence[TableName]) -> _Schema:
 
 
 class _Secrets:
-    """What tells people in any listed table; gathered when the first page needs it, and kept in memory alone."""
+    """The values that identify people in any listed table; read for the first page, and kept only in memory."""
 
     def __init__(self, context: StepContext, database: BusinessDatabase, tables: Sequence[Table]) -> None:
         self._context = context
@@ -166,7 +166,7 @@ class _Secrets:
         self._gathering = asyncio.Lock()
 
     async def known(self) -> TellingValues:
-        """The values of all tables, the same whichever of them are left to be written."""
+        """Return the values of all tables, also of those whose files are written already."""
         async with self._gathering:
             if self._known is None:
                 self._known = known_values(await self._of_all())
@@ -178,7 +178,7 @@ class _Secrets:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._of_one(table, slots)) for table in self._tables]
         except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None  # the first stopped the rest
+            raise errors.exceptions[0] from None  # the first error cancelled the others
         return [task.result() for task in tasks]
 
     async def _of_one(self, table: Table, slots: asyncio.Semaphore) -> TableSecrets:
@@ -193,7 +193,7 @@ class _Secrets:
 async def _profile(
     context: StepContext, database: BusinessDatabase, table: Table, secrets: _Secrets
 ) -> tuple[TableProfile | None, str | None]:
-    """What the rows look like, or why that is not known: a table that is slow to read still gets its files."""
+    """Return the profile of a table, or the reason why it has none: a slow table still gets its files."""
     if not context.parameters.profile_tables:
         return None, None
     masks = context.parameters.mask_personal_data
@@ -206,7 +206,7 @@ async def _profile(
 
 
 async def _looked(look: Callable[..., Result], database: BusinessDatabase, table: Table, **options: object) -> Result:
-    """Look at rows in a thread, within the limits of a profile; a cancelled caller stops the queries."""
+    """Read rows in a thread within the limits of a profile; a cancelled caller stops the queries."""
     in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
     limits = replace(PROFILE_LIMITS, cancellation=Cancellation())
     return await stopped_by(limits.cancellation.set, in_thread(look, database, table, limits, **options))
@@ -215,7 +215,7 @@ async def _looked(look: Callable[..., Result], database: BusinessDatabase, table
 async def _suggestion(
     context: StepContext, table: Table, profile: TableProfile | None
 ) -> tuple[Suggestion, str | None]:
-    """What a language model says of what has no comment, or why it says nothing: the table gets its files anyway."""
+    """Return the model's comments, or the reason why there are none: the table gets its files anyway."""
     if context.model is None or not context.parameters.enable_llm_comments:
         return Suggestion(), None
     try:
