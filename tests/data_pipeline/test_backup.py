@@ -426,7 +426,7 @@ def test_run_goes_on_without_its_backup_and_loses_nothing(task: Path) -> None:
     (kept,) = result["kept_files"]
     assert Path(kept).read_text() == "old"
     log = (task / "data_pipeline.log").read_text()
-    assert "Backup failed, and the run goes on: every file is in its place" in log
+    assert "Backup failed, and the run continues: every file is in its place" in log
 
 
 def test_disabled_backup_replaces_only_what_an_earlier_run_made(task: Path) -> None:

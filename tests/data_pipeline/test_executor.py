@@ -229,7 +229,7 @@ def test_cancelled_run_stops_waiting_for_the_lock_at_once(task: Path) -> None:
     with open_workspace(str(task), "task_1", label="holder", timeout_seconds=0):
         asyncio.run(cancel_soon())
 
-    assert told.said == [("ended", "cancelled", "It was cancelled.")]
+    assert told.said == [("ended", "cancelled", "Cancelled.")]
 
 
 def test_run_cancelled_while_it_gets_the_lock_gives_it_back(task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,7 +348,7 @@ def test_unknown_step_is_refused(task: Path) -> None:
 def test_directory_that_cannot_be_made_is_one_clear_sentence(tmp_path: Path) -> None:
     """A file stands where a directory should."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(DirectoryUnusable, match="cannot be made"):
+    with pytest.raises(DirectoryUnusable, match="cannot be created"):
         run_complete(tmp_path / "file" / "task_1", WritingStep({}))
 
 

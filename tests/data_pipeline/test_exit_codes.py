@@ -144,7 +144,7 @@ def test_run_that_looks_at_no_row_says_what_it_left_out(shop: Shop) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert "qa_generation was left out: the task looks at no row" in done.stdout
+    assert "qa_generation was left out: the task reads no rows" in done.stdout
     assert "sql_validation was left out: " in done.stdout
     assert "Training items: " in done.stdout
 

@@ -14,8 +14,8 @@ from data_pipeline.tasks.results import Coverage, Json, Share
 def metrics_of(pairs: Sequence[GeneratedPair], generator: Generator, facts: Facts) -> Json:
     """Return the fields of the step's result about coverage, difficulty, shapes, variety and rejections.
 
-    Every pair ran when it passed the gates, and gave a row: `execution_success` and `non_empty` are shares of the pairs
-    that say so. Columns that cannot be asked about, and tables without rows, are named.
+    Each pair ran and returned a row when it passed the gates: `execution_success` and `non_empty` are shares of such
+    pairs. Columns that no question can use, and tables without rows, are listed.
     """
     coverage = generator.coverage
     questions = [pair.question for pair in pairs]

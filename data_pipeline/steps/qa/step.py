@@ -1,4 +1,4 @@
-"""The step qa_generation: looks at the schema and its rows, makes pairs, and describes what the database is about."""
+"""The step qa_generation: read the schema and sample rows, generate pairs, and describe the subject of the database."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PAIRS_PER_TABLE: Final = 20
 PAIRS_AT_MOST: Final = 5_000
 SEED: Final = 7
 SLICE: Final = 20
-"""Candidates between two looks at whether the run was cancelled, and between two events."""
+"""Number of candidates between two checks for a cancel, and between two events."""
 
 QUERY_LIMITS: Final = QueryLimits(seconds=10.0)
 LOOK_LIMITS: Final = QueryLimits(seconds=30.0)
@@ -57,7 +57,7 @@ LOOK_LIMITS: Final = QueryLimits(seconds=30.0)
 
 @dataclass(frozen=True)
 class _Schema:
-    """What was read of the database."""
+    """The schema with its sample rows, glossary and themes."""
 
     tables: Sequence[Table]
     observed: Sequence[Observed]
@@ -77,13 +77,13 @@ class _Generated(Part):
 
 
 class QaGeneration:
-    """One durable call for all pairs: the seed makes them again where that call did not end."""
+    """One durable call for all pairs; if it did not end, the same seed generates the same pairs again."""
 
     name = "qa_generation"
 
     def why_skipped(self, parameters: RunParameters, steps_before: Sequence[str]) -> str | None:  # noqa: ARG002
         if not parameters.profile_tables:
-            return "the task looks at no row (profile_tables), and questions ask for values of rows"
+            return "the task reads no rows (profile_tables), and questions need values of rows"
         return None
 
     async def check(self, parameters: RunParameters, tables: Sequence[TableName]) -> None:  # noqa: ARG002
@@ -109,7 +109,7 @@ async def _are_staged(context: StepContext, result: Json) -> bool:
 
 
 async def _make(context: StepContext, database: BusinessDatabase, started: datetime) -> Json:
-    """Everything, with the thread given back between slices: another run's step, or a cancellation, may come first."""
+    """Generate all pairs in slices; between them the thread is free for other runs and for a cancel."""
     in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
     schema = await _look(context, database, in_thread)
     for place, problem in schema.problems.items():
@@ -134,7 +134,7 @@ async def _make(context: StepContext, database: BusinessDatabase, started: datet
                 return
 
     writing = _writing(context, schema, gates, generator, call)
-    if writing is not None:  # what covers the schema has its place before a model's pairs
+    if writing is not None:  # pairs that cover the schema come before those of a model
         await take(generator.covering())
         pairs += await writing.pairs(schema.themes, wanted)
     await take(generator.pairs())
@@ -151,7 +151,7 @@ async def _make(context: StepContext, database: BusinessDatabase, started: datet
 def _writing(
     context: StepContext, schema: _Schema, gates: Gates, generator: Generator, call: Call
 ) -> ModelWriting | None:
-    """What a language model adds, None where none is to be asked."""
+    """Return the part of a language model in the run; None if it has none."""
     if context.model is None or not context.parameters.enable_llm_pairs:
         return None
     prompts = ThemePrompts(schema.tables, schema.facts, schema.glossary)
@@ -160,7 +160,7 @@ def _writing(
 
 
 def wanted_pairs(parameters: RunParameters, table_count: int) -> int:
-    """How many pairs a task asks for."""
+    """Return the number of requested pairs of a task."""
     per_table = PAIRS_PER_TABLE if parameters.pairs_per_table is None else parameters.pairs_per_table
     at_most = PAIRS_AT_MOST if parameters.max_pairs is None else parameters.max_pairs
     return min(at_most, per_table * table_count)
@@ -176,7 +176,7 @@ def _slice_of(making: Iterator[GeneratedPair | None]) -> list[GeneratedPair | No
 
 
 async def _look(context: StepContext, database: BusinessDatabase, in_thread: Any) -> _Schema:
-    """Read the tables, then look at the rows of one after the other."""
+    """Read the tables, then the sample rows of one table after the other."""
     found, missing = await in_thread(resolve_tables, database, context.tables)
     tables, unread = await in_thread(read_tables, database, found)
     problems = {**missing, **unread}
@@ -211,7 +211,7 @@ def facts_of(
     inferred: Sequence[InferredJoin],
     glossary: Glossary,
 ) -> Facts:
-    """What the generator knows, of what was read and seen."""
+    """Return the facts for the generator from tables, sample rows, joins and the glossary."""
     by_name = {one.table.name: one.table for one in observed}
     links = declared_links(tables, by_name)
     for join in inferred:
@@ -238,7 +238,7 @@ def facts_of(
 
 
 def _terms_of(table: TableFacts, glossary: Glossary) -> tuple[Measure, ...]:
-    """The numbers that a glossary defines over a table, unless they are made of what may not be shown."""
+    """Return the measures that a glossary defines over a table, unless they use a column that must not be shown."""
     usable = {column.name.lower() for column in table.columns if column.is_usable}
     return tuple(
         Measure(function="sum", of=table.name.name, term=term.term.text, expression=term.expression_sql)
@@ -253,7 +253,7 @@ def _is(named: TableName, table: TableName) -> bool:
 
 
 class _GlossaryTerms:
-    """A glossary's words as the nouns want them."""
+    """The terms of a glossary in the form that `Nouns` needs."""
 
     def __init__(self, glossary: Glossary) -> None:
         self._glossary = glossary
@@ -319,7 +319,7 @@ def _write(
         write("metadata_detail.md", metadata_detail(themes, about, schema.tables, row_counts)),
         write("db_query_decision_prompt.txt", decision_prompt(themes, about)),
     ]
-    if schema.raw_glossary is not None:  # the backup took it: the next run shall find it
+    if schema.raw_glossary is not None:  # the backup moved it away, and the next run needs it
         files.append(write(GLOSSARY, schema.raw_glossary))
     result = PairsResult(
         output_file=f"{stem}{SUFFIX}",
@@ -364,5 +364,5 @@ def _meta_line(pair: GeneratedPair, facts: Facts) -> str:
 
 
 def _plain(name: str) -> str:
-    """A database's name as part of a file's."""
+    """Return a database's name in a form that is valid in file names."""
     return "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:80] or "database"

@@ -1,8 +1,7 @@
-"""The step training_load: what the earlier steps published becomes the task's items in the vector store, all or none.
+"""The step training_load: load the published files of the earlier steps into the vector store, all or none.
 
-Only what is named in the newest results of ddl_generation, qa_generation and sql_validation counts, as the files are
-now: a person's edit is loaded. A run that is killed goes on with the items that are not staged yet; what a search sees
-changes once, at the end, and by then everything is there.
+The step loads the files in the newest results of ddl_generation, qa_generation and sql_validation, with the edits of
+people. A resumed run continues with the items that are not staged yet. A load becomes visible atomically, at its end.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from data_pipeline.tasks.table_list import TableName
 from data_pipeline.tasks.workspace import StagedFile
 from data_pipeline.vectors.store.contract import Item, Load, Loaded
 
-if TYPE_CHECKING:  # numpy takes a tenth of a second to import, which commands that load nothing need not pay
+if TYPE_CHECKING:  # numpy takes a tenth of a second to import, which commands without a load must not pay
     from data_pipeline.vectors.store.contract import VectorStore
 
 DESCRIBES: Final = "ddl_generation"
@@ -47,15 +46,15 @@ ASKS: Final = "qa_generation"
 JUDGES: Final = "sql_validation"
 
 ITEMS_AT_ONCE: Final = 250
-"""How many items are embedded and staged in one transaction; a cancelled run ends after as many."""
+"""Number of items that one transaction embeds and stages; a cancelled run ends after them."""
 
 SHOWN: Final = 200
-"""How many items of a sort the log lists."""
+"""Maximum number of items in each list of the log."""
 
 
 @dataclass
 class _Gathered:
-    """What is to be loaded, and what was noticed on the way."""
+    """The items to load, and the findings in their files."""
 
     items: TrainingItems = field(default_factory=TrainingItems)
     edited_files: list[str] = field(default_factory=list)
@@ -65,7 +64,7 @@ class _Gathered:
 
 @dataclass(frozen=True)
 class _Course:
-    """What a load did."""
+    """The outcome of a load."""
 
     gathered: _Gathered
     loaded: Loaded
@@ -76,15 +75,15 @@ class _Course:
 
 
 class TrainingLoad:
-    """Loads what there is; a file that was published and is gone fails the step by name."""
+    """Loads the published files; the step fails if one of them is missing."""
 
     name = "training_load"
 
     def why_skipped(self, parameters: RunParameters, steps_before: Sequence[str]) -> str | None:  # noqa: ARG002
         if not parameters.enable_training_data_load:
-            return "the task does not want it (enable_training_data_load)"
+            return "disabled by the task (enable_training_data_load)"
         if parameters.options.skip_training:
-            return "this run does not want it (skip_training)"
+            return "disabled by this run (skip_training)"
         return None
 
     async def check(self, parameters: RunParameters, tables: Sequence[TableName]) -> None:  # noqa: ARG002
@@ -109,7 +108,7 @@ class TrainingLoad:
         return await in_step_thread(_output, context, course, started)
 
     async def _back_up(self, context: StepContext, store: VectorStore) -> VectorBackup | None:
-        """A backup of the whole store into the task's folder, where this run asks for one; not made again."""
+        """Back up the whole store into the task's folder if the run requests it, and only once in a run."""
         options = context.parameters.options
         if not (options.backup_vector_tables or options.truncate_vector_tables):
             return None
@@ -127,7 +126,7 @@ class TrainingLoad:
         found = gathered.items.by_id
         ids, done = list(found), 0
         held = {holding.item_id for holding in await in_waiting_thread(store.holdings, context.task_id)}
-        # What waits for a server must not keep the one thread that computes.
+        # Work that waits for a server must not occupy the only computing thread.
         in_thread = in_waiting_thread if store.embedder.waits else in_step_thread
         for start in range(0, len(ids), ITEMS_AT_ONCE):
             part = [found[one][0] for one in ids[start : start + ITEMS_AT_ONCE]]
@@ -144,14 +143,17 @@ class TrainingLoad:
         now_held = {holding.item_id for holding in await in_waiting_thread(store.holdings, context.task_id)}
         if now_held != found.keys():
             lost = {one: short(found[one][0].content) for one in sorted(found.keys() - now_held)}
-            raise StepFailed(self.name, lost or dict.fromkeys(sorted(now_held - found.keys()), "nobody loaded it"))
+            raise StepFailed(
+                self.name,
+                lost or dict.fromkeys(sorted(now_held - found.keys()), "unexpected item"),
+            )
         added = [item for one, (item, _) in found.items() if one not in held]
         return _Course(gathered, loaded, added, backup, str(store.embedder.identity), store.label)
 
 
 def _place(parameters: RunParameters) -> VectorPlace:
     if parameters.vectors is None:
-        raise InvalidInput("vector store", "this run was given none: set DATA_PIPELINE_VECTOR_STORE_URL")
+        raise InvalidInput("vector store", "none is configured: set DATA_PIPELINE_VECTOR_STORE_URL")
     return parameters.vectors
 
 
@@ -180,12 +182,10 @@ def _write_backup(context: StepContext, store: VectorStore) -> Json:
 
 
 def _gather(context: StepContext) -> _Gathered:
-    """Read every file that the newest results name. Raises InvalidInput where the first step has none."""
+    """Read every file in the newest results. Raises InvalidInput if the first step has no result."""
     described = context.files.result_of(DESCRIBES, StepResult)
     if described is None:
-        raise InvalidInput(
-            "training data", f"{DESCRIBES} has published nothing, or its result was changed: run {DESCRIBES} first"
-        )
+        raise InvalidInput("training data", f"{DESCRIBES} has no result, or it was changed: run {DESCRIBES} first")
     asked = context.files.result_of(ASKS, StepResult)
     judged = context.files.result_of(JUDGES, ValidationResult)
     gathered = _Gathered()
@@ -221,7 +221,7 @@ class _Reader:
                 self._published.setdefault(file.name, set()).add(file.sha256)
 
     def text(self, name: str, kind: Any, step: str) -> None:
-        """A `.ddl` file, or a page."""
+        """Add the items of a `.ddl` file or a page."""
         text = self._decoded(name, step)
         if text is None:
             return
@@ -230,7 +230,7 @@ class _Reader:
                 self._gathered.items.add(kind, self._database, part, name)
 
     def pairs(self, name: str, judged: StepResult | None) -> None:
-        """A file of pairs, with what is known of them."""
+        """Add the items of a pair file, with their details and verdicts."""
         raw = self._raw(name, ASKS)
         if raw is None:
             return
@@ -259,13 +259,13 @@ class _Reader:
         try:
             return None if raw is None else raw.decode("utf-8-sig")
         except UnicodeDecodeError:
-            self._gathered.missing[name] = f"it is no UTF-8: mend it, or run {step} again"
+            self._gathered.missing[name] = f"it is not UTF-8: correct it, or run {step} again"
             return None
 
     def _raw(self, name: str, step: str) -> bytes | None:
         raw = self._context.files.read(name)
         if raw is None:
-            self._gathered.missing[name] = f"it was published and is gone: run {step} again, or restore it"
+            self._gathered.missing[name] = f"it was published and is missing: run {step} again, or restore it"
             return None
         known = self._published.get(name)
         if known is not None and hashlib.sha256(raw).hexdigest() not in known:
@@ -301,7 +301,7 @@ def _output(context: StepContext, course: _Course, started: datetime) -> StepOut
 
 
 def _log(context: StepContext, course: _Course, result: LoadResult, now: datetime) -> str:
-    """The load for people."""
+    """Return the log of the load for people."""
     items = course.gathered.items
     lines = [
         "Training load",
@@ -316,7 +316,7 @@ def _log(context: StepContext, course: _Course, result: LoadResult, now: datetim
         f"New:          {result.added}",
         f"As before:    {result.unchanged}",
         f"Dropped:      {result.dropped}, of which {result.removed_from_store} left the store",
-        f"Equal:        {result.equal_to_others} say what another one says",
+        f"Equal:        {result.equal_to_others} have the content of another one",
         f"Not judged:   {result.pairs_not_validated} pairs, by any validation",
     ]
     if course.backup is not None:

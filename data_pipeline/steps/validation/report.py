@@ -1,4 +1,4 @@
-"""What sql_validation found, as numbers, as a page for people and as JSON for programs. Text in, text out."""
+"""The findings of sql_validation as numbers, as a page for people, and as JSON for programs. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from data_pipeline.tasks.results import PairFileChanges, RepairCounts, Validatio
 class PairOutcome:
     """One pair after all gates: `valid` as it was, `repaired` into `final_sql`, or `invalid` with the first `error`.
 
-    `fault` is one word for counts, `is_empty` says that the query gave no row, `repaired_by` and `repair` what was done
-    to it, `repair_error` why a repair was tried and did not help.
+    `fault` is one word for counts. `is_empty`: the query returned no row. `repair` is the change by `repaired_by`;
+    `repair_error` is why a repair failed.
     """
 
     id: str
@@ -66,7 +66,7 @@ def statistics_of(
 def report_of(
     outcomes: Sequence[PairOutcome], others: Sequence[NotAPair], about: Mapping[str, Any], numbers: ValidationNumbers
 ) -> dict[str, Any]:
-    """Everything about every pair, addressed by id."""
+    """Return the whole report, with every pair by id."""
     return {
         "metadata": dict(about),
         "summary": numbers.as_json(),
@@ -85,7 +85,7 @@ def summary_log(
     numbers: ValidationNumbers,
     at: datetime,
 ) -> str:
-    """A page: the numbers, what is broken and why, what was repaired and how."""
+    """Return the page: the numbers, the invalid pairs with reasons, the repaired pairs with changes."""
     rule = "=" * 60
     repair, changes = numbers.repair_stats, numbers.file_modification_stats
     lines = [

@@ -1,4 +1,4 @@
-"""What a language model adds to the pairs of a run, and what the result says of it."""
+"""The part of a language model in the pairs of a run, and its numbers in the result."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from data_pipeline.language_model.client import LanguageModel
 
 SHARE_OF_MODEL: Final = 3
-"""One pair of so many may be a model's: the others cover the schema and keep the mix."""
+"""One of so many pairs may be a model's; the others cover the schema and keep the mix."""
 
 
 class ModelWriting:
-    """A model's part in one run. A model that fails leaves the generator's pairs as they are; `summary` tells of it."""
+    """A model's part in one run. If the model fails, the generator's pairs stay as they are."""
 
     def __init__(
         self,
@@ -44,15 +44,15 @@ class ModelWriting:
         self._paraphrases = Paraphrases(model, parameters, prompts.facts.dialect, gates, call, seed=seed)
 
     async def pairs(self, themes: Sequence[Theme], wanted: int) -> list[GeneratedPair]:
-        """Pairs about these themes: a share of those wanted, where so many are missing. Raises DatabaseUnavailable."""
+        """Return pairs about these themes, a share of the wanted ones at most. Raises DatabaseUnavailable."""
         return await self._pairs.pairs(themes, min(wanted // SHARE_OF_MODEL, self._generator.wanted_yet))
 
     async def reworded(self, pairs: Sequence[GeneratedPair]) -> list[GeneratedPair]:
-        """The same pairs, some questions in other words."""
+        """Return the same pairs, with some questions paraphrased."""
         return await self._paraphrases.reworded(pairs)
 
     def problems(self) -> dict[str, str]:
-        """Why the model said nothing, by theme or by the first question of a batch."""
+        """Return why the model gave no answer, by theme or by the first question of a batch."""
         return {**self._pairs.failed_themes, **self._paraphrases.failures}
 
     def summary(self) -> Json:
