@@ -1,6 +1,6 @@
-"""A table as a `.ddl` file that loads. Text in, text out.
+"""Write a table as a `.ddl` file that loads. Pure.
 
-Every identifier is quoted where its dialect asks for it; text from the database can end neither a comment nor a line.
+Identifiers are quoted where the dialect requires it; text from the database can end neither a comment nor a line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SERIAL: Final = {"smallint": "smallserial", "integer": "serial", "bigint": "big
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a table's files say of other tables: which load, and when; which refer to this one.
+    """The other tables in a table's files: the loaded ones in their order, and those that refer to this one.
 
     `rules` are those of any table that can be created as soon as this one is loaded, and not before.
     """
@@ -38,7 +38,7 @@ class Surroundings:
 
 
 def surroundings_of(tables: Sequence[Table]) -> dict[TableName, Surroundings]:
-    """For tables in loading order; a view that reads what does not load has no place."""
+    """Return the surroundings of tables in loading order; a view that reads a table that does not load has no place."""
     places: dict[TableName, int] = {}
     for number, table in enumerate(tables):
         if all(source in places for source in table.sources):
@@ -63,11 +63,11 @@ def surroundings_of(tables: Sequence[Table]) -> dict[TableName, Surroundings]:
 def ddl_of(
     table: Table, around: Surroundings, dialect_name: str, language: str, suggestion: Suggestion | None = None
 ) -> str:
-    """The `.ddl` file: two comment lines, the table or view, its indexes, keys and rules that had to wait for it."""
+    """Return the `.ddl` file: two comment lines, the table or view, its indexes, keys and rules that wait for it."""
     writer = _Writer(dialect_name, language, suggestion or Suggestion())
     meaning = table_comment(table, suggestion or Suggestion())
     said = one_line(meaning.marked(language))
-    if language == "zh":  # the older system's words: a Chinese name is the comment
+    if language == "zh":  # the words of the older system, where the Chinese name is the comment
         lines = [f"-- 中文名: {one_line(meaning.text)}", f"-- 描述: {said}"]
     else:
         name = table.name.name if dialect_name == "sqlite" else str(table.name)
@@ -83,14 +83,14 @@ def ddl_of(
 
 
 def prelude_of(objects: Sequence[SharedObject], language: str) -> str:
-    """The file that loads before all others: schemas, extensions, types, functions and sequences."""
+    """Return the file that loads before all others: schemas, extensions, types, functions and sequences."""
     purpose = "各表共用的类型、函数与序列，最先执行" if language == "zh" else "Shared by the tables: it loads first"
     statements = [line for one in objects for line in (f"-- {one.kind}: {one_line(one.name)}", f"{one.statement};")]
     return "\n".join([f"-- {purpose}", *statements]) + "\n"
 
 
 def _ended(statement: str) -> str:
-    """A statement with its semicolon, which a comment at its end must not swallow."""
+    """Return a statement with its semicolon, which must not be part of a comment at its end."""
     statement = statement.rstrip()
     return f"{statement}\n;" if "--" in statement.rpartition("\n")[2] else f"{statement};"
 
@@ -114,16 +114,16 @@ class _Writer:
         return "(" + ", ".join(map(self.quoted, names)) + ")"
 
     def view(self, table: Table, around: Surroundings) -> list[str]:
-        """The statement with its indexes; as comments where the view reads what is not listed, and could not load."""
+        """Return the statement with its indexes; as comments if the view reads tables that are not listed."""
         sql = (table.view_sql or "").strip().rstrip(";")
-        # SQLite keeps the whole statement, PostgreSQL the query alone.
+        # SQLite keeps the whole statement, PostgreSQL only the query.
         statement = sql if self._is_sqlite else f"create {table.kind} {self.place(table.name)} as\n{sql}"
         lines = [_ended(statement), *(_ended(index.definition) for index in table.indexes)]
         unlisted = [name for name in table.sources if name not in around.places]
         return self._not_loading(lines, unlisted) if unlisted else lines
 
     def rules(self, table: Table, around: Surroundings) -> list[str]:
-        """The rules that can be created now; as comments those of this table that can be created nowhere."""
+        """Return the rules that can be created now, and as comments those of this table that cannot be created."""
         lines = [_ended(rule.statement.rstrip().rstrip(";")) for rule in around.rules]
         for rule in table.rules:
             unlisted = [name for name in (table.name, *rule.needs) if name not in around.places]
@@ -137,7 +137,7 @@ class _Writer:
         return [f"-- not listed: {names}", *(f"-- {line}" for part in statements for line in part.splitlines())]
 
     def table(self, table: Table, around: Surroundings) -> list[str]:
-        """The statement, a comment after each comma."""
+        """Return the statement with a comment after each comma."""
         parts: list[tuple[str, str | None]] = []
         rowid = self._numbering_column(table)
         comments = column_comments(table, self._suggestion)
@@ -153,7 +153,7 @@ class _Writer:
                 remarks.append(f"-- not listed: {one_line(self.foreign_key(key))}")
             elif self._is_sqlite or around.places[key.target] <= around.own_place:
                 parts.append((self.foreign_key(key), None))
-        # SQLite keeps the text: a comment after the bracket is the only place for the table's own.
+        # SQLite keeps the text, and only there can it have a comment on the table.
         said = self._said(table_comment(table, self._suggestion)) if self._is_sqlite else None
         own = f" -- {one_line(said)}" if said else ""
         lines = [f"create table {self.place(table.name)} ({own}"]
@@ -165,7 +165,7 @@ class _Writer:
         return [*lines, f") {options}".rstrip() + ";", *remarks]
 
     def late_keys(self, around: Surroundings) -> list[str]:
-        """Keys of tables that were loaded before; SQLite lets them stand there, and cannot add them later."""
+        """Return the foreign keys to loaded tables; for SQLite all, because it cannot add one later."""
         if self._is_sqlite:
             return []
         waiting = [(name, key) for name, key in around.referring if around.places[name] < around.own_place]
@@ -189,12 +189,12 @@ class _Writer:
         type_sql = column.type_sql
         default = column.default_sql
         if column.name in table.numbered_by_default:
-            type_sql, default = _SERIAL[type_sql], None  # its sequence comes with the type
+            type_sql, default = _SERIAL[type_sql], None  # its type creates the sequence
         text = f"{self.quoted(column.name)} {type_sql}".rstrip()
         if column.name == rowid:
             text += "" if column.is_nullable else " not null"
             if column.name in table.descending:
-                return f"{text} primary key desc"  # no row's number: SQLite's own exception
+                return f"{text} primary key desc"  # not an alias of the rowid: an exception of SQLite
             return f"{text} primary key" + (" autoincrement" if "AUTOINCREMENT" in table.options else "")
         if column.identity is not None:
             text += f" generated {column.identity} as identity"
@@ -210,7 +210,7 @@ class _Writer:
         return f"({sql})" if self._is_sqlite and not is_plain else sql
 
     def _numbering_column(self, table: Table) -> str | None:
-        """SQLite's INTEGER PRIMARY KEY, which must stand in the column itself to mean the row's number."""
+        """True for SQLite's INTEGER PRIMARY KEY, which is an alias of the rowid only in the column itself."""
         if not self._is_sqlite or len(table.primary_key.columns) != 1 or "ROWID" in table.options:
             return None
         (name,) = table.primary_key.columns
@@ -228,7 +228,7 @@ class _Writer:
         return self._named(table.primary_key.name) + f"primary key ({', '.join(columns)})"
 
     def _said(self, comment: Comment) -> str | None:
-        """A comment that says more than the name."""
+        """Return a comment that says more than the name."""
         return None if comment.origin == "name" else comment.marked(self._language)
 
     def _named(self, name: str | None) -> str:

@@ -31,7 +31,7 @@ class FailedFile(BaseModel):
 
 
 class Statistics(BaseModel):
-    """What a backup moved, how long the moves took, and how many of them were new tries."""
+    """The moved files and bytes of a backup, the duration of the moves, and the number of repeated attempts."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
