@@ -31,7 +31,7 @@ class FailedFile(BaseModel):
 
 
 class Statistics(BaseModel):
-    """The moved files and bytes of a backup, the duration of the moves, and the number of repeated attempts."""
+    """The number and bytes of the moved files, the duration of the moves, and the number of repeated attempts."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
