@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from data_pipeline.semantics.column_case import ColumnSeen, RoleVerdict
 from data_pipeline.semantics.column_roles import judge_role

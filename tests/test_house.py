@@ -57,6 +57,7 @@ PURE = {
     "data_pipeline/steps/qa/sql/difficulty", "data_pipeline/steps/qa/sql/forms",
     "data_pipeline/steps/training/items", "data_pipeline/tasks/backup/pruning",
     "data_pipeline/tasks/backup/text_matching", "data_pipeline/tasks/backup/verification",
+    "data_pipeline/tasks/backup/report", "data_pipeline/tasks/results",
     "data_pipeline/tasks/log_reading", "data_pipeline/tasks/sealed", "data_pipeline/tasks/parameters",
     "data_pipeline/tasks/staging", "data_pipeline/tasks/table_list",
     "data_pipeline/tasks/task_directory", "data_pipeline/vectors/backup/record",

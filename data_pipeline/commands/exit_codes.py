@@ -7,12 +7,14 @@ docs/runs.md.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from data_pipeline.errors import PipelineError, PublishFailed, RunActive, StepFailed, TaskBusy
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
+
+    from data_pipeline.tasks.results import RunResult
 
 
 class ExitCode(IntEnum):
@@ -56,13 +58,13 @@ def code_of_error(error: BaseException) -> ExitCode:
     return ExitCode.UNEXPECTED
 
 
-def code_of_run(result: Mapping[str, Any]) -> ExitCode:
+def code_of_run(result: RunResult) -> ExitCode:
     """Return the exit code of a run that ended with a result."""
-    if not result["success"]:
+    if not result.success:
         return ExitCode.FAILED
-    backup = result["backup"] or {}
-    is_partial = any(artifact["status"] == "partial" for artifact in result["artifacts"].values())
-    if is_partial or result["warnings"] or backup.get("error") or backup.get("failed_files"):
+    is_partial = any(artifact.status == "partial" for artifact in result.artifacts.values())
+    has_gaps = result.backup is not None and (result.backup.error or result.backup.failed_files)
+    if is_partial or result.warnings or has_gaps:
         return ExitCode.DONE_IN_PART
     return ExitCode.DONE
 

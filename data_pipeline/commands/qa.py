@@ -22,8 +22,8 @@ from data_pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from data_pipeline.config.settings import Settings
-    from data_pipeline.steps import Json
     from data_pipeline.steps.qa.report import QaReport, Sample
+    from data_pipeline.tasks.results import Json
 
 CELL_CHARACTERS: Final = 40
 
@@ -82,46 +82,46 @@ def _print(found: QaReport, problem: str | None) -> None:
                   [_table_row(table) for table in found.tables()])  # fmt: skip
     print_counts("family", "Families", found.families())
     print_bars("difficulty", "Difficulty", found.difficulties())
-    summary = found.summary()
-    print_counts("rejected", "Rejected by the gates", summary["rejections"])
-    joins = [(join["from"], join["to"], f"{join['confidence']:.2f}") for join in summary["inferred_joins"]]
+    numbers = found.numbers
+    print_counts("rejected", "Rejected by the gates", found.rejections())
+    joins = [(join.source, join.target, f"{join.confidence:.2f}") for join in numbers.inferred_joins]
     print_section("join", "Inferred joins", ("from", "to", "confidence"), joins)
-    print_section("problem", "Problems", ("where", "what"), summary["problems"].items())
+    print_section("problem", "Problems", ("where", "what"), numbers.problems.items())
     for sample in found.samples:
         _print_sample(sample)
     print_section("no rows", "No rows of samples", ("reason",), [(problem,)] if problem is not None else [])
 
 
 def _totals(found: QaReport) -> list[tuple[str, str]]:
-    result, coverage = found.result, found.result.get("coverage", {})
+    numbers, coverage = found.numbers, found.numbers.coverage
     fields = [("task", found.task_id), ("file", found.pair_file or "-")]
     fields.append(("pairs", _pairs(found)))
-    if "seed" in result:
-        fields.append(("parameters", f"seed {result['seed']}, language {result.get('language', '-')}"))
-    for name in ("tables", "columns", "foreign_keys"):
-        if counts := coverage.get(name):
-            share = f"{100 * counts['share']:.0f} %"
-            fields.append((name.replace("_", " "), f"{counts['covered']} of {counts['total']} ({share})"))
-    if clauses := coverage.get("clauses"):
-        fields.append(("clauses", f"{len(clauses)}: {', '.join(clauses)}"))
-    if "sql_shapes" in result:
-        fields.append(("SQL shapes", str(result["sql_shapes"])))
+    if numbers.seed is not None:
+        fields.append(("parameters", f"seed {numbers.seed}, language {numbers.language or '-'}"))
+    parts = {"tables": coverage.tables, "columns": coverage.columns, "foreign keys": coverage.foreign_keys}
+    for name, part in parts.items():
+        if part is not None:
+            fields.append((name, f"{part.covered} of {part.total} ({100 * part.share:.0f} %)"))
+    if coverage.clauses:
+        fields.append(("clauses", f"{len(coverage.clauses)}: {', '.join(coverage.clauses)}"))
+    if numbers.sql_shapes is not None:
+        fields.append(("SQL shapes", str(numbers.sql_shapes)))
     if distinct := found.distinct():
         fields.append(("distinct", ", ".join(f"{n}: {share:.2f}" for n, share in distinct.items())))
     worded = found.provenances()
     if set(worded) - {"template"}:
         fields.append(("worded by", ", ".join(f"{name}: {count}" for name, count in worded.items())))
-    if coverage.get("tables_without_a_pair"):
-        fields.append(("no pairs for", ", ".join(coverage["tables_without_a_pair"])))
+    if coverage.tables_without_a_pair:
+        fields.append(("no pairs for", ", ".join(coverage.tables_without_a_pair)))
     return [*fields, *(("note", note) for note in found.notes)]
 
 
 def _pairs(found: QaReport) -> str:
-    result = found.result
-    if "total_questions" not in result:
+    numbers = found.numbers
+    if numbers.total_questions is None:
         return f"{len(found.pairs)} in the file"
-    generated = f"{result['total_questions']} of {result.get('requested', '?')} requested"
-    if len(found.pairs) == result["total_questions"] and not found.not_as_made:
+    generated = f"{numbers.total_questions} of {'?' if numbers.requested is None else numbers.requested} requested"
+    if len(found.pairs) == numbers.total_questions and not found.not_as_made:
         return generated
     return f"{generated}; now {len(found.pairs)}, {found.not_as_made} of them changed or added since"
 

@@ -12,13 +12,25 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 
-class Answer(BaseModel):
-    """The envelope of every response except files, streams, `/health` and `/metrics`."""
+class Envelope(BaseModel):
+    """The fields of every answer except files, streams, `/health` and `/metrics`."""
 
     code: int
     success: bool
     message: str
+
+
+class Answer(Envelope):
+    """An answer whose data has no specific model."""
+
     data: dict[str, Any]
+
+
+class AnswerData(BaseModel):
+    """The fields of the data of every answer."""
+
+    response: str
+    timestamp: datetime
 
 
 def _refusal(status: HTTPStatus, error_type: str, text: str, response: str, **more: Any) -> dict[str, Any]:

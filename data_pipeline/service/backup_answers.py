@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from pydantic import BaseModel, ConfigDict, Field
 
+from data_pipeline.service.answers import AnswerData, Envelope
 from data_pipeline.tasks.backup.changes import Action
 
 
@@ -37,7 +36,7 @@ class RestoreCounts(BaseModel):
     unknown: int
 
 
-class RestoreData(BaseModel):
+class RestoreData(AnswerData):
     """The outcome of a restore, or of its dry run."""
 
     model_config = ConfigDict(extra="forbid")
@@ -48,17 +47,12 @@ class RestoreData(BaseModel):
     replaced: list[str] = Field(description="The current files that first move into the new backup.")
     skipped: dict[str, str] = Field(description="The entries of the backup that are not restored: name and reason.")
     safety_backup: str | None = Field(description="The new backup; null in a dry run, and if no file had to move.")
-    counts: RestoreCounts | None = Field(description="The number of files by action; null unless it is a dry run.")
-    changes: list[RestoreChange] | None = Field(description="Every affected file; null unless it is a dry run.")
-    notes: list[str] = Field(description="For a dry run, the reasons why the real restore may differ.")
-    response: str
-    timestamp: datetime
+    counts: RestoreCounts | None = Field(description="Of a dry run only.")
+    changes: list[RestoreChange] | None = Field(description="Of a dry run only: every file that would be touched.")
+    notes: list[str] = Field(description="Of a dry run: why the real restore may differ.")
 
 
-class RestoreAnswer(BaseModel):
-    """The response to a restore."""
+class RestoreAnswer(Envelope):
+    """The answer to a restore."""
 
-    code: int
-    success: bool
-    message: str
     data: RestoreData

@@ -1,4 +1,4 @@
-"""Models of the requests."""
+"""The models of requests."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 def _in_range(time: datetime) -> datetime:
-    """Limit a time to the range that every time zone can express; no recorded time is outside it."""
+    """Return a time that every time zone can express; earlier and later ones compare with all records the same way."""
     if not EARLIEST.year <= time.year < LATEST.year:
         return EARLIEST if time.year < EARLIEST.year else LATEST
     return time if time.tzinfo is not None else time.astimezone()
 
 
 def _as_text(value: object) -> object:
-    """Reject a number as a time, because pydantic would read it as a Unix time; JSON times are strings."""
+    """Accept only text: pydantic would accept a number as a time."""
     if not isinstance(value, str) or value[4:5] != "-":
         raise ValueError("must be a time such as 2025-01-21T09:44:00+08:00")
     return value
@@ -40,7 +40,7 @@ Time = Annotated[datetime, BeforeValidator(_as_text), AfterValidator(_in_range)]
 
 def _no_path(value: object) -> object:
     if value is not None:
-        raise ValueError("files of the server are not read: omit it, and upload the list after the task is created")
+        raise ValueError("not supported: upload the list once the task is created")
     return value
 
 
@@ -125,7 +125,7 @@ class RestoreRequest(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"example": {"files": ["customer.ddl"], "dry_run": True}})
 
-    files: list[str] | None = Field(default=None, description="Files to restore; default: all.", min_length=1)
+    files: list[str] | None = Field(default=None, description="Only these files; null: all.", min_length=1)
     dry_run: StrictBool = Field(default=False, description="Only show what would change, file by file.")
 
 
@@ -140,7 +140,7 @@ class NoteRequest(BaseModel):
 
 
 class VerifyRequest(BaseModel):
-    """Options of a verification."""
+    """The options of a verification."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"record_checksums": True}})
 
@@ -150,7 +150,7 @@ class VerifyRequest(BaseModel):
 
 
 class BackupSearchRequest(BaseModel):
-    """The text to find in backups."""
+    """The text to search backups for."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"text": "Ada Lovelace"}})
 
@@ -194,7 +194,7 @@ class VectorPruneRequest(PruneRequest):
 
 
 class TaskQueryRequest(BaseModel):
-    """Filters, order and page of a list of tasks. Names match by a part, regardless of case."""
+    """The filter, order and page of a list of tasks. Names match by a part, in any case."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -224,15 +224,15 @@ class DeleteRequest(BaseModel):
     model_config = ConfigDict(json_schema_extra={"example": {"task_ids": ["task_20260121_094400"], "confirm": True}})
 
     task_ids: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")]] = Field(min_length=1, max_length=100)
-    confirm: Literal[True] = Field(description="Must be true, as a confirmation.")
-    delete_database_records: StrictBool = Field(default=False, description="Also delete the history of the tasks.")
+    confirm: Literal[True] = Field(description="Must be true.")
+    delete_database_records: StrictBool = Field(default=False, description="Delete the history too.")
     continue_on_error: StrictBool = Field(
         default=True, description="Continue with the next task if one cannot be deleted."
     )
 
 
 class LogQueryRequest(BaseModel):
-    """Filters, order and page of the entries of a log."""
+    """The filter, order and page of the entries of a log."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"level": "WARNING", "keyword": "customer", "sort_order": "asc"}}
@@ -257,7 +257,7 @@ def _not_blank(value: str) -> str:
 
 
 class SearchRequest(BaseModel):
-    """The question of a search and its filters; null means no filter."""
+    """The question, and where to search; null: everywhere."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"question": "How many orders per month?", "limit": 5, "kinds": ["sql", "ddl"]}}
@@ -271,13 +271,13 @@ class SearchRequest(BaseModel):
         default=None,
         max_length=2000,
         pattern=r"^[^\x00]*$",
-        description="Only items of this database, by its name in the results.",
+        description="Only items about this database, by its name in results.",
     )
 
 
 def _only_store(value: object) -> object:
     if value is not None:
-        raise ValueError("the vector store is configured in the server's settings: omit it")
+        raise ValueError("not supported, because the server has one vector store: omit it")
     return value
 
 
@@ -291,24 +291,24 @@ _ALL_TABLES: list[list[str] | None] = [
 
 def _all_tables(value: list[str] | None) -> list[str] | None:
     if value not in _ALL_TABLES:
-        raise ValueError("items, vectors and their tasks can only be restored together: omit it")
+        raise ValueError("must have all tables or be omitted, because a backup is restored as a whole")
     return value
 
 
 class VectorBackupRequest(BaseModel):
-    """The folder for a backup of the vector store: that of a task, or without `task_id` the folder of no task."""
+    """The task whose folder gets the backup of the vector store; null: the folder of no task."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"task_id": "task_20260121_094400"}})
 
     task_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]{1,64}$")
     backup_vector_tables: StrictBool = True
     db_connection: Annotated[None, BeforeValidator(_only_store)] = Field(
-        default=None, description="Not supported: the vector store is configured in the server's settings."
+        default=None, description="Not supported: the server has one vector store."
     )
 
 
 class VectorRestoreRequest(BaseModel):
-    """The backup of the vector store to restore, by its path and timestamp in the list of backups."""
+    """The backup of the vector store to restore, by its names in the list."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -320,19 +320,19 @@ class VectorRestoreRequest(BaseModel):
     timestamp: str = Field(pattern=r"^[0-9]{8}_[0-9]{6}$")
     tables: Annotated[list[str] | None, AfterValidator(_all_tables)] = Field(
         default=None,
-        description="All tables, by their names in the older system, or null; both restore all tables.",
+        description="All tables, by the names of the older system, or null, which means the same.",
         json_schema_extra={"enum": _ALL_TABLES},  # type: ignore[dict-item]
     )
     db_connection: Annotated[None, BeforeValidator(_only_store)] = Field(
-        default=None, description="Not supported: the vector store is configured in the server's settings."
+        default=None, description="Not supported: the server has one vector store."
     )
     truncate_before_restore: StrictBool = Field(
-        default=False, description="Has no effect: a restore always replaces the content, in one transaction."
+        default=False, description="No effect: a restore always replaces the content of the store, in one transaction."
     )
 
 
 class TablesRequest(BaseModel):
-    """The database, schemas and name pattern of a list of tables."""
+    """The database and the tables to list."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -342,15 +342,13 @@ class TablesRequest(BaseModel):
 
     db_connection: str | None = Field(default=None, max_length=2000)
     schema_: str = Field(
-        default="public", alias="schema", min_length=1, max_length=1000, description="Schemas, separated by commas."
+        default="public", alias="schema", min_length=1, max_length=1000, description="Separated by commas."
     )
-    table_name_pattern: str | None = Field(
-        default=None, max_length=200, description="Pattern of table names; `*` and `%` match any characters."
-    )
+    table_name_pattern: str | None = Field(default=None, max_length=200, description="`*` and `%` match any text.")
 
 
 class DdlRequest(BaseModel):
-    """The table to describe, and the format of its description."""
+    """The table, and the form of its description."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"table": "public.customer", "db_connection": "shop", "type": "both"}}

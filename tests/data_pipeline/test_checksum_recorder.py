@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +21,8 @@ from data_pipeline.commands import running
 from data_pipeline.config.settings import Settings
 from data_pipeline.runs.checksum_recorder import WAITING_LIMIT, ChecksumRecorder
 from data_pipeline.runs.metrics import CountedRecords, Metrics
-from data_pipeline.runs.records import NoRecords
+from data_pipeline.runs.records import RunRecords
+from data_pipeline.tasks.backup.report import BackupReport, BackupState
 from data_pipeline.tasks.backup.verify import verify
 from data_pipeline.tasks.workspace import Door, open_workspace
 from journal import DirectoryBusy, FileLock
@@ -238,15 +241,18 @@ def test_recorder_takes_a_bounded_number_of_backups(backup: Path, caplog: pytest
 def test_backup_is_left_at_the_end_of_its_run_whatever_the_end() -> None:
     """Not before: the lock is held until then. A run without a backup leaves none."""
     left: list[str] = []
-    summary = {"moved_count": 1, "failed_files": [], "statistics": {"retries": 0}, "directory": "file_bak_1"}
-    for state, expected in (("backed_up", ["file_bak_1"]), ("already_backed_up", ["file_bak_1"]), ("unknown", [])):
-        records = CountedRecords(NoRecords(), Metrics(), left.append)
-        records.backed_up({**summary, "state": state})
+    now = datetime.now(UTC)
+    cases: Sequence[tuple[BackupState, list[str]]] = (
+        ("backed_up", ["file_bak_1"]), ("already_backed_up", ["file_bak_1"]), ("unknown", []),
+    )  # fmt: skip
+    for state, expected in cases:
+        records = CountedRecords(RunRecords(), Metrics(), left.append)
+        records.backed_up(BackupReport(state=state, directory="file_bak_1", started_at=now, ended_at=now))
         assert left == []
         records.ended("failed", error="no", result=None)
         assert left == expected
         left.clear()
-    CountedRecords(NoRecords(), Metrics(), left.append).ended("completed", error=None, result=None)
+    CountedRecords(RunRecords(), Metrics(), left.append).ended("completed", error=None, result=None)
     assert left == []
 
 

@@ -228,7 +228,7 @@ def test_unwritable_place_for_tasks_leaves_no_task_behind(shop: Shop, where: str
     )  # fmt: skip
 
     assert done.returncode == 1
-    assert "cannot be made" in done.stderr
+    assert "cannot be created" in done.stderr
     with Store.open(f"sqlite:///{shop.home / 'data_pipeline.sqlite'}") as store:
         assert store.tasks() == ([], 0)
 
@@ -336,7 +336,7 @@ def test_script_keeps_what_was_edited(shop: Shop) -> None:
     (directory / "customer.ddl").write_text("edited")
     done = shop.call(SCRIPT, *script_arguments(directory))
 
-    kept = re.findall(r"kept, as it was not ours to replace: (.*customer\.ddl)", done.stdout)
+    kept = re.findall(r"already existed and was not created by this task; moved to: (.*customer\.ddl)", done.stdout)
     assert [Path(path).read_text() for path in kept] == ["edited"]
 
 

@@ -272,7 +272,7 @@ def test_result_that_was_changed_is_left_out_and_the_files_are_counted(shop: Sho
     done = shop.call(CLI, "qa", "report", task.name)
 
     assert found["result_is_unchanged"] is False
-    assert found["notes"] == ["qa_generation_result.json was changed after the run: what it says is left out"]
+    assert found["notes"] == ["qa_generation_result.json was changed after the run, so its numbers are omitted"]
     assert (found["made"], found["tables"], found["pairs"]) == (None, [], whole["pairs"])
     assert found["difficulty"] == whole["difficulty"]
     assert found["families"] == {name: count for name, count in whole["families"].items() if count}
@@ -282,9 +282,9 @@ def test_result_that_was_changed_is_left_out_and_the_files_are_counted(shop: Sho
 @pytest.mark.parametrize(
     ("content", "note"),
     [
-        (None, "is gone: there are no pairs to look at"),
+        (None, "is missing, so there are no pairs"),
         ("{}", "it is no array of objects"),
-        ('[{"question": "Who?"}]', "1 items are no pairs"),
+        ('[{"question": "Who?"}]', "1 items are not pairs"),
     ],
 )
 def test_pair_file_that_cannot_be_read_is_told(shop: Shop, task: Path, content: str | None, note: str) -> None:
@@ -307,7 +307,7 @@ def test_meta_file_that_is_gone_leaves_the_numbers_of_the_result(shop: Shop, tas
     meta.unlink()
     found = report(shop, task)
 
-    assert found["notes"] == [f"{meta.name} is gone: nobody knows what the pairs are made of"]
+    assert found["notes"] == [f"{meta.name} is missing, so the origin of the pairs is unknown"]
     assert sum(found["families"].values()) == found["made"]
     assert {sample["rows"] is None for sample in found["samples"]} == {True}
 

@@ -250,8 +250,8 @@ def test_running_run_that_is_cancelled_says_so_and_ends_its_log(
     time.sleep(0.5)  # what the engine writes of it, if it does, comes later
     logs = data(client.get(f"{API}/tasks/{task_id}/logs"))["logs"]
 
-    assert status["error_message"] == "It was cancelled."
-    assert logs[-1]["message"] == f"Run {status['execution']['execution_id']} ends: It was cancelled."
+    assert status["error_message"] == "Cancelled."
+    assert logs[-1]["message"] == f"Run {status['execution']['execution_id']} ends: Cancelled."
     assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
 
 
@@ -515,7 +515,7 @@ def test_formatters_keep_exceptions() -> None:
         (
             "tasks",
             {"table_list_file": "/etc/passwd"},
-            "table_list_file: files of the server are not read: omit it",
+            "table_list_file: not supported: upload the list",
         ),
         ("tasks", {"db_connection": "shp"}, "Configured database 'shp' not found. Configured: shop."),
         ("tasks/{}/execute", {"execution_mode": "all"}, "execution_mode: must be one of 'complete', 'step'"),

@@ -22,11 +22,13 @@ from data_pipeline.errors import (
     RestoreFailed,
     TaskBusy,
 )
-from data_pipeline.runs.records import NoRecords
+from data_pipeline.runs.records import RunRecords
 from data_pipeline.tasks.backup.catalogue import find_backup, list_backups
-from data_pipeline.tasks.backup.create import IN_PLACE, BackupReport, back_up
+from data_pipeline.tasks.backup.create import IN_PLACE, back_up
+from data_pipeline.tasks.backup.report import BackupReport
 from data_pipeline.tasks.backup.restore import restore
 from data_pipeline.tasks.files import list_files, open_file, read_log
+from data_pipeline.tasks.results import RunResult, StepResult
 from data_pipeline.tasks.workspace import Door, WorkFolder, Workspace, open_workspace, recover_tasks
 from tests.support.hooked_disk import (
     CHANGES,
@@ -179,7 +181,7 @@ def test_backup_that_stays_unknown_is_its_own_state_everywhere(task: Path) -> No
     assert result["success"] is False
     assert any(warning.startswith("data_pipeline.log is not written") for warning in result["warnings"])
     assert top_of(task) == {}  # neither a log nor an output
-    told_to_people = "\n".join(_lines(result, str(task)))
+    told_to_people = "\n".join(_lines(RunResult.model_validate(result), str(task)))
     assert "Backup: It is unknown until recovery" in told_to_people
     assert "failed, every file" not in told_to_people
 
@@ -237,18 +239,18 @@ def test_backup_that_is_settled_later_in_the_run_is_reported_as_what_it_is(task:
     assert stored["backup"]["state"] == "backed_up"
 
 
-class Told(NoRecords):
+class Told(RunRecords):
     """Remembers the states that a run records."""
 
     def __init__(self) -> None:
         self.backups: list[str] = []
         self.steps: list[tuple[str, str | None, Mapping[str, Any] | None]] = []
 
-    def backed_up(self, summary: Mapping[str, Any]) -> None:
-        self.backups.append(summary["state"])
+    def backed_up(self, report: BackupReport) -> None:
+        self.backups.append(report.state)
 
-    def step_ended(self, step: str, *, error: str | None, result: Mapping[str, Any] | None) -> None:
-        self.steps.append((step, error, result))
+    def step_ended(self, step: str, *, error: str | None, result: StepResult | None) -> None:
+        self.steps.append((step, error, None if result is None else result.as_json()))
 
 
 # ---- resumed runs ---------------------------------------------------------------------------------------------------

@@ -199,8 +199,8 @@ def test_published_file_that_is_gone_fails_by_name_and_changes_nothing(local: Tr
     (local.task / "customer_detail.md").write_bytes(b"\xff\xfe")
     error = failed(local)
 
-    assert "purchase.ddl: it was published and is gone: run ddl_generation again" in error
-    assert "customer_detail.md: it is no UTF-8" in error
+    assert "purchase.ddl: it was published and is missing: run ddl_generation again" in error
+    assert "customer_detail.md: it is not UTF-8" in error
     assert local.contents() == before
 
 

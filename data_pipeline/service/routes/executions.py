@@ -17,6 +17,7 @@ from data_pipeline.errors import NotFound
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import CompleteRun, ExecuteRequest, StepRun
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId
+from data_pipeline.service.task_answers import AdmittedRunAnswer, EndedRunAnswer
 from data_pipeline.store import Execution, RecordedEvent
 from data_pipeline.tasks.parameters import RunOptions
 from data_pipeline.use_cases.runs import Runs
@@ -33,7 +34,18 @@ ENDED: Final = ("completed", "failed", "cancelled")
 router = APIRouter(prefix=PREFIX, tags=["executions"], responses=REFUSALS)
 
 
-@router.post("/tasks/{task_id}/execute", status_code=HTTPStatus.ACCEPTED, summary="Run a task")
+@router.post(
+    "/tasks/{task_id}/execute",
+    status_code=HTTPStatus.ACCEPTED,
+    summary="Run a task",
+    responses={
+        200: {
+            "model": EndedRunAnswer,
+            "description": "the run has ended while the request waited",
+        },
+        202: {"model": AdmittedRunAnswer},
+    },
+)
 async def execute(
     request: Request,
     task_id: TaskId,

@@ -14,6 +14,7 @@ from data_pipeline.database.connection import database_name
 from data_pipeline.errors import InvalidInput, NotFound
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import ChangeTaskRequest, NewTaskRequest, TableListRequest
+from data_pipeline.service.task_answers import RunsAnswer, TaskAnswer
 from data_pipeline.steps import RunParameters
 from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.parameters import TaskParameters
@@ -103,7 +104,7 @@ def database_of(settings: Settings, named: str | None) -> tuple[str, str]:
     return url, url
 
 
-@router.patch("/tasks/{task_id}", summary="Change task parameters")
+@router.patch("/tasks/{task_id}", summary="Change task parameters", responses={200: {"model": TaskAnswer}})
 def change(request: Request, task_id: TaskId, body: ChangeTaskRequest, runs: RunsDep) -> Response:
     """Change parameters; missing fields keep their values. Rejected while the task is running or queued."""
     changes = body.changes
@@ -178,14 +179,14 @@ def _put_list(runs: Runs, task_id: str, content: bytes) -> None:
     put_table_list(runs.settings, task_id, content, lock_timeout_seconds=0)
 
 
-@router.get("/tasks/{task_id}", summary="Get task status")
+@router.get("/tasks/{task_id}", summary="Get task status", responses={200: {"model": TaskAnswer}})
 def status(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
     """Return a task's state, its steps, and its newest run with the statistics of the backup."""
     overview = runs.store.overview(task_id, STEP_NAMES)
     return success(request, f"The task is {overview.task.status.replace('_', ' ')}.", task_status(overview))
 
 
-@router.get("/tasks/{task_id}/executions", summary="List runs of a task")
+@router.get("/tasks/{task_id}/executions", summary="List runs of a task", responses={200: {"model": RunsAnswer}})
 def executions(
     request: Request,
     task_id: TaskId,

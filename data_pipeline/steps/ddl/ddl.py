@@ -1,6 +1,6 @@
-"""A table as a `.ddl` file that loads. Text in, text out.
+"""Write a table as a `.ddl` file that loads. Pure.
 
-Every identifier is quoted where its dialect asks for it; text from the database can end neither a comment nor a line.
+Identifiers are quoted where the dialect requires it; text from the database can end neither a comment nor a line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from data_pipeline.tasks.table_list import TableName
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a table's files say of other tables: which load, and when; which refer to this one.
+    """The other tables in a table's files: the loaded ones in their order, and those that refer to this one.
 
     `rules` are those of any table that can be created as soon as this one is loaded, and not before.
     """
@@ -29,7 +29,7 @@ class Surroundings:
 
 
 def surroundings_of(tables: Sequence[Table]) -> dict[TableName, Surroundings]:
-    """For tables in loading order; a view that reads what does not load has no place."""
+    """Return the surroundings of tables in loading order; a view that reads a table that does not load has no place."""
     places: dict[TableName, int] = {}
     for number, table in enumerate(tables):
         if all(source in places for source in table.sources):
@@ -58,7 +58,7 @@ def ddl_of(
     writer = _Writer(dialect, language, suggestion or Suggestion())
     meaning = table_comment(table, suggestion or Suggestion())
     said = one_line(meaning.marked(language))
-    if language == "zh":  # the older system's words: a Chinese name is the comment
+    if language == "zh":  # the words of the older system, where the Chinese name is the comment
         lines = [f"-- 中文名: {one_line(meaning.text)}", f"-- 描述: {said}"]
     else:
         name = str(table.name) if grammar_of(dialect).ddl.has_schemas else table.name.name
@@ -74,14 +74,14 @@ def ddl_of(
 
 
 def prelude_of(objects: Sequence[SharedObject], language: str) -> str:
-    """The file that loads before all others: schemas, extensions, types, functions and sequences."""
+    """Return the file that loads before all others: schemas, extensions, types, functions and sequences."""
     purpose = "各表共用的类型、函数与序列，最先执行" if language == "zh" else "Shared by the tables: it loads first"
     statements = [line for one in objects for line in (f"-- {one.kind}: {one_line(one.name)}", f"{one.statement};")]
     return "\n".join([f"-- {purpose}", *statements]) + "\n"
 
 
 def _ended(statement: str) -> str:
-    """A statement with its semicolon, which a comment at its end must not swallow."""
+    """Return a statement with its semicolon, which must not be part of a comment at its end."""
     statement = statement.rstrip()
     return f"{statement}\n;" if "--" in statement.rpartition("\n")[2] else f"{statement};"
 
@@ -109,7 +109,7 @@ class _Writer:
         return self._not_loading(lines, unlisted) if unlisted else lines
 
     def rules(self, table: Table, around: Surroundings) -> list[str]:
-        """The rules that can be created now; as comments those of this table that can be created nowhere."""
+        """Return the rules that can be created now, and as comments those of this table that cannot be created."""
         lines = [_ended(rule.statement.rstrip().rstrip(";")) for rule in around.rules]
         for rule in table.rules:
             unlisted = [name for name in (table.name, *rule.needs) if name not in around.places]
@@ -123,7 +123,7 @@ class _Writer:
         return [f"-- not listed: {names}", *(f"-- {line}" for part in statements for line in part.splitlines())]
 
     def table(self, table: Table, around: Surroundings) -> list[str]:
-        """The statement, a comment after each comma."""
+        """Return the statement with a comment after each comma."""
         parts: list[tuple[str, str | None]] = []
         inline_key = self._forms.inline_key(table)
         comments = column_comments(table, self._suggestion)
@@ -195,7 +195,7 @@ class _Writer:
         return self._named(table.primary_key.name) + f"primary key ({', '.join(columns)})"
 
     def _said(self, comment: Comment) -> str | None:
-        """A comment that says more than the name."""
+        """Return a comment that says more than the name."""
         return None if comment.origin == "name" else comment.marked(self._language)
 
     def _named(self, name: str | None) -> str:

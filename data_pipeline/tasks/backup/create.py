@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -17,13 +17,12 @@ from data_pipeline.errors import OutcomeUnsettled, RecoveryNeeded
 from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.backup.catalogue import read_record
 from data_pipeline.tasks.backup.record import BackupRecord, FailedFile, Statistics, largest_size
+from data_pipeline.tasks.backup.report import NOTHING, BackupReport
 from data_pipeline.tasks.workspace import Workspace
 from journal import Identity, JournalError, NewDirectory, Outcome, Transaction, TransactionFailed, printable
 
-NOTHING = Statistics(files=0, bytes=0, seconds=0.0, retries=0)
 KEPT_NOTE = "This backup was undone, but some of its files were changed meanwhile and had to stay here."
 
-State = Literal["disabled", "nothing_to_back_up", "backed_up", "already_backed_up", "failed", "unknown"]
 IN_PLACE = "every file is in its place"
 
 
@@ -51,38 +50,6 @@ class BackupFacts:
         )
 
 
-@dataclass(frozen=True)
-class BackupReport:
-    """What became of a run's backup; `error` only where it failed as a whole or is unknown, and says where files are.
-
-    Times are local and aware. `moved_files` are printable names, in the order of the alphabet. Of an unknown backup
-    `directory` is where the files are if it took effect, and `transaction` is what a recovery settles.
-    """
-
-    state: State
-    started_at: datetime
-    ended_at: datetime
-    directory: str | None = None
-    moved_files: tuple[str, ...] = ()
-    failed_files: tuple[FailedFile, ...] = ()
-    statistics: Statistics = NOTHING
-    error: str | None = None
-    transaction: str | None = None
-
-    def summary(self) -> dict[str, Any]:
-        """For results and answers: counts, and the failed files by name, but never thousands of moved ones."""
-        return {
-            "state": self.state,
-            "directory": self.directory,
-            "moved_count": len(self.moved_files),
-            "failed_files": [failed.model_dump() for failed in self.failed_files],
-            "statistics": self.statistics.model_dump(),
-            "started_at": self.started_at.isoformat(),
-            "ended_at": self.ended_at.isoformat(),
-            "error": self.error,
-        }
-
-
 def back_up(
     workspace: Workspace,
     *,
@@ -103,13 +70,13 @@ def back_up(
             return _not_begun(workspace, run_id, started, now())
         files = files_to_move(workspace)
         if not files:
-            return BackupReport("nothing_to_back_up", started, now())
+            return BackupReport(state="nothing_to_back_up", started_at=started, ended_at=now())
         return _move(workspace, files, BackupFacts(workspace.task_id, run_id, started), now, progress)
     except TransactionFailed as error:
         where = IN_PLACE if not error.conflicts else "some files are not in their place"
-        return BackupReport("failed", started, now(), error=printable(f"{where}: {error}"))
+        return _failed(f"{where}: {error}", started, now())
     except (RecoveryNeeded, JournalError, OSError) as error:
-        return BackupReport("failed", started, now(), error=printable(f"it was not begun: {error}"))
+        return _failed(f"it was not begun: {error}", started, now())
 
 
 def settle(workspace: Workspace, report: BackupReport, now: Callable[[], datetime]) -> BackupReport:
@@ -128,20 +95,12 @@ def settle(workspace: Workspace, report: BackupReport, now: Callable[[], datetim
         return _found(workspace, report, now())
     where = IN_PLACE if not recovered.conflicts else "some files are not in their place"
     undone = "; ".join([f"{where}: recovery undid the backup", *recovered.conflicts])
-    return replace(report, state="failed", directory=None, ended_at=now(), error=printable(undone))
-
-
-def made_backup(summary: Mapping[str, Any] | None) -> str | None:
-    """Return the name of the backup of a run, by the summary in its result; None if it has none."""
-    if summary is None or summary["state"] not in ("backed_up", "already_backed_up"):
-        return None
-    name: str | None = summary["directory"]
-    return name
+    return _failed(undone, report.started_at, now())
 
 
 def disabled(now: datetime) -> BackupReport:
     """Return the report of a run whose settings disable backups."""
-    return BackupReport("disabled", now, now)
+    return BackupReport(state="disabled", started_at=now, ended_at=now)
 
 
 @dataclass(frozen=True)
@@ -228,16 +187,17 @@ def _move(
     def have_left() -> bool:
         return _committed_record(workspace, declared.directory.name, transaction.id) is not None
 
-    unknown = BackupReport("unknown", facts.instant, facts.instant, transaction=transaction.id)
+    def unknown(error: str | None = None) -> BackupReport:
+        return _unknown(declared.directory.name, transaction.id, error, facts.instant, now())
+
     try:
         outcome = workspace.commit(
             transaction, what=f"the backup of run {facts.run_id}", took_effect=have_left, progress=progress
         )
     except OutcomeUnsettled as error:
-        name = declared.directory.name
-        return replace(unknown, directory=name, ended_at=now(), error=printable(str(error)))
+        return unknown(str(error))
     if outcome is None:  # recovery found it committed
-        return _found(workspace, replace(unknown, directory=declared.directory.name), now())
+        return _found(workspace, unknown(), now())
     return _report("backed_up", declared.record, facts.instant, now())
 
 
@@ -246,15 +206,9 @@ def _not_begun(workspace: Workspace, run_id: str, started: datetime, ended: date
     record = next(_records_of_run(workspace, run_id), None)
     reason = f"{workspace.needs_recovery} Then run: data-pipeline recover"
     if record is None:
-        return BackupReport("failed", started, ended, error=printable(f"it was not begun: {reason}"))
-    return BackupReport(
-        "unknown",
-        started,
-        ended,
-        directory=record.backup_directory,
-        error=printable(str(OutcomeUnsettled(f"the backup of run {run_id}", reason))),
-        transaction=record.transaction,
-    )
+        return _failed(f"it was not begun: {reason}", started, ended)
+    error = str(OutcomeUnsettled(f"the backup of run {run_id}", reason))
+    return _unknown(record.backup_directory, record.transaction, error, started, ended)
 
 
 def _found(workspace: Workspace, report: BackupReport, ended: datetime) -> BackupReport:
@@ -262,7 +216,7 @@ def _found(workspace: Workspace, report: BackupReport, ended: datetime) -> Backu
     record = _committed_record(workspace, report.directory or "", report.transaction or "")
     if record is None:
         reason = f"{report.directory} is complete, but its record cannot be read."
-        return replace(report, ended_at=ended, error=printable(reason))
+        return report.model_copy(update={"ended_at": ended, "error": printable(reason)})
     return _report("backed_up", record, report.started_at, ended)
 
 
@@ -272,15 +226,35 @@ def _committed_record(workspace: Workspace, directory: str, transaction: str) ->
     return record if record is not None and record.transaction == transaction and record.is_of_commit else None
 
 
-def _report(state: State, record: BackupRecord, started: datetime, ended: datetime) -> BackupReport:
+def _report(
+    state: Literal["backed_up", "already_backed_up"], record: BackupRecord, started: datetime, ended: datetime
+) -> BackupReport:
     return BackupReport(
-        state,
-        started,
-        ended,
+        state=state,
         directory=record.backup_directory,
+        moved_count=len(record.moved_files),
         moved_files=record.moved_files,
         failed_files=record.failed_files,
         statistics=record.statistics or NOTHING,
+        started_at=started,
+        ended_at=ended,
+    )
+
+
+def _failed(error: str, started: datetime, ended: datetime) -> BackupReport:
+    return BackupReport(state="failed", started_at=started, ended_at=ended, error=printable(error))
+
+
+def _unknown(
+    directory: str, transaction: str | None, error: str | None, started: datetime, ended: datetime
+) -> BackupReport:
+    return BackupReport(
+        state="unknown",
+        directory=directory,
+        started_at=started,
+        ended_at=ended,
+        error=None if error is None else printable(error),
+        transaction=transaction,
     )
 
 

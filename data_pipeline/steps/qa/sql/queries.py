@@ -1,6 +1,6 @@
-"""The query of a plan, as a syntax tree of the database's dialect. Opens nothing.
+"""Write the query of a plan as a syntax tree of the database's dialect. Pure.
 
-Names are quoted by the dialect's rules, and only where they must be: `track` stays plain, `Order Details` and `group`
+Names are quoted by the dialect's rules, and only if necessary: `track` stays plain, `Order Details` and `group`
 do not. Literals are those of the plan.
 """
 
@@ -45,11 +45,11 @@ from data_pipeline.steps.qa.plans.plan import (
 )
 
 Label = Callable[[Output, Selection], str | None]
-"""How a result's column is called; None leaves a plain column its own name."""
+"""Return the name of a column of the result; None keeps the name of a plain column."""
 
 
 class _NotIn:
-    """Writes `a NOT IN (...)`, as people do, and not `NOT a IN (...)`."""
+    """Writes `a NOT IN (...)` instead of `NOT a IN (...)`."""
 
     def not_sql(self, expression: exp.Not) -> str:
         inner = expression.this
@@ -78,7 +78,7 @@ RANKED: Final = "ranked"
 
 
 def query_of(plan: Plan, facts: Facts, label: Label) -> exp.Query:
-    """The query that answers exactly what the plan asks."""
+    """Return the query of the plan."""
     build = _Build(facts, label)
     if plan.best is not None:
         return build.best(plan)
@@ -113,7 +113,7 @@ def is_plain(name: str, dialect: Dialect) -> bool:
 
 
 class _Build:
-    """Makes trees; every tree is new, so nothing is copied."""
+    """Builds trees; every tree is new, so none is copied."""
 
     def __init__(self, facts: Facts, label: Label) -> None:
         self._facts = facts
@@ -218,7 +218,7 @@ class _Build:
         return exp.Alias(this=expression, alias=self._name(label))
 
     def value(self, output: Output, names: _Names) -> exp.Expr:
-        """What stands in the place of an output."""
+        """Return the expression of an output."""
         match output:
             case At() | Bucket():
                 return self._key(output, names)
@@ -274,7 +274,7 @@ class _Build:
                 return exp.Max(this=column)
 
     def _expression(self, measure: Measure, names: _Names) -> exp.Expr:
-        """A glossary's aggregate, its columns spelled and qualified as this query does."""
+        """Return a glossary's aggregate with columns spelled and qualified as in this query."""
         assert measure.expression is not None
         source = next((one for one in names.selection.sources if one.alias == measure.of), names.selection.root)
         spelled = {column.name.lower(): column.name for column in self._facts.by_name[source.table].columns}
@@ -285,7 +285,7 @@ class _Build:
         return tree
 
     def _of_source(self, alias: str, names: _Names) -> exp.Column:
-        """A column of a source that is never null in its rows: where the row is missing, nothing is counted."""
+        """Return a column of a source that is never null in its rows, so that COUNT ignores missing rows."""
         source = next(source for source in names.selection.sources if source.alias == alias)
         table = self._facts.by_name[source.table]
         if table.key:
@@ -303,11 +303,11 @@ class _Build:
         )
 
     def _ordered(self, order: Order, selection: Selection, names: _Names) -> exp.Ordered:
-        """NULL is never first, whatever the database does by itself."""
+        """Return an item of ORDER BY that never sorts NULL first."""
         is_shown = order.by in selection.outputs
         label = self._label(order.by, selection) if is_shown and not isinstance(order.by, At) else None
         by = exp.column(self._name(label)) if label else self.value(order.by, names)
-        falls = order.is_descending or None  # ASC goes without saying
+        falls = order.is_descending or None  # ASC is the default
         can_be_null = (
             isinstance(order.by, At) and order.by not in selection.known and self._null_count(order.by, selection) > 0
         )
@@ -322,7 +322,7 @@ class _Build:
         return self._facts.by_name[source.table].by_name[at.column].null_count
 
     def condition(self, condition: Condition, names: _Names, selection: Selection) -> exp.Expr:
-        """A condition of WHERE."""
+        """Return a condition of WHERE."""
         match condition:
             case Compared():
                 return _COMPARISONS[condition.operator](
@@ -393,7 +393,7 @@ class _Build:
             return found if related.has else exp.Not(this=found)
         own = link.parent_columns[0]
         column = At(source=source.alias, column=link.child_columns[0])
-        if not related.has:  # one NULL among the values would make NOT IN unknown for every row
+        if not related.has:  # a NULL among the values would make NOT IN unknown for every row
             conditions.append(_is_known(self._column(column, names)))
         query.select(self._column(column, names), copy=False)
         if conditions:
@@ -422,7 +422,7 @@ class _Build:
 
 
 class _Names:
-    """Whether columns carry the name of their source: where there is another one."""
+    """True if columns need the name of their source, because there is another source."""
 
     def __init__(self, selection: Selection, *, is_qualified: bool | None = None) -> None:
         self.selection = selection
@@ -431,5 +431,5 @@ class _Names:
 
 
 def _is_known(column: exp.Column) -> exp.Is:
-    """IS NOT NULL, in the order in which people write it."""
+    """Return IS NOT NULL, instead of NOT ... IS NULL."""
     return exp.Is(this=column, expression=exp.Not(this=exp.Null()))
