@@ -136,9 +136,9 @@ class DurableRunner(StepRunner):
     async def _prepare(self, name: str, work: Work, is_usable: IsUsable) -> Work:
         if name in self._recorded and await is_usable(self._recorded[name]):
             return partial(_recorded, self._recorded[name])
-        return partial(self._call, name, work, DBOS.reserve_step())
+        return partial(self._call_durably, name, work, DBOS.reserve_step())
 
-    async def _call(self, name: str, work: Work, reserved: StepReservation) -> Json:
+    async def _call_durably(self, name: str, work: Work, reserved: StepReservation) -> Json:
         if self._is_suspended():
             raise asyncio.CancelledError
         self._recorded[name] = result = await reserved.run_async({"name": name}, _call, work)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from data_pipeline.database.driver import Dialect
 from data_pipeline.database.schema import Column, Table
 from data_pipeline.semantics.column_case import ColumnSeen, RoleVerdict
 from data_pipeline.semantics.column_roles import judge_role
@@ -61,7 +62,7 @@ class FoundKeys:
 
 def build_model(
     database: str,
-    dialect: str,
+    dialect: Dialect,
     language: str,
     samples: Sequence[TableSample],
     found: FoundKeys,
@@ -230,7 +231,7 @@ def _table(
     table_count: int,
     names: Mapping[str, frozenset[str]],
     *,
-    dialect: str,
+    dialect: Dialect,
     language: str,
     now: dt.datetime,
 ) -> TableMeaning:
@@ -308,7 +309,7 @@ def _column(
     counts: Mapping[str, int],
     table_count: int,
     *,
-    dialect: str,
+    dialect: Dialect,
     language: str,
     now: dt.datetime,
 ) -> ColumnMeaning:
@@ -373,7 +374,9 @@ def _phrase(column: Column, words: Sequence[str], language: str) -> str:
     return written(words) + (f" {digits[1]}" if digits is not None else "")
 
 
-def _labels(column: Column, table: Table, values: Sequence[Any], given: ColumnOverride, dialect: str) -> dict[str, str]:
+def _labels(
+    column: Column, table: Table, values: Sequence[Any], given: ColumnOverride, dialect: Dialect
+) -> dict[str, str]:
     """What codes mean: overrides, then the comment, then the values of an enum type or a CHECK constraint."""
     if given.values:
         return dict(given.values)
@@ -382,7 +385,7 @@ def _labels(column: Column, table: Table, values: Sequence[Any], given: ColumnOv
     if column.labels:
         return {label: label for label in column.labels}
     for check in table.checks:
-        listed = listed_values(check.definition, column.name, "sqlite" if dialect == "sqlite" else "postgresql")
+        listed = listed_values(check.definition, column.name, dialect)
         if len(listed) > 1:
             return {value: value for value in listed}
     return {}

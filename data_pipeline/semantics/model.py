@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from data_pipeline.database.driver import Dialect
 from data_pipeline.semantics.column_case import Role, TimeEncoding
 from data_pipeline.semantics.personal_words import PersonalKind
 from data_pipeline.tasks.table_list import TableName
@@ -130,7 +131,7 @@ class SemanticModel(_Value):
     """All tables and relationships of a task's list; the same database and overrides give the same model."""
 
     database: str
-    dialect: str
+    dialect: Dialect
     language: str
     tables: tuple[TableMeaning, ...]
     relationships: tuple[Relationship, ...] = ()

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 import sqlglot
 from sqlglot import exp
+
+from data_pipeline.database.driver import Dialect
+from data_pipeline.database.drivers import grammar_of
 
 FITTING_SHARE: Final = 0.8
 """Share of the values seen that a comment must list: "1-20 characters" lists none."""
@@ -54,14 +57,14 @@ def labels_of_comment(comment: str | None, values: Iterable[object] = ()) -> dic
     return labels if _lists(labels, values) else {}
 
 
-def listed_values(check: str, column: str, dialect: Literal["postgresql", "sqlite"]) -> tuple[str, ...]:
+def listed_values(check: str, column: str, dialect: Dialect) -> tuple[str, ...]:
     """Return the values to which a CHECK limits a column: `status IN ('new', 'paid')`; empty if it lists none.
 
     Nulls may be allowed beside them, and other conditions may hold, too.
     """
     text = re.sub(r"^\s*CHECK\s*", "", check, flags=re.IGNORECASE)
     try:
-        condition = sqlglot.parse_one(text, read="postgres" if dialect == "postgresql" else dialect)
+        condition = sqlglot.parse_one(text, read=grammar_of(dialect).sqlglot)
     except sqlglot.errors.SqlglotError:
         return ()
     for part in condition.unnest().flatten() if isinstance(condition.unnest(), exp.And) else [condition.unnest()]:

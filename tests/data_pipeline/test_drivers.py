@@ -24,12 +24,11 @@ FLAG = re.compile(r"_?(is|has)_.*(sqlite|postgres|mysql|mariadb|duckdb)")
 BRANCHES = {
     "config/database_urls": 1,  # the table of supported URLs
     "config/settings": 2,  # the task store
-    "runs/engine": 3,  # the engine's own database
-    "store/connecting": 4,  # the task store
-    "store/own_database": 1,
+    "runs/engine": 1,  # the engine's own database
+    "store/own_database": 8,  # the application's own databases
     "store/store": 1,
-    "vectors/store/opening": 6,  # the vector store
-    "vectors/store/relational": 2,
+    "vectors/store/opening": 3,  # the vector store
+    "vectors/store/relational": 1,
     "vectors/store/tables": 2,
 }
 """How often a module outside the driver folders decides by the name of a database system.

@@ -244,7 +244,10 @@ def test_pairs_that_were_changed_or_removed_since_are_told_and_not_run(shop: Sho
 
     assert (found["changed_or_added"], found["gone"], found["pairs"]) == (1, 2, found["made"] - 1)
     assert found["notes"] == [
-        f"{pair_file(task).name}: somebody changed or added 1 pairs and removed 2 after the step made it"
+        (
+            f"{pair_file(task).name}: a person or another program changed or added 1 pairs "
+            "and removed 2 after the step made it"
+        )
     ]
     assert samples["SELECT email FROM customer"]["rows"] is None
     assert "not run" in samples["SELECT email FROM customer"]["problem"]

@@ -28,7 +28,7 @@ from data_pipeline.steps.pair_file import SUFFIX, Pair, parse_pairs
 from data_pipeline.steps.qa.sql.forms import distinct_share
 from data_pipeline.steps.qa.step import META_SUFFIX
 from data_pipeline.tasks import task_directory
-from data_pipeline.tasks.results import Json, PairsResult
+from data_pipeline.tasks.results import Json, PairsResult, StepResult
 from data_pipeline.tasks.sealed import unsealed
 from data_pipeline.tasks.workspace import printable, read_file
 
@@ -290,12 +290,13 @@ def _meta(content: bytes) -> tuple[list[MadeOf], int]:
 def _how_changed(path: str, name: str, content: bytes, report: QaReport) -> str:
     """Return the author of the change of the pair file, and the numbers of changes."""
     raw = _read(path, task_directory.step_result(VALIDATION))
-    validated = unsealed(raw) if raw is not None else None
-    by_us = {(file["name"], file["sha256"]) for file in (validated or {}).get("files", [])}
-    who = VALIDATION if (name, _sha256(content)) in by_us else "somebody"
+    validated = StepResult.read(unsealed(raw)) if raw is not None else None
+    published = {(file.name, file.sha256) for file in validated.files} if validated is not None else set()
+    author = VALIDATION if (name, _sha256(content)) in published else "a person or another program"
     if not report.not_as_made and not report.gone:
-        return f"{name}: {who} wrote it anew, with the same pairs"
-    return f"{name}: {who} changed or added {report.not_as_made} pairs and removed {report.gone} after the step made it"
+        return f"{name}: {author} rewrote it with the same pairs"
+    changed, removed = report.not_as_made, report.gone
+    return f"{name}: {author} changed or added {changed} pairs and removed {removed} after the step made it"
 
 
 def _read(path: str, name: str) -> bytes | None:
