@@ -26,7 +26,6 @@ BRANCHES = {
     "config/settings": 2,  # the task store
     "runs/engine": 1,  # the engine's own database
     "store/own_database": 8,  # the application's own databases
-    "store/store": 1,
     "vectors/store/opening": 3,  # the vector store
     "vectors/store/relational": 1,
     "vectors/store/tables": 2,
