@@ -35,7 +35,7 @@ from typing import Any, ClassVar
 
 
 class PipelineError(Exception):
-    """The base class: a message for people, and `error_type` with `details` for programs."""
+    """The base class: a human-readable message, and `error_type` with `details` for programs."""
 
     error_type: ClassVar[str] = "failed"
 

@@ -1,7 +1,7 @@
 """The command line: `python -m journal status|recover|verify DIRECTORY`.
 
 The exit codes are those of the whole project (docs/runs.md): 0 clean or recovered, 1 bad input, 2 wrong usage,
-3 damaged: an operator must look, 4 something is half done, 70 unexpected error, 75 busy, 130 interrupted.
+3 damaged: an operator must act, 4 a transaction is unfinished, 70 unexpected error, 75 busy, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def _refuse(arguments: Sequence[str], code: int, error_type: str, sentence: str)
 
 
 def _print(text: str, code: int) -> int:
-    """Print, and return the exit code. A closed pipe is no error; a full disk is reported in one sentence."""
+    """Print, and return the exit code. A closed pipe is not an error; a full disk is reported in one sentence."""
     try:
         print(text, end="\n" if text else "", flush=True)
     except OSError as error:

@@ -153,7 +153,7 @@ class Commit:
         self._take_names()
 
     def _make(self, directory: NewDirectory) -> None:
-        """Make a directory by exclusive mkdir, because a check whether the name is free would race."""
+        """Create a directory by exclusive mkdir, because a check whether the name is free would race."""
         parent = self._folders[directory.root]
         declared_name = directory.name
         for number in range(NEXT_FREE_LIMIT):
@@ -212,7 +212,7 @@ class Commit:
     def _take_names(self) -> None:
         """Give each reserved file its name while the directory that it goes into still has room for an entry.
 
-        Where there are no hard links it is renamed once it is filled: a process that died would leave it torn.
+        Without hard links, a file is renamed only after it is filled, because a process that died would leave it torn.
         """
         for file, staged in zip(self._declaration.files, self._reserved, strict=True):
             folder = file.destination.folder

@@ -91,7 +91,7 @@ class Plan(NamedTuple):
 
 
 Identities = Mapping[Folder, Mapping[str, Identity]]
-"""What was seen under the names of a declaration, by folder; a name that is free is absent."""
+"""The files that were seen under the names of a declaration, by folder; a name that is free is absent."""
 
 
 def plan_moves(declaration: Declaration, seen: Identities) -> Plan:

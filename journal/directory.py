@@ -160,7 +160,7 @@ class LockedDirectory:
         """Finish or undo the changes of a dead owner, and return the report, which is also in `recovered`.
 
         Raises RollbackIncomplete or OutcomeUnknown (the journal and all files stay: fix the cause, recover again), and
-        NeedsAttention (a journal was set aside: recovering again goes on with the rest).
+        NeedsAttention (a journal was set aside: recovering again continues with the rest).
         """
         self._check_held()
         with self._one_at_a_time:
@@ -185,9 +185,9 @@ class LockedDirectory:
             yield from self._filesystem.scan(directory)
 
     def make_state_folder(self, name: str) -> Folder:
-        """Make a folder in the state directory, for files to be published later; keep an existing one as it is.
+        """Create a folder in the state directory for files to be published later, unless it already exists.
 
-        Raises InvalidOperation for names of the package's own entries, OSError if it cannot be made.
+        Raises InvalidOperation for names of the package's own entries, OSError if it cannot be created.
         """
         self._check_held()
         if not is_name(name) or names.owner_of(name) or names.journal_of(name):
@@ -367,9 +367,7 @@ def make_ready(filesystem: Filesystem, path: str, state: Directory) -> Filesyste
     try:
         area = filesystem.mount(directory)
         if filesystem.mount(state) != area:
-            raise StateUnusable(
-                state.path, "it is not on the same mount as the directory, or in another project's quota."
-            )
+            raise StateUnusable(state.path, "not on the same mount as the directory, or in another project's quota.")
         ready = read_ready(filesystem, state)
         if ready is None or ready.area != area:
             ready = _test_disk(filesystem, state, area)
@@ -411,7 +409,7 @@ def _test_disk(filesystem: Filesystem, state: Directory, area: str) -> Ready:
 def _has_links(filesystem: Filesystem, state: Directory) -> bool:
     """True if two links to one file have one inode number, because only then does a number identify a file.
 
-    On sshfs, mergerfs and unionfs-fuse each link has a number of its own, and on file systems without hard links
+    On sshfs, mergerfs and unionfs-fuse each link has a different number, and on file systems without hard links
     (exfat, vfat) the number of a file changes while it is not in use.
     """
     filesystem.unlink(state, names.PROBE_LINK)

@@ -115,7 +115,7 @@ class RollbackIncomplete(JournalError):
 class NeedsAttention(JournalError):
     """Recovery touched nothing and set the journal aside as `set_aside`, for an operator to inspect.
 
-    `set_aside` is None where the journal was only read, as by `inspect_directory`.
+    `set_aside` is None if the journal was only read, as by `inspect_directory`.
     """
 
     set_aside: str | None = None

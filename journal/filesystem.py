@@ -55,7 +55,7 @@ _TYPES: Final[dict[int, Type]] = {
 
 
 class Directory:
-    """An open directory: `fd` is its descriptor (None where names are used by path), `path` is for messages."""
+    """An open directory: `fd` is its descriptor (None if names are used by path), `path` is for messages."""
 
     __slots__ = ("fd", "inode", "path")
 
@@ -111,7 +111,7 @@ class Filesystem(Protocol):
         """True if the bytes of the regular file `name` are the beginning of those of `whole_name`."""
 
     def make_directory(self, parent: Directory, name: str, *, is_private: bool) -> None:
-        """Make a directory. Raises FileExistsError if the name is taken.
+        """Create a directory. Raises FileExistsError if the name is taken.
 
         With `is_private` only the users who can write its parent can use it.
         """
@@ -162,10 +162,10 @@ class Filesystem(Protocol):
         """Write into an existing file; with `truncate` cut it at the offset first."""
 
     def sync_file(self, directory: Directory, name: str) -> None:
-        """Make a file's content durable."""
+        """Sync a file, so that its content is durable."""
 
     def sync_directory(self, directory: Directory) -> None:
-        """Make a directory's entries durable."""
+        """Sync a directory, so that its entries are durable."""
 
 
 @contextlib.contextmanager
@@ -179,7 +179,7 @@ def opened(filesystem: Filesystem, path: str) -> Iterator[Directory]:
 
 
 def observe(filesystem: Filesystem, directory: Directory, names: Collection[str]) -> Iterator[tuple[str, Identity]]:
-    """Yield the names that are taken, with their identities; look at each of a few, scan for many."""
+    """Yield the names that are taken, with their identities; inspect a few one by one, scan for many."""
     if len(names) >= SCAN_FROM:
         wanted = names if isinstance(names, (set, dict)) else set(names)
         yield from (entry for entry in filesystem.scan(directory) if entry[0] in wanted)
@@ -193,7 +193,7 @@ def observe(filesystem: Filesystem, directory: Directory, names: Collection[str]
 def observe_inodes(filesystem: Filesystem, directory: Directory, names: Collection[str]) -> dict[str, int]:
     """Return the inode numbers of the names that are taken; the result may contain other entries, too.
 
-    As in `observe`, a few names are looked at one by one, because a scan takes longer the larger the directory is.
+    As in `observe`, a few names are inspected one by one, because a scan takes longer the larger the directory is.
     """
     if len(names) >= SCAN_FROM:
         return dict(filesystem.scan_inodes(directory))
@@ -555,7 +555,7 @@ def _boot_id() -> str:
 
 
 def _mount_id(fd: int) -> int | None:
-    """Return the kernel's number for the mount that a descriptor is in, None where it is not shown."""
+    """Return the kernel's number for the mount that a descriptor is in, None if the kernel does not show it."""
     try:
         with open(f"/proc/self/fdinfo/{fd}", "rb") as lines:
             return next((int(line.split()[1]) for line in lines if line.startswith(b"mnt_id:")), None)

@@ -1,4 +1,4 @@
-"""Judge a hot journal: compare what it announced with the files that are there now; changes nothing.
+"""Judge a hot journal: compare its announcement with the existing files. Changes nothing.
 
 The verdict on one move is in `playback.py`. This module observes the files, decides about parked files and copies,
 and proves how far each move got where all inode numbers are new.
@@ -21,9 +21,10 @@ from journal.values import NO_INODE, STATE, Folder, Identity, Move, Operation, p
 
 
 class Judgement(NamedTuple):
-    """A hot journal with what is to be undone, the announced directories that are missing, and the parked files.
+    """A hot journal with the moves to undo, the announced directories that are missing, and the parked files.
 
-    `steps` are the moves that undo: for each folder in turn those to be made, and those that only lose their new name.
+    `steps` are the moves that undo: for each folder in turn those to carry out, and those that only lose their new
+    name.
     `rest` are the moves that need neither. `parked` are the parking places that hold a file's only name, because
     another process saved it; the other places are `redundant`. `is_copy`: all inode numbers are new, because the home
     was copied; `filesystem` is the door through which to undo, which then shows no inode numbers.
@@ -42,7 +43,7 @@ class Judgement(NamedTuple):
 
     @property
     def is_proven(self) -> bool:
-        """True if names and bytes alone show how far each move got, in the directories that are there."""
+        """True if names and bytes alone show how far each move got, in the directories that exist."""
         return all(undo.verdict is Verdict.NOTHING for undo in self.rest) and not self.parked
 
     @property
@@ -74,7 +75,7 @@ class Judgement(NamedTuple):
         return copies
 
     def find_conflicts(self, folders: OpenFolders, copies: frozenset[int]) -> list[Conflict]:
-        """Return the files that have to be left as they are; copies are not among them."""
+        """Return the files that a rollback must not touch; copies are not among them."""
         missing = {announced.folder for announced in self.missing if announced.made}
         conflicts = [
             Conflict(reason=f"{place_of(folders, STATE, name)}: another process saved this file while it was moved")
@@ -160,9 +161,9 @@ class Judge:
         return (operation for operation in self._journal.operations if isinstance(operation, Move))
 
     def _observe(self) -> Seen:
-        """Look at every announced name: closely where a scan shows another file than the announced one.
+        """Observe every announced name, with `look` if a scan shows another file than the announced one.
 
-        Layered file systems show other inodes in a scan than in a look, and staged files are identified by size and
+        Layered file systems show other inodes in a scan than `look` does, and staged files are identified by size and
         mtime, too.
         """
         used = {folder for move in self._moves() for folder in (move.source, move.destination)}

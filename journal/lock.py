@@ -25,7 +25,7 @@ from journal.values import Holder, printable
 
 CHECK_INTERVAL_SECONDS = 0.02
 REPLACED_LIMIT = 20
-"""How often a lock file may be replaced between opening and locking it; more often is no accident."""
+"""Maximum number of attempts to lock a file that is replaced between opening and locking; more is not by accident."""
 
 NO_LOCK_FILE = frozenset({errno.EINVAL, errno.EISDIR, errno.ELOOP})
 """Errors of opening a FIFO, a device or a socket, a directory, and a symbolic link."""

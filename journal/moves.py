@@ -1,7 +1,7 @@
 """Move files so that every file has a durable name at every instant (I4).
 
 Commit and rollback use the same loop: link all, check, sync the directories that gained names, then remove the old
-names by way of the parking place (I5). Where there are no hard links, entries are renamed.
+names by way of the parking place (I5). Without hard links, entries are renamed.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Carrier:
         return failed
 
     def sync(self, folder: Folder) -> None:
-        """Make a folder's entries durable."""
+        """Sync a folder, so that its entries are durable."""
         self._filesystem.sync_directory(self._folders[folder])
         self.unsynced.discard(folder)
 
@@ -146,7 +146,7 @@ class Carrier:
         return strangers
 
     def _find_renamed_strangers(self, moves: Iterable[Move]) -> set[int]:
-        """Do the same for renamed entries, with a look at each, which gives their sizes."""
+        """Do the same for renamed entries, one by one, which also yields their sizes."""
         strangers = set()
         for move in moves:
             looked = self._filesystem.look(self._folders[move.destination], move.destination_name)

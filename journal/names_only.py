@@ -1,6 +1,6 @@
 """A disk whose inode numbers identify nothing: only names and types are left.
 
-Some file systems in user space give each hard link an inode number of its own, or change the number after a while
+Some file systems in user space give each hard link a different inode number, or change the number after a while
 (sshfs, mergerfs, unionfs-fuse, exfat-fuse), and a home that was copied has new numbers throughout. This door shows the
 disk behind it with the number 0 everywhere and without hard links. Moves are then renames, and recovery compares the
 bytes of two files under the two names of one move.

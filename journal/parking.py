@@ -1,11 +1,11 @@
 """Remove a name without ever deleting another process's file.
 
-Between a look at a name and its unlink, an editor may save another file over it, and the unlink would delete that file
-for good. So a public name is never unlinked. It is renamed, whatever file has it by then, onto one private name in
+Between the check of a name and its unlink, an editor may save another file over it, and the unlink would delete that
+file for good. So a public name is never unlinked. It is renamed, whatever file has it by then, onto one private name in
 the state directory, the parking place, and that file is checked there. The expected file stays until the next rename
 replaces it: it has its other name, so nothing is lost. Any other file gets its name back.
 
-One rename onto a name that exists costs little more than an unlink; a trash directory, with one entry a file to add
+One rename onto a name that exists costs little more than an unlink; a trash directory, with one entry per file to add
 and to remove, would cost twice as much.
 """
 
@@ -47,7 +47,7 @@ class Parking:
         """Remove `name` if it is the expected file's; return the removed file, with its size in bytes.
 
         Returns None if the name is free or another file's, which keeps it. The caller guarantees that the expected file
-        has another name. Raises OSError, and then the name is as it was; ReturnFailed when it is not.
+        has another name. Raises OSError if the name is unchanged, ReturnFailed if it is not.
         """
         if self._parked is not None and self._parked.is_same(expected):
             self.clear()  # a rename between two names of one file would do nothing

@@ -1,4 +1,4 @@
-"""Plan what to undo, and in which order, from the records and the files that are there now; opens no file.
+"""Plan what to undo, and in which order, from the records and the existing files. Opens no file.
 
 The plan goes newest first over a view that each planned undo updates: a publish moves a -> trash, then new -> a,
 and the second must be seen as undone before the first is judged.

@@ -170,7 +170,7 @@ class FailedOperation(_Record):
 
 
 class Conflict(_Record):
-    """A file that a rollback left as it was; `operation` counts from 0, None where a whole directory is meant."""
+    """A file that a rollback did not touch; `operation` counts from 0, None if a whole directory is meant."""
 
     operation: Count | None = None
     reason: Text

@@ -53,7 +53,7 @@ def recover(filesystem: Filesystem, path: str, state: Directory, rounds: Rounds)
     """Bring the directory at `path` back to the state that its last transaction promised; cheap if nothing is to do.
 
     Raises RollbackIncomplete or OutcomeUnknown (journal and files stay: fix the cause, recover again), NeedsAttention
-    (the journal was set aside, nothing else touched: recovering again goes on with the rest).
+    (the journal was set aside, nothing else touched: recovering again continues with the rest).
     """
     try:
         reports = []

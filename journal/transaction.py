@@ -63,17 +63,19 @@ class Transaction:
         self._is_used = False
 
     def make_directory(self, name: str, *, root: Folder = DIRECTORY, next_free: bool = False) -> NewDirectory:
-        """Make a directory in the locked directory or, with `root=STATE`, in the state directory.
+        """Create a directory in the locked directory or, with `root=STATE`, in the state directory.
 
         If the name is taken at the time of `commit`, the transaction fails or, with `next_free`, the directory becomes
         `name_1`, `name_2` and so on. Returns the directory, as a destination for other operations. Raises
-        InvalidOperation if this transaction makes the name already.
+        InvalidOperation if this transaction already creates a directory of this name.
         """
         if root not in (DIRECTORY, STATE):
-            raise InvalidOperation("A transaction makes directories in the directory or in its state directory only.")
+            raise InvalidOperation("A transaction creates directories in its directory or the state directory only.")
         directory = NewDirectory(root, require_name(name), next_free=next_free)
         if any(existing.folder == directory.folder for existing in self._declaration.directories):
-            raise InvalidOperation(f"{printable(name)} is made already: use the directory that was returned then.")
+            raise InvalidOperation(
+                f"{printable(name)} already exists in this transaction: use the directory that was returned then."
+            )
         self._declaration.directories.append(directory)
         return directory
 

@@ -18,7 +18,7 @@ _NOT_NAMES: Final = frozenset({"", ".", ".."})
 
 
 def printable(name: str) -> str:
-    """Return a name as valid text for people: each byte that is not UTF-8 becomes an escape of four characters."""
+    """Return a name as valid, readable text: each byte that is not UTF-8 becomes an escape of four characters."""
     try:
         raw = name.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # a surrogate that stands for no byte
@@ -89,8 +89,8 @@ STATE: Final[Folder] = Folder("state")
 class Identity(NamedTuple):
     """The identity of the file that was seen under a name.
 
-    `inode` is 0 where numbers identify nothing. `size` (bytes) and `mtime_ns` (nanoseconds since 1970) are None where
-    only a scan saw the file, because a scan does not read them.
+    `inode` is 0 if numbers identify nothing. `size` (bytes) and `mtime_ns` (nanoseconds since 1970) are None if only a
+    scan saw the file, because a scan does not read them.
     """
 
     inode: int

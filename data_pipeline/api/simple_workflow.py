@@ -54,7 +54,7 @@ class SimpleWorkflowExecutor:
     `tables` replace `table_list.txt`. `model` serves the steps that can use a language model. `records` receives every
     state, `emit` every event. `retention` is applied to the task's backups after a successful complete run,
     `vector_retention` to its backups of the vector store after any successful run that made one. A run that is
-    cancelled while it `is_suspended` has not ended, and continues when its process is back.
+    cancelled while it `is_suspended` remains unfinished, and continues when its process is back.
     """
 
     def __init__(
@@ -238,5 +238,5 @@ class SimpleWorkflowExecutor:
 
 
 def _message_of(error: BaseException) -> str:
-    """Return the reason for the end of a run, as a sentence for people."""
+    """Return the reason for the end of a run, as a human-readable sentence."""
     return str(error) or type(error).__name__ if isinstance(error, Exception) else "Cancelled."

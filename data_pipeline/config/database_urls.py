@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _System:
-    """How the URLs of one database system are read.
+    """The form of the URLs of one database system.
 
     `names` are those that may be before `://`; `driver` replaces them, if it is not None. A system without a default
     `port` keeps each database in a file. `safe_options` lead to no other database; for PostgreSQL `host`, `hostaddr`,

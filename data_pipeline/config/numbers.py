@@ -1,6 +1,6 @@
 """Numbers in JSON: true is not 1. Pure.
 
-In an annotation, `NO_BOOLEAN` comes after the constraints: before them, pydantic leaves them out of the JSON schema.
+In an annotation, `NO_BOOLEAN` comes after the constraints: before them, pydantic omits them from the JSON schema.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class SettingValue:
 
 
 def settings_in_use(settings: Settings) -> list[SettingValue]:
-    """Return all settings in the order of the documentation. Each named database is an entry of its own."""
+    """Return all settings in the order of the documentation. Each named database is a separate entry."""
     sources = (
         ("environment", EnvSettingsSource(Settings)()),
         (ENV_FILE, DotEnvSettingsSource(Settings)()),

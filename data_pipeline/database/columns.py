@@ -1,4 +1,4 @@
-"""Columns as SQLAlchemy's inspection reports them, completed by what a driver reads of them."""
+"""Columns as SQLAlchemy's inspection reports them, completed by the facts that a driver reads itself."""
 
 from __future__ import annotations
 

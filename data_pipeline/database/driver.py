@@ -38,7 +38,7 @@ STATEMENT_SECONDS: Final = "statement_seconds"
 
 @dataclass(frozen=True)
 class GateFacts:
-    """What the query gate accepts in this dialect, in addition to the list that all dialects share.
+    """The syntax that the query gate accepts in this dialect, in addition to the list that all dialects share.
 
     parser: the sqlglot dialect that reads a query and writes the text that runs. It must write every identifier so that
         the database can take it for nothing but an identifier.
@@ -60,7 +60,7 @@ class GateFacts:
 
 @dataclass(frozen=True)
 class SpellingFacts:
-    """What two spellings of one query may differ in; see `query_spelling.py`.
+    """The differences that two spellings of one query may have; see `query_spelling.py`.
 
     same_functions: functions with the words that the parser writes for them: `{"substr": ("substring",)}`. Both must
         be one function in this database, for all arguments.
@@ -83,7 +83,7 @@ class InlineKey:
 
 
 class DdlForms(Protocol):
-    """How CREATE statements are written. Text in, text out; names that are passed in are quoted already.
+    """The writer of CREATE statements. Text in, text out; names that are passed in are quoted already.
 
     has_schemas: True if names in statements include the schema.
     adds_keys_later: True if ALTER TABLE can add a foreign key, so that tables that refer to each other can be loaded.
@@ -122,10 +122,10 @@ class DdlForms(Protocol):
 
 
 class QueryForms(Protocol):
-    """How the question generator writes what each database spells in its own way. Returned trees are new.
+    """The expressions of the question generator that each database spells in its own way. Returned trees are new.
 
     nulls_are_least: True if NULL is first in ascending order unless the query says otherwise.
-    divides_by_zero: True if a division by zero is NULL and no error.
+    divides_by_zero: True if a division by zero is NULL instead of an error.
     """
 
     nulls_are_least: bool
@@ -148,13 +148,13 @@ class QueryForms(Protocol):
 class Grammar:
     """The SQL of one database system, without a connection.
 
-    name: the dialect. title: its name for people and prompts.
+    name: the dialect. title: its name in messages and prompts.
     sqlglot: sqlglot's dialect, which reads and writes queries where the gate's parser is not needed.
     default_schema: the schema of names without one; task lists may call it `public` in every database.
     ignores_case: True if names are compared without regard to case, quoted or not. False if names without quotes are
         folded to lower case and names in quotes are exact.
     identifiers: SQLAlchemy's preparer of this dialect, which quotes names.
-    reserved_words: words that are no names without quotes, in lower case.
+    reserved_words: words that must be quoted to be names, in lower case.
     plain_name: the form of a name that means itself without quotes.
     often_mistaken_for: sqlglot's names of dialects in which a failing query may be written instead, most likely first.
     """
@@ -208,7 +208,7 @@ class Connector(Protocol):
         statement_seconds: limit of each statement, where the server has one. A connection with the execution option
             `STATEMENT_SECONDS` has that limit instead.
 
-        Raises DatabaseUnavailable if it is clear without a connection that there is none, such as a missing file.
+        Raises DatabaseUnavailable if the database is known to be missing without a connection, such as a missing file.
         Opens no connection and creates no file.
         """
         ...
@@ -225,7 +225,7 @@ class Connector(Protocol):
         ...
 
     def database_name(self, url: URL) -> str:
-        """Return the name of the database for people and files. Opens nothing."""
+        """Return the name of the database for messages and files. Opens nothing."""
         ...
 
 
@@ -259,9 +259,9 @@ class Catalogue(Protocol):
         ...
 
     def shared_objects(self, connection: Connection, tables: Sequence[Table]) -> list[SharedObject]:
-        """Return what must exist before these tables can be created (types, sequences ...), in loading order.
+        """Return the objects that these tables need before they can be created (types, sequences ...).
 
-        Empty where the database has none. May change settings of the transaction.
+        The objects are in loading order. May change settings of the transaction.
         """
         ...
 

@@ -72,7 +72,7 @@ def execute_query(database: BusinessDatabase, query: Query, limits: QueryLimits)
         columns, rows, is_whole = rows_within(connection, query.sql, replace(limits, rows=limits.rows + 1))
     if not is_whole:
         megabytes = limits.result_bytes / 1024 / 1024
-        raise QueryFailed("too_large", f"its result is larger than {megabytes:g} MB")
+        raise QueryFailed("too_large", f"the result is larger than {megabytes:g} MB")
     seconds = time.monotonic() - began
     return QueryRows(columns, tuple(rows[: limits.rows]), is_cut=len(rows) > limits.rows, seconds=seconds)
 

@@ -1,4 +1,4 @@
-"""What a driver reports of an error: its kind, and a reason that holds no value of a row. Opens nothing."""
+"""An error as a driver reports it: its kind, and a reason without any value of a row. Opens nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Fault:
 
     `kind` is one word for counts: `unknown_table`, `unknown_column`, `ambiguous_column`, `unknown_function`, `syntax`,
     `timeout`, `too_large`, else `failed`. `is_unavailable`: the database is at fault, not the query, so the same query
-    may succeed later. `reason` is one line for people, without values of rows.
+    may succeed later. `reason` is one human-readable line, without values of rows.
     """
 
     kind: str

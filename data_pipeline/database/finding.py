@@ -31,7 +31,7 @@ def resolve_tables(
 def list_tables(database: BusinessDatabase, schemas: Sequence[str] | None = None) -> list[TableName]:
     """Return the tables and views of some schemas (by default of all), sorted by name.
 
-    System tables, and tables that are storage of other tables, are left out. Raises DatabaseUnavailable.
+    System tables, and tables that are storage of other tables, are omitted. Raises DatabaseUnavailable.
     """
     catalogue = database.driver.catalogue
     try:

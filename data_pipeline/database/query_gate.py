@@ -92,12 +92,12 @@ def check_query(text: str, dialect: Dialect) -> Query:
     query = _check(text, dialect)
     is_as_written = text.strip().removesuffix(";") == query.sql  # the same text would give the same tree again
     if not is_as_written and _check(query.sql, dialect).sql != query.sql:
-        raise QueryRefused("ambiguous", "it could be read in two ways: write it in a simpler way")
+        raise QueryRefused("ambiguous", "the query could be read in two ways: write it in a simpler way")
     return query
 
 
 def rewritten(query: Query, expression: exp.Expr) -> Query:
-    """Return a query for a tree that has only parts of a checked query, left out or repeated.
+    """Return a query for a tree that has only parts of a checked query, each any number of times.
 
     The tree belongs to the new query; the caller must not change it.
     """
@@ -107,16 +107,16 @@ def rewritten(query: Query, expression: exp.Expr) -> Query:
 
 def _check(text: str, dialect: Dialect) -> Query:
     if len(text) > LENGTH_LIMIT:
-        raise QueryRefused("too_long", f"it is longer than {LENGTH_LIMIT} characters")
+        raise QueryRefused("too_long", f"the text is longer than {LENGTH_LIMIT} characters")
     if "\0" in text:
-        raise QueryRefused("syntax", "it contains a NUL character")
+        raise QueryRefused("syntax", "the text contains a NUL character")
     if any("\ud800" <= sign <= "\udfff" for sign in text):
-        raise QueryRefused("syntax", "it contains half a character (an unpaired surrogate)")
+        raise QueryRefused("syntax", "the text contains half a character (an unpaired surrogate)")
     facts = grammar_of(dialect).gate
     try:
         parsed = [item for item in sqlglot.parse(text, read=facts.parser) if not isinstance(item, exp.Semicolon | None)]
         if len(parsed) != 1:
-            raise QueryRefused("statements", f"it is {len(parsed)} statements, not one")
+            raise QueryRefused("statements", f"expected one statement, got {len(parsed)} statements")
         expression = parsed[0]
         if type(expression) not in QUERIES:
             raise QueryRefused(
@@ -128,9 +128,9 @@ def _check(text: str, dialect: Dialect) -> Query:
             raise QueryRefused("too_deep", "its size doubles from each level of subqueries to the next: use fewer")
         sql = expression.sql(dialect=facts.parser, comments=False)
     except SqlglotError as error:
-        raise QueryRefused("syntax", f"it is not valid SQL: {_first_line(error)}") from None
+        raise QueryRefused("syntax", f"the text is not valid SQL: {_first_line(error)}") from None
     except RecursionError:
-        raise QueryRefused("too_deep", "it is nested too deeply") from None
+        raise QueryRefused("too_deep", "the query is nested too deeply") from None
     return Query(sql, dialect, tuple(dict.fromkeys(_tables(expression))), expression)
 
 

@@ -113,8 +113,8 @@ class SharedObject:
 def in_loading_order(tables: Iterable[Table]) -> list[Table]:
     """Return tables so that each follows the tables to which it refers or which it reads; views are last.
 
-    A cycle is broken by name. The tables that a rule names are earlier, too, so that the rule is in the file of its own
-    table; unless they refer to that table, because keys are more important than rules.
+    A cycle is broken by name. The tables that a rule names are earlier, too, so that the rule is in the file of the
+    table to which it belongs; unless they refer to that table, because keys are more important than rules.
     """
     waiting = {table.name: table for table in sorted(tables, key=_place)}
     followers: dict[TableName, list[Table]] = {name: [] for name in waiting}

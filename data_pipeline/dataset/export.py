@@ -42,7 +42,7 @@ _TYPES: Final = (
 
 @dataclass(frozen=True)
 class Export:
-    """What is downloaded: a name, its type, its bytes."""
+    """A file to download: its name, its media type, its bytes."""
 
     file_name: str
     media_type: str
@@ -66,7 +66,7 @@ class _Pair:
 
 
 def export(task_id: str, held: Sequence[tuple[Item, Holding]], wanted: ExportFormat) -> Export:
-    """What a task holds, in a format. Raises NotFound where it holds no pair."""
+    """Return the pairs that a task holds in the vector store, in a format. Raises NotFound if it holds none."""
     pairs = [
         _Pair(item.database, pair["question"], pair["sql"], holding.details)
         for item, holding in held
@@ -140,18 +140,18 @@ def _spider(pairs: Sequence[_Pair], ddl: Sequence[tuple[str, str]]) -> bytes:
 
 
 def database_id(database: str) -> str:
-    """A database's name as Spider has them: `sqlite:shop.sqlite` -> `shop`."""
+    """Return the name of a database in the style of Spider: `sqlite:shop.sqlite` -> `shop`."""
     last = re.split(r"[:/]", database)[-1]
     return re.sub(r"\W+", "_", last.rpartition(".")[0] or last).strip("_") or "database"
 
 
 def query_tokens(sql: str) -> list[str]:
-    """The tokens of a query, without the semicolon at its end."""
+    """Return the tokens of a query, without the semicolon at its end."""
     return _TOKEN.findall(_statement(sql).rstrip(";"))
 
 
 def spider_schema(db_id: str, tables: Sequence[_Table]) -> dict[str, Any]:
-    """An entry of tables.json: columns are numbered through all tables, the first one is `*` of none."""
+    """Return an entry of tables.json. Columns are numbered across all tables; the first one is `*`, without a table."""
     ordered = sorted(tables, key=lambda table: table.name.lower())
     columns: list[tuple[int, str, str]] = [(-1, "*", "text")]
     places: dict[tuple[str, str], int] = {}
@@ -181,7 +181,7 @@ def spider_schema(db_id: str, tables: Sequence[_Table]) -> dict[str, Any]:
 
 
 def read_tables(texts: Iterable[str]) -> list[_Table]:
-    """The tables in texts of DDL; what cannot be read as DDL is no table."""
+    """Return the tables in texts of DDL; ignore statements that cannot be read as DDL."""
     found: dict[str, _Table] = {}
     late: list[exp.Expression] = []
     for text in texts:

@@ -169,7 +169,7 @@ class LanguageModel:
         self._count(completion)
         content = completion.choices[0].message.content if completion.choices else None
         if not content:
-            raise ModelFailed("its answer is empty")
+            raise ModelFailed("the answer is empty")
         return content
 
     async def _call(self, messages: list[Message], shape: type[BaseModel]) -> _Completion:

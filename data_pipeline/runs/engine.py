@@ -12,7 +12,7 @@ Traps of DBOS 3.4, each with a test in tests/data_pipeline/test_engine.py:
 - It records a cancelled asyncio task as an error. So a suspended run ends by an exception that DBOS does not record.
 - Its end stops the event loop before the threads that claim runs, and a run claimed meanwhile never begins. So the
   engine stops these threads first.
-- Its serializer is pickle, which runs the code of anyone who can write the database. So the serializer is JSON.
+- Its serializer is pickle, which runs code of any user who can write the database. So the serializer is JSON.
 """
 
 from __future__ import annotations

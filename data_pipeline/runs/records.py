@@ -107,7 +107,7 @@ def add_run(
     *,
     status: Literal["queued", "in_progress"],
 ) -> Execution:
-    """Enter a run in the history, unless it is there already. Raises NotFound."""
+    """Add a run to the history, unless it already exists there. Raises NotFound."""
     return store.add_execution(
         task_id,
         execution_id,

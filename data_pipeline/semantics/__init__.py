@@ -1,1 +1,1 @@
-"""What the database means: the roles and names of its columns, its relationships, its words."""
+"""The meaning of a database: the roles and names of its columns, its relationships, its words."""

@@ -36,7 +36,7 @@ from data_pipeline.semantics.vocabulary import without_affixes, words_of_identif
 from data_pipeline.tasks.table_list import TableName
 
 TELLING_KINDS: Final = frozenset({"name", "email", "phone", "national_id", "card", "bank_account", "account", "plate"})
-"""Kinds whose values tell who a person is wherever they stand; a birthday or a street is that of many."""
+"""Kinds whose values identify a person in any column; a birthday or a street is shared by many."""
 
 _CJK_FROM: Final = "\u3400"
 
@@ -54,7 +54,7 @@ class TableSample:
 
 @dataclass(frozen=True)
 class FoundKeys:
-    """Keys and relationships that nobody declared."""
+    """Keys and relationships that are not declared in the database."""
 
     primary: Mapping[TableName, KeyMeaning] = field(default_factory=dict)
     relationships: Sequence[Relationship] = ()
@@ -170,7 +170,7 @@ def _given_relationships(tables: Sequence[Table], overrides: Overrides) -> list[
 def _judge_all(
     samples: Sequence[TableSample], relationships: Sequence[Relationship], overrides: Overrides
 ) -> dict[tuple[TableName, str], Privacy]:
-    """Every column by itself, then those that hold what personal columns elsewhere hold."""
+    """Return the verdict on every column: each by itself, then those that hold values of personal columns elsewhere."""
     referring = {(one.child, column) for one in relationships for column in one.child_columns}
     signs: dict[tuple[TableName, str], ColumnSigns] = {}
     for sample in samples:
@@ -212,7 +212,7 @@ def _judge_all(
 
 
 def _telling(value: object) -> str | None:
-    """A value by which a person can be known, folded; short ones tell nothing."""
+    """Return a value that can identify a person, folded; None if it is not a text, or too short."""
     if not isinstance(value, str):
         return None
     folded = value.strip().casefold()
@@ -362,7 +362,7 @@ def _column(
 
 
 def _phrase(column: Column, words: Sequence[str], language: str) -> str:
-    """The words for a column: the Chinese name of its comment, or its own words."""
+    """Return the phrase for a column: the Chinese name in its comment, or the words of its name."""
     if language == "zh" and column.comment:
         head = column.comment.strip()
         for sign in "（(，,。：: ;；":
@@ -377,7 +377,7 @@ def _phrase(column: Column, words: Sequence[str], language: str) -> str:
 def _labels(
     column: Column, table: Table, values: Sequence[Any], given: ColumnOverride, dialect: Dialect
 ) -> dict[str, str]:
-    """What codes mean: overrides, then the comment, then the values of an enum type or a CHECK constraint."""
+    """Return the labels of codes: from overrides, else the comment, else an enum type or a CHECK constraint."""
     if given.values:
         return dict(given.values)
     if labels := labels_of_comment(column.comment, values):

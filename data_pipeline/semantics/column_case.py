@@ -36,7 +36,7 @@ _BARE_KEYS: Final = ("id", "uuid", "guid", "oid", "pk")
 
 @dataclass(frozen=True)
 class ColumnSeen:
-    """What the rules look at. `values` are sampled, without nulls; the counts are of the rows that were looked at.
+    """The facts that the rules use. `values` are sampled, without nulls; the counts are of the sampled rows.
 
     `tables_with_name` is the number of tables of the schema, out of `table_count`, that have a column of this name.
     """
@@ -81,7 +81,7 @@ class ColumnName:
 
     @classmethod
     def of(cls, column: str, comment: str | None = None, beside: Sequence[str] = ()) -> ColumnName:
-        """Take a column's name apart; what its table puts before all names is left out."""
+        """Split a column's name into words, without a prefix that all columns of the table share."""
         expanded = words_of_identifier(without_affixes(column, tuple(beside))).expanded
         words = tuple(singular((word,))[0] for word in expanded)
         head = _COMMENT_END.split((comment or "").strip(), maxsplit=1)[0].strip()
@@ -137,12 +137,12 @@ class Case:
 
     @cached_property
     def distinct(self) -> int:
-        """How many different values were seen."""
+        """The number of different values."""
         return self.seen.distinct_count if self.seen.distinct_count is not None else len(set(self.texts))
 
     @cached_property
     def rows(self) -> int:
-        """How many rows the table has."""
+        """The number of rows of the table."""
         return self.seen.row_count or len(self.seen.values) + self.seen.null_count
 
     @cached_property
@@ -167,7 +167,7 @@ class Case:
         return _TIME_TYPE.search(self.seen.type_sql) is not None
 
     def share(self, pattern: str) -> float:
-        """The share of the values that a pattern fits whole."""
+        """Return the share of the values that match a pattern as a whole."""
         return share(self.texts, lambda text: re.fullmatch(pattern, text) is not None)
 
     def repeats(self, limit: int) -> bool:

@@ -20,7 +20,7 @@ from data_pipeline.semantics.encoded_times import as_time
 CONSTANT_ROWS: Final = 20
 CATEGORY_VALUES: Final = 20
 CATEGORY_PART: Final = 20
-"""A text with at most so many values, or one in so many rows, is a category."""
+"""A text column with at most `CATEGORY_VALUES` values, or one value per `CATEGORY_PART` rows, is a category."""
 
 CODE_CATEGORY_VALUES: Final = 60
 LONG_TEXT: Final = 60

@@ -1,7 +1,7 @@
-"""Dates by type, in text and as numbers: how a column's values tell moments. Pure.
+"""Recognize the encoding of a column's moments: dates by type, in text and as numbers. Pure.
 
-A number is a moment where at least `PARSED_SHARE` of the values lie in a plausible range: an epoch by its digits (10 s,
-13 ms, 16 us), a day as YYYYMMDD, a month as YYYYMM; a year and a time of the day need a word that says so.
+A number is a moment if at least `PARSED_SHARE` of the values lie in a plausible range: an epoch by its digits (10 s,
+13 ms, 16 us), a day as YYYYMMDD, a month as YYYYMM. A year or a time of the day also needs a word in the name.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _FORMS: Final = tuple(
 
 
 def as_time(case: Case) -> RoleVerdict | None:
-    """Return the verdict that a column tells moments, and how it encodes them; None where it does not."""
+    """Return the verdict that a column holds moments, with their encoding; None if it does not."""
     return _by_type(case) or _by_named_form(case) or _by_text(case) or _by_number(case)
 
 
@@ -66,7 +66,7 @@ def _by_type(case: Case) -> RoleVerdict | None:
 
 
 def _by_named_form(case: Case) -> RoleVerdict | None:
-    """`INCEP_YM`, `EXP_YYMM`: the name says how the digits are read."""
+    """Return the verdict on a column whose name describes its digits: `INCEP_YM`, `EXP_YYMM`."""
     column = case.seen.column
     is_month = re.search(r"(^|_)ym$|yyyymm$", column.lower()) or column.endswith("YM")
     if is_month and case.share(r"(19|20)\d\d(0[1-9]|1[0-2])") == 1:

@@ -1,6 +1,6 @@
-"""What a database means, as plain values: the one semantic model that pages, questions, masking and exports ask.
+"""The meaning of a database as plain values: the one semantic model that pages, questions, masking and exports use.
 
-Every verdict carries how sure it is (0 to 1), what it follows from, and a reason in words. Opens nothing.
+Every verdict has a confidence (0 to 1), its kind of evidence, and a reason in words. Opens nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Value(BaseModel):
 
 
 class Verdict(_Value):
-    """Why something is taken to be so."""
+    """The grounds for a conclusion: a confidence (0 to 1), the kind of evidence, and a reason in words."""
 
     confidence: float = Field(ge=0, le=1)
     evidence: Evidence
@@ -35,7 +35,7 @@ class Verdict(_Value):
 
 
 class PersonalVerdict(_Value):
-    """What a column says about people. `unsure` columns are masked as personal ones are, and never asked about."""
+    """The personal data in a column. `unsure` columns are masked as personal ones are, and are never asked about."""
 
     kind: PersonalKind
     verdict: Literal["personal", "unsure"]
@@ -73,7 +73,7 @@ class ColumnMeaning(_Value):
 
 
 class KeyMeaning(_Value):
-    """The columns that tell rows apart, declared or found."""
+    """The columns that identify a row, declared or found."""
 
     columns: tuple[str, ...]
     because: Verdict
@@ -136,7 +136,7 @@ class SemanticModel(_Value):
     tables: tuple[TableMeaning, ...]
     relationships: tuple[Relationship, ...] = ()
     problems: tuple[str, ...] = ()
-    """What a person should look at: unknown names in overrides, names that look like abbreviations."""
+    """Findings to check by hand: unknown names in overrides, names that look like abbreviations."""
 
     @cached_property
     def by_name(self) -> dict[TableName, TableMeaning]:

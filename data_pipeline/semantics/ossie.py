@@ -116,7 +116,7 @@ def _relationship(one: Relationship) -> dict[str, Any]:
 
 
 def _metrics(table: TableMeaning) -> list[dict[str, Any]]:
-    """What is safe to sum over any rows, and what is averaged; states of a moment and unknown numbers are neither."""
+    """Return a metric for each additive (SUM) and non-additive (AVG) measure; skip semi-additive and uncertain ones."""
     metrics = []
     if table.kind in ("view", "backup copy", "empty") or table.is_ignored:
         return []
@@ -143,7 +143,7 @@ def _expression(text: str) -> dict[str, Any]:
 
 
 def _extension(content: BaseModel, exclude: set[str] | None = None) -> dict[str, str]:
-    """What the format has no place for, as JSON; `model_of_ossie` reads it again."""
+    """Return the values that the format has no place for, as JSON, which `model_of_ossie` reads again."""
     dumped = content.model_dump(mode="json", exclude=exclude, exclude_defaults=True)
     return {"vendor_name": VENDOR, "data": json.dumps(dumped, ensure_ascii=False)}
 

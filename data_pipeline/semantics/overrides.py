@@ -44,7 +44,7 @@ class _Given(BaseModel):
 
 
 class ColumnOverride(_Given):
-    """What people say of a column. `values` label its codes; `personal: false` shows it, true or a kind masks it."""
+    """The corrections of a column. `values` label its codes; `personal: false` shows it, true or a kind masks it."""
 
     name: _Text | None = None
     description: _Long | None = None
@@ -68,7 +68,7 @@ class ColumnOverride(_Given):
 
 
 class TableOverride(_Given):
-    """What people say of a table. `ignore: true` leaves it out of questions."""
+    """The corrections of a table. `ignore: true` excludes it from questions."""
 
     noun: _Text | None = None
     plural: _Text | None = None
@@ -98,12 +98,12 @@ class Overrides(_Given):
     terms: dict[_Text, _Text] = Field(default_factory=dict)
 
     def of_table(self, table: TableName) -> TableOverride:
-        """Return what is said of a table; the schema may be left out, and case does not matter."""
+        """Return the corrections of a table; the schema may be omitted, and case does not matter."""
         wanted = {str(table).casefold(), table.name.casefold()}
         return next((given for name, given in self.tables.items() if name.casefold() in wanted), TableOverride())
 
     def of_column(self, table: TableName, column: str) -> ColumnOverride:
-        """Return what is said of a column."""
+        """Return the corrections of a column."""
         columns = self.of_table(table).columns
         return next(
             (given for name, given in columns.items() if name.casefold() == column.casefold()), ColumnOverride()
@@ -132,7 +132,7 @@ class Overrides(_Given):
 
 
 def parse_overrides(raw: bytes, file: str = OVERRIDES) -> Overrides:
-    """Return the overrides of a file. Raises InvalidInput with every fault and where it is."""
+    """Return the overrides of a file. Raises InvalidInput with every fault and its place."""
     if len(raw) > SIZE_LIMIT_BYTES:
         raise InvalidInput(file, f"must be at most {SIZE_LIMIT_BYTES} bytes, got {len(raw)}")
     try:

@@ -1,4 +1,4 @@
-"""What facts about a database and plans of questions have in common: a literal, a column, an aggregate."""
+"""The parts that facts about a database and plans of questions share: a literal, a column, an aggregate."""
 
 from __future__ import annotations
 

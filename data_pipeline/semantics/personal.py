@@ -108,7 +108,7 @@ class Privacy:
 
 @dataclass(frozen=True)
 class ColumnSigns:
-    """What the rule may look at. `values` are sampled, without nulls; `beside` are the names of the table's columns."""
+    """The facts that the rule may use. `values` are sampled, without nulls; `beside` are the table's column names."""
 
     table: str
     column: str
@@ -156,7 +156,7 @@ class _Case:
         self._among_homes = is_table_of_homes(signs.table, signs.table_comment)
 
     def signs_of_names(self) -> Iterator[tuple[PersonalKind, Sign]]:
-        """What name and comment say; free text of things, or without any value, tells nothing."""
+        """Yield the signs of name and comment; free text of things, or without any value, is not a sign."""
         signs = self._signs
         is_flag = _FLAG_TYPE.search(signs.type_sql) is not None
         for kind, sign in signs_of_names(
@@ -167,7 +167,7 @@ class _Case:
                 yield kind, sign
 
     def signs_of_values(self, named: set[PersonalKind]) -> Iterator[tuple[PersonalKind, Sign]]:
-        """What the values look like: they count more beside a name that says the same."""
+        """Yield the signs of the values, which have more weight beside a name of the same kind."""
         for shape in SHAPES:
             share = self._share(shape.fits)
             weight = shape.weight_named if shape.kind in named else shape.weight
@@ -194,7 +194,7 @@ class _Case:
             yield Sign(f"{holding} of its texts hold an address or a number of a person", _NAMED_INSIDE)
 
     def weighed(self, kind: PersonalKind, signs: Sequence[Sign]) -> Privacy:
-        """The verdict on one kind, by all that speaks for it and against it."""
+        """Return the verdict on one kind, from all signs for it and against it."""
         pros = [sign for sign in signs if not sign.is_against and sign.weight > WEAK]
         pros += [sign for sign in signs if not sign.is_against and sign.weight <= WEAK][:1]  # name and comment: once
         is_shown = kind in _SHOWN_BY_FORM and any("values" in sign.text and sign.weight >= 0.9 for sign in pros)
@@ -235,7 +235,10 @@ class _Case:
             yield "its values are numbers", _KEY
 
     def _against_by_place(self, kind: PersonalKind, pros: Sequence[Sign]) -> Iterator[tuple[str, float]]:
-        """A shop has a telephone, too; but the contact of a shop is a person, and a mobile number is one's own."""
+        """Yield the signs of a place or a thing: a shop has a telephone, too.
+
+        But the contact of a shop is a person, and so is the owner of a mobile number.
+        """
         signs = self._signs
         if kind not in ALSO_OF_PLACES:
             return
@@ -248,7 +251,7 @@ class _Case:
             yield "its table is one of places or things", _OF_A_PLACE
 
     def _numbers_persons(self) -> bool:
-        """A number beside the key by which others know a person: of a member, a patient, a member of staff."""
+        """Return True for numbers beside the key that identify persons: members, patients, members of staff."""
         signs = self._signs
         name = head(signs.comment) if CJK.search(signs.comment or "") else signs.column
         says_number = self._words[-1] in _NUMBERS_OF_PERSONS or name.endswith(_CHINESE_NUMBERS)

@@ -1,7 +1,7 @@
-"""What the name and the comment of a column say about persons, in English and Chinese. Pure.
+"""Find signs of personal data in the name and the comment of a column, in English and Chinese. Pure.
 
-A phrase that names personal data counts wherever it stands, a weak one at the end of a name and mostly in a table of
-persons; words around a phrase can make it a fact about a thing: `phone_model`, `is_email_sent`, 密码有效期.
+A phrase that names personal data counts at any place, a weak one at the end of a name and mostly in a table of persons.
+Words around a phrase can make it a fact about a thing: `phone_model`, `is_email_sent`, 密码有效期.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ UNKNOWN_WORDS: Final = 0.5
 """Against a phrase that words follow of which nothing is known."""
 
 WEAK_OF_PLACE: Final = 0.3
-"""Of an address or a position of what is neither a person nor a thing: an order's, a visit's."""
+"""Of an address or a position that belongs to neither a person nor a thing: an order's, a visit's."""
 
 ALSO_OF_PLACES: Final[frozenset[PersonalKind]] = frozenset(
     {"phone", "address", "ip", "national_id", "location", "account"}
 )
-"""What shops, suppliers and machines have, too."""
+"""Kinds that shops, suppliers and machines have, too."""
 
 _OF_PLACES: Final[frozenset[PersonalKind]] = frozenset({"address", "location"})
 _NAME_GOES_ON: Final = ("姓名", "名", "签名", "一", "二", "全拼", "拼音", "简拼", "英文")
@@ -55,7 +55,7 @@ _NOT_HEALTH: Final = frozenset(
 def signs_of_names(
     column: str, comment: str | None, *, among_persons: bool, among_homes: bool
 ) -> list[tuple[PersonalKind, Sign]]:
-    """Return what a column's name and comment say, for and against each kind."""
+    """Return the signs of a column's name and comment, for and against each kind."""
     of_homes = [
         (kind, Sign(sign.text, WEAK_AMONG_PERSONS))
         for kind, sign in (
@@ -161,7 +161,7 @@ def _named_in_chinese(text: str, place: str, strong: float, *, among_persons: bo
 
 
 def _of_a_thing(words: Sequence[str], start: int, end: int, kind: PersonalKind) -> float:
-    """How sure the words around a phrase make it a fact about a thing: `phone_model`, `is_email_sent`."""
+    """Return the weight of the words that make a phrase a fact about a thing: `phone_model`, `is_email_sent`."""
     lists, after = word_lists(), set(words[end:])
     if kind == "birth_date":
         return ABOUT_A_THING if after & _NOT_BIRTH else 0.0
@@ -190,7 +190,7 @@ def _of_a_thing_in_chinese(text: str, phrase: str, kind: PersonalKind) -> float:
 
 
 def _longest(words: Sequence[str], phrases: Mapping[int, frozenset[tuple[str, ...]]]) -> tuple[int, int] | None:
-    """Where the longest phrase stands, the last one of equals."""
+    """Return the start and the end of the longest phrase, and of equally long ones of the last."""
     for length in sorted(phrases, reverse=True):
         for start in range(len(words) - length, -1, -1):
             if tuple(words[start : start + length]) in phrases[length]:

@@ -1,4 +1,4 @@
-"""What a table's rows are to privacy: persons, their homes, or places and things. By names and comments. Pure."""
+"""Judge by names and comments whether a table's rows are persons, their homes, or places and things. Pure."""
 
 from __future__ import annotations
 

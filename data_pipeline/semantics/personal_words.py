@@ -1,4 +1,4 @@
-"""The words by which personal data is told: those of names and comments, and the lists of words/personal.toml. Pure."""
+"""The words of personal data: those in names and comments, and the lists of words/personal.toml. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Sign:
 
 
 def head(comment: str | None) -> str:
-    """The name that a comment begins with: text up to the first bracket, colon, comma or listed digit."""
+    """Return the name that a comment begins with: the text up to the first bracket, colon, comma or listed digit."""
     if not comment:
         return ""
     if labels_of_comment(comment):
@@ -45,7 +45,7 @@ def head(comment: str | None) -> str:
 
 
 def comment_words(comment: str | None) -> tuple[str, ...]:
-    """The words of a short English comment."""
+    """Return the words of a short English comment."""
     said = re.split(r"\b(?:of|for) (?:the|a|an|this|our)\b", head(comment))[0]
     words = said.replace("-", " ").split()
     return words_of("_".join(words)) if said.isascii() and 1 <= len(words) <= 5 else ()

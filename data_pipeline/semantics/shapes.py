@@ -1,4 +1,4 @@
-"""What values look like: shapes of personal data and secrets, with their check digits. Pure.
+"""The shapes of personal data and secrets in values, with their check digits. Pure.
 
 Check digits: Luhn (ISO/IEC 7812-1) for cards, modulo 97 (ISO 13616) for IBANs, modulo 11-2 (GB 11643) for Chinese
 identity numbers. Shapes of hashes and tokens are those of their makers' documentation.
@@ -19,7 +19,7 @@ ShapeKind = Literal[
 
 @dataclass(frozen=True)
 class Shape:
-    """A form of values: `weight` is the evidence by itself, `weight_named` beside a name that says the same."""
+    """A form of values: `weight` is the evidence by itself, `weight_named` beside a name of the same kind."""
 
     kind: ShapeKind
     label: str

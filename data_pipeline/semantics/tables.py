@@ -1,4 +1,4 @@
-"""What a table is, what names its rows, when they happened: from its columns' roles, its name and its rows. Pure."""
+"""Judge a table's kind, label and business time by its columns' roles, its name and its rows. Pure."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def _without_chinese_affix(name: str) -> str:
 
 
 def _copied_from(name: str, columns: Sequence[ColumnMeaning], others: Mapping[str, frozenset[str]]) -> str | None:
-    """The table whose columns this one repeats, where its name says that it is a copy: `orders_bak_2020`."""
+    """Return the table whose columns this one repeats, if its name is that of a copy: `orders_bak_2020`."""
     pieces = re.split(r"[_\W\d]+", name.lower())
     lists = _lists()["backup"]
     has_date = re.search(r"(19|20)\d{4,6}$", name) is not None

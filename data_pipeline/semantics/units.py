@@ -12,7 +12,7 @@ _SAID = re.compile(r"单位[:：为]?\s*([^\s,，;；。)）]{1,8})|\bin ([a-z%]
 
 
 def unit_of(column: str, comment: str | None) -> str | None:
-    """Return how people write the unit of a column's numbers; None where neither name nor comment says it."""
+    """Return the usual spelling of the unit of a column's numbers; None if neither name nor comment has a unit."""
     units = _units()
     for text in (*_BRACKETS.findall(comment or ""), *(part for pair in _SAID.findall(comment or "") for part in pair)):
         if text.lower() in units:

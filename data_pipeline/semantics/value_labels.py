@@ -1,4 +1,4 @@
-"""What the codes of a column mean: labels from its comment, and listed values from CHECK constraints. Pure.
+"""The meaning of a column's codes: labels from its comment, and listed values from CHECK constraints. Pure.
 
 状态（0正常 1停用）        ->  0: 正常, 1: 停用
 0 = open, 1 = closed      ->  0: open, 1: closed
@@ -75,7 +75,7 @@ def listed_values(check: str, column: str, dialect: Dialect) -> tuple[str, ...]:
 
 
 def _alternatives(condition: exp.Expr, column: str) -> list[exp.Expr]:
-    """The sides of an OR but for `column IS NULL`."""
+    """Return the sides of an OR except `column IS NULL`."""
     sides = list(condition.flatten()) if isinstance(condition, exp.Or) else [condition]
     return [
         side

@@ -29,7 +29,7 @@ _LONGEST_WORD: Final = 20
 _HUNGARIAN: Final = re.compile(
     r"(str|lng|dbl|int|dat|dtm|dt|bln|bool|txt|cur|num|byt|ysn|sng|var|mem|ole|[bcdfinsv])(?=[A-Z][a-z])"
 )
-"""Prefixes that tell types."""
+"""Prefixes that mark types."""
 
 _CASE: Final = re.compile(r"([a-z0-9])([A-Z])|([A-Z])(?=[A-Z][a-z])")
 _PIECE: Final = re.compile(r"[A-Za-z]+|\d+|[^\W\d_A-Za-z]+")
@@ -53,7 +53,7 @@ class Words:
 
 
 def split_identifier(identifier: str) -> tuple[str, ...]:
-    """Return the words of an identifier in lower case, digits left out; the identifier itself if it has none."""
+    """Return the words of an identifier in lower case, without digits; the identifier itself if it has no words."""
     return words_of_identifier(identifier).spelled
 
 
@@ -111,7 +111,7 @@ def zipf(word: str) -> float:
 
 
 def _unglued(text: str) -> list[str]:
-    """The cheapest way to cut letters into words, by dynamic programming."""
+    """Return the cheapest split of letters into words, found by dynamic programming."""
     glue = _glue()
     if text in _abbreviations() or text in _initials() or text in glue["whole"] or len(text) < 5:
         return [text]

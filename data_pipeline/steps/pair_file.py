@@ -45,12 +45,12 @@ def parse_pairs(raw: bytes, name: str) -> tuple[list[Pair], list[NotAPair]]:
         items = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise InvalidInput(
-            name, f"it is no JSON in UTF-8 ({type(error).__name__}): mend it, or make it again"
+            name, f"not valid JSON in UTF-8 ({type(error).__name__}): correct the file, or generate it again"
         ) from None
     if not isinstance(items, list):
-        raise InvalidInput(name, "it is no array of objects with `question` and `sql`")
+        raise InvalidInput(name, "not an array of objects with `question` and `sql`")
     if len(items) > PAIR_LIMIT:
-        raise InvalidInput(name, f"it holds {len(items)} pairs; {PAIR_LIMIT} are the most")
+        raise InvalidInput(name, f"must have at most {PAIR_LIMIT} pairs, got {len(items)}")
     pairs: list[Pair] = []
     others: list[NotAPair] = []
     seen: Counter[str] = Counter()

@@ -89,7 +89,7 @@ StepSummary = Literal["pending", "running", "failed", "partial_completed", "all_
 
 @dataclass(frozen=True)
 class TaskQuery:
-    """A filter of tasks and their order. None is no filter. A part of a name matches, in upper or lower case."""
+    """A filter of tasks and their order. A field that is None does not filter. Part of a name matches, in any case."""
 
     status: RunStatus | None = None
     task_name: str | None = None

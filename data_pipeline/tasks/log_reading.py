@@ -61,7 +61,7 @@ def parse_log(lines: Iterable[str]) -> list[LogEntry]:
 
 @dataclass(frozen=True)
 class LogQuery:
-    """A filter of entries and their order. None is no filter."""
+    """A filter of entries and their order. A field that is None does not filter."""
 
     level: str | None = None
     begin: datetime | None = None

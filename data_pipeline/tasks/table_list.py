@@ -92,7 +92,7 @@ def format_table_list(names: Iterable[TableName]) -> str:
 
 
 def _items(line: str) -> list[str]:
-    """Split a line at its commas, except within quotes; leave out blank items."""
+    """Split a line at its commas, except within quotes; skip blank items."""
     items, position = [], 0
     while position <= len(line):
         match = _ITEM.match(line, position)

@@ -86,12 +86,12 @@ def log_entry(entry: LogEntry) -> dict[str, Any]:
 
 
 def size_of(size_bytes: int) -> dict[str, Any]:
-    """Return the fields with a file's size, for programs and for people."""
+    """Return the fields with a file's size, as a number and as a human-readable text."""
     return {"file_size": size_bytes, "file_size_formatted": formatted_size(size_bytes)}
 
 
 def formatted_size(size_bytes: int) -> str:
-    """Return a size for people."""
+    """Return a size as a human-readable text."""
     size, unit = float(size_bytes), "B"
     for larger in ("KB", "MB", "GB"):
         if size < 1024:
@@ -113,7 +113,7 @@ def _current_step(execution: Execution | None) -> dict[str, Any] | None:
 
 
 def _step(step: StepState) -> dict[str, Any]:
-    """Return the JSON of a step; its result tells completed, partial and skipped steps apart."""
+    """Return the JSON of a step; its result distinguishes completed, partial and skipped steps."""
     outcome = StepOutcome.read(step.result) or StepOutcome()
     return {
         "step_name": step.step_name,

@@ -286,7 +286,7 @@ def test_result_that_was_changed_is_left_out_and_the_files_are_counted(shop: Sho
     ("content", "note"),
     [
         (None, "is missing, so there are no pairs"),
-        ("{}", "it is no array of objects"),
+        ("{}", "not an array of objects"),
         ('[{"question": "Who?"}]', "1 items are not pairs"),
     ],
 )

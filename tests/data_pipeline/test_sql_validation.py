@@ -353,8 +353,8 @@ def test_cancelled_run_stops_its_queries(url: str, tmp_path: Path) -> None:
     [
         ({}, "there is none"),
         ({"a_pair.json": "[]", "b_pair.json": "[]"}, "there are 2: a_pair.json, b_pair.json"),
-        ({FILE: "{"}, "it is no JSON"),
-        ({FILE: "{}"}, "it is no array"),
+        ({FILE: "{"}, "not valid JSON"),
+        ({FILE: "{}"}, "not an array"),
     ],
 )
 def test_pair_file_that_cannot_be_meant_is_told(tmp_path: Path, files: dict[str, str], problem: str) -> None:

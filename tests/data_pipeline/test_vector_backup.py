@@ -209,13 +209,13 @@ def link_the_items(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (flip_a_bit, "its content does not match its id"),
+        (flip_a_bit, "the content of the item does not match its id"),
         (cut_the_tail, "line 10 of .*: not an item"),
         (drop_a_line, "SHA-256"),
         (repeat_a_line, "line 2 of .* is a duplicate"),
-        (shorten_a_vector, "line 4 of .*: its vector must have 1024 finite numbers"),
-        (orphan_an_item, "line 1 of .*: it has no holders"),
-        (edit_the_manifest, "its manifest was changed"),
+        (shorten_a_vector, "line 4 of .*: the vector must have 1024 finite numbers"),
+        (orphan_an_item, "line 1 of .*: the item has no holders"),
+        (edit_the_manifest, "the manifest was changed"),
         (remove_the_items, "cannot be read"),
         (link_the_items, "cannot be read"),
         (lambda folder: resealed(folder, format=9), "unknown format: expected 1, got 9"),

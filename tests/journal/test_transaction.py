@@ -105,7 +105,7 @@ def test_same_new_directory_is_declared_once(directory: LockedDirectory) -> None
     transaction = directory.transaction("backup")
     transaction.make_directory("bak", next_free=True)
 
-    with pytest.raises(InvalidOperation, match="is made already"):
+    with pytest.raises(InvalidOperation, match="already exists in this transaction"):
         transaction.make_directory("bak", next_free=True)
 
 

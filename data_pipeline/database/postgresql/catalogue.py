@@ -1,4 +1,4 @@
-"""The schema of a PostgreSQL database, of its own catalogue and SQLAlchemy's inspection."""
+"""The schema of a PostgreSQL database, read from its catalogue and with SQLAlchemy's inspection."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class PostgresCatalogue:
 
 
 def _use_one_search_path(connection: Connection) -> None:
-    """Make the server spell names in the same way for every user; it leaves out schemas of the search path."""
+    """Make the server spell names in the same way for every user; it omits the schemas of the search path."""
     connection.exec_driver_sql("SET LOCAL search_path = public")
 
 

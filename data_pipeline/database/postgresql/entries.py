@@ -112,7 +112,7 @@ class PostgresTable:
 
 
 def read_entries(connection: Connection, schema: str, names: Sequence[str]) -> dict[str, PostgresTable]:
-    """Return the entries of these tables and views of one schema by name; a missing one is left out."""
+    """Return the entries of these tables and views of one schema by name, without the missing ones."""
     oids = oids_of(connection, schema, names)
 
     def rows(statement: str) -> Sequence[Any]:

@@ -1,4 +1,4 @@
-"""The schema of a SQLite file, of its own catalogue, its own text of each table, and SQLAlchemy's inspection."""
+"""The schema of a SQLite file, from its catalogue, its text of each table, and SQLAlchemy's inspection."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class SqliteTable:
 
 
 def read_entries(connection: Connection, names: Sequence[str]) -> dict[str, SqliteTable]:
-    """Return the entries of these tables and views by name; a missing one is left out."""
+    """Return the entries of these tables and views by name, without the missing ones."""
     wanted = (json.dumps(list(names)),)
 
     def rows(statement: str) -> Sequence[Any]:

@@ -22,7 +22,7 @@ _OPTIONS: Final = {"ROWID": "without rowid", "STRICT": "strict"}
 
 
 class _BacktickedSqlite(SQLite):  # type: ignore[misc]
-    """SQLite with identifiers in backticks: in double quotes, a name that is no column is a text and not an error."""
+    """SQLite with identifiers in backticks, because an unknown column in double quotes is a text and not an error."""
 
     class Tokenizer(SQLite.Tokenizer):  # type: ignore[misc]
         IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ["`", '"', ("[", "]")]

@@ -3,7 +3,7 @@
 CREATE TABLE orders ( -- one order                     a comment of the table
   id INTEGER PRIMARY KEY, -- its number                of the column before it on this line
   -- in euros
-  total NUMERIC,                                       of the column after it, if it is on a line of its own
+  total NUMERIC,                                       of the column after it, if it is on a separate line
   code TEXT COLLATE NOCASE,                            a collation
   half NUMERIC AS (total / 2),                         the expression of a generated column
   CHECK (total > 0)                                    a condition

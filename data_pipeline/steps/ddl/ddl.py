@@ -29,7 +29,7 @@ class Surroundings:
 
 
 def surroundings_of(tables: Sequence[Table]) -> dict[TableName, Surroundings]:
-    """Return the surroundings of tables in loading order; a view that reads a table that does not load has no place."""
+    """Return the related tables of each table in loading order; a view on a table that does not load has no place."""
     places: dict[TableName, int] = {}
     for number, table in enumerate(tables):
         if all(source in places for source in table.sources):
@@ -54,7 +54,7 @@ def surroundings_of(tables: Sequence[Table]) -> dict[TableName, Surroundings]:
 def ddl_of(
     table: Table, around: Surroundings, dialect: Dialect, language: str, suggestion: Suggestion | None = None
 ) -> str:
-    """The `.ddl` file: two comment lines, the table or view, its indexes, keys and rules that had to wait for it."""
+    """Return the `.ddl` file: two comment lines, the table or view, its indexes, keys and rules that need it."""
     writer = _Writer(dialect, language, suggestion or Suggestion())
     meaning = table_comment(table, suggestion or Suggestion())
     said = one_line(meaning.marked(language))
@@ -102,7 +102,7 @@ class _Writer:
         return "(" + ", ".join(map(self.quoted, names)) + ")"
 
     def view(self, table: Table, around: Surroundings) -> list[str]:
-        """The statement with its indexes; as comments where the view reads what is not listed, and could not load."""
+        """Return the statement with its indexes; as comments if the view reads unlisted tables and could not load."""
         statement = self._forms.create_view(table, self.place(table.name))
         lines = [_ended(statement), *(_ended(index.definition) for index in table.indexes)]
         unlisted = [name for name in table.sources if name not in around.places]

@@ -1,4 +1,4 @@
-"""Write a table as a page for people: its purpose, its fields with examples, relations in both directions, its profile.
+"""Write a page about a table: its purpose, its fields with examples, relations in both directions, its profile.
 
     ## public.customer (people who buy)
     people who buy

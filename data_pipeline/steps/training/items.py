@@ -26,7 +26,7 @@ _DETAILS: Final = ("family", "difficulty", "tables", "columns", "provenance", "r
 
 @dataclass
 class TrainingItems:
-    """The items of a task by id, the number of equal ones, and the reasons for those that are left out."""
+    """The items of a task by id, the number of equal ones, and the reasons for those that are not loaded."""
 
     by_id: dict[str, tuple[Item, Holding]] = field(default_factory=dict)
     equal_count: int = 0

@@ -301,7 +301,7 @@ def _output(context: StepContext, course: _Course, started: datetime) -> StepOut
 
 
 def _log(context: StepContext, course: _Course, result: LoadResult, now: datetime) -> str:
-    """Return the log of the load for people."""
+    """Return the human-readable log of the load."""
     items = course.gathered.items
     lines = [
         "Training load",

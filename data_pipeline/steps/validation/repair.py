@@ -117,7 +117,7 @@ def _unwrapped(sql: str) -> Repair | None:
 
 
 def _translated(sql: str, dialect: Dialect) -> Iterator[Repair]:
-    """The text as other databases read it; divisions stay as they stand, also where those answer NULL or a fraction."""
+    """Yield the text as other databases read it, with each division unchanged, even if theirs differs in its result."""
     for other in grammar_of(dialect).often_mistaken_for:
         if "||" in sql and not sqlglot.Dialect.get_or_raise(other).DPIPE_IS_STRING_CONCAT:
             continue  # there it is OR

@@ -1,4 +1,4 @@
-"""The findings of sql_validation as numbers, as a page for people, and as JSON for programs. Pure."""
+"""The findings of sql_validation as numbers, as a human-readable page, and as JSON for programs. Pure."""
 
 from __future__ import annotations
 

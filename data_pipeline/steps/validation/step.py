@@ -179,7 +179,7 @@ class _Judge:
         return replace(broken, repair_error="no rule repairs it") if was_tried else broken
 
     async def _repaired_by_model(self, model: LanguageModel, broken: PairOutcome) -> PairOutcome:
-        """One round: question, query, error and the nearest tables; the answer passes the same gates."""
+        """Ask the model once, with question, query, error and the nearest tables; its answer passes the same gates."""
         tables = await self._tables()
         try:
             sql = await repaired_query(model, self._dialect, broken.question, broken.sql, broken.error or "", tables)

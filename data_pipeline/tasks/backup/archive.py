@@ -45,8 +45,8 @@ def open_backed_up_file(path: str, backup: str, file: str) -> IO[bytes]:
     """Open a regular file of a backup of the task directory at `path`, or the record, for reading; never a link.
 
     `file` is the name of the entry, or the form of it that `data_pipeline backups show` prints. It is compared with the
-    names that are there and never becomes part of a path. Raises NotFound, InvalidInput for any other kind of entry,
-    DirectoryUnusable if the disk refuses to read.
+    names of the existing entries and never becomes part of a path. Raises NotFound, InvalidInput for any other kind of
+    entry, DirectoryUnusable if the disk refuses to read.
     """
     entry = _find_entry(_list_entries(path, backup), file, backup)
     if entry.kind != "file":

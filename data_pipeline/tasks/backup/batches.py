@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 
 
 class Deletion(NamedTuple):
-    """How the backups of a place are deleted; `title` comes before their names in the log."""
+    """The way to delete the backups of a place; `title` comes before their names in the log."""
 
     commit: Callable[[Sequence[str]], None]
     """Deletes the backups of these names in one transaction. Raises PipelineError, DeletionFailed if it was undone."""
@@ -52,7 +52,7 @@ def carry_out_one(planned: PruneReport, deletion: Deletion) -> PruneReport:
 
 
 def _try_to_delete(batch: Sequence[PrunedBackup], policy: str, deletion: Deletion) -> Sequence[PrunedBackup]:
-    """Delete backups in one transaction or, if that was undone, each in a transaction of its own."""
+    """Delete backups in one transaction or, if that was undone, each in a separate transaction."""
     try:
         _delete(batch, policy, deletion)
     except PipelineError as error:
@@ -81,6 +81,6 @@ def _delete(batch: Sequence[PrunedBackup], policy: str, deletion: Deletion) -> N
 
 
 def _log_failure(backup: PrunedBackup, error: PipelineError, deletion: Deletion) -> None:
-    """Log the message alone, without a traceback: it is for people."""
+    """Log the message without a traceback, because an operator reads it."""
     outcome = "may still be there" if isinstance(error, OutcomeUnsettled) else "was not deleted"
     deletion.log.error("%s %s %s: %s", deletion.title, backup.backup, outcome, error)

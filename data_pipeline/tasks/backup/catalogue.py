@@ -113,7 +113,7 @@ class Backup:
 
 
 def list_backups(path: str) -> list[Backup]:
-    """Return every backup in the task directory at `path`, newest first; one that is deleted meanwhile is left out.
+    """Return every backup in the task directory at `path`, newest first, without those that are deleted meanwhile.
 
     Raises DirectoryUnusable if a directory cannot be read.
     """

@@ -1,6 +1,6 @@
 """Encode and decode the files that are written about a backup later: a note, and checksums. Opens no file.
 
-A backup never changes, so both are files of their own in `backup_manifests/`, sealed, and bound to their backup by the
+A backup never changes, so both are separate files in `backup_manifests/`, sealed, and bound to their backup by the
 transaction that created it, so that a later backup of the same name does not inherit them.
 """
 

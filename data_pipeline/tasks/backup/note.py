@@ -1,4 +1,4 @@
-"""Write, replace and delete the note of a backup. The backup itself stays as it is."""
+"""Write, replace and delete the note of a backup. The backup itself never changes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 r"""Recognize a text in the bytes of a file, however the writer of the file spelled it. Pure: opens no file.
 
-A text such as `Zoë O'Brien` occurs in a file if it stands there, in any of these spellings and in any mixture of them:
+A text such as `Zoë O'Brien` occurs in a file in any of these spellings, and in any mixture of them:
 
 - upper and lower case (Unicode case folding: `STRASSE` finds `Straße`), accents composed or not (`ë` as one character
   or as `e` with a combining diaeresis; also in orders and compositions that no normal form has, where it is not a
@@ -14,17 +14,17 @@ A text such as `Zoë O'Brien` occurs in a file if it stands there, in any of the
 
 When in doubt, it is found. A backslash with one of `nrtfv` counts as whitespace in the text as well as in the file, so
 `CORP\nina` also finds `corp ina`. Backslashes beside quotes, slashes and whitespace are ignored. A text that ends with
-a letter also finds the letter with an accent after it, where the file has the accent as a character of its own. Words
-have no borders: `Ann` finds `Hanna`.
+a letter also finds the letter with an accent after it, if the file has the accent as a separate character. Words have
+no borders: `Ann` finds `Hanna`.
 
 Only one thing that has the right characters is not found: a text within at least 512 characters of base64 without any
 other sign among them, as the vectors of a backup are written. Otherwise each backup of vectors would hold each short
 text by chance. Not recognized are HTML entities, percent-encoding, base64, and anything compressed or encrypted.
 
-How it works: the text becomes regular expressions over bytes for each encoding, in which each character stands for all
-of its spellings. Characters that cannot be told apart by their place alone are grouped, as the `ss` that may be a `ß`.
-A search of a whole file with them would take long. So they are tried only where the core of the text is, a few
-characters of it that have few spellings, which are found as literals.
+How it works: the text becomes regular expressions over bytes for each encoding, in which each character matches all of
+its spellings. Characters that cannot be distinguished by their place alone are grouped, as the `ss` that may be a `ß`.
+A search of a whole file with them would take long. So they are tried only around the core of the text, a few of its
+characters that have few spellings, which are found as literals.
 """
 
 from __future__ import annotations
@@ -47,22 +47,22 @@ _ENCODINGS: Final = (("utf-8",), ("cp1252", "latin-1"), ("gb18030",), ("utf-16-l
 """Each entry becomes one expression; characters of the second may stand in either encoding."""
 
 _ESCAPES: Final = 8
-"""How many backslashes an escaped character may have: JSON within JSON within JSON takes 7 for a quote."""
+"""Maximum number of backslashes of an escaped character: JSON within JSON within JSON needs 7 for a quote."""
 
 _DOUBLINGS: Final = 4
-"""How many quotes may stand for one: a literal within a literal of SQL takes 4."""
+"""Maximum number of quotes that spell one quote: a literal within a literal of SQL needs 4."""
 
 _BACKSLASHES: Final = 8
-"""How many backslashes may stand for one: JSON within JSON within JSON takes 8."""
+"""Maximum number of backslashes that spell one backslash: JSON within JSON within JSON needs 8."""
 
 _BLANKS: Final = 256
-"""The longest run of whitespace that a run of whitespace in the text stands for."""
+"""The longest run of whitespace that a run of whitespace in the text matches."""
 
 _PATHS: Final = 64
 """The most ways to compose a group of characters that are spelled out; beyond it, neither order nor number is exact."""
 
 _LITERALS: Final = 16
-"""The most literals to look for before the expression is used."""
+"""Maximum number of literals to search for before the expression is used."""
 
 _RARE: Final = 3
 """A literal of this many bytes is rare enough: fewer literals are better than longer ones."""
@@ -81,7 +81,7 @@ _UNITS: Final = re.compile(
 
 
 class TextPattern:
-    """A text to look for. Its `repr` does not contain the text. Raises InvalidInput, without the text in the message.
+    """A text to search for. Its `repr` does not contain the text. Raises InvalidInput, without the text in the message.
 
     The text must have 2 to 1,000 characters; whitespace around it is ignored.
     """
@@ -222,7 +222,7 @@ def _end_of_base64(raw: bytes, start: int, stop: int) -> int | None:
 
 
 class _Edge(NamedTuple):
-    """Characters of which each may stand for `length` folded characters."""
+    """Characters of which each may be folded to the same `length` characters."""
 
     length: int
     chars: tuple[str, ...]
@@ -301,7 +301,7 @@ def _units_of(composed: str) -> list[_Unit]:
 def _unfolded() -> dict[str, tuple[str, ...]]:
     """Return the characters that are folded to another text, by that text.
 
-    Left out are the ranges of ideographs, which have no case, and of Hangul syllables, which compose by a rule.
+    Skip the ranges of ideographs, which have no case, and of Hangul syllables, which compose by a rule.
     """
     found: dict[str, list[str]] = {}
     for first, last in ((0x41, 0x33FF), (0xA000, 0xABFF), (0xF900, 0x1FFFF), (0x2F800, 0x2FA1F)):
@@ -316,7 +316,7 @@ _LONGEST_FOLD: Final = 4
 
 
 def _edges_at(text: str, start: int) -> list[_Edge]:
-    """Return what may stand for the folded characters from `start` on."""
+    """Return the characters that may be folded to the text from `start` on."""
     edges = []
     for length in range(1, min(_LONGEST_FOLD, len(text) - start) + 1):
         part = text[start : start + length]
@@ -330,7 +330,7 @@ def _edges_at(text: str, start: int) -> list[_Edge]:
 
 
 def _pieces_of(text: str) -> Iterator[_Piece]:
-    """Split folded characters wherever no character, however composed, can stand for both sides."""
+    """Split folded characters wherever no character, however composed, can be folded to parts of both sides."""
     start = end = 0
     for position in range(len(text)):
         if position >= end and position > start and not combining(text[position]):
@@ -390,7 +390,7 @@ class _Part(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """How many backslashes an escape has of its own."""
+    """The least and the largest number of backslashes that belong to an escape itself."""
 
     least: int
     most: int
@@ -410,7 +410,7 @@ class _Encoding:
         self._blanks: dict[tuple[int, bool], _Part] = {}
 
     def encoded(self, text: str) -> set[bytes]:
-        """Return the bytes of a text; nothing where it cannot be encoded."""
+        """Return the bytes of a text in each encoding that can encode it."""
         found = set()
         for name in self._names:
             try:  # bytes of a command line that are not UTF-8 come as lone surrogates, and stand for themselves
@@ -478,8 +478,8 @@ class _Encoding:
     def signs(self, signs: str) -> _Part:
         r"""Match a run of signs. Backslashes beside another sign are ignored: they may be missing, or more.
 
-        Otherwise only trying could tell `'\'` from a quote that is doubled and escaped. At the end of the run, all
-        backslashes are matched, also those of an escape that follows.
+        Otherwise only trying could distinguish `'\'` from a quote that is doubled and escaped. At the end of the run,
+        all backslashes are matched, also those of an escape that follows.
         """
         end = len(signs) - len(signs.rstrip("\\"))
         if end == len(signs):
@@ -610,7 +610,7 @@ def _literals(pieces: Sequence[_Piece], encoding: _Encoding) -> set[bytes] | Non
 
 
 def _split_at_core(units: Sequence[_Unit]) -> tuple[list[_Unit], int]:
-    """Return the units with the core as one of its own, and its place.
+    """Return the units with the core as a separate unit, and its place.
 
     The core are consecutive pieces that have the best literals in UTF-8: rare, and few. Without such pieces, it is the
     first unit.

@@ -172,9 +172,9 @@ def read_manifest_of(place: BackupPlace, timestamp: str) -> Manifest:
     except FileNotFoundError as error:
         if not os.path.lexists(place.items_path(timestamp)):
             raise _not_found(place, timestamp) from error
-        raise ManifestMissing("its manifest is missing") from error
+        raise ManifestMissing("the manifest is missing") from error
     except OSError as error:
-        raise NotWhatWasWritten(f"its manifest cannot be read ({error.strerror})") from error
+        raise NotWhatWasWritten(f"the manifest cannot be read ({error.strerror})") from error
     manifest = read_manifest(raw)
     if manifest.timestamp != timestamp or manifest.items_file != task_directory.vector_items_name(timestamp):
         raise NotWhatWasWritten("its manifest belongs to another backup")

@@ -1,7 +1,8 @@
 """Delete backups of the vector store: single ones by name, or all of a folder that a retention policy does not keep.
 
-Each is deleted in a transaction of its own, items and manifest together: if the process is killed, a backup is complete
-or deleted. A backup that is being restored stays, even by force, because the restore holds a lock on its items.
+Each is deleted in a separate transaction, items and manifest together, so that a backup is either complete or deleted
+if the process is killed. A backup that is being restored stays, even by force, because the restore holds a lock on its
+items.
 """
 
 from __future__ import annotations

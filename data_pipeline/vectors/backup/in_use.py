@@ -22,10 +22,10 @@ from data_pipeline.vectors.backup.catalogue import BackupPlace
 
 BEING_RESTORED: Final = "it is being restored"
 RESTORE_WAIT_SECONDS: Final = 10.0
-"""How long a restore waits for a deletion, or for a dry run of one."""
+"""Seconds that a restore waits for a deletion, or for a dry run of one."""
 
 DELETION_WAIT_SECONDS: Final = 0.2
-"""How long a deletion waits for dry runs, which hold the lock only for a moment. A restore holds it longer."""
+"""Seconds that a deletion waits for dry runs, which hold the lock only for a moment. A restore holds it longer."""
 
 CHECK_INTERVAL_SECONDS: Final = 0.02
 

@@ -86,7 +86,7 @@ def read_manifest(raw: bytes) -> Manifest:
     """Decode a manifest. Raises NotWhatWasWritten."""
     content = unsealed(raw)
     if content is None:
-        raise NotWhatWasWritten("its manifest was changed, or is not a manifest")
+        raise NotWhatWasWritten("the manifest was changed, or is not a manifest")
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError:
@@ -142,10 +142,10 @@ def read_line(raw: bytes, dimension: int) -> StoredItem:
         raise NotWhatWasWritten("not an item") from None
     item = Item(line.kind, line.database, line.content)
     if item.id != line.id:
-        raise NotWhatWasWritten("its content does not match its id")
+        raise NotWhatWasWritten("the content of the item does not match its id")
     if len(vector) != dimension or not np.isfinite(vector).all():
-        raise NotWhatWasWritten(f"its vector must have {dimension} finite numbers")
+        raise NotWhatWasWritten(f"the vector must have {dimension} finite numbers")
     if not line.holders:
-        raise NotWhatWasWritten("it has no holders")
+        raise NotWhatWasWritten("the item has no holders")
     holders = [(holder.task_id, Holding(item.id, holder.file, holder.details)) for holder in line.holders]
     return StoredItem(item, vector, holders)

@@ -106,7 +106,7 @@ def _passages(passages: Sequence[Passage]) -> Vector:
 
 
 def _unit(vectors: Vector) -> Vector:
-    """Scale the rows to length one. Rows of zeros stay as they are."""
+    """Scale the rows to length one. Rows of zeros are unchanged."""
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     lengths[lengths == 0.0] = 1.0
     units: Vector = (vectors / lengths[:, np.newaxis]).astype(np.float32)

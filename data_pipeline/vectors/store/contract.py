@@ -94,7 +94,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Question:
-    """A question to search for, with filters; None is no filter."""
+    """A question to search for, with filters. A field that is None does not filter."""
 
     text: str
     limit: int = 5

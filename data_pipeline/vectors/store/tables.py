@@ -114,7 +114,7 @@ def as_bytes(vector: Vector) -> bytes:
 
 
 def from_bytes(raw: bytes) -> Vector:
-    """The same numbers again."""
+    """Return the vector that `as_bytes` encoded."""
     return np.frombuffer(raw, "<f4")
 
 
@@ -124,7 +124,7 @@ def as_sent(vector: Vector) -> SentVector:
 
 
 def from_received(raw: bytes) -> Vector:
-    """The same numbers again."""
+    """Return the vector of a value in the format of pgvector."""
     return np.frombuffer(raw, ">f4", offset=4).astype("<f4")
 
 

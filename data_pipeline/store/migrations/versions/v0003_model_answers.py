@@ -1,4 +1,4 @@
-"""The third version: answers of the language model, kept so that nobody pays for them twice."""
+"""The third version: answers of the language model, kept so that no answer is paid for twice."""
 
 import sqlalchemy as sa
 from alembic import op
