@@ -38,7 +38,7 @@ SMOKE = (
     "tests/data_pipeline/test_demo.py::test_demo_shows_everything_and_leaves_one_folder",
     "tests/data_pipeline/test_exit_codes.py",
     "tests/data_pipeline/test_engine.py::test_rows_get_their_times_whichever_python_created_the_tables",
-    "tests/data_pipeline/test_engine.py::test_suspended_run_goes_on_where_it_was_and_repeats_nothing",
+    "tests/data_pipeline/test_engine.py::test_suspended_run_continues_where_it_was_and_repeats_nothing",
     "tests/data_pipeline/test_command_line.py::test_two_runs_then_restore_then_undo",
     "tests/data_pipeline/test_upkeep.py::test_doctor_finds_nothing_in_an_empty_folder_and_makes_nothing",
 )

@@ -1,4 +1,4 @@
-"""The contract with the engine, on SQLite and on PostgreSQL: each trap of it has its test here."""
+"""The contract with the engine, on SQLite and on PostgreSQL, with a test for each of its traps."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def slots(tmp_path: Path) -> WorkerSlots:
 
 @pytest.fixture
 def opened(url: str, slots: WorkerSlots, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Engine]]:
-    """Opens engines on one database, and stops them in the end."""
+    """Open engines on one database, and stop them at the end."""
     monkeypatch.setattr(engine_module, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(engine_module, "TAKEOVER_SECONDS", 0.2)
     engines: list[Engine] = []
@@ -75,7 +75,7 @@ def engine(opened: Callable[[], Engine]) -> Engine:
 
 
 class Calls:
-    """Durable calls that are counted; `slow` is a call that waits until `release`."""
+    """Count durable calls; `slow` is a call that waits until `release`."""
 
     def __init__(self, *names: str, slow: str | None = None) -> None:
         self.names = names
@@ -106,7 +106,7 @@ class Calls:
 
 
 def test_of_many_admissions_of_one_task_exactly_one_wins(opened: Callable[[], Engine]) -> None:
-    """Over two engines, as two servers have them; the others learn who it was."""
+    """With two engines, as in two servers; the refused ones get the id of the admitted run."""
     engines = [opened(), opened()]
 
     def admit(number: int) -> str:
@@ -120,7 +120,7 @@ def test_of_many_admissions_of_one_task_exactly_one_wins(opened: Callable[[], En
 
 
 def test_task_is_free_again_when_its_run_has_ended_well_or_not(engine: Engine) -> None:
-    """The claim goes with the run."""
+    """The claim on the task ends with the run."""
     ended = []
 
     async def run(control: RunControl) -> None:
@@ -136,7 +136,7 @@ def test_task_is_free_again_when_its_run_has_ended_well_or_not(engine: Engine) -
 
 
 def test_ids_that_look_alike_are_different_tasks(engine: Engine) -> None:
-    """The database's LIKE takes an underscore for any letter."""
+    """An underscore in LIKE matches any letter."""
     engine.admit(RunOrder("taskX1", "run_1"))
     engine.admit(RunOrder("task_1_1", "run_2"))
 
@@ -144,7 +144,7 @@ def test_ids_that_look_alike_are_different_tasks(engine: Engine) -> None:
 
 
 def test_no_more_runs_than_allowed_at_once(engine: Engine) -> None:
-    """The rest waits in the queue."""
+    """Further runs wait in the queue."""
     calls = Calls("a", slow="a")
     engine.start_worker(calls.run, runs_at_once=2)
     for number in range(4):
@@ -160,8 +160,8 @@ def test_no_more_runs_than_allowed_at_once(engine: Engine) -> None:
 # ---- durable calls --------------------------------------------------------------------------------------------------
 
 
-def test_suspended_run_goes_on_where_it_was_and_repeats_nothing(opened: Callable[[], Engine]) -> None:
-    """A stopped server leaves its runs pending; what was recorded is not called again."""
+def test_suspended_run_continues_where_it_was_and_repeats_nothing(opened: Callable[[], Engine]) -> None:
+    """A stopped server leaves its runs pending; recorded calls are not executed again."""
     first, engine = Calls("a", "b", "c", slow="b"), opened()
     engine.start_worker(first.run, runs_at_once=1)
     engine.admit(ORDER)
@@ -182,7 +182,7 @@ def test_suspended_run_goes_on_where_it_was_and_repeats_nothing(opened: Callable
 def test_call_under_way_may_end_when_the_server_stops_and_the_next_one_does_not_begin(
     opened: Callable[[], Engine],
 ) -> None:
-    """The limit is for what is under way, not for the whole run."""
+    """The time limit applies to the current call, not to the whole run."""
     calls, engine = Calls("a", "b", slow="a"), opened()
     engine.start_worker(calls.run, runs_at_once=1)
     engine.admit(ORDER)
@@ -196,7 +196,7 @@ def test_call_under_way_may_end_when_the_server_stops_and_the_next_one_does_not_
 
 
 def test_worker_that_stops_at_any_moment_loses_no_run_and_fails_none(opened: Callable[[], Engine]) -> None:
-    """Runs are being claimed, begun, worked on and ended when it stops; the next start goes on with each."""
+    """It stops while runs are claimed, begun, executed and ended; the next start continues each of them."""
     done: list[str] = []
 
     async def call() -> Json:
@@ -226,7 +226,7 @@ def test_worker_that_stops_at_any_moment_loses_no_run_and_fails_none(opened: Cal
 
 
 def test_calls_are_found_by_name_when_their_order_or_number_changes(opened: Callable[[], Engine]) -> None:
-    """A table more, or a step that is skipped as it was published, is no error and shifts no result."""
+    """An additional table, or a step that is skipped because it was published, causes no error and shifts no result."""
     first, engine = Calls("a", "b", "c", slow="c"), opened()
     engine.start_worker(first.run, runs_at_once=1)
     engine.admit(ORDER)
@@ -240,8 +240,8 @@ def test_calls_are_found_by_name_when_their_order_or_number_changes(opened: Call
     assert [result["name"] for result in second.results] == ["new", "c", "b"]
 
 
-def test_recorded_result_that_is_not_usable_any_more_is_made_again(opened: Callable[[], Engine]) -> None:
-    """The power failed after the record and before the file was safe."""
+def test_recorded_result_that_is_no_longer_usable_is_computed_again(opened: Callable[[], Engine]) -> None:
+    """The power failed after the record was written, but before the file was durable."""
     first, engine = Calls("a", "b", "c", slow="c"), opened()
     engine.start_worker(first.run, runs_at_once=1)
     engine.admit(ORDER)
@@ -274,7 +274,7 @@ def test_recorded_result_that_is_not_usable_any_more_is_made_again(opened: Calla
 
 
 def test_failed_call_stops_its_siblings_and_its_own_error_comes_out(engine: Engine) -> None:
-    """Under `gather` they would go on after the run has ended."""
+    """Under `gather` they would continue after the end of the run."""
     seen: list[str] = []
 
     async def run(control: RunControl) -> None:
@@ -306,7 +306,7 @@ def test_failed_call_stops_its_siblings_and_its_own_error_comes_out(engine: Engi
 
 @pytest.mark.parametrize("is_here", [True, False], ids=["by its own process", "by another process"])
 def test_cancelled_run_stops_and_its_task_is_free(opened: Callable[[], Engine], is_here: bool) -> None:
-    """Wherever the request arrives."""
+    """The request may reach the process of the run, or another process."""
     calls, engine = Calls("a", slow="a"), opened()
     engine.start_worker(calls.run, runs_at_once=1)
     engine.admit(ORDER)
@@ -320,7 +320,7 @@ def test_cancelled_run_stops_and_its_task_is_free(opened: Callable[[], Engine], 
 
 
 def test_queued_run_that_is_cancelled_never_begins(engine: Engine) -> None:
-    """Nor does it come back with the next worker."""
+    """The next worker does not begin it either."""
     engine.admit(ORDER)
     engine.cancel("task_1", "run_1")
     calls = Calls("a")
@@ -361,7 +361,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def other_worker(url: str, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A worker in a process of its own, whose runs stop in their second call."""
+    """Start a worker in a separate process, whose runs stop in their second call."""
     process = subprocess.Popen(
         [sys.executable, "-c", WORKER, url, str(tmp_path / "training_data")],
         stdin=subprocess.PIPE,
@@ -382,7 +382,7 @@ def other_worker(url: str, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_run_of_a_live_worker_is_left_alone_and_taken_over_when_it_dies(
     opened: Callable[[], Engine], other_worker: subprocess.Popen[str]
 ) -> None:
-    """A shared name would let one steal the other's run; a dead one's run would wait for its restart."""
+    """With a shared id one worker would steal the other's run; without a takeover a dead worker's run would wait."""
     assert other_worker.stdout is not None
     engine, calls = opened(), Calls("a", "b", "c")
     engine.admit(ORDER)
@@ -398,7 +398,7 @@ def test_run_of_a_live_worker_is_left_alone_and_taken_over_when_it_dies(
 def test_restarted_worker_gets_the_slot_of_the_dead_one_and_its_runs(
     opened: Callable[[], Engine], other_worker: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At once, without waiting for a look around."""
+    """It gets them at once, without waiting for the periodic check."""
     monkeypatch.setattr(engine_module, "TAKEOVER_SECONDS", 600)
     assert other_worker.stdout is not None
     engine, calls = opened(), Calls("a", "b", "c")
@@ -411,8 +411,8 @@ def test_restarted_worker_gets_the_slot_of_the_dead_one_and_its_runs(
     assert calls.begun == ["b", "c"]
 
 
-def test_slots_are_claimed_once_and_free_when_given_back(slots: WorkerSlots) -> None:
-    """The lowest free one, and no name that could lead elsewhere."""
+def test_slots_are_claimed_once_and_free_when_released(slots: WorkerSlots) -> None:
+    """The lowest free slot is claimed; a name that leads to another directory is refused."""
     (first, held), (second, other) = slots.claim(), slots.claim()
     assert (first, second, slots.try_claim(first)) == ("slot_0", "slot_1", None)
     held.directory.release()
@@ -428,7 +428,7 @@ def test_slots_are_claimed_once_and_free_when_given_back(slots: WorkerSlots) -> 
 def test_runs_of_an_older_workflow_schema_are_named_and_left_to_live_workers(
     opened: Callable[[], Engine], monkeypatch: pytest.MonkeyPatch, slots: WorkerSlots
 ) -> None:
-    """A newer program must not go on with them, and must not forget them either."""
+    """A newer program must neither continue nor ignore them."""
     opened().admit(ORDER)
     monkeypatch.setattr(engine_module, "WORKFLOW_SCHEMA", 2)
     engine, calls = opened(), Calls("a")
@@ -444,7 +444,7 @@ def test_runs_of_an_older_workflow_schema_are_named_and_left_to_live_workers(
 
 
 def test_database_holds_json_and_ids_only(engine: Engine, url: str) -> None:
-    """Pickle would run the code of whoever can write there."""
+    """Pickle would run the code of any user who can write the database."""
     calls = Calls("a")
     engine.start_worker(calls.run, runs_at_once=1)
     engine.admit(ORDER)
@@ -459,7 +459,7 @@ def test_database_holds_json_and_ids_only(engine: Engine, url: str) -> None:
 
 
 def test_records_of_runs_that_ended_long_ago_are_removed(engine: Engine) -> None:
-    """Or the database would grow for ever; what has not ended stays."""
+    """Otherwise the database would grow without limit; unfinished runs are kept."""
     calls = Calls("a")
     engine.start_worker(calls.run, runs_at_once=1)
     engine.admit(ORDER)
@@ -471,7 +471,7 @@ def test_records_of_runs_that_ended_long_ago_are_removed(engine: Engine) -> None
 
 
 def test_sqlite_file_is_private_whatever_its_path(tmp_path: Path, slots: WorkerSlots) -> None:
-    """Names with signs that mean something in a URL, too."""
+    """Also if its name has characters that have a meaning in a URL."""
     path = tmp_path / "odd #1 ?x=y%20" / "engine.sqlite"
     engine = Engine.open(URL.create("sqlite", database=str(path)).render_as_string(), slots)
     assert engine.admit(ORDER) == "run_1"
@@ -483,7 +483,7 @@ def test_sqlite_file_is_private_whatever_its_path(tmp_path: Path, slots: WorkerS
 def test_rows_get_their_times_whichever_python_created_the_tables(
     tmp_path: Path, slots: WorkerSlots, monkeypatch: pytest.MonkeyPatch, default: str
 ) -> None:
-    """Python 3.12 writes a clock of SQLite 3.42 into the defaults; a run on an older SQLite, or Python, goes on."""
+    """Python 3.12 writes a clock of SQLite 3.42 into the defaults; runs continue on an older SQLite or Python."""
     from dbos import _migration, _sys_db_sqlite
 
     (other,) = {"(unixepoch('subsec') * 1000)", "(strftime('%s','now') * 1000)"} - {default}
@@ -514,7 +514,7 @@ def test_rows_get_their_times_whichever_python_created_the_tables(
 
 
 def test_clock_of_an_old_sqlite_gives_milliseconds_and_refuses_other_uses(tmp_path: Path) -> None:
-    """As SQLite 3.42 gives them, also as a column's default in a schema that is not trusted."""
+    """It returns the same as in SQLite 3.42, also as a column's default in a schema that is not trusted."""
     with contextlib.closing(sqlite3.connect(tmp_path / "clock.sqlite")) as connection:
         connection.execute("PRAGMA trusted_schema = OFF")
         is_old = add_subsecond_clock(connection)
@@ -532,7 +532,7 @@ def test_clock_of_an_old_sqlite_gives_milliseconds_and_refuses_other_uses(tmp_pa
 def test_database_that_cannot_be_opened_is_one_sentence_without_the_password(
     tmp_path: Path, slots: WorkerSlots
 ) -> None:
-    """The driver's own message may hold it."""
+    """The driver's own message may contain the password."""
     for bad in ("postgresql://user:s3cret@127.0.0.1:1/x", f"sqlite:///{tmp_path}"):
         with pytest.raises(StoreUnavailable) as caught:
             Engine.open(bad, slots)

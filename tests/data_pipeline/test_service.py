@@ -1,4 +1,4 @@
-"""The service by its requests: in this process, with a real store, engine, worker and disk."""
+"""Requests to the service in this process, with a real store, engine, worker and disk."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 
 def test_task_is_made_executed_twice_and_its_backup_shown_and_restored(client: TestClient, folder: Path) -> None:
-    """The five lines of the README."""
+    """These are the five lines of the README."""
     created = client.post(f"{API}/tasks", json={"task_name": "first", "business_context": "a shop"})
     assert (created.status_code, created.json()["code"]) == (201, 200)
     task_id = data(created)["task_id"]
@@ -68,7 +68,7 @@ def test_task_is_made_executed_twice_and_its_backup_shown_and_restored(client: T
 
 
 def test_status_carries_counts_and_never_the_names_of_files(client: TestClient) -> None:
-    """There may be thousands; task_result.json has them."""
+    """There may be thousands of files; task_result.json lists them."""
     task_id = new_task(client)
     data(execute(client, task_id))
     data(execute(client, task_id))
@@ -81,7 +81,7 @@ def test_status_carries_counts_and_never_the_names_of_files(client: TestClient) 
 
 
 def test_execute_answers_at_once_and_says_where_to_look(api: TestClient) -> None:
-    """202, with the task's address and when to ask again."""
+    """The answer is 202, with the address of the task and the time of the next request."""
     task_id = new_task(api)
     answer = api.post(f"{API}/tasks/{task_id}/execute")
 
@@ -93,13 +93,13 @@ def test_execute_answers_at_once_and_says_where_to_look(api: TestClient) -> None
 
 
 def test_prefer_wait_that_is_too_short_is_still_202(api: TestClient) -> None:
-    """The run goes on."""
+    """The run continues."""
     answer = execute(api, new_task(api), wait_seconds=1)
     assert (answer.status_code, answer.headers["Preference-Applied"]) == (202, "wait=1")
 
 
 def test_single_step_makes_no_backup(client: TestClient) -> None:
-    """As the specification says."""
+    """The specification requires it."""
     task_id = new_task(client)
     data(execute(client, task_id))
     step = data(execute(client, task_id, execution_mode="step", step_name="ddl_generation"))
@@ -108,7 +108,9 @@ def test_single_step_makes_no_backup(client: TestClient) -> None:
     assert data(client.get(f"{API}/tasks/{task_id}/backups"))["total"] == 0
 
 
-def test_failed_run_is_told_with_its_reason_and_the_next_success_clears_it(client: TestClient, folder: Path) -> None:
+def test_failed_run_is_reported_with_its_reason_and_the_next_success_clears_it(
+    client: TestClient, folder: Path
+) -> None:
     """D3: an old error survived a later success."""
     task_id = new_task(client, "customer", "nonsense")
     failed = data(execute(client, task_id))
@@ -123,8 +125,8 @@ def test_failed_run_is_told_with_its_reason_and_the_next_success_clears_it(clien
     )
 
 
-def test_client_that_was_told_of_the_end_may_ask_for_the_next_thing_at_once(client: TestClient) -> None:
-    """The engine hears of it a moment later."""
+def test_client_can_send_the_next_request_as_soon_as_it_knows_the_end(client: TestClient) -> None:
+    """Even if the engine records the end a moment later."""
     task_id = new_task(client)
     for _ in range(10):
         data(execute(client, task_id))
@@ -138,8 +140,8 @@ def frames(text: str) -> list[dict[str, Any]]:
     return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
 
 
-def test_events_tell_the_run_from_the_queue_to_its_end(client: TestClient) -> None:
-    """Queue, backup, steps, progress per table, end; then the stream closes."""
+def test_events_describe_the_run_from_the_queue_to_its_end(client: TestClient) -> None:
+    """They report queue, backup, steps, progress per table, and end; then the stream closes."""
     task_id = new_task(client)
     data(execute(client, task_id))
     client.post(f"{API}/tasks/{task_id}/execute")
@@ -161,7 +163,7 @@ def test_events_tell_the_run_from_the_queue_to_its_end(client: TestClient) -> No
 def test_stream_waits_for_the_last_event_and_ends_without_one_for_a_run_of_the_command_line(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Events are gathered before they are written: the run may have ended before its last one is there."""
+    """Events are collected before they are written, so the run may end before its last event is stored."""
     monkeypatch.setattr(event_recorder, "GATHER_SECONDS", 0.5)
     task_id = new_task(client)
     data(execute(client, task_id))
@@ -173,8 +175,8 @@ def test_stream_waits_for_the_last_event_and_ends_without_one_for_a_run_of_the_c
     assert frames(client.get(f"{API}/tasks/{task_id}/events").text) == []
 
 
-def test_events_of_a_task_that_never_ran_are_not_there(client: TestClient) -> None:
-    """And not an endless silence."""
+def test_events_of_a_task_that_never_ran_are_not_found(client: TestClient) -> None:
+    """The answer is 404 instead of a stream without any event."""
     task_id = new_task(client)
     assert (
         "Execute the task first"
@@ -182,11 +184,11 @@ def test_events_of_a_task_that_never_ran_are_not_there(client: TestClient) -> No
     )
 
 
-# ---- one run a task -------------------------------------------------------------------------------------------------
+# ---- one run per task -----------------------------------------------------------------------------------------------
 
 
 def test_whatever_changes_a_task_waits_for_its_run(api: TestClient) -> None:
-    """Queued counts as running; the answer names the run."""
+    """A queued run counts as running; the answer names it."""
     task_id = new_task(api)
     running = data(api.post(f"{API}/tasks/{task_id}/execute"))["execution_id"]
     backup = f"{API}/tasks/{task_id}/backups/file_bak_20250101_000000/restore"
@@ -203,23 +205,25 @@ def test_whatever_changes_a_task_waits_for_its_run(api: TestClient) -> None:
     refused(api.post(backup), 404, "resource_not_found")
 
 
-def test_directory_that_somebody_holds_is_a_conflict_that_names_the_holder(client: TestClient, folder: Path) -> None:
-    """A script may be at work."""
+def test_directory_that_another_process_holds_is_a_conflict_that_names_the_holder(
+    client: TestClient, folder: Path
+) -> None:
+    """A script may be using the directory."""
     task_id = new_task(client)
     data(execute(client, task_id))
     data(execute(client, task_id))
     name = data(client.get(f"{API}/tasks/{task_id}/backups"))["backups"][0]["name"]
     path = folder / "home" / "training_data" / task_id
-    with open_workspace(str(path), task_id, label="somebody", timeout_seconds=0):
+    with open_workspace(str(path), task_id, label="a nightly script", timeout_seconds=0):
         for answer in (
             client.post(f"{API}/tasks/{task_id}/table-list", json={"tables": "customer"}),
             client.post(f"{API}/tasks/{task_id}/backups/{name}/restore"),
         ):
-            assert "somebody" in refused(answer, 409, "task_busy")["response"]
+            assert "a nightly script" in refused(answer, 409, "task_busy")["response"]
 
 
 def test_cancelled_run_is_cancelled_everywhere_and_the_task_is_free(api: TestClient) -> None:
-    """Queued: it never begins."""
+    """A queued run that is cancelled never begins."""
     task_id = new_task(api)
     running = data(execute(api, task_id, 0))["execution_id"]
     cancelled = api.post(f"{API}/tasks/{task_id}/cancel")
@@ -236,7 +240,7 @@ def test_cancelled_run_is_cancelled_everywhere_and_the_task_is_free(api: TestCli
 def test_running_run_that_is_cancelled_says_so_and_ends_its_log(
     client: TestClient, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """In the words of people, and without a traceback anywhere: nothing went wrong."""
+    """The log has a human-readable line and no traceback, because nothing went wrong."""
     endless = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
     task_id = new_task(client)
     file = {"file": ("qs_x_pair.json", json.dumps([{"question": "q", "sql": endless}]), "application/json")}
@@ -255,8 +259,8 @@ def test_running_run_that_is_cancelled_says_so_and_ends_its_log(
     assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
 
 
-def test_step_that_is_left_out_and_one_done_in_part_are_told(client: TestClient) -> None:
-    """Their states are what clients know; their results say what became of them, and name what is missing."""
+def test_skipped_step_and_partial_step_are_reported(client: TestClient) -> None:
+    """Clients know their states; their results describe the outcome, and name the missing parts."""
     wanted = {"continue_on_error": True, "profile_tables": False, "enable_training_data_load": False}
     task_id = data(client.post(f"{API}/tasks", json=wanted))["task_id"]
     data(client.post(f"{API}/tasks/{task_id}/table-list", json={"tables": "customer,gone"}))
@@ -274,7 +278,7 @@ def test_step_that_is_left_out_and_one_done_in_part_are_told(client: TestClient)
 
 
 def test_running_run_that_waits_for_its_directory_is_cancelled_before_its_patience_ends(folder: Path) -> None:
-    """Nothing of it is left, the next one begins."""
+    """No part of it is left, and the next run begins."""
     with serving(settings_of(folder, lock_timeout_seconds=10 * PATIENCE_SECONDS)) as client:
         task_id = new_task(client)
         path = folder / "home" / "training_data" / task_id
@@ -290,7 +294,7 @@ def test_running_run_that_waits_for_its_directory_is_cancelled_before_its_patien
 
 
 def test_bad_values_are_400_with_their_names_and_change_nothing(client: TestClient, folder: Path) -> None:
-    """D1: they were 500."""
+    """D1: before, the answer was 500."""
     task_id = new_task(client)
     execute_url = f"{API}/tasks/{task_id}/execute"
     for body, name in (
@@ -318,7 +322,7 @@ def test_bad_values_are_400_with_their_names_and_change_nothing(client: TestClie
 
 
 def test_unknown_tasks_and_odd_ids_are_refused_on_every_route(client: TestClient) -> None:
-    """None of them reaches a path."""
+    """No such id becomes part of a path."""
     routes = [
         ("GET", ""), ("POST", "/execute"), ("POST", "/cancel"), ("GET", "/events"), ("GET", "/backups"),
         ("GET", "/backups/file_bak_20250101_000000"), ("POST", "/backups/file_bak_20250101_000000/restore"),
@@ -336,7 +340,7 @@ def test_unknown_tasks_and_odd_ids_are_refused_on_every_route(client: TestClient
 
 
 def test_databases_are_opened_only_where_that_is_allowed(folder: Path) -> None:
-    """By what a URL leads to, not by its text."""
+    """Addresses are compared by the database to which they lead, not by their text."""
     allowed = ("postgresql://user:s3cret@db.internal/shop", f"sqlite:///{folder / 'other.sqlite'}")
     with serving(settings_of(folder, allowed_databases=allowed), "api") as client:
         for url in (
@@ -368,7 +372,7 @@ def test_databases_are_opened_only_where_that_is_allowed(folder: Path) -> None:
 
 
 def test_web_pages_cannot_drive_a_server_without_a_key(client: TestClient) -> None:
-    """A page of another origin, a name that was bound to this machine, a form."""
+    """Requests are refused from a page of another origin, by a name that was bound to this machine, and from a form."""
     refused(client.get(f"{API}/tasks/x", headers={"Host": "evil.example"}), 403, "forbidden_host")
     refused(client.get("/health", headers={"Host": "127.0.0.1.evil.example"}), 403, "forbidden_host")
     refused(client.post(f"{API}/tasks", json={}, headers={"Origin": "http://evil.example"}), 403, "forbidden_origin")
@@ -384,7 +388,7 @@ def test_web_pages_cannot_drive_a_server_without_a_key(client: TestClient) -> No
 
 
 def test_bodies_have_a_length_and_a_limit(client: TestClient) -> None:
-    """Nothing is read that is refused."""
+    """A refused body is not read."""
     huge = b" " * (BODY_LIMIT_BYTES + 1)
     headers = {"content-type": "application/json"}
     refused(client.post(f"{API}/tasks", content=huge, headers=headers), 413, "too_large")
@@ -392,7 +396,7 @@ def test_bodies_have_a_length_and_a_limit(client: TestClient) -> None:
 
 
 def test_server_with_a_key_answers_only_with_it(folder: Path) -> None:
-    """But for its health, which says nothing of tasks."""
+    """Only the health check needs no key, because it does not describe tasks."""
     with serving(settings_of(folder, api_key="s3cret-key"), "api", "http://pipeline.example") as client:
         for headers in ({}, {"Authorization": "s3cret-key"}, {"Authorization": "Bearer wrong"}):
             answer = client.get(f"{API}/tasks/x", headers=headers)
@@ -404,7 +408,7 @@ def test_server_with_a_key_answers_only_with_it(folder: Path) -> None:
 
 
 def test_server_without_a_key_binds_to_this_machine_only() -> None:
-    """Whatever way the address is written."""
+    """The address is recognized in every spelling."""
     for host in ("0.0.0.0", "::", "192.168.0.1", "pipeline.example", ""):
         with pytest.raises(InvalidInput, match="DATA_PIPELINE_API_KEY"):
             check_binding(host, None)
@@ -417,7 +421,7 @@ def test_server_without_a_key_binds_to_this_machine_only() -> None:
 
 
 def test_start_makes_the_store_say_what_the_engine_knows(folder: Path) -> None:
-    """No task says in_progress for ever: neither a dead process's run, nor a cancelled one, nor an older program's."""
+    """No task is in_progress forever: neither with the run of a dead process, nor a cancelled one, nor an older one."""
     settings = settings_of(folder)
     store = Store.open(settings.store_url)
     engine = Engine.open(settings.engine_url, WorkerSlots(settings.training_data_path))
@@ -458,14 +462,14 @@ def test_start_makes_the_store_say_what_the_engine_knows(folder: Path) -> None:
 
 
 def test_health_says_what_was_recovered(client: TestClient) -> None:
-    """From memory alone."""
+    """The answer comes from memory alone."""
     answer = client.get("/health").json()
     assert (answer["status"], answer["role"], answer["runs_active"]) == ("ok", "all", 0)
     assert answer["recovery"] == {"directories": 0, "recovered": 0, "busy": 0, "failed": 0}
 
 
-def test_log_has_one_line_a_request_and_no_secret(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As lines or as JSON; what comes from outside cannot begin a line of its own."""
+def test_log_has_one_line_per_request_and_no_secret(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In text and in JSON; a text from a request cannot begin a new line."""
     names = ("data_pipeline", "uvicorn.error", "dbos")
     before = {name: (logging.getLogger(name).handlers, logging.getLogger(name).propagate) for name in names}
     allowed = ("postgresql://user:s3cret@db.internal/shop",)
@@ -492,7 +496,7 @@ def test_log_has_one_line_a_request_and_no_secret(folder: Path, capsys: pytest.C
 def test_defect_is_logged_with_its_traceback_and_answered_without(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client learns nothing of our insides."""
+    """The client gets no internal detail."""
     monkeypatch.setattr(Store, "overview", lambda store, task_id, steps: 1 // 0)
     with serving(settings_of(folder), "api", raise_server_exceptions=False) as client:
         answer = refused(client.get(f"{API}/tasks/x"), 500, "internal_error")
@@ -500,7 +504,7 @@ def test_defect_is_logged_with_its_traceback_and_answered_without(
 
 
 def test_formatters_keep_exceptions() -> None:
-    """JSON in one line, text indented."""
+    """JSON has them in one line, text indents them."""
     try:
         raise ValueError("broken\nbadly")
     except ValueError as error:
@@ -522,7 +526,7 @@ def test_formatters_keep_exceptions() -> None:
     ],
 )
 def test_refusal_says_what_to_write_instead(client: TestClient, path: str, body: dict[str, str], says: str) -> None:
-    """In words for a person, not those of the library that found it."""
+    """The message is human-readable, and not that of the library that found the fault."""
     answer = client.post(f"{API}/{path.format(new_task(client))}", json=body).json()
 
     assert answer["data"]["response"].startswith(says)

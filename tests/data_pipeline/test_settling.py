@@ -1,4 +1,4 @@
-"""No report says what is not so: every error at every call of the disk, and what is said of it afterwards."""
+"""Reports are true: raise every error at every call of the disk, and compare the report with the disk."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ OLD = "file_bak_20240101_120000"
 
 @pytest.fixture
 def task(tmp_path: Path) -> Path:
-    """A task that was locked before: its state directory is ready."""
+    """Create a task whose state directory is ready, because it was locked before."""
     path = make_task(tmp_path / "whole" / "task_1", FILES)
     open_workspace(str(path), "task_1", label="first", timeout_seconds=0).directory.release()
     return path
 
 
 def copies_of(task: Path) -> Iterator[Path]:
-    """The same task again and again, each in a folder of its own with its state directory."""
+    """Yield copies of a task, each in a separate folder with its state directory."""
     number = 0
     while True:
         number += 1
@@ -70,18 +70,18 @@ def copies_of(task: Path) -> Iterator[Path]:
 
 
 def opened(task: Path, hook: Hook | None = None) -> Workspace:
-    """The task under its lock; a dead process of the test would keep a real lock."""
+    """Lock and open the task; with a hook, without a real lock, which a dead process of the test would keep."""
     door = Door() if hook is None else Door(HookedDisk(hook), NoLock)
     return open_workspace(str(task), "task_1", label="test", timeout_seconds=0, door=door)
 
 
 def recovered(task: Path) -> None:
-    """What the next process does."""
+    """Recover the task, as the next process does."""
     opened(task).directory.release()
 
 
 def error_of(act: Callable[[], None]) -> PipelineError | None:
-    """What it raised; any other error is a defect."""
+    """Return the project's own error, if an action raises one; any other error is a defect."""
     try:
         act()
     except PipelineError as error:
@@ -90,7 +90,7 @@ def error_of(act: Callable[[], None]) -> PipelineError | None:
 
 
 def possible(error: PipelineError | None, after: dict[str, str]) -> list[dict[str, str]]:
-    """What a task may hold after recovery, by what an operation raised."""
+    """Return the contents that a task may have after recovery, given the error of an operation."""
     if error is None:
         return [after]
     return [FILES, after] if isinstance(error, OutcomeUnsettled) else [FILES]
@@ -112,7 +112,7 @@ def in_backups(task: Path) -> dict[str, str]:
 
 
 def check_truth(report: BackupReport, task: Path) -> None:
-    """What the report says is what the disk holds; an unknown outcome is one or the other after recovery."""
+    """Assert that the report matches the disk; after recovery, an unknown outcome is one of both states."""
     if report.state == "unknown":
         assert "recover" in (report.error or "")
         recovered(task)
@@ -137,7 +137,7 @@ def check_truth(report: BackupReport, task: Path) -> None:
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EACCES], ids=errno.errorcode.get)
 @pytest.mark.parametrize("fails", [failing_once, failing_from], ids=["once", "for ever"])
 def test_report_of_a_backup_is_true_whatever_call_fails(task: Path, fails: Any, number: int) -> None:
-    """H3: `failed` says that files are in their place; where that is not known, the state is `unknown`."""
+    """H3: `failed` guarantees that files are in their place; if that is uncertain, the state is `unknown`."""
     states = set()
     for at, place in enumerate(copies_of(task), start=1):
         try:
@@ -166,18 +166,23 @@ def test_commit_record_that_is_not_synced_at_first_is_settled_under_the_lock(tas
 
 
 def test_backup_that_stays_unknown_is_its_own_state_everywhere(task: Path) -> None:
-    """The result, the records, the log line; nothing is published or written beside it, and the next run settles it."""
-    told = Told()
+    """In the result, the records and the log. Nothing else is published or written, and the next run settles it."""
+    recorded_states = RecordedStates()
     hook = UnsyncedCommit(lasting=True)
     result = run_complete(
-        task, WritingStep({"t.ddl": "t"}), door=Door(HookedDisk(hook)), records=told, run_id="run_1", now=lambda: CLOCK
+        task,
+        WritingStep({"t.ddl": "t"}),
+        door=Door(HookedDisk(hook)),
+        records=recorded_states,
+        run_id="run_1",
+        now=lambda: CLOCK,
     )
 
     backup = result["backup"]
     assert (backup["state"], backup["directory"], backup["moved_count"]) == ("unknown", STAMP, 0)
     assert "unknown until recovery whether the backup of run run_1 took effect" in backup["error"]
     assert "data-pipeline recover" in backup["error"]
-    assert told.backups == ["unknown"]
+    assert recorded_states.backups == ["unknown"]
     assert result["success"] is False
     assert any(warning.startswith("data_pipeline.log is not written") for warning in result["warnings"])
     assert top_of(task) == {}  # neither a log nor an output
@@ -217,7 +222,7 @@ def test_backup_whose_journal_cannot_be_read_any_more_is_left_to_an_operator(tas
 
 
 def test_backup_that_is_settled_later_in_the_run_is_reported_as_what_it_is(task: Path) -> None:
-    """The disk is back when the step has ended: recovery comes before the publication, and corrects the report."""
+    """The disk works again after the step: recovery comes before the publication, and corrects the report."""
     hook = UnsyncedCommit(lasting=True)
 
     class Repairs(WritingStep):
@@ -226,21 +231,26 @@ def test_backup_that_is_settled_later_in_the_run_is_reported_as_what_it_is(task:
             hook.nth = -1
             return await super().run(context)
 
-    told = Told()
+    recorded_states = RecordedStates()
     result = run_complete(
-        task, Repairs({"t.ddl": "t"}), door=Door(HookedDisk(hook)), records=told, run_id="run_1", now=lambda: CLOCK
+        task,
+        Repairs({"t.ddl": "t"}),
+        door=Door(HookedDisk(hook)),
+        records=recorded_states,
+        run_id="run_1",
+        now=lambda: CLOCK,
     )
 
     assert (result["success"], result["backup"]["state"], result["backup"]["moved_count"]) == (True, "backed_up", 2)
-    assert told.backups == ["unknown", "backed_up"]
+    assert recorded_states.backups == ["unknown", "backed_up"]
     assert (task / "t.ddl").read_text() == "t"
     assert in_backups(task) == FILES
     stored = json.loads((task / "task_result.json").read_text())
     assert stored["backup"]["state"] == "backed_up"
 
 
-class Told(RunRecords):
-    """Remembers the states that a run records."""
+class RecordedStates(RunRecords):
+    """Collect the states that a run records."""
 
     def __init__(self) -> None:
         self.backups: list[str] = []
@@ -257,7 +267,7 @@ class Told(RunRecords):
 
 
 def test_run_resumed_after_a_death_at_any_call_of_its_backup_has_exactly_one_backup(task: Path) -> None:
-    """H4: a half-made backup is never taken for a made one."""
+    """H4: an incomplete backup is never mistaken for a complete one."""
     states = []
     for at, place in enumerate(copies_of(task), start=1):
         try:
@@ -282,7 +292,7 @@ def test_run_resumed_after_a_death_at_any_call_of_its_backup_has_exactly_one_bac
 
 
 def dead_in_the_commit(task: Path) -> None:
-    """A backup of run_1 whose process died just before its commit record: all files have moved, the record is there."""
+    """Back up run_1 in a process that dies just before the commit record: all files have moved, the record exists."""
     with pytest.raises(Died), opened(task, dying_at_verb("write_at")) as workspace:
         back_up(workspace, run_id="run_1", now=lambda: CLOCK)
     assert in_backups(task) == FILES
@@ -305,7 +315,7 @@ def test_backup_that_was_undone_with_a_conflict_is_not_the_one_of_its_run(task: 
 
 
 def test_backup_whose_journal_was_set_aside_is_not_the_one_of_its_run(task: Path) -> None:
-    """Nobody knows whether it was committed; a person must look, and the run makes one of its own."""
+    """Its outcome is uncertain: an operator must check it, and the resumed run creates its own backup."""
     dead_in_the_commit(task)
     (journal,) = (task.parent / ".journal" / "task_1").glob("*.journal")
     journal.write_bytes(b"x" + journal.read_bytes()[1:])
@@ -318,7 +328,7 @@ def test_backup_whose_journal_was_set_aside_is_not_the_one_of_its_run(task: Path
 
 
 def test_run_resumed_beside_its_unsettled_backup_calls_it_unknown(task: Path) -> None:
-    """The disk still refuses: the record is there, and does not count yet."""
+    """The disk still fails: the record exists, but is not trusted yet."""
     with opened(task, UnsyncedCommit(lasting=True)) as workspace:
         assert back_up(workspace, run_id="run_1", now=lambda: CLOCK).state == "unknown"
     hook = UnsyncedCommit(lasting=True)
@@ -331,17 +341,17 @@ def test_run_resumed_beside_its_unsettled_backup_calls_it_unknown(task: Path) ->
     assert "not begun" in (other.error or "")
 
 
-# ---- records that are not there ------------------------------------------------------------------------------------
+# ---- missing records ------------------------------------------------------------------------------------------------
 
 
 def reserve(backup: Path, name: str = "backup_info.json") -> None:
-    """As the journal keeps the place of a record until its transaction ends."""
+    """Write a placeholder, as the journal keeps it in the place of a record until its transaction ends."""
     backup.mkdir(exist_ok=True)
     (backup / name).write_text('{"transaction": "20250121T094400123456-0a1b2c3d"}' + " " * 400 + "\n")
 
 
 def test_reserved_record_is_neither_a_broken_one_nor_a_file(task: Path) -> None:
-    """Read while a backup is being made, or after a kill."""
+    """It is seen while a backup is created, or after a kill."""
     reserve(task / STAMP)
     (task / STAMP / "a.ddl").write_text("a")
     (backup,) = list_backups(str(task))
@@ -352,7 +362,7 @@ def test_reserved_record_is_neither_a_broken_one_nor_a_file(task: Path) -> None:
 
 
 def test_user_s_file_called_like_a_record_is_restored_beside_a_reserved_one(task: Path) -> None:
-    """The journal took the next number, and its place says which of the two is the record."""
+    """The journal used the next number, and the reserved content distinguishes the record from the user's files."""
     reserve(task / STAMP, "backup_info_10.json")
     for number in ("", *(f"_{one}" for one in range(1, 10))):
         (task / STAMP / f"backup_info{number}.json").write_text("{}")
@@ -364,7 +374,7 @@ def test_user_s_file_called_like_a_record_is_restored_beside_a_reserved_one(task
 
 
 def test_record_that_cannot_be_read_is_not_restored_as_a_file(task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error of a moment must not turn the record into a file of the user; lists go on, and say so."""
+    """A temporary error must not turn the record into a file of the user; lists report it and continue."""
     (task / "backup_info.json").write_text("a file of the user")
     with opened(task) as workspace:
         back_up(workspace, run_id="run_1", now=lambda: CLOCK)
@@ -387,8 +397,8 @@ def test_record_that_cannot_be_read_is_not_restored_as_a_file(task: Path, monkey
     assert report.restored == ("a.ddl",)
 
 
-def test_several_files_that_may_be_a_broken_record_are_left_out_by_name(task: Path) -> None:
-    """Neither is good; a person may name the one to restore."""
+def test_several_files_that_may_be_a_broken_record_are_skipped_by_name(task: Path) -> None:
+    """Neither is a valid record; a user may name the one to restore."""
     make_task(task / STAMP, {"backup_info.json": "{", "backup_info_1.json": "[", "a.ddl": "a"}, table_list=None)
     with opened(task) as workspace:
         report = restore(workspace, STAMP, restore_id="rs_1", now=lambda: CLOCK)
@@ -405,7 +415,7 @@ def test_several_files_that_may_be_a_broken_record_are_left_out_by_name(task: Pa
 
 @pytest.mark.parametrize("fails", [failing_once, failing_from], ids=["once", "for ever"])
 def test_error_of_a_restore_says_that_all_is_as_before_only_where_it_is(task: Path, fails: Any) -> None:
-    """RestoreFailed: as before. OutcomeUnsettled: one or the other. No error: restored."""
+    """RestoreFailed: as before. OutcomeUnsettled: as before, or restored. No error: restored."""
     make_task(task / OLD, {"a.ddl": "old a", "c.ddl": "old c"}, table_list=None)
     after = {"a.ddl": "old a", "c.ddl": "old c"}
     seen = set()
@@ -437,7 +447,7 @@ def test_error_of_a_restore_says_that_all_is_as_before_only_where_it_is(task: Pa
 
 @pytest.mark.parametrize("fails", [failing_once, failing_from], ids=["once", "for ever"])
 def test_error_of_a_publication_is_true_whatever_call_fails(task: Path, fails: Any) -> None:
-    """PublishFailed: nothing is published, all of it waits. OutcomeUnsettled: one or the other after recovery."""
+    """PublishFailed: nothing is published, and all files wait. OutcomeUnsettled: all or nothing after recovery."""
     after = {**FILES, "a.ddl": "new a", "n.ddl": "new n"}
     seen = set()
     for at, place in enumerate(copies_of(task), start=1):
@@ -472,16 +482,19 @@ def test_error_of_a_publication_is_true_whatever_call_fails(task: Path, fails: A
 
 
 def test_step_whose_publication_is_unknown_is_not_called_failed(task: Path) -> None:
-    """It is named as unknown in the result and in the records; its files are kept for recovery."""
-    told = Told()
+    """The result and the records report it as unknown; its files are kept for recovery."""
+    recorded_states = RecordedStates()
     result = run_step(
-        task, WritingStep({"t.ddl": "t"}), door=Door(HookedDisk(UnsyncedCommit(nth=2, lasting=True))), records=told
+        task,
+        WritingStep({"t.ddl": "t"}),
+        door=Door(HookedDisk(UnsyncedCommit(nth=2, lasting=True))),
+        records=recorded_states,
     )
 
     state = result["workflow_state"]
     assert (state["unknown_steps"], state["failed_steps"], state["completed_steps"]) == (["writing"], [], [])
     assert "unknown until recovery" in result["error"]
-    ((name, error, recorded),) = told.steps
+    ((name, error, recorded),) = recorded_states.steps
     assert (name, recorded) == ("writing", {"step": "writing", "status": "unknown", "files": []})
     assert error == result["error"]
     recovered(task)
@@ -494,7 +507,7 @@ def test_step_whose_publication_is_unknown_is_not_called_failed(task: Path) -> N
 @pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EACCES, errno.ENOSPC], ids=errno.errorcode.get)
 @pytest.mark.parametrize("is_first", [True, False], ids=["first lock", "later lock"])
 def test_error_at_any_call_of_a_lock_has_a_type_and_frees_the_lock(task: Path, is_first: bool, number: int) -> None:
-    """H8: DirectoryUnusable or RecoveryNeeded, never an OSError of the platform."""
+    """H8: the error is DirectoryUnusable or RecoveryNeeded, never an OSError of the platform."""
     if is_first:
         shutil.rmtree(task.parent / ".journal")
     for at, place in enumerate(copies_of(task), start=1):
@@ -512,7 +525,7 @@ def test_error_at_any_call_of_a_lock_has_a_type_and_frees_the_lock(task: Path, i
 
 
 def test_symbolic_link_in_the_place_of_a_task_directory_is_refused_everywhere(task: Path, tmp_path: Path) -> None:
-    """Whoever may write beside the tasks must not lead a server to files of others; the folder of all may be a link."""
+    """A user who can write beside the tasks must not lead a server to other files; the folder of all may be a link."""
     elsewhere = make_task(tmp_path / "elsewhere", {"secret.ddl": "secret"})
     link = task.parent / "task_2"
     link.symlink_to(elsewhere)
@@ -538,7 +551,7 @@ def test_symbolic_link_in_the_place_of_a_task_directory_is_refused_everywhere(ta
 
 
 def test_folder_of_a_dead_request_is_removed_by_the_next_owner_of_the_lock_only(task: Path) -> None:
-    """`data-pipeline recover`, too; while it is in use, the lock says so. Folders of runs wait for their runs."""
+    """Also by `data-pipeline recover`, but not while the lock shows that it is in use. Folders of runs are kept."""
     folder = task.parent / ".journal" / "task_1" / "temporary-restore_1"
     with opened(task) as workspace, workspace.temporary_folder("restore_1") as work:
         workspace.work_folder("run_1")
@@ -556,7 +569,7 @@ def test_folder_of_a_dead_request_is_removed_by_the_next_owner_of_the_lock_only(
 
 
 def test_restore_that_dies_leaves_nothing_after_the_next_lock(task: Path) -> None:
-    """Its work folder held a whole copy of the backup until a complete run succeeded."""
+    """Before, its work folder kept a whole copy of the backup until a complete run succeeded."""
     make_task(task / OLD, {"a.ddl": "old a"}, table_list=None)
     state = task.parent / ".journal" / "task_1"
     for at in range(1, 12):
@@ -567,7 +580,7 @@ def test_restore_that_dies_leaves_nothing_after_the_next_lock(task: Path) -> Non
 
 
 def test_deletion_leaves_a_journal_inside_of_the_task_alone(task: Path) -> None:
-    """A task directory that is a mount of its own holds its journal, whose lock must never be deleted."""
+    """A task directory that is a mount point contains its journal, whose lock must never be deleted."""
     make_task(task / ".journal", {"lock": ""}, table_list=None)
     make_task(task, {"a.ddl": "a"})
     with opened(task) as workspace:
@@ -579,5 +592,5 @@ def test_deletion_leaves_a_journal_inside_of_the_task_alone(task: Path) -> None:
 
 
 def test_unknown_errors_name_the_next_step() -> None:
-    """Both say what to run."""
+    """Each error names the command to run."""
     assert "data-pipeline recover" in str(OutcomeUnsettled("the backup", "The disk refuses."))
