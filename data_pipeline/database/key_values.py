@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.sql.compiler import IdentifierPreparer
 
 from data_pipeline.database.connection import BusinessDatabase, reason_of
 from data_pipeline.database.execution import QueryLimits, limited_connection, rows_within
@@ -343,7 +344,8 @@ def _look_up_sql(
 
 
 def _quoted(connection: Connection, name: str) -> str:
-    return connection.dialect.identifier_preparer.quote_identifier(name)
+    # psycopg's own preparer doubles percent signs, for statements with parameters only.
+    return str(IdentifierPreparer.quote_identifier(connection.dialect.identifier_preparer, name))
 
 
 def _place(connection: Connection, name: TableName) -> str:

@@ -27,6 +27,9 @@ PARENTS_BY_VALUES: Final = 12
 """Maximum number of keys that a column is compared with: those that its name fits, or none but its values may."""
 
 _LEAD: Final = 0.3
+_FEWEST: Final = 0.8
+"""The share of values that the parent must have: rows may have been deleted, but not every fifth one."""
+
 _MISSING: Final = frozenset({0, -1, "", "0", "-1"})
 """Values that mean "none" where the parent does not have them."""
 
@@ -370,6 +373,8 @@ def scored_reference(candidate: ReferenceCandidate, column: ColumnValues, found:
     if not values:
         return None
     share = sum(value in found for value in values) / len(values)
+    if share < _FEWEST:
+        return None
     count = len(values)
     surprise = _surprise(column, key, count)
     coverage = min(1.0, column.distinct / max(1, key.row_count))
