@@ -17,7 +17,6 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.sql.compiler import IdentifierPreparer
 
 from data_pipeline.database.connection import BusinessDatabase, reason_of
 from data_pipeline.database.execution import QueryLimits, limited_connection, rows_within
@@ -167,8 +166,8 @@ def measure_key(
     is_number = family == "number" and len(columns) == 1
     try:
         with limited_connection(database, limits) as connection:
-            quoted = [_quoted(connection, column) for column in columns]
-            place = _place(connection, table.name)
+            quoted = [_quoted(column) for column in columns]
+            place = _place(table.name)
             ends = f"min({quoted[0]}), max({quoted[0]})" if is_number else "NULL, NULL"
             if has_unique_index(table, columns):
                 row_count, is_unique = RowSource(connection, table).size()[0], True
@@ -324,8 +323,8 @@ def _look_up_sql(
 ) -> tuple[str, tuple[Any, ...]]:
     is_sqlite = connection.dialect.name == "sqlite"
     sign = "?" if is_sqlite else "%s"
-    names = [_quoted(connection, column) for column in columns]
-    place = _place(connection, table)
+    names = [_quoted(column) for column in columns]
+    place = _place(table)
     if not is_sqlite:  # a percent sign in a name is no placeholder
         names, place = [name.replace("%", "%%") for name in names], place.replace("%", "%%")
     wanted = ", ".join(names)
@@ -343,13 +342,13 @@ def _look_up_sql(
     return f"SELECT DISTINCT {wanted} FROM {place} WHERE ({wanted}) IN ({', '.join([row] * len(values))})", parameters
 
 
-def _quoted(connection: Connection, name: str) -> str:
-    # psycopg's own preparer doubles percent signs, for statements with parameters only.
-    return str(IdentifierPreparer.quote_identifier(connection.dialect.identifier_preparer, name))
+def _quoted(name: str) -> str:
+    """Return an identifier in the quotes that both databases take."""
+    return '"' + name.replace('"', '""') + '"'
 
 
-def _place(connection: Connection, name: TableName) -> str:
-    return ".".join(_quoted(connection, part) for part in name if part is not None)
+def _place(name: TableName) -> str:
+    return ".".join(_quoted(part) for part in name if part is not None)
 
 
 def _whole_number(value: Any) -> int | None:
