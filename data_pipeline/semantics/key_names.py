@@ -101,7 +101,7 @@ class SchemaNames:
         """Return the tables that the thing of a column fits, each with how well (up to 1)."""
         if not name.thing:
             return {}
-        fits = self._index.fits(name.thing)
+        fits = dict(self._index.fits(name.thing))
         inside = (*self.tables[table], *name.thing)  # `type` in `order` names the table `order_type`
         for other in self._index.called("".join(inside)):
             fits[other] = SAME
@@ -150,6 +150,7 @@ class _TableIndex:
     tables: Mapping[TableName, tuple[str, ...]]
     _by_text: dict[str, list[TableName]] = field(default_factory=dict)
     _by_part: dict[str, list[TableName]] = field(default_factory=dict)
+    _fits: dict[tuple[str, ...], dict[TableName, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for table, parts in self.tables.items():
@@ -167,15 +168,17 @@ class _TableIndex:
         """Return the tables of this name."""
         return self._by_text.get(text, ())
 
-    def fits(self, thing: Sequence[str]) -> dict[TableName, float]:
+    def fits(self, thing: tuple[str, ...]) -> dict[TableName, float]:
         """Return the tables that words fit, each with how well."""
-        text = "".join(thing)
-        keys = {"".join(thing[start:]) for start in range(len(thing))} | {text[:1], thing[-1][:3], thing[0][:3], text}
-        if not text.isascii():
-            keys |= {text[start:] for start in range(len(text) - 1)}
-        candidates = dict.fromkeys(table for key in keys for table in self._by_part.get(key, ()))
-        scored = {table: fit(thing, self.tables[table]) for table in candidates}
-        return {table: score for table, score in scored.items() if score > 0}
+        if thing not in self._fits:
+            text = "".join(thing)
+            keys = {"".join(thing[start:]) for start in range(len(thing))} | {text[:1], thing[-1][:3], thing[0][:3]}
+            if not text.isascii():
+                keys |= {text[start:] for start in range(len(text) - 1)}
+            candidates = dict.fromkeys(table for key in keys for table in self._by_part.get(key, ()))
+            scored = {table: fit(thing, self.tables[table]) for table in candidates}
+            self._fits[thing] = {table: score for table, score in scored.items() if score > 0}
+        return self._fits[thing]
 
 
 def _is_dependent(name: str) -> bool:
@@ -186,8 +189,10 @@ def _is_dependent(name: str) -> bool:
 def parse_key_name(parts: Sequence[str]) -> KeyName:
     """Take the words of a column's name apart: the thing and the ending."""
     plain = "".join(parts)
-    last = parts[-1]
     kept = list(parts)
+    while len(kept) > 1 and kept[-1].isdigit():  # concept_id_1, address2
+        kept.pop()
+    last, parts = kept[-1], tuple(kept)
     endings = _endings()
     ending = endings.get(last)
     if ending is not None:
@@ -335,10 +340,12 @@ def stem(word: str) -> str:
 
 @cache
 def _lower_words(identifier: str) -> tuple[str, ...]:
-    """Return the words of an identifier; letters of different scripts are different words, digits are left out."""
-    parts = []
-    for word in split_identifier(identifier):
-        parts += re.findall(r"[\x00-/:-\x7f]+|[^\x00-\x7f]+", word)
+    """Return the words of an identifier; letters of different scripts and numbers are words of their own."""
+    parts: list[str] = []
+    for piece in re.findall(r"[^\W\d]+|\d+", identifier.replace("_", " ")):
+        words_of_piece = (piece,) if piece.isdigit() else split_identifier(piece)
+        for word in words_of_piece:
+            parts += re.findall(r"[\x00-\x7f]+|[^\x00-\x7f]+", word)
     return tuple(parts) or (identifier.lower(),)
 
 

@@ -103,6 +103,8 @@ FITS = [
     ("oi_id", "order_items", 0.75),
     ("a_id", "author", 0.6),
     ("dpt_id", "depot", 0.55),
+    ("extract_38_id", "extract_38", 1.0),
+    ("extract_38_id", "extract_53", 0.0),
     ("customer_id", "orders", 0.0),
     ("order_status_id", "orders", 0.0),
 ]
