@@ -3,9 +3,9 @@
     python -m benchmarks.bench_semantics keys [--database URL ...] [--json] [--schemas FILE] [--only NAME]
 
 `keys` hides the primary and foreign keys that databases declare, finds them in names and values, and compares. Without
-a database it builds those of `schemas/keys.txt`, each with seeded rows, and reports apart the schemas that the scores
-were tuned on and those that they were not. A reference that follows from declared ones (a column to the parent of its
-parent) is right, but none that has to be found.
+a database it builds those of `schemas/keys.txt`, each with seeded rows, and reports their groups apart: those that the
+scores were tuned on, those that they were not, and well-known public ones. A reference that follows from declared ones
+(a column to the parent of its parent) is right, but none that has to be found.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class TableText:
 @dataclass(frozen=True)
 class SchemaText:
     name: str
-    is_unseen: bool
+    group: str
     tables: tuple[TableText, ...]
 
 
@@ -81,7 +81,7 @@ def read_schemas(text: str) -> list[SchemaText]:
             continue
         if line.startswith("== "):
             name = line[3:].strip()
-            found.append(SchemaText(name.split()[0], name.endswith("(unseen)"), ()))
+            found.append(SchemaText(name.split()[0], name.partition("(")[2].rstrip(")") or "tuned", ()))
             continue
         head, _, body = line.partition(": ")
         name, rows = head.rsplit(" ", 1)
@@ -461,9 +461,7 @@ def run_keys(arguments: argparse.Namespace) -> dict[str, Report]:
                 continue
             path = Path(folder, f"{schema.name}.sqlite")
             build_database(path, schema)
-            groups.setdefault("unseen" if schema.is_unseen else "tuned", Report()).add(
-                compare(f"sqlite:///{path}", schema.name)
-            )
+            groups.setdefault(schema.group, Report()).add(compare(f"sqlite:///{path}", schema.name))
     return groups
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from data_pipeline.semantics.keys import ACCEPTED_CONFIDENCE, Schema
 from data_pipeline.semantics.references import SURPRISE, ReferenceVerdict
 from data_pipeline.tasks.table_list import TableName
+
+_MUTUAL_CONFIDENCE: Final = 0.8
+"""Of two tables with the same combinations it is not sure which one is the parent."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def _alike(
 ) -> list[tuple[TableName, str]]:
     """Return the columns of other tables that mean the same as a part of a key."""
     name = schema.name(parent, part)
-    own = (targets[parent, part][0], targets[parent, part][1]) if (parent, part) in targets else None
+    own = targets.get((parent, part))
     found: dict[tuple[TableName, str], None] = {}
     for child in schema.names.tables_with(name):
         for column in schema.names.columns[child]:
@@ -72,7 +75,6 @@ def _alike(
         same_table = [one for one in found if one[0] == place[0]]
         if place[0] in schema.values and not same_table:
             found[place] = None
-    # `section_id` of a `section_id`: the column is the key's own parent, or another kind of the same thing.
     return [place for place in found if place[0] != parent]
 
 
@@ -101,3 +103,20 @@ def composite_verdict(
         "which has few of all that are possible",
         share,
     )
+
+
+def choose_composites(schema: Schema, verdicts: Sequence[ReferenceVerdict]) -> list[ReferenceVerdict]:
+    """Choose one parent for each group of columns; of two tables that refer to each other the larger is the parent."""
+    rows = {name: values.row_count for name, values in schema.values.items()}
+    ranked = sorted(
+        verdicts, key=lambda one: (-one.confidence, -rows[one.parent], one.child, one.child_columns, one.parent)
+    )
+    pairs = {(one.child, one.parent) for one in verdicts}
+    chosen: dict[tuple[TableName, tuple[str, ...]], ReferenceVerdict] = {}
+    for one in ranked:
+        is_mutual = (one.parent, one.child) in pairs
+        if is_mutual and any((there.child, there.parent) == (one.parent, one.child) for there in chosen.values()):
+            continue
+        sure = min(one.confidence, _MUTUAL_CONFIDENCE) if is_mutual else one.confidence
+        chosen.setdefault((one.child, tuple(sorted(one.child_columns))), replace(one, confidence=sure))
+    return list(chosen.values())

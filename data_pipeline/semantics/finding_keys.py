@@ -21,7 +21,7 @@ from data_pipeline.database.key_values import (
 )
 from data_pipeline.database.schema import Key, Table
 from data_pipeline.errors import QueryFailed
-from data_pipeline.semantics.composite_references import composite_candidates, composite_verdict
+from data_pipeline.semantics.composite_references import choose_composites, composite_candidates, composite_verdict
 from data_pipeline.semantics.key_names import SchemaNames
 from data_pipeline.semantics.keys import QUESTION_CONFIDENCE, KeyVerdict, Schema, key_candidates, unique_sets
 from data_pipeline.semantics.references import (
@@ -211,13 +211,11 @@ class _Finding:
     def _composite(
         self, keys: Mapping[TableName, Sequence[str]], chosen: Sequence[ReferenceVerdict]
     ) -> list[ReferenceVerdict]:
-        found: dict[tuple[TableName, tuple[str, ...]], ReferenceVerdict] = {}
+        verdicts = []
         kept = values_a_column(len(self._tables))
         for one in composite_candidates(self._schema, keys, chosen):
             tuples = sample_tuples(self._database, self._tables[one.child], one.columns, self._limits, kept=kept)
             there = look_up(self._database, one.parent, one.parent_columns, tuples, self._limits) if tuples else None
             verdict = composite_verdict(self._schema, one, tuples, there)
-            place = (one.child, tuple(sorted(one.columns)))
-            if verdict is not None and (place not in found or found[place].confidence < verdict.confidence):
-                found[place] = verdict
-        return list(found.values())
+            verdicts += [verdict] if verdict is not None else []
+        return choose_composites(self._schema, verdicts)

@@ -182,8 +182,13 @@ class _TableIndex:
 
 
 def _is_dependent(name: str) -> bool:
-    parts = _lower_words(name)
-    return len(parts) > 1 and stem(parts[-1]) in words("names", "dependent")
+    parts = [_without_zh_suffix(part) for part in _lower_words(name) if not part.isdigit()]
+    if not parts:
+        return False
+    dependent = words("names", "dependent")
+    if not parts[-1].isascii():
+        return any(parts[-1].endswith(word) and parts[-1] != word for word in dependent if not word.isascii())
+    return len(parts) > 1 and stem(parts[-1]) in dependent
 
 
 def parse_key_name(parts: Sequence[str]) -> KeyName:

@@ -85,6 +85,7 @@ class ReferenceCandidate:
     base: float
     fit: float
     by: Literal["name", "own", "people", "values"]
+    is_same_name: bool = False
 
 
 @dataclass
@@ -245,9 +246,10 @@ def _by_names(
         if is_own_key:
             is_same_thing = name.plain == key.name.plain or (score >= SHARED_TAIL and name.ending == key.name.ending)
             own = 0.0 if schema.names.is_dependent(table.name) else schema.names.fit(name, table.name)
-            is_named_after_own = own >= max(score, SHORTENED)
+            is_named_after_own = 0 < own >= score
             base -= 0.9 if is_same_thing and not is_named_after_own else 2.5 if is_named_after_own else 1.8
-        yield ReferenceCandidate(table.name, column.name, key, base, score, "name")
+        is_same_name = name.plain == key.name.plain and not name.is_generic
+        yield ReferenceCandidate(table.name, column.name, key, base, score, "name", is_same_name)
     if not is_own_key and max(fits.values(), default=0.0) < SHARED_TAIL:
         yield from _by_roles(parents, table, column, name)
 
@@ -379,7 +381,9 @@ def scored_reference(candidate: ReferenceCandidate, column: ColumnValues, found:
     surprise = _surprise(column, key, count)
     coverage = min(1.0, column.distinct / max(1, key.row_count))
     contained = share**4 if share >= 0.95 else share**4 - 4 * (1 - share)
-    score = contained + min(0.6, surprise / 10) + 0.3 * coverage + (0.4 if key.is_primary else -0.9)
+    is_proved_alternate = candidate.is_same_name and surprise >= 2 * SURPRISE
+    score = contained + min(0.6, surprise / 10) + 0.3 * coverage
+    score += 0.4 if key.is_primary else 0.0 if is_proved_alternate else -0.9
     if candidate.by == "values":
         if share < 1 or surprise < SURPRISE or not key.is_primary:
             return None
