@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from data_pipeline.database.connection import BusinessDatabase
 from data_pipeline.database.execution import QueryLimits
 from data_pipeline.database.key_values import (
     KeyExtent,
     TableValues,
+    has_unique_index,
     inheriting_tables,
     look_up,
     measure_key,
@@ -38,7 +39,7 @@ from data_pipeline.semantics.references import (
 )
 from data_pipeline.tasks.table_list import TableName
 
-KEYS_MEASURED = 3
+KEYS_MEASURED: Final = 3
 """Maximum number of candidates for the primary key of a large table that are measured."""
 
 
@@ -162,7 +163,10 @@ class _Finding:
             own = primary[table.name].columns if table.name in primary else ()
             declared = [key.columns[0] for key in table.unique_keys if len(key.columns) == 1]
             singles = [own[0]] if len(own) == 1 else []
-            for column in dict.fromkeys((*singles, *declared, *alternate_keys(self._schema, table, own))):
+            others = alternate_keys(self._schema, table, own)
+            if not values.is_whole:  # counting each one of a large table would take too long
+                others = [column for column in others if has_unique_index(table, (column,))]
+            for column in dict.fromkeys((*singles, *declared, *others)):
                 extent = self._extent(table, (column,)) if column in values.columns else None
                 if extent is None or not extent.is_unique:
                     continue

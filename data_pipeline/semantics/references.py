@@ -296,7 +296,7 @@ def _by_roles(parents: ParentKeys, table: Table, column: ColumnValues, name: Key
     if mine and is_led:
         yield ReferenceCandidate(table.name, column.name, mine[0], 2.2, SHARED_TAIL, "own")
     elif len(likely) == 1 or name.ending is not None or (name.thing and name.last != name.thing[-1]):
-        staff = [key for key in likely if schema_noun(parents.schema, key) in words("roles", "staff")]
+        staff = [key for key in likely if _noun(parents.schema, key) in words("roles", "staff")]
         chosen = likely if len(likely) == 1 else staff
         for key in chosen:
             yield ReferenceCandidate(
@@ -304,7 +304,7 @@ def _by_roles(parents: ParentKeys, table: Table, column: ColumnValues, name: Key
             )
 
 
-def schema_noun(schema: Schema, key: ParentKey) -> str:
+def _noun(schema: Schema, key: ParentKey) -> str:
     """Return the noun of a key's table."""
     return schema.names.tables[key.table][-1]
 
