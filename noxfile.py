@@ -24,9 +24,12 @@ ROOT = Path(__file__).parent
 CAMPAIGN = (
     "tests/crash",
     "tests/journal/test_processes.py",
-    *(f"tests/data_pipeline/test_{name}.py" for name in ("kills", "backup_kills", "vector_kills", "server")),
+    *(
+        f"tests/data_pipeline/test_{name}.py"
+        for name in ("kills", "backup_kills", "vector_kills", "server", "text_matching")
+    ),
 )
-"""The tests that take a sample: of points to die at, of moments to be killed at, of power losses, of errors."""
+"""The tests that take a sample: of points to die at, moments to be killed at, power losses, errors, texts."""
 
 SMOKE = (
     "tests/journal/test_transaction.py",
@@ -148,7 +151,7 @@ def filesystems(session: nox.Session) -> None:
 def campaign(session: nox.Session) -> None:
     """For hours, by hand: all that other sessions take a sample of. With arguments, these tests alone."""
     kills = dict.fromkeys(("JOURNAL_KILLS", "PIPELINE_KILLS", "SERVER_KILLS", "VECTOR_KILLS"), "200")
-    run(session, "pytest", *(session.posargs or CAMPAIGN), CRASH_SAMPLES="all", **kills)
+    run(session, "pytest", *(session.posargs or CAMPAIGN), CRASH_SAMPLES="all", TEXT_EXAMPLES="20000", **kills)
     if not session.posargs:
         run(session, "pytest", "tests/power", "-m", "power", "-n", "0", POWER_POINTS="all")
         session.notify("filesystems")

@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     base = Path(tempfile.mkdtemp(dir=options.directory))
-    shop = new_shop(base / "load")
+    shop = new_shop(base / "load", is_cold=True)
     names = make_tables(shop.folder / "shop.sqlite", 500)
     server = Server(shop, DATA_PIPELINE_RUNS_AT_ONCE=str(options.active)).wait_until_up()
     try:
@@ -164,7 +164,7 @@ def main() -> None:
     with ExitStack() as stack:
         urls = {"SQLite": f"sqlite:///{base / 'many.sqlite'}", "PostgreSQL": stack.enter_context(fresh_database())}
         for kind, url in urls.items():
-            results[kind] = lists(new_shop(base / kind), url, options.tasks)
+            results[kind] = lists(new_shop(base / kind, is_cold=True), url, options.tasks)
     print("|  | SQLite | PostgreSQL |\n| --- | ---: | ---: |")
     for name in results["SQLite"]:
         print(f"| {name} | {results['SQLite'][name]:.1f} | {results['PostgreSQL'][name]:.1f} |")

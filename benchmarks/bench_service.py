@@ -25,8 +25,7 @@ from data_pipeline.runs import engine as engine_module
 from data_pipeline.runs.engine import Engine, RunControl, RunOrder
 from data_pipeline.runs.worker_slots import WorkerSlots
 from data_pipeline.steps import Json
-from data_pipeline.steps.contract import StepRunner
-from data_pipeline.steps.runner import PlainRunner
+from data_pipeline.steps.runner import StepRunner
 from tests.support.server import Server, data, new_shop
 from tests.support.shop import make_tables
 
@@ -62,7 +61,7 @@ def durable_calls(base: Path) -> dict[str, float]:
         while engine.run_of("task_1") is not None:
             time.sleep(0.05)
     engine.stop()
-    found["no engine"] = asyncio.run(call_all(PlainRunner(), 4))
+    found["no engine"] = asyncio.run(call_all(StepRunner(), 4))
     found["one committed row, nothing else"] = committed_rows(base / "bare.sqlite")
     return found
 
@@ -141,7 +140,7 @@ def main() -> None:
     overhead = calls["engine, 1 at once"]
     print(f"\nA durable call costs {overhead:.2f} ms (target: at most 3 ms): {verdict(overhead, CALL_TARGET_MS)}\n")
 
-    shop = new_shop(base / "shop")
+    shop = new_shop(base / "shop", is_cold=True)
     names = make_tables(shop.folder / "shop.sqlite", options.tables)
     server = Server(shop, DATA_PIPELINE_RUNS_AT_ONCE=str(ACTIVE)).wait_until_up()
     try:

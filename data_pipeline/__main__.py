@@ -1,4 +1,4 @@
-"""`python -m data_pipeline` is `data-pipeline`, wherever scripts are not on the path."""
+"""Run `data-pipeline` as `python -m data_pipeline`, for example where scripts are not on the path."""
 
 from data_pipeline.cli import main
 

@@ -1,4 +1,4 @@
-"""The command line: puts the commands together, and prints every error with its exit code. Decides nothing."""
+"""The command line: combines the commands and prints every error with its exit code."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ class Commands(LazyGroup):
         LazyCommand(
             "demo",
             "serving",
-            "Show the program at work in a minute: a database, a real server, runs, a backup, a kill -9, a restore.",
+            "Show the program in a minute: a database, a real server, runs, a backup, a kill -9, a restore.",
         ),
         LazyCommand(
-            "run", "running", "Run a task here and now: back up the files of earlier runs, then run every step."
+            "run", "running", "Run a task in this process: back up the files of earlier runs, then run every step."
         ),
         LazyCommand(
             "serve",
             "serving",
-            "Serve the Data Pipeline API. SIGTERM lets running work end; the rest continues at the next start.",
+            "Serve the Data Pipeline API. On SIGTERM, running work may end; the rest continues at the next start.",
         ),
         LazyCommand("search", "searching", "Search the training items of all tasks for a question: pairs, DDL, pages."),
         LazyCommand(
             "export",
             "exporting",
-            "Export a task's pairs from the vector store to standard output; the same items give the same bytes.",
+            "Export a task's pairs from the vector store to standard output. Equal items give equal bytes.",
         ),
         LazyCommand(
-            "recover", "upkeep", "Finish or undo interrupted changes of killed runs, in every task that is not locked."
+            "recover", "upkeep", "Complete or roll back the changes of killed runs, in every task that is not locked."
         ),
         LazyCommand(
             "doctor",
             "upkeep",
-            "Check settings, folders, disk, mounts, journals, store and databases, and print what to do.",
+            "Check settings, folders, disk, mounts, journals, store and databases; print a remedy for each problem.",
         ),
         LazyCommand("tasks", "tasks", "Tasks: create, list, show, edit, delete; their files and logs."),
         LazyCommand("backups", "backups", "Backups of earlier runs: list, show, download, verify, restore, delete."),
@@ -67,9 +67,9 @@ app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     rich_markup_mode=None,
-    pretty_exceptions_enable=False,  # they show values, and a value may be a secret
-    help="Turn a relational database into text-to-SQL training data, again and again, and lose nothing.\n\n"
-    f"New here? `data-pipeline demo` shows it all in a minute.\n\n{EXIT_CODES}",
+    pretty_exceptions_enable=False,  # they print the values of variables, and a value may be a secret
+    help="Turn a relational database into text-to-SQL training data, repeatedly and without losing earlier files.\n\n"
+    f"New here? Run `data-pipeline demo` for a one-minute tour.\n\n{EXIT_CODES}",
 )
 
 
@@ -86,11 +86,11 @@ def start(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an unexpected error.")] = False,
 ) -> None:
-    """Nothing is to be done before a command."""
+    """Accept the global options; no work is necessary before a command."""
 
 
 def main() -> NoReturn:
-    """The entry point: every error is one sentence on standard error, and an exit code."""
+    """Run the command line and exit. Every error is printed as one sentence on standard error."""
     protect_standard_streams()
     LOGGER.addHandler(logging.NullHandler())
     sys.exit(settled(PROGRAM, _run(sys.argv[1:])))
@@ -118,11 +118,11 @@ def _run(arguments: Sequence[str]) -> int:
     except typer.Abort:
         return report(ExitCode.BAD_INPUT, "Aborted; nothing was changed.", "aborted")
     except Exception as error:
-        if _is_silent_database(error):  # its text may hold values
+        if _is_silent_database(error):  # the text of the error may contain values
             kind = type(error).__name__
-            sentence = f"A database of this program does not answer ({kind}). Try again, or run `doctor`."
+            sentence = f"The program's own database does not answer ({kind}). Try again, or run `data-pipeline doctor`."
             return report(ExitCode.BAD_INPUT, sentence, StoreUnavailable.error_type)
-        LOGGER.exception("The command ended by a defect of this program")  # into the log of a server
+        LOGGER.exception("The command failed because of a defect of this program")  # into the log of a server
         if "--debug" in arguments:
             traceback.print_exception(error)
         return report(code_of_error(error), describe_defect(error, f"`{PROGRAM} --debug COMMAND`"), "internal_error")
@@ -132,6 +132,6 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _is_silent_database(error: Exception) -> bool:
-    """Return whether a database of this program does not answer. Without SQLAlchemy nothing can have raised that."""
+    """Return True if the program's own database does not answer. Only SQLAlchemy, if imported, raises that error."""
     library = sys.modules.get("sqlalchemy.exc")
     return library is not None and isinstance(error, (library.OperationalError, library.InterfaceError))

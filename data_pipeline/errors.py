@@ -1,29 +1,31 @@
-"""What can go wrong, split by what the caller does next.
+"""The errors of the application, grouped by the next action of the caller.
 
-    PipelineError           never raised itself
-      InvalidInput          a value from outside is wrong: mend it; nothing was changed
-      NotAllowed            a value is well formed, and this server may not do it: ask who runs it
-      NotFound              no such task, backup, file or step: look at the list
+    PipelineError           the base class, never raised itself
+      InvalidInput          a value of the request is wrong: correct it; nothing was changed
+      NotAllowed            a valid request that this server does not permit: contact its operator
+      NotFound              unknown task, backup, file or step: check the list
       RunActive             the task has a queued or running run: wait for it, or cancel it
-      NotRunning            the task has no run that could be cancelled: nothing to do
-      TaskBusy              somebody holds the task's directory: wait, or ask the holder
-      DirectoryUnusable     the task's directory cannot be made, locked or written: mend permissions, disk or mounts
-      DatabaseUnavailable   the business database cannot be opened or asked: mend the URL or the database
-      QueryRefused          a text is not one query that only reads: mend the query; it was not run
-      QueryFailed           the database refused a query, or it took too long: mend the query
-      ModelFailed           the language model gave no answer that can be used: mend its settings, or go on without
-      EmbeddingFailed       the embeddings server gave no vectors: mend its settings, or do without it
-      EmbedderMismatch      the vector store was made by another embedder: take that one, or another store
-      ItemsMissing          what was staged for the vector store is not there any more: run training_load again
-      BackupDamaged         a backup of the vectors is not what was written: take another one; nothing was changed
-      StoreUnavailable      a database of our own cannot be opened: mend its URL or the database
-      RecoveryNeeded        an earlier transaction is not settled, so nothing was begun: `data-pipeline recover`
-      OutcomeUnsettled      whether a change took effect is not known until recovery: `data-pipeline recover`
-      StepFailed            a step did not make all it should; nothing of it was published
-      PublishFailed         a step's outputs could not take their places; they wait in the folder that is named
-      RestoreFailed         nothing was restored: everything is as before, except what the message names
+      NotRunning            the task has no run to cancel: nothing to do
+      TaskBusy              another process holds the task's directory: wait for it, or stop it
+      DirectoryUnusable     the task's directory cannot be created, locked or written: correct permissions or disk
+      DatabaseUnavailable   the business database cannot be opened or queried: correct the URL, or repair the database
+      QueryRefused          a text is not a single read-only query: correct the query; it was not run
+      QueryFailed           the database rejected a query, or it timed out: correct the query
+      ModelFailed           no usable answer from the language model: correct its settings, or continue without it
+      EmbeddingFailed       no usable vectors from the embeddings server: correct its settings, or remove them
+      EmbedderMismatch      another embedder computed the vectors of the store: configure that one, or another store
+      ItemsMissing          items were staged for the vector store and are missing now: run training_load again
+      BackupDamaged         a backup of the vector store differs from its manifest: restore another; nothing was changed
+      StoreUnavailable      a database of the application cannot be used: correct its URL, or repair the database
+      RecoveryNeeded        an earlier transaction is unfinished, so nothing was begun: run `data-pipeline recover`
+      OutcomeUnsettled      unknown until recovery whether a change took effect: run `data-pipeline recover`
+      StepFailed            some outputs of a step are missing; none of them were published
+      PublishFailed         the outputs of a step could not be published; they are in the folder that is named
+      DeletionFailed        a deletion was undone: correct the cause, and try again
+      BackupProtected       a backup must not be deleted: the message has the reason
+      RestoreFailed         nothing was restored: everything is as before, except for the files that the message names
 
-Every message says what, where, and what to do.
+Every message has four parts: what happened, to which thing, why, and what to do next.
 """
 
 from __future__ import annotations
@@ -33,17 +35,17 @@ from typing import Any, ClassVar
 
 
 class PipelineError(Exception):
-    """The root of all; a message for people, and `error_type` with `details` for programs."""
+    """The base class: a message for people, and `error_type` with `details` for programs."""
 
     error_type: ClassVar[str] = "failed"
 
     def details(self) -> dict[str, Any]:
-        """Return what a program needs besides the message, by key."""
+        """Return the details for programs, by key."""
         return {}
 
 
 class InvalidInput(PipelineError, ValueError):
-    """A value from outside is wrong: `field` names it, `problems` lists every fault found in it."""
+    """A value of the request is wrong: `field` is its name, `problems` are all faults of it."""
 
     error_type = "invalid_params"
 
@@ -57,29 +59,30 @@ class InvalidInput(PipelineError, ValueError):
 
 
 class NotAllowed(PipelineError):
-    """What is asked for is well formed, and this server may not do it."""
+    """The request is valid, and this server does not permit it."""
 
     error_type = "not_allowed"
 
 
 class NotFound(PipelineError, LookupError):
-    """There is no such `kind` (task, backup, file, step) of this name."""
+    """A thing of this `kind` (task, backup, file, step) and name does not exist."""
 
     error_type = "resource_not_found"
 
     def __init__(self, kind: str, name: str, hint: str = "") -> None:
-        super().__init__(f"There is no {kind} {name!a}." + (f" {hint}" if hint else ""))
+        thing = f"{kind[:1].upper()}{kind[1:]}" + (f" {name!a}" if name else "")
+        super().__init__(f"{thing} not found." + (f" {hint}" if hint else ""))
         self.kind = kind
         self.name = name
 
 
 class RunActive(PipelineError):
-    """The task has a run that has not ended: `execution_id`."""
+    """The task has an unfinished run: `execution_id`."""
 
     error_type = "task_running"
 
     def __init__(self, task_id: str, execution_id: str) -> None:
-        super().__init__(f"Task {task_id} has a run that has not ended: {execution_id}. Wait for it, or cancel it.")
+        super().__init__(f"Task {task_id} has an unfinished run: {execution_id}. Wait for it, or cancel it.")
         self.task_id = task_id
         self.execution_id = execution_id
 
@@ -88,17 +91,17 @@ class RunActive(PipelineError):
 
 
 class NotRunning(PipelineError):
-    """The task has no run that has not ended."""
+    """All runs of the task have ended."""
 
     error_type = "task_not_running"
 
     def __init__(self, task_id: str) -> None:
-        super().__init__(f"Task {task_id} has no run that has not ended.")
+        super().__init__(f"Task {task_id} has no unfinished run: nothing to cancel.")
         self.task_id = task_id
 
 
 class TaskBusy(PipelineError):
-    """Somebody holds the task's directory; `holder` is who, as text, None when nobody left a note."""
+    """Another process holds the task's directory. `holder` describes it, None if it is unknown."""
 
     error_type = "task_busy"
 
@@ -116,19 +119,19 @@ class TaskBusy(PipelineError):
 
 
 class DirectoryUnusable(PipelineError):
-    """The task's directory cannot be made, locked or written."""
+    """The task's directory cannot be created, locked or written."""
 
     error_type = "directory_error"
 
 
 class DatabaseUnavailable(PipelineError):
-    """The business database cannot be opened or asked; the message never holds a password."""
+    """The business database cannot be opened or queried. The message never has a password."""
 
     error_type = "database_error"
 
 
 class QueryRefused(PipelineError):
-    """A text is not one query that only reads: `kind` is one word for counts, the message says what to mend."""
+    """A text is not a single read-only query. `kind` is one word for counts, the message has the reason."""
 
     error_type = "query_refused"
 
@@ -139,7 +142,7 @@ class QueryRefused(PipelineError):
 
 
 class QueryFailed(PipelineError):
-    """The database refused a query, or it took too long: `kind` is one word for counts, the message says why."""
+    """The database rejected a query, or it timed out. `kind` is one word for counts, the message has the reason."""
 
     error_type = "query_failed"
 
@@ -150,34 +153,34 @@ class QueryFailed(PipelineError):
 
 
 class ModelFailed(PipelineError):
-    """The language model gave no answer that can be used; the message never holds the key."""
+    """The language model did not return a usable answer. The message never has the API key."""
 
     error_type = "model_failed"
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"The language model gave no answer: {reason}.")
+        super().__init__(f"No usable answer from the language model: {reason}.")
         self.reason = reason
 
 
 class EmbeddingFailed(PipelineError):
-    """The embeddings server gave no vectors that can be used; the message never holds the key."""
+    """The embeddings server did not return usable vectors. The message never has the API key."""
 
     error_type = "embedding_failed"
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"The embeddings server gave no vectors: {reason}.")
+        super().__init__(f"No usable vectors from the embeddings server: {reason}.")
         self.reason = reason
 
 
 class EmbedderMismatch(PipelineError):
-    """What is there was made by one embedder, and another one is configured: their vectors must not meet."""
+    """Existing vectors are of another embedder than the configured one, so they cannot be compared."""
 
     error_type = "embedder_mismatch"
 
     def __init__(self, what: str, made_by: str, configured: str) -> None:
         super().__init__(
-            f"{what} was made by the embedder {made_by}; configured is {configured}. Vectors of two embedders cannot "
-            "be compared: set DATA_PIPELINE_EMBEDDING_MODEL and its companions as they were, or name another "
+            f"{what} was created by the embedder {made_by}; configured is {configured}. Vectors of two embedders "
+            "cannot be compared: restore the old DATA_PIPELINE_EMBEDDING_... settings, or set another "
             "DATA_PIPELINE_VECTOR_STORE_URL and run training_load again."
         )
         self.made_by = made_by
@@ -185,60 +188,61 @@ class EmbedderMismatch(PipelineError):
 
 
 class ItemsMissing(PipelineError):
-    """Items that a load had staged are not in the vector store any more: `ids`. Nothing was committed."""
+    """Items that a load had staged are missing in the vector store: `ids`. Nothing was committed."""
 
     error_type = "items_missing"
 
     def __init__(self, ids: Sequence[str]) -> None:
         super().__init__(
-            f"{len(ids)} items left the vector store while they were loaded, the first is {ids[0]}: somebody restored "
-            "or replaced its content. Nothing of this load was committed; run training_load again."
+            f"{len(ids)} items were removed from the vector store during their load, the first is {ids[0]}: the store "
+            "was restored or replaced. The load was not committed; run training_load again."
         )
         self.ids = tuple(ids)
 
 
 class BackupDamaged(PipelineError):
-    """A backup of the vectors is not what was written: nothing was restored, everything is as before."""
+    """A backup of the vector store differs from its manifest. Nothing was restored, everything is as before."""
 
     error_type = "backup_damaged"
 
     def __init__(self, backup: str, reason: str) -> None:
-        super().__init__(f"The backup {backup} cannot be restored: {reason}. Nothing was changed; take another one.")
+        super().__init__(
+            f"The backup {backup} cannot be restored: {reason}. Nothing was changed. Restore another backup."
+        )
         self.backup = backup
         self.reason = reason
 
 
 class StoreUnavailable(PipelineError):
-    """A database of our own, of tasks or of vectors, cannot be opened."""
+    """A database of the application cannot be opened or used."""
 
     error_type = "store_error"
 
 
 class RecoveryNeeded(PipelineError):
-    """An earlier transaction in this directory is not settled; nothing was begun."""
+    """An earlier transaction in this directory is unfinished. Nothing was begun."""
 
     error_type = "recovery_needed"
 
 
 class OutcomeUnsettled(PipelineError):
-    """A change was written, and whether it took effect is not known until recovery settles it.
+    """It is unknown until recovery whether a change took effect.
 
-    With `is_damaged` recovery has given up: the journal was set aside for an operator.
+    With `is_damaged`, recovery is not possible: the journal was set aside for an operator.
     """
 
     error_type = "outcome_unknown"
 
     def __init__(self, what: str, reason: str, *, is_damaged: bool = False) -> None:
         super().__init__(
-            f"It is not known whether {what} took effect. {reason} docs/operating.md describes what to do."
+            f"It is unknown whether {what} took effect. {reason} See docs/operating.md."
             if is_damaged
-            else f"It is not known yet whether {what} took effect; recovery will settle it. {reason} "
-            "Then run: data-pipeline recover"
+            else f"It is unknown until recovery whether {what} took effect. {reason} Then run: data-pipeline recover"
         )
 
 
 class StepFailed(PipelineError):
-    """A step did not make all it should: `failures` says why, by table or item. Nothing of it was published."""
+    """Some outputs of a step are missing: `failures` has the reasons, by table or item. None were published."""
 
     error_type = "step_failed"
 
@@ -251,7 +255,7 @@ class StepFailed(PipelineError):
 
 
 class PublishFailed(PipelineError):
-    """Files could not take their places: they wait in `work_path`, or, without one, were given up."""
+    """Files could not be published: they are in `work_path`, or were deleted if that is None."""
 
     error_type = "publish_failed"
 
@@ -259,14 +263,14 @@ class PublishFailed(PipelineError):
         super().__init__(
             f"Nothing was published ({reason})."
             if work_path is None
-            else f"The outputs were made but not published ({reason}). They are in {work_path}."
+            else f"The outputs were not published ({reason}). They are in {work_path}."
         )
         self.reason = reason
         self.work_path = work_path
 
 
 class DeletionFailed(PipelineError):
-    """A deletion failed and was undone; the message names the files that are not as before, if any."""
+    """A deletion failed and was undone. The message names the files that are not as before, if any."""
 
     error_type = "deletion_failed"
 
@@ -275,18 +279,18 @@ class DeletionFailed(PipelineError):
 
 
 class BackupProtected(PipelineError):
-    """A backup must not be deleted: `reason` says why. Nothing was changed."""
+    """A backup must not be deleted, for this `reason`. Nothing was changed."""
 
     error_type = "backup_protected"
 
     def __init__(self, backup: str, reason: str, *, can_force: bool) -> None:
-        hint = "Use force (`--force`) to delete it all the same." if can_force else "Try again later."
+        hint = "Use force (`--force`) to delete it anyway." if can_force else "Try again later."
         super().__init__(f"The backup {backup} was not deleted: {reason}. {hint}")
         self.backup = backup
         self.reason = reason
 
 
 class RestoreFailed(PipelineError):
-    """Nothing was restored: everything is as before, except what the message names."""
+    """Nothing was restored: everything is as before, except for the files that the message names."""
 
     error_type = "restore_failed"

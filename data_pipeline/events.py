@@ -1,4 +1,4 @@
-"""What happens in a run, as events: the log, the bar in a terminal and the event stream show the same ones."""
+"""The events of a run. The log, the progress bar and the event stream show the same ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ State = Literal["queued", "started", "advanced", "completed", "failed", "cancell
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened: `name` is the run, step, table or backup directory it is about.
+    """An event in a run. `name` is the run, step, table or backup directory that it is about.
 
     `done` of `total` counts tables, question-SQL pairs or training items in a step, or files in a backup.
     """
@@ -28,5 +28,5 @@ class Event:
 Emit = Callable[[Event], None]
 
 
-def nobody(event: Event) -> None:
-    """Show nothing."""
+def ignore_event(event: Event) -> None:
+    """Ignore an event."""

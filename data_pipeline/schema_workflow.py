@@ -1,4 +1,4 @@
-"""The script: `python -m data_pipeline.schema_workflow` runs the same steps on a directory, and never backs up."""
+"""The script `python -m data_pipeline.schema_workflow`: run the steps in a directory, without a backup."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from data_pipeline.commands.terminal import watching
 from data_pipeline.config.database_urls import source_of
 from data_pipeline.config.settings import load_settings
 from data_pipeline.errors import InvalidInput, PipelineError
-from data_pipeline.steps import Json, RunParameters
+from data_pipeline.steps import RunParameters
 from data_pipeline.tasks.parameters import RunOptions, TaskParameters
+from data_pipeline.tasks.results import RunResult
 from data_pipeline.tasks.table_list import decode_table_list, parse_table_list
 from data_pipeline.tasks.workspace import printable
 from data_pipeline.use_cases.disk import door
@@ -33,7 +34,7 @@ LOGGER = logging.getLogger("data_pipeline")
 PROGRAM: Final = "schema_workflow"
 
 OLDER_CODES: Final = {ExitCode.WRONG_USAGE: 1, ExitCode.FAILED: 2}
-"""Where the older script, whose callers look at its codes, has other ones; all others are those of `ExitCode`."""
+"""The exit codes that differ from `ExitCode`, because callers of the older script depend on them."""
 
 EXAMPLE: Final = """\
 example:
@@ -58,8 +59,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m data_pipeline.schema_workflow",
-        description="Make text-to-SQL training data from a database, in a directory of your own. Files of earlier runs "
-        "that nobody changed are replaced; whatever else stands in the way is kept beside it, and named.",
+        description="Create text-to-SQL training data from a database in any directory. Unchanged files of earlier "
+        "runs are replaced; other files of the same names are moved aside and listed.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -71,14 +72,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--output-dir", metavar="DIR", help="default: manual_<time> among the task directories")
     add_options(parser, TaskParameters, leave_out={"business_context"})
     add_options(parser, RunOptions)
-    add("--lock-timeout", type=float, metavar="SECONDS", help="how long to wait for a busy directory")
+    add("--lock-timeout", type=float, metavar="SECONDS", help="seconds to wait for a busy directory")
     add("--json", action="store_true", help="print the result as JSON")
     add("--log-file", metavar="FILE", help="append the run's messages to this file too")
     add("-v", "--verbose", action="store_true", help="print the run's messages")
     return parser
 
 
-def _run(options: argparse.Namespace) -> Json:
+def _run(options: argparse.Namespace) -> RunResult:
     settings = load_settings()
     now = datetime.now(UTC).astimezone()
     directory = options.output_dir or os.path.join(settings.training_data_path, f"manual_{now:%Y%m%d_%H%M%S}")
@@ -110,7 +111,7 @@ def _run(options: argparse.Namespace) -> Json:
             lock_timeout_seconds=timeout,
             door=door(settings),
         )
-        return asyncio.run(executor.execute_complete_workflow())
+        return asyncio.run(executor.execute())
 
 
 def _log_where_asked(options: argparse.Namespace) -> None:
@@ -153,19 +154,19 @@ def _outcome(arguments: Sequence[str], *, as_json: bool) -> ExitCode:
     except KeyboardInterrupt as error:
         return report(code_of_error(error), "Interrupted.", "interrupted")
     except Exception as error:
-        LOGGER.exception("The script ended by a defect of this program")  # with --verbose or --log-file
+        LOGGER.exception("The script failed because of a defect of this program")  # with --verbose or --log-file
         return report(code_of_error(error), describe_defect(error, "`--verbose`"), "internal_error")
     _print_result(result, as_json=as_json)
     return code_of_run(result)
 
 
-def _print_result(result: Json, *, as_json: bool) -> None:
+def _print_result(result: RunResult, *, as_json: bool) -> None:
     if as_json:
-        print_json(result)
+        print_json(result.as_json())
         return
-    print("completed" if result["success"] else f"failed: {result['error']}")
-    for kept in result["kept_files"]:
-        print(f"kept, as it was not ours to replace: {kept}")
+    print("completed" if result.success else f"failed: {result.error}")
+    for kept in result.kept_files:
+        print(f"already existed and was not created by this task; moved to: {kept}")
 
 
 if __name__ == "__main__":

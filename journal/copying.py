@@ -1,10 +1,10 @@
-"""Copy the content of one open file into another, new one: shared where the disk can, with its holes, never to the end.
+"""Copy the content of one open file into a new one: share blocks, keep holes, leave a part of the disk free.
 
-    share the extents (btrfs, xfs: no space, no time) -> else: enough space? -> copy what is data, leave the holes
-    -> copy what was appended meanwhile
+    share the extents (btrfs, xfs: no space, no time) -> else: enough space? -> copy the data, leave the holes
+    -> copy the bytes that were appended meanwhile
 
-A copy is a courtesy (a file that could not be moved, a file to be restored). It must not take the space that everything
-else on the disk needs, so a part of it stays free whatever is copied.
+A copy is a courtesy (for a file that could not be moved, or is to be restored). It must not use up the space that
+everything else on the disk needs.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from typing import BinaryIO, Final
 
 CHUNK_BYTES: Final = 1 << 20
 KERNEL_CHUNK_BYTES: Final = 8 << 20
-"""What is copied between two looks at the free space."""
+"""Bytes that are copied between two checks of the free space."""
 
 RESERVED_BYTES: Final = 64 << 20
-"""Space that no copy takes: journals and records (200 bytes a file), logs and the write-ahead logs of databases (4 MiB
+"""Space that no copy uses: journals and records (200 bytes a file), logs and the write-ahead logs of databases (4 MiB
 each) are written on the same disk while, and after, a copy is made."""
 
 RESERVED_SHARE: Final = 20
-"""On a small disk the reserve is this part of it, so that copies are possible there at all."""
+"""On a small disk the reserve is a twentieth of it, because copies must be possible there, too."""
 
 NOT_OFFERED: Final = frozenset({
     errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY, errno.EXDEV,
 })  # fmt: skip
-"""The errors of copy_file_range after which plain reading and writing may still work: an old kernel, two file systems,
+"""Errors of copy_file_range after which plain reading and writing may still work: an old kernel, two file systems,
 a file system without it, a swap file, a sandbox."""
 
 _FICLONE: Final = 0x40049409  # _IOW(0x94, 9, int) of <linux/fs.h>
@@ -39,8 +39,8 @@ _FICLONE: Final = 0x40049409  # _IOW(0x94, 9, int) of <linux/fs.h>
 def copy_content(source: BinaryIO, target: BinaryIO, place: int | str, *, by_kernel: bool) -> None:
     """Copy everything from `source` to `target`, an empty file in the directory `place` (a descriptor or a path).
 
-    `by_kernel` says whether both are files of a Unix kernel: without it, content is read and written, holes included.
-    Raises OSError with ENOSPC when the copy would leave less than the reserve free; `target` then holds a part.
+    With `by_kernel` both are files of a Unix kernel; without it, content is read and written, holes included.
+    Raises OSError with ENOSPC if the copy would leave less than the reserve free; `target` then has a part of it.
     """
     status = os.fstat(source.fileno())
     allocated = min(status.st_blocks * 512, status.st_size) if hasattr(status, "st_blocks") else status.st_size
@@ -58,7 +58,7 @@ def copy_content(source: BinaryIO, target: BinaryIO, place: int | str, *, by_ker
 
 
 class _Room:
-    """The free space of the target's disk, looked at before each piece: others write there, too."""
+    """The free space of the target's disk, checked before each piece, because other processes write there, too."""
 
     def __init__(self, place: int | str, needed_bytes: int) -> None:
         self._place = place
@@ -67,14 +67,14 @@ class _Room:
             self._check(needed_bytes)
 
     def take(self, count_bytes: int) -> None:
-        """Ask for the next piece; what is still to come after it is counted, too."""
+        """Claim space for the next piece; the pieces that follow it are counted, too."""
         self._check(max(count_bytes, self._needed_bytes))
         self._needed_bytes = max(0, self._needed_bytes - count_bytes)
 
     def _check(self, needed_bytes: int) -> None:
         total, _, free = shutil.disk_usage(self._place)
         reserved = min(RESERVED_BYTES, total // RESERVED_SHARE)
-        if total and needed_bytes > free - reserved:  # some network file systems do not know their size
+        if total and needed_bytes > free - reserved:  # some network file systems report no size
             raise OSError(
                 errno.ENOSPC,
                 f"not enough space for a copy: {_mebibytes(needed_bytes)} needed, {_mebibytes(free)} free, of which "
@@ -87,7 +87,7 @@ def _mebibytes(size_bytes: int) -> str:
 
 
 def _share_extents(source: int, target: int, size_bytes: int) -> bool:
-    """Let the target share the source's blocks until one of them changes; False where the disk cannot."""
+    """Let the target share the source's blocks until one of them changes; return False where the disk cannot."""
     if sys.platform != "linux":
         return False
     import fcntl  # noqa: PLC0415 - Windows has none
@@ -95,14 +95,14 @@ def _share_extents(source: int, target: int, size_bytes: int) -> bool:
     try:
         fcntl.ioctl(target, _FICLONE, source)
     except OSError:
-        os.ftruncate(target, 0)  # an interrupted sharing leaves a part; copying tells what is really wrong
+        os.ftruncate(target, 0)  # an interrupted sharing leaves a part; copying will report a real error
         return False
     # A file system in user space may answer any request with success.
     return os.fstat(target).st_size >= size_bytes
 
 
 def _copy_data(source: int, target: int, size_bytes: int, room: _Room, *, is_sparse: bool) -> int:
-    """Copy the first `size_bytes`; returns where it ended, which is earlier if the source was cut meanwhile."""
+    """Copy the first `size_bytes`; return the offset of its end, which is lower if the source was cut meanwhile."""
     for start, end in _data_ranges(source, size_bytes) if is_sparse else [(0, size_bytes)]:
         offset = start
         while offset < end:
@@ -118,14 +118,14 @@ def _copy_data(source: int, target: int, size_bytes: int, room: _Room, *, is_spa
 
 
 def _data_ranges(fd: int, size_bytes: int) -> Iterator[tuple[int, int]]:
-    """Where a file holds data; all of it where the file system does not say."""
+    """Yield the ranges of a file that hold data; the whole file if its system does not report holes."""
     end = 0
     while end < size_bytes:
         try:
             start = os.lseek(fd, end, os.SEEK_DATA)
             end = os.lseek(fd, start, os.SEEK_HOLE)
         except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole follows
+            if error.errno == errno.ENXIO:  # only a hole follows
                 return
             if error.errno not in NOT_OFFERED:
                 raise
@@ -134,7 +134,7 @@ def _data_ranges(fd: int, size_bytes: int) -> Iterator[tuple[int, int]]:
 
 
 def _copy_piece(source: int, target: int, offset: int, count: int) -> int:
-    """Copy up to `count` bytes, in the kernel where it can; returns how many, 0 at the end of the source."""
+    """Copy up to `count` bytes, in the kernel if possible; return their number, 0 at the end of the source."""
     if hasattr(os, "copy_file_range"):
         try:
             copied = os.copy_file_range(source, target, count, offset, offset)
@@ -142,7 +142,7 @@ def _copy_piece(source: int, target: int, offset: int, count: int) -> int:
             if error.errno not in NOT_OFFERED:
                 raise
         else:
-            if copied:  # 0 is the end, or a file system that offers what it cannot do
+            if copied:  # 0 means the end of the file, or a file system that accepts the call without doing it
                 return copied
     chunk = os.pread(source, min(count, CHUNK_BYTES), offset)
     view = memoryview(chunk)

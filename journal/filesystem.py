@@ -1,10 +1,10 @@
 """The only door to the disk for changes.
 
-`Filesystem` is the shape of the door; tests put a crashing, a power-losing or a failing one in its place.
-`LocalFilesystem` is the real one. Where the platform can, names are used relative to open directory descriptors,
-so that nobody can lead a name elsewhere by renaming or linking a directory above it.
+`Filesystem` is the protocol of the door; tests replace it by a disk that crashes, loses power or fails.
+`LocalFilesystem` is the real disk. Where the platform can, names are used relative to open directory descriptors,
+so that no process can redirect a name by renaming or linking a directory above it.
 
-What differs between platforms stays in here: directory fsync (none on Windows), hard links and
+Differences between platforms stay in this module: directory fsync (none on Windows), hard links and
 no-replace renames (renameat2 on Linux, renamex_np on macOS, os.rename on Windows).
 """
 
@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import BinaryIO, Final, Protocol
 
 from journal.copying import CHUNK_BYTES, copy_content
-from journal.records import Identity, Type
+from journal.values import Identity, Type
 
 SCAN_FROM: Final = 64
 """From this many names on, one pass over the directory (0.5 us an entry) beats one lstat a name (2 us)."""
@@ -32,13 +32,13 @@ NO_HARD_LINK: Final = frozenset({errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno
 or a file system without hard links."""
 
 NO_EXCLUSIVE_RENAME: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
-"""Errors of renameat2(RENAME_NOREPLACE) on an old kernel and on file systems that do not know the flag."""
+"""Errors of renameat2(RENAME_NOREPLACE) on an old kernel and on file systems without the flag."""
 
 NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""Errors of a disk, or of a quota, that has no room for one more entry."""
+"""Errors of a disk, or of a quota, without room for another entry."""
 
 NO_OWNERS: Final = frozenset({errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
-"""Errors of chown() and chmod() on file systems that keep no owners or modes."""
+"""Errors of chown() and chmod() on file systems without owners or modes."""
 
 NO_ALLOCATION: Final = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
 """Errors of fallocate() on file systems that cannot allocate blocks ahead of the bytes."""
@@ -60,17 +60,21 @@ class Directory:
     __slots__ = ("fd", "inode", "path")
 
     def __init__(self, path: str, inode: int, fd: int | None = None) -> None:
-        self.path = path
-        self.inode = inode
-        self.fd = fd
+        self.path: str = path
+        self.inode: int = inode
+        self.fd: int | None = fd
 
     def at(self, name: str) -> str:
-        """How system calls name an entry of this directory."""
+        """Return the name of an entry for system calls: relative to `fd`, or its whole path."""
         return name if self.fd is not None else os.path.join(self.path, name)
 
 
 class Filesystem(Protocol):
-    """The verbs, at the level of this package. All but the first ten change something; all raise OSError."""
+    """The calls to the disk, as this package needs them. All of them raise OSError; all but the first ten change files.
+
+    Pass an implementation to `lock_directory` to see, delay or fail every call. It may be a disk in memory. No method
+    syncs anything but `sync_file` and `sync_directory`.
+    """
 
     def open_directory(self, path: str) -> Directory:
         """Open a directory, not through a symbolic link in its last part."""
@@ -79,81 +83,83 @@ class Filesystem(Protocol):
         """Open a directory inside another, not through a symbolic link."""
 
     def close(self, directory: Directory) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
 
     def mount(self, directory: Directory) -> str:
-        """Name the area of the disk that a directory is in: files can be moved between directories of equal areas.
+        """Return the area of the disk that a directory is in; files can be moved between directories of equal areas.
 
-        The value holds until the next boot. It says more than a device number: bind mounts and project quotas
+        The value holds until the next boot. A device number is not enough, because bind mounts and project quotas
         divide one device into areas between which no file can be moved.
         """
 
     def look(self, directory: Directory, name: str) -> Identity | None:
-        """What stands under a name, with size and mtime; None when nothing does. Never follows a link."""
+        """Return the identity of an entry, with size and mtime; None if the name is free. Never follows a link."""
 
     def scan(self, directory: Directory) -> Iterator[tuple[str, Identity]]:
-        """Every entry with its identity, without size and mtime."""
+        """Yield every entry with its identity, without size and mtime."""
 
     def scan_inodes(self, directory: Directory) -> Iterator[tuple[str, int]]:
-        """Every entry with its inode alone, which is faster."""
+        """Yield every entry with its inode alone, which is faster."""
 
     def read(self, directory: Directory, name: str) -> bytes:
-        """A whole regular file."""
+        """Return the content of a regular file."""
 
     def read_lines(self, directory: Directory, name: str) -> Generator[bytes, None, None]:
-        """The lines of a regular file, each with its newline; the last may lack it. Close it to end early."""
+        """Yield the lines of a regular file, each with its newline; the last may lack it. Close it to end early."""
 
     def is_prefix(self, directory: Directory, name: str, whole: Directory, whole_name: str) -> bool:
-        """Whether one regular file's bytes are the beginning of another's."""
+        """True if the bytes of the regular file `name` are the beginning of those of `whole_name`."""
 
     def make_directory(self, parent: Directory, name: str, *, is_private: bool) -> None:
-        """Make a directory; FileExistsError when the name is taken. Private: as open as its parent, no more."""
+        """Make a directory. Raises FileExistsError if the name is taken.
+
+        With `is_private` only the users who can write its parent can use it.
+        """
 
     def remove_directory(self, parent: Directory, name: str) -> None:
         """Remove an empty directory."""
 
     def remove_tree(self, parent: Directory, name: str) -> None:
-        """Remove a directory with all that is in it, or any other entry; following no link."""
+        """Remove a directory with its content, or any other entry, without following a link; ignore a free name."""
 
     def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
-        """Give a file a second name; FileExistsError when it is taken. A symbolic link is linked itself."""
+        """Give a file a second name. Raises FileExistsError if it is taken. A symbolic link is linked itself."""
 
     def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
-        """Rename without replacing: FileExistsError when the new name is taken."""
+        """Rename without replacing. Raises FileExistsError if the new name is taken."""
 
     def replace(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
-        """Rename over whatever has the new name: only for new names that nobody but this package uses.
+        """Rename, replacing a file that has the new name; only for new names that only this package uses.
 
-        As rename(2) has it, nothing happens if both names are links to one file.
+        Does nothing if both names are links to one file, like rename(2).
         """
 
     def unlink(self, directory: Directory, name: str) -> bool:
-        """Remove a name that is not a directory's; False when it is free.
+        """Remove a name that is not a directory's; return False if it is free.
 
-        Only for names in the state directory: any other name may be another file by the time it is removed (I5).
+        Only for names in the state directory, because any other name may be another file's by then (I5).
         """
 
     def create(self, directory: Directory, name: str, chunks: Iterable[bytes]) -> None:
-        """Write a new private file; FileExistsError when the name is taken. Nothing is synced."""
+        """Write a new private file. Raises FileExistsError if the name is taken."""
 
     def reserve(self, directory: Directory, name: str, content: bytes, size_bytes: int) -> None:
-        """Create a private file with this content and the disk space for `size_bytes`; nothing is synced.
+        """Create a private file with this content and the disk space for `size_bytes`.
 
         Where blocks cannot be allocated ahead, the file is filled with spaces up to that size.
         """
 
     def fill(self, directory: Directory, name: str, content: bytes) -> None:
-        """Overwrite a reserved file in place and cut it to the new content. Nothing is synced."""
+        """Overwrite a reserved file in place and cut it to the new content."""
 
     def copy(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
-        """Copy a regular file with its mode, times and holes, or a symbolic link, under a new name; syncs nothing.
+        """Copy a regular file with its mode, times and holes, or a symbolic link, under a new name.
 
-        A copy that fails leaves nothing under the new name. ENOSPC is raised before the disk is full: see
-        `journal.copying`.
+        A copy that fails leaves the new name free. ENOSPC is raised before the disk is full: see `journal.copying`.
         """
 
     def write_at(self, directory: Directory, name: str, offset_bytes: int, content: bytes, *, truncate: bool) -> None:
-        """Write into an existing file, cutting it at the offset first when asked. Nothing is synced."""
+        """Write into an existing file; with `truncate` cut it at the offset first."""
 
     def sync_file(self, directory: Directory, name: str) -> None:
         """Make a file's content durable."""
@@ -162,8 +168,18 @@ class Filesystem(Protocol):
         """Make a directory's entries durable."""
 
 
+@contextlib.contextmanager
+def opened(filesystem: Filesystem, path: str) -> Iterator[Directory]:
+    """Open a directory for a `with` statement."""
+    directory = filesystem.open_directory(path)
+    try:
+        yield directory
+    finally:
+        filesystem.close(directory)
+
+
 def observe(filesystem: Filesystem, directory: Directory, names: Collection[str]) -> Iterator[tuple[str, Identity]]:
-    """Yield the names that are taken with their identities: a look at each of few, one scan for many."""
+    """Yield the names that are taken, with their identities; look at each of a few, scan for many."""
     if len(names) >= SCAN_FROM:
         wanted = names if isinstance(names, (set, dict)) else set(names)
         yield from (entry for entry in filesystem.scan(directory) if entry[0] in wanted)
@@ -175,9 +191,9 @@ def observe(filesystem: Filesystem, directory: Directory, names: Collection[str]
 
 
 def observe_inodes(filesystem: Filesystem, directory: Directory, names: Collection[str]) -> dict[str, int]:
-    """Return the inode numbers of those of the names that are taken, maybe with those of other entries.
+    """Return the inode numbers of the names that are taken; the result may contain other entries, too.
 
-    As in `observe`, a look at each of few: a scan takes as long as the directory is large.
+    As in `observe`, a few names are looked at one by one, because a scan takes longer the larger the directory is.
     """
     if len(names) >= SCAN_FROM:
         return dict(filesystem.scan_inodes(directory))
@@ -190,8 +206,8 @@ Rename = Callable[[Directory, str, Directory, str], None]
 class LocalFilesystem:
     """The real disk.
 
-    `by_descriptor`, `exclusive_rename` and `hard_links` stand for what the platform can; the defaults ask it.
-    Without `by_descriptor`, copies are read and written like any file, holes included.
+    `by_descriptor`, `exclusive_rename` and `hard_links` are abilities of the platform; by default it is asked for
+    them. Without `by_descriptor`, copies are read and written like any file, holes included.
     """
 
     def __init__(
@@ -213,10 +229,10 @@ class LocalFilesystem:
 
     def _open(self, name: str, path: str, parent_fd: int | None) -> Directory:
         if not self._by_descriptor:
-            found = os.lstat(path)
-            if not stat.S_ISDIR(found.st_mode):
+            status = os.lstat(path)
+            if not stat.S_ISDIR(status.st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-            return Directory(path, found.st_ino)
+            return Directory(path, status.st_ino)
         fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
         return Directory(path, os.fstat(fd).st_ino, fd)
 
@@ -233,10 +249,10 @@ class LocalFilesystem:
 
     def look(self, directory: Directory, name: str) -> Identity | None:
         try:
-            found = os.stat(directory.at(name), dir_fd=directory.fd, follow_symlinks=False)
+            status = os.stat(directory.at(name), dir_fd=directory.fd, follow_symlinks=False)
         except FileNotFoundError:
             return None
-        return Identity(found.st_ino, _type_of(found.st_mode), found.st_size, found.st_mtime_ns)
+        return Identity(status.st_ino, _type_of(status.st_mode), status.st_size, status.st_mtime_ns)
 
     def scan(self, directory: Directory) -> Iterator[tuple[str, Identity]]:
         with _entries(directory) as entries:
@@ -270,10 +286,10 @@ class LocalFilesystem:
     def is_prefix(self, directory: Directory, name: str, whole: Directory, whole_name: str) -> bool:
         with (
             open(self._open_file(directory, name, os.O_RDONLY), "rb") as part,
-            open(self._open_file(whole, whole_name, os.O_RDONLY), "rb") as all_of_it,
+            open(self._open_file(whole, whole_name, os.O_RDONLY), "rb") as rest,
         ):
             while chunk := part.read(CHUNK_BYTES):
-                if all_of_it.read(len(chunk)) != chunk:
+                if rest.read(len(chunk)) != chunk:
                     return False
         return True
 
@@ -282,20 +298,20 @@ class LocalFilesystem:
             os.mkdir(parent.at(name), dir_fd=parent.fd)
             return
         os.mkdir(parent.at(name), 0o700, dir_fd=parent.fd)
-        made = self.open_subdirectory(parent, name)
+        directory = self.open_subdirectory(parent, name)
         try:
-            share_like(parent, made.fd, made.path, 0o700)
+            share_like(parent, directory.fd, directory.path, 0o700)
         finally:
-            self.close(made)
+            self.close(directory)
 
     def remove_directory(self, parent: Directory, name: str) -> None:
         os.rmdir(parent.at(name), dir_fd=parent.fd)
 
     def remove_tree(self, parent: Directory, name: str) -> None:
-        found = self.look(parent, name)
-        if found is None:
+        identity = self.look(parent, name)
+        if identity is None:
             return
-        if found.type != "directory":
+        if identity.type != "directory":
             self.unlink(parent, name)
         else:
             shutil.rmtree(parent.at(name), dir_fd=parent.fd)
@@ -340,7 +356,7 @@ class LocalFilesystem:
     def fill(self, directory: Directory, name: str, content: bytes) -> None:
         with open(self._open_file(directory, name, os.O_WRONLY), "wb", buffering=0) as file:
             _write_all(file.fileno(), content)
-            file.truncate(len(content))  # gives allocated blocks back, too
+            file.truncate(len(content))  # frees allocated blocks, too
 
     def copy(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
         if stat.S_ISLNK(os.stat(source.at(name), dir_fd=source.fd, follow_symlinks=False).st_mode):
@@ -348,28 +364,28 @@ class LocalFilesystem:
             return
         with open(self._open_file(source, name, os.O_RDONLY), "rb") as original:
             writing = self._open_file(target, new_name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-            made = os.fstat(writing)
+            created = os.fstat(writing)
             try:
-                with open(writing, "wb") as copied:
-                    self._copy_into(copied, made, original, target)
+                with open(writing, "wb") as copy:
+                    self._copy_into(copy, created, original, target)
             except BaseException:
-                with contextlib.suppress(OSError):  # what hindered the copy is what the caller has to know
+                with contextlib.suppress(OSError):  # the caller needs the error of the copy, not of its removal
                     self.unlink(target, new_name)
                 raise
 
-    def _copy_into(self, copied: BinaryIO, made: os.stat_result, original: BinaryIO, target: Directory) -> None:
-        found = os.fstat(original.fileno())
+    def _copy_into(self, copy: BinaryIO, created: os.stat_result, original: BinaryIO, target: Directory) -> None:
+        status = os.fstat(original.fileno())
         place = target.path if target.fd is None else target.fd
-        copy_content(original, copied, place, by_kernel=self._by_descriptor)
-        copied.flush()
+        copy_content(original, copy, place, by_kernel=self._by_descriptor)
+        copy.flush()
         if os.chmod in os.supports_fd:
-            mode = stat.S_IMODE(found.st_mode)
-            if (found.st_uid, found.st_gid) != (made.st_uid, made.st_gid):
-                mode &= ~(stat.S_ISUID | stat.S_ISGID)  # no program runs as whoever made the copy
+            mode = stat.S_IMODE(status.st_mode)
+            if (status.st_uid, status.st_gid) != (created.st_uid, created.st_gid):
+                mode &= ~(stat.S_ISUID | stat.S_ISGID)  # no program must run as the user who made the copy
             with _on_disks_with_owners():
-                os.chmod(copied.fileno(), mode)
+                os.chmod(copy.fileno(), mode)
         if os.utime in os.supports_fd:
-            os.utime(copied.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
+            os.utime(copy.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
 
     def write_at(self, directory: Directory, name: str, offset_bytes: int, content: bytes, *, truncate: bool) -> None:
         with open(self._open_file(directory, name, os.O_WRONLY), "wb", buffering=0) as file:
@@ -379,7 +395,7 @@ class LocalFilesystem:
             _write_all(file.fileno(), content)
 
     def sync_file(self, directory: Directory, name: str) -> None:
-        # Windows flushes only what was opened for writing.
+        # Windows flushes only files that were opened for writing.
         fd = self._open_file(directory, name, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
         try:
             _sync(fd)
@@ -401,7 +417,7 @@ class LocalFilesystem:
 
 
 def open_lock_file(path: str, flags: int) -> int:
-    """An opener for `open` that never waits, never goes through a symbolic link and creates nothing."""
+    """Open a lock file without waiting, following a symbolic link, or creating it; an opener for `open`."""
     return _open_regular(path, flags & ~os.O_CREAT)
 
 
@@ -411,7 +427,7 @@ def _open_regular(path: str, flags: int, dir_fd: int | None = None) -> int:
     try:
         fd = os.open(path, flags, 0o600, dir_fd=dir_fd)
     except OSError as error:
-        if error.errno == errno.ENXIO:  # a FIFO that nobody reads, or a socket
+        if error.errno == errno.ENXIO:  # a FIFO without a reader, or a socket
             raise _not_regular(path) from error
         raise
     try:
@@ -428,27 +444,27 @@ def _not_regular(path: str) -> OSError:
 
 
 def share_like(model: Directory, fd: int | None, path: str, owner_mode: int) -> None:
-    """Give a new entry the model directory's group, and its owner when root made it, so that both can work.
+    """Give a new entry the model directory's group, and its owner if root made it, so that both can use it.
 
-    `owner_mode` is repeated for the group where the model lets its group write; nobody else gets anything.
+    `owner_mode` is repeated for the group if the model lets its group write. Other users get no access.
     """
     if os.name == "nt":
         return
-    found = os.stat(model.path if model.fd is None else model.fd)
+    status = os.stat(model.path if model.fd is None else model.fd)
     target = path if fd is None else fd
     with _on_disks_with_owners():
         if os.geteuid() == 0:
-            os.chown(target, found.st_uid, found.st_gid)
-        elif found.st_gid in os.getgroups():
-            os.chown(target, -1, found.st_gid)
-    if found.st_mode & stat.S_IWGRP:
+            os.chown(target, status.st_uid, status.st_gid)
+        elif status.st_gid in os.getgroups():
+            os.chown(target, -1, status.st_gid)
+    if status.st_mode & stat.S_IWGRP:
         with _on_disks_with_owners():
             os.chmod(target, owner_mode | owner_mode >> 3)
 
 
 @contextlib.contextmanager
 def _on_disks_with_owners() -> Iterator[None]:
-    """Let a file system without owners and modes (exfat, vfat) refuse: nothing is shared or hidden there."""
+    """Ignore the refusal of a file system without owners and modes (exfat, vfat): every file is accessible there."""
     try:
         yield
     except OSError as error:
@@ -457,7 +473,7 @@ def _on_disks_with_owners() -> Iterator[None]:
 
 
 def platform_rename() -> Rename:
-    """Return the platform's rename that never replaces; where there is none, the one by a placeholder."""
+    """Return the platform's rename that never replaces or, if it has none, the rename by placeholder."""
     if os.name == "nt":
         return _rename_windows
     libc = ctypes.CDLL(None, use_errno=True)
@@ -495,10 +511,10 @@ def _rename_windows(source: Directory, name: str, target: Directory, new_name: s
 
 
 def rename_by_placeholder(source: Directory, name: str, target: Directory, new_name: str) -> None:
-    """Take the new name with an empty file or directory of our own, then rename over that.
+    """Take the new name with an empty file or directory, the placeholder, then rename over it.
 
-    Weaker than an exclusive rename in one point: what another process writes under the new name between the two
-    calls is replaced. Killed in between, it leaves the placeholder, which recovery removes.
+    Weaker than an exclusive rename in one point: a file that another process writes under the new name between the two
+    calls is replaced. If the process is killed in between, the placeholder stays, and recovery removes it.
     """
     old, new = source.at(name), target.at(new_name)
     if stat.S_ISDIR(os.stat(old, dir_fd=source.fd, follow_symlinks=False).st_mode):
@@ -515,7 +531,7 @@ def rename_by_placeholder(source: Directory, name: str, target: Directory, new_n
 
 
 def allocate(fd: int, size_bytes: int) -> bool:
-    """Allocate the blocks for `size_bytes` without changing the file's size; False where that is not possible."""
+    """Allocate the blocks for `size_bytes` without changing the file's size; return False where that is impossible."""
     if sys.platform != "linux":
         return False
     libc = ctypes.CDLL(None, use_errno=True)
@@ -530,7 +546,7 @@ def allocate(fd: int, size_bytes: int) -> bool:
 
 @lru_cache(maxsize=1)
 def _boot_id() -> str:
-    """Return the kernel's name for the time since it started: mount numbers are given anew after that."""
+    """Return the kernel's id of this boot, because mount numbers are given anew at each boot."""
     try:
         with open("/proc/sys/kernel/random/boot_id", "rb") as file:
             return file.read().strip().decode()
@@ -539,12 +555,12 @@ def _boot_id() -> str:
 
 
 def _mount_id(fd: int) -> int | None:
-    """Return the kernel's number for the mount that a descriptor is in; None where it is not shown."""
+    """Return the kernel's number for the mount that a descriptor is in, None where it is not shown."""
     try:
         with open(f"/proc/self/fdinfo/{fd}", "rb") as lines:
             return next((int(line.split()[1]) for line in lines if line.startswith(b"mnt_id:")), None)
     except OSError:
-        return None  # no Linux, or no /proc: the device number has to do
+        return None  # no Linux, or no /proc: the device number must be enough
 
 
 def _project_id(fd: int) -> int:
@@ -562,27 +578,21 @@ def _project_id(fd: int) -> int:
 
 
 def is_mount_point(path: str) -> bool:
-    """Whether no file can be moved between a directory and its parent, because one of them is mounted there."""
+    """True if no file can be moved between a directory and its parent, because the directory is mounted there."""
     disk = LocalFilesystem()
-    areas = []
     try:
-        for place in (path, os.path.dirname(path)):
-            directory = disk.open_directory(place)
-            try:
-                areas.append(disk.mount(directory))
-            finally:
-                disk.close(directory)
+        with opened(disk, path) as directory, opened(disk, os.path.dirname(path)) as parent:
+            return disk.mount(directory) != disk.mount(parent)
     except OSError:
-        return False  # who opens it next reports the error
-    return areas[0] != areas[1]
+        return False  # the next caller that opens it reports the error
 
 
 @contextlib.contextmanager
 def _entries(directory: Directory) -> Iterator[Iterator[os.DirEntry[str]]]:
-    """A pass over a directory through a descriptor of its own.
+    """Scan a directory through a new descriptor.
 
-    btrfs shows through an open descriptor only what was there when it was opened or last rewound; os.scandir rewinds
-    the one it is given when it is done, not when it begins.
+    btrfs shows through an open descriptor only the entries of the time when it was opened or last rewound; os.scandir
+    rewinds the given descriptor at its end, not at its beginning.
     """
     if directory.fd is None:
         with os.scandir(directory.path) as entries:
@@ -597,11 +607,11 @@ def _entries(directory: Directory) -> Iterator[Iterator[os.DirEntry[str]]]:
 
 
 def _shows_its_inode(entry: os.DirEntry[str]) -> bool:
-    """Whether readdir gives the inode number that lstat gives; file systems in user space often do not."""
+    """True if readdir and lstat give the same inode number; on file systems in user space they often differ."""
     try:
         return entry.stat(follow_symlinks=False).st_ino == entry.inode()
     except FileNotFoundError:
-        return False  # removed since: the slower way cannot be wrong
+        return False  # removed since: the slower way is always right
 
 
 def _identity_of(entry: os.DirEntry[str]) -> Identity | None:

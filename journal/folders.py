@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from types import TracebackType
 from typing import Self
 
 from journal.errors import DirectoryReplaced
-from journal.filesystem import Directory, Filesystem
+from journal.filesystem import Directory, Filesystem, opened
 from journal.names_only import NamesOnly
-from journal.records import DIRECTORY, NO_INODE, STATE, AnnouncedDirectory, Folder, Header
+from journal.records import AnnouncedDirectory, Header
+from journal.values import DIRECTORY, NO_INODE, STATE, Folder
 
 
 class OpenFolders(dict[Folder, Directory]):
-    """Folders by name, opened once and closed together; the state directory is the caller's and stays open."""
+    """Folders by name, opened once and closed together, except for the state directory, which the caller closes."""
 
     def __init__(self, filesystem: Filesystem, state: Directory) -> None:
         super().__init__({STATE: state})
@@ -23,16 +23,14 @@ class OpenFolders(dict[Folder, Directory]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for folder, directory in self.items():
             if folder != STATE:
-                with contextlib.suppress(OSError):  # the descriptor is gone all the same
+                with contextlib.suppress(OSError):  # the descriptor is closed in spite of the error
                     self._filesystem.close(directory)
 
     def without_inodes(self) -> NamesOnly:
-        """Go by names alone from here on: close what is open and return the door that shows no inode numbers."""
+        """Close all folders and return the door that shows no inode numbers; it is used from here on."""
         for folder in [folder for folder in self if folder != STATE]:
             self._filesystem.close(self.pop(folder))
         door = NamesOnly(self._filesystem)
@@ -53,31 +51,28 @@ class OpenFolders(dict[Folder, Directory]):
         return self[folder]
 
     def open_announced(self, path: str, header: Header) -> list[AnnouncedDirectory]:
-        """Open what a journal announced, found by inode where it was renamed; returns those that are gone.
+        """Open the announced directories, by inode if they were renamed; return those that are missing.
 
-        `path` is where the directory is expected now. Raises DirectoryReplaced when the directory, or a folder in it
-        that the transaction did not make, is gone.
+        `path` is the expected path of the directory. Raises DirectoryReplaced when the directory, or a folder in it
+        that the transaction did not make, is missing.
         """
-        parent = self._filesystem.open_directory(os.path.dirname(path))
-        try:
+        with opened(self._filesystem, os.path.dirname(path)) as parent:
             root = self._find(parent, os.path.basename(path), header.inode)
-        finally:
-            self._filesystem.close(parent)
         if root is None:
             raise DirectoryReplaced(path, header.inode)
         self[DIRECTORY] = root
-        gone = []
+        missing = []
         for announced in header.directories:
             directory = self._find_announced(announced)
             if directory is not None:
                 self[announced.folder] = directory
             elif announced.made or announced.root == "state":  # a new state folder may not be durable yet
-                gone.append(announced)
+                missing.append(announced)
             else:
                 raise DirectoryReplaced(
                     os.path.join(self[Folder(announced.root)].path, announced.path), announced.inode
                 )
-        return gone
+        return missing
 
     def _find_announced(self, announced: AnnouncedDirectory) -> Directory | None:
         parent_path, _, name = announced.path.rpartition("/")
@@ -88,13 +83,13 @@ class OpenFolders(dict[Folder, Directory]):
         return self._find(parent, name, announced.inode)
 
     def _find(self, parent: Directory, name: str, inode: int) -> Directory | None:
-        """The directory of this inode in `parent`, under its name or, when it was renamed, under another."""
-        found = self._filesystem.look(parent, name)
-        if found is not None and (found.inode, found.type) == (inode, "directory"):
+        """Open the directory of this inode in `parent`, under its name or, if it was renamed, under another."""
+        identity = self._filesystem.look(parent, name)
+        if identity is not None and (identity.inode, identity.type) == (inode, "directory"):
             return self._filesystem.open_subdirectory(parent, name)
         if inode == NO_INODE:
-            return None  # it could only be known by its name
-        for other, identity in self._filesystem.scan(parent):
+            return None  # without a number, only its name identifies it
+        for new_name, identity in self._filesystem.scan(parent):
             if (identity.inode, identity.type) == (inode, "directory"):
-                return self._filesystem.open_subdirectory(parent, other)
+                return self._filesystem.open_subdirectory(parent, new_name)
         return None

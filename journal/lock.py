@@ -1,7 +1,7 @@
-"""One writer per directory: a file lock (flock, through portalocker) and a note that says who holds it.
+"""One writer per directory: a file lock (flock, through portalocker) and a note about its holder.
 
-The lock decides, the note only explains. The lock file is never deleted: whoever deleted it would let two
-processes lock two files of one name. kill -9 frees the lock at once.
+The lock decides, the note only explains. The lock file is never deleted, because two processes could then lock two
+files of one name. kill -9 frees the lock at once.
 """
 
 from __future__ import annotations
@@ -16,52 +16,43 @@ from datetime import UTC, datetime
 from typing import IO, Protocol
 
 import portalocker
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from journal import names
-from journal.errors import DirectoryBusy, InvalidOperation, StateUnusable, printable
+from journal.errors import DirectoryBusy, InvalidOperation, StateUnusable
 from journal.filesystem import Directory, Filesystem, open_lock_file
+from journal.values import Holder, printable
 
 CHECK_INTERVAL_SECONDS = 0.02
 REPLACED_LIMIT = 20
-"""How often a lock file may be replaced between opening and locking it before somebody must be doing it on purpose."""
+"""How often a lock file may be replaced between opening and locking it; more often is no accident."""
 
 NO_LOCK_FILE = frozenset({errno.EINVAL, errno.EISDIR, errno.ELOOP})
-"""What opening gives for a FIFO, a device or a socket, for a directory, and for a symbolic link."""
-
-
-class Holder(BaseModel):
-    """Who holds, or last held, a directory: process, machine, since when (UTC), and what for."""
-
-    model_config = ConfigDict(frozen=True)
-
-    pid: int
-    host: str
-    since: datetime
-    label: str
-
-    def __str__(self) -> str:
-        return f"{self.label!r} (process {self.pid} on {self.host}, since {self.since:%Y-%m-%d %H:%M:%S} UTC)"
+"""Errors of opening a FIFO, a device or a socket, a directory, and a symbolic link."""
 
 
 class Lock(Protocol):
-    """What a directory needs of its lock."""
+    """The lock of a directory, as `lock_directory` uses it; tests may pass another one as `lock_factory`."""
 
     def acquire(self, timeout_seconds: float) -> None:
-        """Take the lock, waiting at most so long; 0 asks once. Raises DirectoryBusy, StateUnusable."""
+        """Take the lock, waiting at most `timeout_seconds`; 0 tries once.
+
+        Raises DirectoryBusy if another owner holds it, StateUnusable if it cannot be locked at all.
+        """
 
     def release(self) -> None:
-        """Give it back."""
+        """Free the lock. Does nothing if this object does not hold it."""
 
     @property
     def is_held(self) -> bool:
-        """Whether this process holds it through this object."""
+        """True if this process holds the lock through this object."""
 
 
 class FileLock:
-    """The lock of one directory, in its state directory.
+    """The lock of one directory: `flock` on the file `lock` in its state directory `state`.
 
-    A forked child shares the parent's lock but does not hold it: there `is_held` is False and `release` frees nothing.
+    `label` goes into the note for other processes. Two objects exclude each other, also in one process. A forked child
+    does not hold its parent's lock: there `is_held` is False and `release` frees nothing.
     """
 
     def __init__(self, filesystem: Filesystem, state: Directory, label: str) -> None:
@@ -69,18 +60,19 @@ class FileLock:
         self._state = state
         self._label = label
         self._path = os.path.join(state.path, names.LOCK)
-        self._lock: portalocker.Lock[IO[bytes]] | None = None  # kept: a collected handle unlocks
+        self._lock: portalocker.Lock[IO[bytes]] | None = None  # kept, because a collected handle unlocks
         self._pid = 0
 
     @property
     def is_held(self) -> bool:
+        """True if this process holds the lock through this object."""
         return self._lock is not None and self._pid == os.getpid()
 
     def acquire(self, timeout_seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take the lock and write the note.
+        """Take the lock, waiting at most `timeout_seconds` (0 tries once), and write the note.
 
-        Raises DirectoryBusy after `timeout_seconds`, StateUnusable when the lock file cannot be opened or locked,
-        InvalidOperation when this object has it already.
+        Raises DirectoryBusy after `timeout_seconds`, StateUnusable if the lock file cannot be opened or locked,
+        InvalidOperation if this object has it already.
         """
         if self._lock is not None:
             raise InvalidOperation(f"{printable(self._path)} is locked through this object already.")
@@ -110,24 +102,26 @@ class FileLock:
                 self._lock, self._pid = lock, os.getpid()
                 try:
                     self._write_note()
-                except BaseException:  # interrupted: whoever asked has no lock, so nobody would give it back
+                except BaseException:  # interrupted: the caller gets no lock, and so would not release it
                     self.release()
                     raise
                 return
-            lock.release()  # somebody removed or replaced the lock file: what we locked protects nothing
-        raise StateUnusable(self._state.path, "its lock file is replaced again and again. Find out by whom.")
+            lock.release()  # the lock file was removed or replaced: the locked one protects nothing
+        raise StateUnusable(
+            self._state.path, "another process replaces its lock file again and again. Find and stop that process."
+        )
 
     def release(self) -> None:
-        """Give the lock back and remove the note; in a forked child only close the shared file."""
+        """Free the lock and remove the note; in a forked child only close the shared file."""
         lock, self._lock = self._lock, None
         if lock is None:
             return
         if self._pid != os.getpid():
-            assert lock.fh is not None  # it is ours alone, and was locked
+            assert lock.fh is not None  # acquire() opened it
             lock.fh.close()  # closing does not unlock while the parent has the file open; lock.release() would
             return
         try:
-            with contextlib.suppress(OSError):  # a stale note misleads nobody; the error would hide a worse one
+            with contextlib.suppress(OSError):  # a stale note does no harm; the error would hide a worse one
                 self._filesystem.unlink(self._state, names.HOLDER)
         finally:
             lock.release()
@@ -144,7 +138,7 @@ class FileLock:
                 self._filesystem.create(self._state, names.LOCK, [])
 
     def _write_note(self) -> None:
-        with contextlib.suppress(OSError):  # only a courtesy: on a full disk the lock must still be had
+        with contextlib.suppress(OSError):  # the note is only a courtesy: on a full disk the lock must still work
             host = socket.gethostname()
             holder = Holder(pid=self._pid, host=host, since=datetime.now(UTC), label=printable(self._label))
             self._filesystem.unlink(self._state, names.HOLDER)
@@ -152,9 +146,9 @@ class FileLock:
 
 
 def is_locked(state: Directory) -> bool:
-    """Whether somebody holds the lock of a state directory now; asks without taking it for writing.
+    """True if the lock of a state directory is held now; tested with a shared lock, for a moment.
 
-    Raises StateUnusable when the lock file cannot be opened or asked.
+    Raises StateUnusable if the lock file cannot be opened or locked.
     """
     probe = portalocker.Lock(
         os.path.join(state.path, names.LOCK),
@@ -174,7 +168,7 @@ def is_locked(state: Directory) -> bool:
 
 @contextlib.contextmanager
 def _errors_named(state: Directory) -> Iterator[None]:
-    """Raise StateUnusable for what may happen to a lock file, except that it is locked."""
+    """Raise StateUnusable for every error of a lock file, except that it is locked."""
     path = printable(os.path.join(state.path, names.LOCK))
     try:
         yield
@@ -185,8 +179,8 @@ def _errors_named(state: Directory) -> Iterator[None]:
     except PermissionError as error:
         raise StateUnusable(
             state.path,
-            f"the lock file {path} belongs to another user and may not be opened ({error}). "
-            "Let its owner run this, or give its group access (chmod -R g+rwX).",
+            f"the lock file {path} belongs to another user and cannot be opened ({error}). "
+            "Run this as its owner, or give its group access (chmod -R g+rwX).",
         ) from error
     except OSError as error:
         reason = f"its lock file cannot be opened ({error})."
@@ -196,8 +190,8 @@ def _errors_named(state: Directory) -> Iterator[None]:
 
 
 def read_holder(filesystem: Filesystem, state: Directory) -> Holder | None:
-    """What the note in a state directory says; None when there is none, or none that can be read."""
+    """Return the content of the note in a state directory, None if it is missing or cannot be read."""
     try:
         return Holder.model_validate_json(filesystem.read(state, names.HOLDER))
     except (OSError, ValidationError):
-        return None  # only a courtesy: the lock itself decides
+        return None  # the note is only a courtesy: the lock itself decides

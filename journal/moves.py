@@ -1,7 +1,7 @@
-"""Carry files from one name to another so that every file has a durable name at every instant (I4).
+"""Move files so that every file has a durable name at every instant (I4).
 
-The same loop serves the way forward and the way back: link all, check, sync the directories that gained names, then
-remove the old names by way of the parking place (I5). Where there are no hard links, entries are renamed.
+Commit and rollback use the same loop: link all, check, sync the directories that gained names, then remove the old
+names by way of the parking place (I5). Where there are no hard links, entries are renamed.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from journal.errors import printable
 from journal.filesystem import NO_HARD_LINK, SCAN_FROM, Directory, Filesystem, observe_inodes
 from journal.parking import Parking
-from journal.records import NO_INODE, Folder, Identity, Move
 from journal.retry import Failure, Rounds
+from journal.values import NO_INODE, Folder, Identity, Move, printable
 
 PROGRESS_EVERY = 512
-"""Moves between two calls of the progress hook."""
+"""Number of moves between two calls of the progress hook."""
 
 
 class FailedMove(NamedTuple):
-    """A move that was not made: its file is under its old name."""
+    """A move that was not made; its file is under its old name."""
 
     move: Move
     failure: Failure
@@ -35,7 +34,7 @@ class Carrier:
     """Moves files between open folders.
 
     `unsynced` collects the folders whose entries changed since they were last synced, `moved_bytes` the sizes of the
-    files that each folder received. `pulse` is called now and then; what it raises stops the work.
+    files that each folder received. `pulse` is called now and then; an exception that it raises stops the work.
     """
 
     def __init__(
@@ -55,10 +54,10 @@ class Carrier:
         self._pulse = pulse
 
     def carry(self, moves: Sequence[Move], linked: Sequence[Move] = ()) -> list[FailedMove]:
-        """Move each file; those in `linked` have both names already and only need to lose the old one.
+        """Move each file; those in `linked` have both names already and only lose the old one.
 
-        Returns the moves that failed for good, their files left under the old name. A failed sync raises OSError: no
-        old name was removed then. Raises journal.parking.ReturnFailed.
+        Returns the moves that failed for good; their files are under the old name. A failed sync raises OSError, before
+        any old name is removed. Raises journal.parking.ReturnFailed.
         """
         arrived = list(linked)  # linked under the new name, to be removed under the old one
         renamed: list[Move] = []
@@ -80,9 +79,9 @@ class Carrier:
         self.unsynced.discard(folder)
 
     def remove_name(self, folder: Folder, name: str, expected: Identity | Move) -> Identity | None:
-        """Remove a name that stands for the expected file, never another's; see `Parking.remove`."""
+        """Remove a name if it is the expected file's; see `Parking.remove`."""
         self.unsynced.add(folder)
-        if folder.root == "state":  # nobody else has a file there: it can be unlinked
+        if folder.root == "state":  # no other process has a file there, so the name can be unlinked
             self._filesystem.unlink(self._folders[folder], name)
             return None
         return self._parking.remove(self._folders[folder], name, expected)
@@ -90,7 +89,7 @@ class Carrier:
     def _link_all(self, moves: Sequence[Move], arrived: list[Move], renamed: list[Move]) -> list[FailedMove]:
         folders, link = self._folders, self._filesystem.link
 
-        def first(move: Move) -> None:
+        def link_or_rename(move: Move) -> None:
             source, destination = folders[move.source], folders[move.destination]
             if move.type != "directory":
                 try:
@@ -104,21 +103,22 @@ class Carrier:
             self._filesystem.rename(source, move.source_name, destination, move.destination_name)
             renamed.append(move)
 
-        def again(move: Move) -> None:
-            """Before a new try look whether the move has in fact happened."""
-            found = self._filesystem.look(folders[move.destination], move.destination_name)
-            if found is None or not found.is_same(move):
-                first(move)
+        def try_again(move: Move) -> None:
+            """Check whether the move has in fact happened before trying it again."""
+            occupant = self._filesystem.look(folders[move.destination], move.destination_name)
+            if occupant is None or not occupant.is_same(move):
+                link_or_rename(move)
             elif self._filesystem.look(folders[move.source], move.source_name) is None:
                 renamed.append(move)
             else:
                 arrived.append(move)
 
-        return [FailedMove(move, failure) for move, failure in self._rounds.run(first, self._counted(moves), again)]
+        failures = self._rounds.run(link_or_rename, self._counted(moves), try_again)
+        return [FailedMove(move, failure) for move, failure in failures]
 
     def _refuse_strangers(self, arrived: list[Move], renamed: list[Move]) -> list[FailedMove]:
-        """Give back what turned out to be another file than the announced one (I5); takes it out of the lists."""
-        strangers = self._strangers(arrived) | self._renamed_strangers(renamed)
+        """Return every file that turned out not to be the announced one (I5), and remove it from the lists."""
+        strangers = self._find_linked_strangers(arrived) | self._find_renamed_strangers(renamed)
         if not strangers:
             return []
         failed = []
@@ -129,8 +129,8 @@ class Carrier:
                 failed.append(FailedMove(move, Failure(OSError("the file was replaced while it was being moved"), 1)))
         return failed
 
-    def _strangers(self, moves: Iterable[Move]) -> set[int]:
-        """The ids of those moves whose new name does not stand for the announced file."""
+    def _find_linked_strangers(self, moves: Iterable[Move]) -> set[int]:
+        """Return the ids of those moves whose new name is not the announced file's."""
         strangers = set()
         for folder, group in groupby(moves, key=attrgetter("destination")):
             unconfirmed = {move.destination_name: move for move in group}
@@ -145,8 +145,8 @@ class Carrier:
                     strangers.add(id(move))
         return strangers
 
-    def _renamed_strangers(self, moves: Iterable[Move]) -> set[int]:
-        """The same for renamed entries, with a look at each, which gives their sizes."""
+    def _find_renamed_strangers(self, moves: Iterable[Move]) -> set[int]:
+        """Do the same for renamed entries, with a look at each, which gives their sizes."""
         strangers = set()
         for move in moves:
             looked = self._filesystem.look(self._folders[move.destination], move.destination_name)
@@ -157,7 +157,7 @@ class Carrier:
         return strangers
 
     def _drop_new_name(self, move: Move) -> None:
-        """Drop the name that a failed move made, provided that the file still has its old one."""
+        """Drop the new name of a failed move, if the file still has its old one."""
         old = self._filesystem.look(self._folders[move.source], move.source_name)
         new = self._filesystem.look(self._folders[move.destination], move.destination_name)
         if old is not None and new is not None and old.is_same(new):
@@ -175,9 +175,9 @@ class Carrier:
             if removed is not None:
                 self.moved_bytes[move.destination] += removed.size or 0
             elif move.source.root == "directory":
-                # Another process took or removed the old name meanwhile; that file is theirs, ours has its new name.
-                found = self._filesystem.look(self._folders[move.destination], move.destination_name)
-                self.moved_bytes[move.destination] += (found and found.size) or 0
+                # Another process took or removed the old name meanwhile; the moved file has its new name.
+                moved = self._filesystem.look(self._folders[move.destination], move.destination_name)
+                self.moved_bytes[move.destination] += (moved and moved.size) or 0
 
         failed = []
         for move, failure in self._rounds.run(remove, self._counted(arrived)):
@@ -192,7 +192,7 @@ class Carrier:
             error.add_note(f"Its second name, {move.destination_name!r}, stays: {remaining}")
 
     def _refuse_unmoved(self, moves: Sequence[Move], failed: set[int]) -> list[FailedMove]:
-        """Refuse each move whose file still has its old name, although every call said that it went."""
+        """Refuse each move whose file still has its old name, although every call reported success."""
         leaving: defaultdict[Folder, list[Move]] = defaultdict(list)
         for move in moves:
             if move.source.root == "directory" and id(move) not in failed:
@@ -203,15 +203,15 @@ class Carrier:
             for move in group:
                 if remaining.get(move.source_name) == move.inode and self._is_unmoved(move):
                     error = OSError("the file still has its old name")
-                    if move.inode != NO_INODE:  # without numbers, what has the new name could be another file
+                    if move.inode != NO_INODE:  # without numbers, the new name could be another file's
                         self._drop_second_name(move, error)
                     unmoved.append(FailedMove(move, Failure(error, 1)))
         return unmoved
 
     def _is_unmoved(self, move: Move) -> bool:
-        """Whether the old name stands for the file that the new name stands for."""
+        """True if both names are one file's."""
         if move.inode != NO_INODE:
-            return True  # its number was seen
+            return True  # its number was seen under the old name
         old = self._filesystem.look(self._folders[move.source], move.source_name)
         new = self._filesystem.look(self._folders[move.destination], move.destination_name)
         return old is not None and old == new
@@ -224,6 +224,6 @@ class Carrier:
 
 
 def place_of(folders: Mapping[Folder, Directory], folder: Folder, name: str) -> str:
-    """A name's path, for messages; below its root where the folder is gone."""
+    """Return a name's path, for messages; relative to its root if the folder is missing."""
     path = folders[folder].path if folder in folders else str(folder)
     return printable(os.path.join(path, name))

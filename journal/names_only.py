@@ -1,19 +1,20 @@
-"""A disk whose inode numbers identify nothing: names and types are all there is to go by.
+"""A disk whose inode numbers identify nothing: only names and types are left.
 
-Some file systems in user space give each hard link an inode number of its own, or a new number after a while
+Some file systems in user space give each hard link an inode number of its own, or change the number after a while
 (sshfs, mergerfs, unionfs-fuse, exfat-fuse), and a home that was copied has new numbers throughout. This door shows the
-disk behind it with the number 0 everywhere and without hard links. Moves then go by rename, and recovery judges two
-files under the two names of one move by their bytes.
+disk behind it with the number 0 everywhere and without hard links. Moves are then renames, and recovery compares the
+bytes of two files under the two names of one move.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from typing import Final
 
 from journal.filesystem import Directory, Filesystem
-from journal.records import NO_INODE, Identity
+from journal.values import NO_INODE, Identity
 
 
 class NamesOnly:
@@ -21,23 +22,24 @@ class NamesOnly:
 
     def __init__(self, disk: Filesystem) -> None:
         self._disk = disk
-        self.close = disk.close
-        self.mount = disk.mount
-        self.read = disk.read
-        self.read_lines = disk.read_lines
-        self.is_prefix = disk.is_prefix
-        self.make_directory = disk.make_directory
-        self.remove_directory = disk.remove_directory
-        self.remove_tree = disk.remove_tree
-        self.rename = disk.rename
-        self.replace = disk.replace
-        self.unlink = disk.unlink
-        self.reserve = disk.reserve
-        self.fill = disk.fill
-        self.copy = disk.copy
-        self.write_at = disk.write_at
-        self.sync_file = disk.sync_file
-        self.sync_directory = disk.sync_directory
+        self.close: Final = disk.close
+        self.mount: Final = disk.mount
+        self.read: Final = disk.read
+        self.read_lines: Final = disk.read_lines
+        self.is_prefix: Final = disk.is_prefix
+        self.make_directory: Final = disk.make_directory
+        self.remove_directory: Final = disk.remove_directory
+        self.remove_tree: Final = disk.remove_tree
+        self.rename: Final = disk.rename
+        self.replace: Final = disk.replace
+        self.unlink: Final = disk.unlink
+        self.create: Final = disk.create
+        self.reserve: Final = disk.reserve
+        self.fill: Final = disk.fill
+        self.copy: Final = disk.copy
+        self.write_at: Final = disk.write_at
+        self.sync_file: Final = disk.sync_file
+        self.sync_directory: Final = disk.sync_directory
 
     def open_directory(self, path: str) -> Directory:
         return _without_number(self._disk.open_directory(path))
@@ -61,9 +63,6 @@ class NamesOnly:
 
     def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:  # noqa: ARG002
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), name)
-
-    def create(self, directory: Directory, name: str, chunks: Iterable[bytes]) -> None:
-        self._disk.create(directory, name, chunks)
 
 
 def _without_number(directory: Directory) -> Directory:

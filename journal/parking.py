@@ -1,9 +1,9 @@
 """Remove a name without ever deleting another process's file.
 
 Between a look at a name and its unlink, an editor may save another file over it, and the unlink would delete that file
-for good. So a public name is never unlinked. It is renamed, whatever it stands for by then, onto one private name in
-the state directory, the parking place, and looked at there. If it is the expected file, it stays until the next rename
-replaces it: that file has its other name, so the replacing loses nothing. If it is another file, it goes back.
+for good. So a public name is never unlinked. It is renamed, whatever file has it by then, onto one private name in
+the state directory, the parking place, and that file is checked there. The expected file stays until the next rename
+replaces it: it has its other name, so nothing is lost. Any other file gets its name back.
 
 One rename onto a name that exists costs little more than an unlink; a trash directory, with one entry a file to add
 and to remove, would cost twice as much.
@@ -15,9 +15,8 @@ import contextlib
 from itertools import count
 
 from journal import names
-from journal.errors import printable
 from journal.filesystem import Directory, Filesystem
-from journal.records import Identity, Move
+from journal.values import Identity, Move, printable
 
 
 class ReturnFailed(Exception):
@@ -27,7 +26,7 @@ class ReturnFailed(Exception):
 class Parking:
     """The parking place of one transaction, or of one recovery of it, in the state directory.
 
-    `notes` names each file that could not get its old name back because that was taken again, and its new name.
+    `notes` names each file that could not get its old name back, because another file had taken it, and its new name.
     """
 
     def __init__(self, filesystem: Filesystem, state: Directory, transaction: str, number: int = 0) -> None:
@@ -39,16 +38,16 @@ class Parking:
         self._parked: Identity | None = None
 
     def reserve(self) -> None:
-        """Take the parking place with an empty file: a full disk may have no room for one more entry later."""
-        with contextlib.suppress(FileExistsError):  # an earlier recovery was cut here
+        """Take the parking place with an empty file, because a full disk may have no room for an entry later."""
+        with contextlib.suppress(FileExistsError):  # an earlier recovery was interrupted here
             self._filesystem.create(self._state, self._place, [])
         self._parked = self._filesystem.look(self._state, self._place)
 
     def remove(self, directory: Directory, name: str, expected: Identity | Move) -> Identity | None:
-        """Remove `name` if it stands for the expected file; returns what was removed, with its size in bytes.
+        """Remove `name` if it is the expected file's; return the removed file, with its size in bytes.
 
-        Returns None when the name is free or stands for another file, which then has it still. The caller knows that
-        the expected file has another name. Raises OSError, and then the name is as it was; ReturnFailed when it is not.
+        Returns None if the name is free or another file's, which keeps it. The caller guarantees that the expected file
+        has another name. Raises OSError, and then the name is as it was; ReturnFailed when it is not.
         """
         if self._parked is not None and self._parked.is_same(expected):
             self.clear()  # a rename between two names of one file would do nothing
@@ -60,20 +59,20 @@ class Parking:
             if not self._has_arrived():
                 raise
         try:
-            found = self._filesystem.look(self._state, self._place)
+            removed = self._filesystem.look(self._state, self._place)
         except OSError as error:
             self._give_back(directory, name)
             raise error from None
-        if found is not None and found.is_same(expected):
-            self._parked = found
-            return found
+        if removed is not None and removed.is_same(expected):
+            self._parked = removed
+            return removed
         self._give_back(directory, name)
         return None
 
     def _has_arrived(self) -> bool:
-        """Whether a rename that reported an error was made all the same, as over a network."""
-        found = self._filesystem.look(self._state, self._place)
-        return found is not None and (self._parked is None or not found.is_same(self._parked))
+        """True if a rename took place although it reported an error, as over a network."""
+        occupant = self._filesystem.look(self._state, self._place)
+        return occupant is not None and (self._parked is None or not occupant.is_same(self._parked))
 
     def clear(self) -> None:
         """Empty the parking place."""

@@ -1,4 +1,4 @@
-"""Turn journal records into bytes and back; opens no file.
+"""Encode journal records as bytes and decode them; opens no file.
 
     journal  := (record NEWLINE)*
     record   := checksum SPACE body
@@ -8,8 +8,8 @@
     header, move | create ..., prepared, then at most one of committed | rolled_back
 
 Grammar and a worked example: docs/journal-format.md.
-Up to `prepared` every line must be good: a bad one raises JournalDamaged with its number, never skips.
-After it, a torn or bad tail is how a crash looks and is ignored, unless a good record follows: that is damage.
+Up to `prepared` every line must be good: a bad line raises JournalDamaged with its number and is never skipped.
+After it, a torn or bad tail is the trace of a crash and is ignored, unless a good record follows it: that is damage.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from typing import Annotated, ClassVar, Final, Literal, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
@@ -35,140 +35,38 @@ from pydantic import (
     model_validator,
 )
 
-from journal.errors import JournalDamaged, JournalUnsupported
+from journal.errors import BadLine, JournalDamaged, JournalUnsupported
 from journal.names import TRANSACTION_PATTERN
+from journal.values import (
+    DIRECTORY,
+    Create,
+    Folder,
+    Move,
+    Operation,
+    Policy,
+    Root,
+    Type,
+    is_name,
+    is_path,
+    is_spelled_once,
+)
 
 FORMAT_VERSION: Final = 1
 
 CUT_OFF: Final = "the line is cut off"
+MISPLACED: Final = "the record belongs elsewhere"
 CHECKSUM_BYTES: Final = 9
-"""The checksum of a line, and the space after it."""
-
-Root = Literal["directory", "state"]
-Type = Literal["file", "directory", "symlink", "fifo", "socket", "block", "character"]
-Policy = Literal["continue", "rollback"]
-
-
-class Folder(NamedTuple):
-    """A directory that transactions work in: `path` below one of the two roots, "" for the root itself."""
-
-    root: Root
-    path: str = ""
-
-    def place(self, name: str) -> str:
-        """The path of `name` in this folder, relative to the root."""
-        return f"{self.path}/{name}" if self.path else name
-
-    def __str__(self) -> str:
-        return f"{self.root}:{self.path}"
-
-
-DIRECTORY: Final = Folder("directory")
-STATE: Final = Folder("state")
-
-
-NO_INODE: Final = 0
-"""Announced where the file system has no inode numbers that identify a file; see journal.names_only."""
-
-
-class Identity(NamedTuple):
-    """What a name was seen to be; size in bytes and mtime in nanoseconds only where they were asked for."""
-
-    inode: int
-    type: Type
-    size: int | None = None
-    mtime_ns: int | None = None
-
-    def is_same(self, other: Identity | Move) -> bool:
-        """Whether both are one file, or this is a move's: inode and type; size and mtime may change meanwhile."""
-        return self.inode == other.inode and self.type == other.type
-
-
-class Move(NamedTuple):
-    """One file leaves `source` and appears in `destination`; size and mtime are set for staged files."""
-
-    source: Folder
-    source_name: str
-    destination: Folder
-    destination_name: str
-    inode: int
-    type: Type
-    size: int | None = None
-    mtime_ns: int | None = None
-    copy_on_failure: bool = False
-
-    @property
-    def identity(self) -> Identity:
-        """The announced identity."""
-        return Identity(self.inode, self.type, self.size, self.mtime_ns)
-
-    def is_same(self, other: Identity | Move) -> bool:
-        """Whether the announced file is the other one, as `Identity.is_same`."""
-        return (self.inode, self.type) == (other.inode, other.type)
-
-    def encoded_body(self) -> str:
-        """The record's JSON; written out by hand, as it is made once a file (json.dumps takes 3 times as long)."""
-        source, source_name, destination, destination_name, inode, type_, size, mtime_ns, copy_on_failure = self
-        body = (
-            f'{{"record":"move","source":["{source.root}",{quoted(source.place(source_name))}],'
-            f'"destination":["{destination.root}",{quoted(destination.place(destination_name))}],'
-            f'"inode":{inode},"type":"{type_}"'
-        )
-        if size is not None:
-            body += f',"size":{size},"mtime_ns":{mtime_ns}'
-        if copy_on_failure:
-            body += ',"copy_on_failure":true'
-        return body + "}"
-
-
-class Create(NamedTuple):
-    """A file that the transaction writes itself into a directory it made; its content names the transaction.
-
-    `if_kept` is the text to write instead when a recovery has to leave files in that directory.
-    """
-
-    destination: Folder
-    destination_name: str
-    if_kept: str | None = None
-
-    def encoded_body(self) -> str:
-        """The record's JSON."""
-        place = [self.destination.root, self.destination.place(self.destination_name)]
-        body: dict[str, Any] = {"record": "create", "destination": place}
-        if self.if_kept is not None:
-            body["if_kept"] = self.if_kept
-        return _dumps(body)
-
-
-Operation = Move | Create
-
-
-_NO_NAMES: Final = frozenset({"", ".", ".."})
-
-
-def is_name(name: str) -> bool:
-    """Whether `name` can be one directory entry, spelled as the system spells it: no slash, no NUL, not . or .."""
-    return name not in _NO_NAMES and "/" not in name and "\0" not in name and is_spelled_once(name)
-
-
-def is_spelled_once(text: str) -> bool:
-    """Whether text has the one spelling that the system gives its bytes: surrogates only for what is not UTF-8."""
-    if text.isascii():
-        return True
-    try:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape") == text
-    except UnicodeEncodeError:
-        return False
+"""Length of a line's checksum and of the space after it."""
 
 
 def _check_path(path: str) -> str:
-    if path and (not _NO_NAMES.isdisjoint(path.split("/")) or "\0" in path or not is_spelled_once(path)):
+    if not is_path(path):
         raise ValueError("not a path below its root")
     return path
 
 
 def _check_place(value: object) -> tuple[Folder, str]:
-    # Asked twice a move: `match` takes five times as long.
+    # Called twice a move: `match` would take five times as long.
     if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], str):
         folder_path, _, name = value[1].rpartition("/")
         if is_name(name):
@@ -210,11 +108,9 @@ Count = Annotated[int, Field(ge=0, strict=True)]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """A record, or a part of one; its keys are written in the order of the fields."""
 
-    def encoded_body(self) -> str:
-        """The record's JSON, keys in the order of the fields."""
-        return _dumps(self.model_dump(exclude_none=True))
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
 
 class AnnouncedDirectory(_Record):
@@ -227,19 +123,19 @@ class AnnouncedDirectory(_Record):
 
     @property
     def folder(self) -> Folder:
-        """Where it is."""
+        """The directory as a folder below its root."""
         return Folder(self.root, self.path)
 
 
 class Owner(_Record):
-    """Who wrote the journal: for messages, never to decide."""
+    """The process that wrote the journal. For messages only, never to decide."""
 
     pid: Count
     host: Text
 
 
 class Header(_Record):
-    """The first record: which directory, by name and inode, and every other directory that changes."""
+    """The first record: name and inode of the directory, and every other directory whose entries change."""
 
     record: Literal["header"] = "header"
     format: Literal[1] = FORMAT_VERSION
@@ -253,18 +149,18 @@ class Header(_Record):
     owner: Owner
 
     def announced(self) -> Iterator[tuple[Folder, int]]:
-        """Every announced directory with its inode, the directory itself first."""
+        """Yield every announced directory with its inode, the directory itself first."""
         yield DIRECTORY, self.inode
         for directory in self.directories:
             yield directory.folder, directory.inode
 
-    def made(self) -> list[AnnouncedDirectory]:
-        """The directories that the transaction made."""
+    def new_directories(self) -> list[AnnouncedDirectory]:
+        """Return the directories that the transaction made."""
         return [directory for directory in self.directories if directory.made]
 
 
 class FailedOperation(_Record):
-    """An operation that a committed transaction left undone; `operation` counts the operations from 0."""
+    """An operation that failed in a committed transaction; `operation` counts the operations from 0."""
 
     operation: Count
     error: Text
@@ -274,21 +170,21 @@ class FailedOperation(_Record):
 
 
 class Conflict(_Record):
-    """What a rollback left as found; `operation` counts from 0, None where a whole directory is meant."""
+    """A file that a rollback left as it was; `operation` counts from 0, None where a whole directory is meant."""
 
     operation: Count | None = None
     reason: Text
 
 
 class Committed(_Record):
-    """The transaction is never undone from here on."""
+    """The terminal record of a transaction that took effect; it is never undone from here on."""
 
     record: Literal["committed"] = "committed"
     failed: tuple[FailedOperation, ...]
 
 
 class RolledBack(_Record):
-    """Every operation was undone but those in conflict."""
+    """The terminal record of a transaction that was undone, except for its conflicts."""
 
     record: Literal["rolled_back"] = "rolled_back"
     conflicts: tuple[Conflict, ...]
@@ -311,13 +207,13 @@ class _MoveBody(_Record):
     def _size_goes_with_time(self) -> Self:
         is_staged = self.source[0].root == "state"
         if (self.size is None) != (self.mtime_ns is None) or (self.size is not None and not is_staged):
-            raise ValueError("size and mtime_ns stand together, and only for a file from the state directory")
+            raise ValueError("size and mtime_ns must be given together, and only for a file from the state directory")
         return self
 
     def operation(self) -> Move:
         (source, name), (destination, new_name) = self.source, self.destination
         if new_name == name:
-            new_name = name  # one text for both: a million moves are held at once
+            new_name = name  # one text for both: a million moves are in memory at once
         return Move(source, name, destination, new_name, self.inode, self.type, self.size, self.mtime_ns,
                     self.copy_on_failure)  # fmt: skip
 
@@ -348,7 +244,7 @@ _BODIES: Final[Mapping[str, type[_Record]]] = {
 
 
 class Journal(NamedTuple):
-    """A whole journal as read: `length_bytes` is where the next record belongs, after the last good line."""
+    """A whole journal as read; the next record belongs at `length_bytes`, after the last good line."""
 
     header: Header
     operations: tuple[Operation, ...]
@@ -356,18 +252,41 @@ class Journal(NamedTuple):
     length_bytes: int
 
 
+def encode_body(record: _Record | Operation) -> str:
+    """Return the JSON body of a record."""
+    match record:
+        case Move():  # written by hand, because there is one for each file: json.dumps takes 3 times as long
+            source, source_name, destination, destination_name, inode, type_, size, mtime_ns, copy_on_failure = record
+            body = (
+                f'{{"record":"move","source":["{source.root}",{quoted(source.place(source_name))}],'
+                f'"destination":["{destination.root}",{quoted(destination.place(destination_name))}],'
+                f'"inode":{inode},"type":"{type_}"'
+            )
+            if size is not None:
+                body += f',"size":{size},"mtime_ns":{mtime_ns}'
+            if copy_on_failure:
+                body += ',"copy_on_failure":true'
+            return body + "}"
+        case Create(destination, name, if_kept):
+            optional = {} if if_kept is None else {"if_kept": if_kept}
+            place = [destination.root, destination.place(name)]
+            return _dumps({"record": "create", "destination": place, **optional})
+        case _Record():
+            return _dumps(record.model_dump(exclude_none=True))
+
+
 def encode_record(body: str) -> bytes:
-    """One line of a journal for one JSON body."""
+    """Return the line of a journal for one JSON body."""
     raw = body.encode("ascii")
     return b"%08x %b\n" % (zlib.crc32(raw), raw)
 
 
 def encode_journal(header: Header, operations: Iterable[Operation]) -> Iterator[bytes]:
-    """The lines of a journal from its header to `prepared`, in chunks of about 64 KiB."""
+    """Yield the lines of a journal from its header to `prepared`, in chunks of about 64 KiB."""
     checksum, count = 0, 0
-    chunk = bytearray(encode_record(header.encoded_body()))
+    chunk = bytearray(encode_record(encode_body(header)))
     for operation in operations:
-        chunk += encode_record(operation.encoded_body())
+        chunk += encode_record(encode_body(operation))
         count += 1
         if len(chunk) >= 65_536:
             checksum = zlib.crc32(chunk, checksum)
@@ -375,19 +294,19 @@ def encode_journal(header: Header, operations: Iterable[Operation]) -> Iterator[
             chunk.clear()
     checksum = zlib.crc32(chunk, checksum)
     prepared = _PreparedBody(records=count + 1, checksum=f"{checksum:08x}")
-    yield bytes(chunk) + encode_record(prepared.encoded_body())
+    yield bytes(chunk) + encode_record(encode_body(prepared))
 
 
 def encode_terminal(terminal: Terminal) -> bytes:
-    """The line that ends a journal."""
-    return encode_record(terminal.encoded_body())
+    """Return the line that ends a journal."""
+    return encode_record(encode_body(terminal))
 
 
 def decode_journal(lines: Iterable[bytes], path: str) -> Journal:
-    """Read a journal from its lines, each with its newline (a file opened for reading, `Filesystem.read_lines`).
+    """Decode a journal from its lines, each with its newline (a file opened for reading, `Filesystem.read_lines`).
 
-    No more than one line is held beside the operations. `path` is for the messages.
-    Raises JournalDamaged or JournalUnsupported with the number of the line that shows it.
+    No more than one line is in memory beside the operations. `path` is for the messages.
+    Raises JournalDamaged or JournalUnsupported with the number of the first bad line.
     """
     remaining = iter(lines)
     first = next(remaining, b"")
@@ -403,7 +322,7 @@ def decode_journal(lines: Iterable[bytes], path: str) -> Journal:
             terminal, terminal_length = _decode_tail(remaining, path, number + 1)
             return Journal(header, tuple(operations), terminal, length + len(line) + terminal_length)
         if not isinstance(record, Operation):
-            raise JournalDamaged(path, number, "a record that belongs elsewhere")
+            raise JournalDamaged(path, number, MISPLACED)
         operations.append(record)
         length += len(line)
         checksum = zlib.crc32(line, checksum)
@@ -411,15 +330,15 @@ def decode_journal(lines: Iterable[bytes], path: str) -> Journal:
 
 
 def decode_unfinished_header(lines: Iterable[bytes], path: str) -> Header | None:
-    """The header of a journal that was still being written, None when it cannot be read: nothing had moved then."""
+    """Return the header of a journal that was still being written, None if it cannot be read; nothing had moved yet."""
     try:
         return _decode_header(next(iter(lines), b""), path)
-    except (JournalDamaged, JournalUnsupported):
+    except BadLine:
         return None
 
 
 def explain(content: bytes, path: str) -> list[tuple[int, str | None]]:
-    """Each line's number and what is wrong with it (None: it is good), for a person who looks at a damaged journal."""
+    """Return each line's number and its fault (None: the line is good), for an operator who inspects a journal."""
     faults: dict[int, str | None] = {}
     for number, line in enumerate(io.BytesIO(content), start=1):
         try:
@@ -428,11 +347,11 @@ def explain(content: bytes, path: str) -> list[tuple[int, str | None]]:
                 faults[number] = None
             else:
                 faults[number] = CUT_OFF
-        except (JournalDamaged, JournalUnsupported) as error:
+        except BadLine as error:
             faults[number] = error.reason
     try:
         decode_journal(io.BytesIO(content), path)
-    except (JournalDamaged, JournalUnsupported) as error:
+    except BadLine as error:
         faults[error.line] = faults.get(error.line) or error.reason
     return sorted(faults.items())
 
@@ -448,15 +367,15 @@ def _decode_header(line: bytes, path: str) -> Header:
 
 def _check_prepared(prepared: _PreparedBody, number: int, checksum: int, path: str) -> None:
     if prepared.records != number - 1:
-        raise JournalDamaged(path, number, f"{number - 1} records stand before it, it says {prepared.records}")
+        raise JournalDamaged(path, number, f"expected {prepared.records} records before `prepared`, got {number - 1}")
     if prepared.checksum != f"{checksum:08x}":
-        raise JournalDamaged(path, number, "the records before it are not those that were written")
+        raise JournalDamaged(path, number, "the records before `prepared` are not those that were written")
 
 
 def _decode_tail(lines: Iterable[bytes], path: str, first: int) -> tuple[Terminal | None, int]:
-    """The terminal record, which can only be the first line, and its length in bytes.
+    """Decode the lines after `prepared`; return the terminal record, which can only be the first, and its length.
 
-    Bad lines, and one that is cut off, are a crash's, unless a good one follows.
+    Bad lines, and one that is cut off, are the trace of a crash, unless a good line follows.
     """
     terminal: Terminal | None = None
     length = 0
@@ -466,16 +385,20 @@ def _decode_tail(lines: Iterable[bytes], path: str, first: int) -> tuple[Termina
         except JournalDamaged:
             continue
         if number > first or not isinstance(record, (Committed, RolledBack)):
-            raise JournalDamaged(path, number, "a record that belongs elsewhere")
+            raise JournalDamaged(path, number, MISPLACED)
         terminal, length = record, len(line)
     return terminal, length
 
 
 def _decode(line: bytes, path: str, number: int) -> _Record | Operation:
-    """One line; a crash or a bad disk breaks its checksum, a right checksum on anything unknown is another version."""
+    """Decode one line.
+
+    A wrong checksum is the trace of a crash or of a bad disk. A right checksum on anything unknown was written by
+    another version.
+    """
     raw = line[CHECKSUM_BYTES:-1]
     if line[:CHECKSUM_BYTES] != b"%08x " % zlib.crc32(raw) or line[-1:] != b"\n":
-        raise JournalDamaged(path, number, "the checksum does not fit the line")
+        raise JournalDamaged(path, number, "the checksum does not match the line")
     move = _decode_plain_move(raw)
     if move is not None:
         return move
@@ -486,9 +409,9 @@ def _decode(line: bytes, path: str, number: int) -> _Record | Operation:
         raise JournalUnsupported(path, number, "not a JSON object in ASCII") from None
     kind = body.get("record") if isinstance(body, dict) else None
     if kind == "header" and body.get("format") != FORMAT_VERSION:
-        raise JournalUnsupported(path, number, f"format {body.get('format')!a:.40} is not known")
+        raise JournalUnsupported(path, number, f"unknown format {body.get('format')!a:.40}")
     if not isinstance(kind, str) or kind not in _BODIES:
-        raise JournalUnsupported(path, number, f"record {kind!a:.40} is not known")
+        raise JournalUnsupported(path, number, f"unknown record {kind!a:.40}")
     try:
         validated = _BODIES[kind].model_validate(body)
     except ValidationError as error:
@@ -496,7 +419,7 @@ def _decode(line: bytes, path: str, number: int) -> _Record | Operation:
         where = ascii(".".join(str(part) for part in first["loc"]))[1:41].rstrip("'")
         raise JournalUnsupported(path, number, f"{kind}.{where}: {first['msg']}") from None
     record = validated.operation() if isinstance(validated, (_MoveBody, _CreateBody)) else validated
-    if record.encoded_body() != text:
+    if encode_body(record) != text:
         raise JournalUnsupported(path, number, f"{kind}: not written as this version writes it")
     return record
 
@@ -508,10 +431,10 @@ _PLAIN_MOVE: Final = re.compile(
 
 
 def _decode_plain_move(raw: bytes) -> Move | None:
-    """Decode a move of a file that is not staged, whose names need no escapes; None for any other line.
+    """Decode a move of a file that is not staged and whose names need no escapes; return None for any other line.
 
-    Such lines are nearly all of a journal. A pattern for exactly what is written takes a third of the time that a
-    parser and a validator of JSON take, and accepts nothing that these refuse.
+    Nearly all lines of a journal are such moves. A pattern for exactly these bytes takes a third of the time of a
+    parser and a validator of JSON, and matches nothing that these refuse.
     """
     match = _PLAIN_MOVE.fullmatch(raw)
     if match is None:
@@ -526,7 +449,7 @@ def _decode_plain_move(raw: bytes) -> Move | None:
     except ValueError:
         return None
     if new_name == name:
-        new_name = name  # one text for both: a million moves are held at once
+        new_name = name  # one text for both: a million moves are in memory at once
     return Move(source, name, destination, new_name, int(inode), _TYPES[type_], None, None, copied is not None)
 
 

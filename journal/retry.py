@@ -1,7 +1,7 @@
-"""Which errors pass by themselves, and rounds of new tries for those that do.
+"""Try again after transient errors, in rounds.
 
-A round is one pass over everything that is still undone, so a thousand busy files wait together for seconds,
-not one after another for hours. The first pass costs nothing: tenacity is called only after a failure.
+A round is one pass over everything that still fails, so a thousand busy files wait together for seconds,
+not one after another for hours. The first pass costs nothing, because tenacity is called only after a failure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_result, wait_exponential
 TRANSIENT_ERRNOS: Final = frozenset({
     errno.EBUSY, errno.EAGAIN, errno.EINTR, errno.ETXTBSY, errno.ESTALE, errno.ETIMEDOUT, errno.EDEADLK, errno.ENOLCK,
 })  # fmt: skip
-"""All other errors are permanent: waiting does not cure a missing permission or a full disk."""
+"""All other errors are permanent, because waiting does not cure a missing permission or a full disk."""
 
 TRANSIENT_WINERRORS: Final = frozenset({32, 33})
 """ERROR_SHARING_VIOLATION and ERROR_LOCK_VIOLATION: another program has the file open."""
@@ -26,16 +26,18 @@ Item = TypeVar("Item")
 
 
 def is_transient(error: OSError) -> bool:
-    """Whether trying again may help."""
+    """True if a new attempt may succeed."""
     return error.errno in TRANSIENT_ERRNOS or getattr(error, "winerror", None) in TRANSIENT_WINERRORS
 
 
 @dataclass(frozen=True, slots=True)
 class RetryLimits:
-    """How long transient errors are tried again.
+    """Limits for new attempts after transient errors (EBUSY, EAGAIN and the like).
 
-    Waits grow from `first_wait_seconds` by doubling, with up to as much jitter, to `longest_wait_seconds`.
-    `total_seconds` bounds the time that one transaction spends on new tries, whatever the number of its files.
+    `attempts` is the number of tries of one operation, the first included. `total_seconds` bounds the time that one
+    transaction spends on new attempts, whatever the number of its files. Waits double from `first_wait_seconds` up to
+    `longest_wait_seconds`, each with a jitter of at most `first_wait_seconds`. Raises ValueError for fewer than one
+    attempt and for negative seconds.
     """
 
     attempts: int = 5
@@ -51,16 +53,16 @@ class RetryLimits:
 
 
 class Failure(NamedTuple):
-    """Why something stayed undone, after how many attempts."""
+    """The last error of an operation that failed for good, and the number of attempts."""
 
     error: OSError
     attempts: int
 
 
 class Rounds:
-    """The new tries of one transaction; the time spent on them is shared by all its phases.
+    """The new attempts of one transaction; all its phases share the time for them.
 
-    `retries` counts the new tries.
+    `retries` counts the new attempts.
     """
 
     def __init__(
@@ -81,8 +83,8 @@ class Rounds:
     ) -> list[tuple[Item, Failure]]:
         """Call `first` for every item, then `again` in rounds for those that failed for a transient reason.
 
-        `again` (default: `first`) must be safe to call though an earlier try in fact succeeded.
-        Returns the items that failed for good; anything but an OSError propagates at once.
+        `again` (default: `first`) must be safe to call even if an earlier attempt in fact succeeded.
+        Returns the items that failed for good; any exception but an OSError propagates at once.
         """
         failed: list[tuple[Item, Failure]] = []
         waiting: list[tuple[Item, Failure]] = []
@@ -101,11 +103,11 @@ class Rounds:
         waiting: list[tuple[Item, Failure]],
         failed: list[tuple[Item, Failure]],
     ) -> list[tuple[Item, Failure]]:
-        """Try until nothing waits any more or a limit is met; returns what still waits."""
+        """Try until nothing waits any more or a limit is reached; return the items that still wait."""
         started = self._clock()
         is_first_round = True
 
-        def one_round() -> list[tuple[Item, Failure]]:
+        def try_waiting() -> list[tuple[Item, Failure]]:
             nonlocal waiting, is_first_round
             if is_first_round:  # the pass before was attempt 1
                 is_first_round = False
@@ -139,7 +141,7 @@ class Rounds:
             reraise=True,
         )
         try:
-            retrying(one_round)
+            retrying(try_waiting)
         finally:
             self._seconds_left -= self._clock() - started
         return waiting

@@ -54,7 +54,7 @@ def broken(name: str, module: str, old: str, new: str, *, ask: str = "crash/test
 
 
 RENAME_JOURNAL = (
-    "        self._filesystem.replace(self._state, new, self._state, self._journal_name)  # nobody else has that name\n"
+    "        self._filesystem.replace(self._state, new, self._state, self._journal_name)  # a private name\n"
 )
 SYNC_NEW_NAMES = """\
         for folder in sorted({move.destination for move in arrived} | {move.destination for move in renamed}):
@@ -73,11 +73,11 @@ MUTANTS = (
     Mutant(
         "moves before it announces",
         (
-            Edit("transaction", RENAME_JOURNAL + "        self._carrier.sync(STATE)\n", ""),
+            Edit("commit", RENAME_JOURNAL + "        self._carrier.sync(STATE)\n", ""),
             Edit(
-                "transaction",
+                "commit",
                 '        """Append `committed`; it counts once it is durable."""\n',
-                "        new = self._transaction.id + names.NEW\n" + RENAME_JOURNAL,
+                "        new = self._declaration.id + names.NEW\n" + RENAME_JOURNAL,
             ),
         ),
     ),
@@ -100,7 +100,7 @@ MUTANTS = (
         "recovery",
         "            journal = self._read()\n            if journal.terminal",
         "            journal = self._read()\n"
-        "            self._filesystem.unlink(self._state, self._found.name)\n"
+        "            self._filesystem.unlink(self._state, self._name)\n"
         "            if journal.terminal",
         ask="crash/test_kill.py",
     ),
@@ -114,13 +114,13 @@ MUTANTS = (
     broken(
         "plans without an updated view",
         "playback",
-        "            sources[move.source_name] = found\n            del destinations[move.destination_name]\n",
+        "            sources[move.source_name] = occupant\n            del destinations[move.destination_name]\n",
         "            pass\n",
         ask="journal/test_playback.py",
     ),
     broken(
         "identity is the type alone",
-        "records",
+        "values",
         "return self.inode == other.inode and self.type == other.type",
         "return self.type == other.type",
         ask="journal/test_playback.py",
@@ -128,8 +128,8 @@ MUTANTS = (
     broken(
         "unlinks without a look",
         "parking",
-        "        if found is not None and found.is_same(expected):\n",
-        "        if found is not None:\n",
+        "        if removed is not None and removed.is_same(expected):\n",
+        "        if removed is not None:\n",
         ask="crash/test_strangers.py",
     ),
     broken(
@@ -176,21 +176,21 @@ MUTANTS = (
     ),
     broken(
         "does not roll back on interrupts",
-        "transaction",
-        "            except BaseException as error:",
-        "            except Exception as error:",
+        "commit",
+        "        except BaseException as error:",
+        "        except Exception as error:",
         ask="crash/test_faults.py",
     ),
     broken(
         "believes a commit record whose sync failed",
         "recovery",
-        "            self._filesystem.write_at(self._state, self._found.name, offset, line, truncate=False)\n",
+        "            self._filesystem.write_at(self._state, self._name, offset, line, truncate=False)\n",
         "            pass\n",
         ask="crash/test_faults.py",
     ),
     broken(
         "appends to a torn record",
-        "recovery",
+        "state_files",
         "encode_terminal(terminal), truncate=True)",
         "encode_terminal(terminal), truncate=False)",
         ask="journal/test_recovery.py",
@@ -204,7 +204,7 @@ MUTANTS = (
     ),
     broken(
         "sweeps the trash of a journal that was set aside",
-        "recovery",
+        "state_files",
         "    owners = {journal.transaction for journal in _journals_among(entries)}\n",
         "    owners: set[str] = set()\n",
         ask="crash/test_strangers.py",
@@ -219,24 +219,22 @@ MUTANTS = (
     broken(
         "removes a stranger's record",
         "recovery",
-        "                or self._found.transaction.encode() in self._filesystem.read(directory, name)\n",
-        "                or True\n",
+        " or self._transaction.encode() in self._filesystem.read(directory, name):\n",
+        " or True:\n",
         ask="journal/test_recovery.py",
     ),
     broken(
         "removes whatever stands where a copy may be",
-        "recovery",
-        "                and self._filesystem.is_prefix(\n"
-        "                    folders[move.destination], move.destination_name, folders[move.source], move.source_name\n"
-        "                )\n",
-        "",
+        "judging",
+        " and _is_prefix_of_source(self.filesystem, folders, move)\n",
+        "\n",
         ask="journal/test_recovery.py",
     ),
     broken(
         "starts over an incomplete rollback",
         "transaction",
-        "        recover(self._filesystem, self._path, self._state, self._rounds)\n        started",
-        "        started",
+        "        recover(self._filesystem, self._path, self._state, self._rounds)\n",
+        "",
         ask="journal/test_directory.py",
     ),
     broken(
@@ -246,48 +244,48 @@ MUTANTS = (
         "",
         ask="journal/test_directory.py",
     ),
-    broken("no sync of the journal file", "transaction", "        self._filesystem.sync_file(self._state, new)\n", ""),
+    broken("no sync of the journal file", "commit", "        self._filesystem.sync_file(self._state, new)\n", ""),
     broken(
         "no sync of the state directory",
-        "transaction",
+        "commit",
         RENAME_JOURNAL + "        self._carrier.sync(STATE)\n",
         RENAME_JOURNAL,
     ),
     broken(
         "no sync of the directory that got a backup directory",
-        "transaction",
+        "commit",
         "            self._carrier.sync(DIRECTORY)\n",
         "            pass\n",
     ),
     broken("no sync of the new names", "moves", SYNC_NEW_NAMES, ""),
     broken(
         "no sync of the record",
-        "transaction",
+        "commit",
         "        self._filesystem.fill(self._state, staged, content)\n"
         "        self._filesystem.sync_file(self._state, staged)\n",
         "        self._filesystem.fill(self._state, staged, content)\n",
     ),
     broken(
         "no sync of a copy",
-        "transaction",
+        "commit",
         "            self._filesystem.sync_file(self._state, staged)\n        except OSError as error:\n",
         "            pass\n        except OSError as error:\n",
     ),
     broken(
         "no last sync of the directories",
-        "transaction",
+        "commit",
         "                self._carrier.sync(folder)  # the caller's",
         "                pass  # the caller's",
     ),
     broken(
         "no sync of the commit record",
-        "transaction",
+        "commit",
         "            self._filesystem.sync_file(self._state, self._journal_name)\n",
         "            pass\n",
     ),
     broken(
         "no sync of staged content",
-        "transaction",
+        "commit",
         "                    self._filesystem.sync_file(directory, name)\n",
         "",
     ),
@@ -300,7 +298,7 @@ MUTANTS = (
     broken(
         "recovery does not sync the journal it found",
         "recovery",
-        "        self._filesystem.sync_file(self._state, self._found.name)\n"
+        "        self._filesystem.sync_file(self._state, self._name)\n"
         "        self._filesystem.sync_directory(self._state)\n        try:",
         "        self._filesystem.sync_directory(self._state)\n        try:",
         ask="crash/test_faults.py",
@@ -329,14 +327,14 @@ MUTANTS = (
     broken(
         "recovery does not sync `rolled_back`",
         "recovery",
-        "journal.length_bytes, terminal)\n                self._filesystem.sync_file(self._state, self._found.name)\n",
+        "journal.length_bytes, terminal)\n                self._filesystem.sync_file(self._state, self._name)\n",
         "journal.length_bytes, terminal)\n",
         ask="crash/test_faults.py",
     ),
     broken(
         "recovery does not sync a terminal record it found",
         "recovery",
-        "line, truncate=False)\n            self._filesystem.sync_file(self._state, self._found.name)\n",
+        "line, truncate=False)\n            self._filesystem.sync_file(self._state, self._name)\n",
         "line, truncate=False)\n",
         ask="crash/test_faults.py",
     ),
@@ -361,8 +359,8 @@ MUTANTS = (
     broken(
         "keeps a stranger's file in the parking place",
         "parking",
-        "            return found\n        self._give_back(directory, name)\n",
-        "            return found\n",
+        "            return removed\n        self._give_back(directory, name)\n",
+        "            return removed\n",
         ask="crash/test_strangers.py",
     ),
     broken(
@@ -395,45 +393,45 @@ MUTANTS = (
     ),
     broken(
         "drops a parked file that has no other name",
-        "recovery",
+        "judging",
         "                (redundant if is_spare else only).append(name)\n",
         "                redundant.append(name)\n",
         ask="crash/test_strangers.py",
     ),
     broken(
         "keeps a parked file that has another name",
-        "recovery",
+        "judging",
         "                (redundant if is_spare else only).append(name)\n",
         "                only.append(name)\n",
         ask="crash/test_kill.py",
     ),
     broken(
         "commits without a record",
-        "transaction",
-        "                run.write_files(started)\n",
+        "commit",
+        "            self._write_files()\n",
         "",
         ask="crash/test_kill.py",
     ),
     broken(
         "reserves nothing",
-        "transaction",
+        "commit",
         "max(file.size_bytes, len(placeholder)))",
         "len(placeholder))",
         ask="journal/test_transaction.py",
     ),
     broken(
         "fills the record through its public name",
-        "transaction",
+        "commit",
         "        self._filesystem.fill(self._state, staged, content)\n"
         "        self._filesystem.sync_file(self._state, staged)\n",
-        "        self._filesystem.fill(self._folders[folder], file.name, content)\n"
-        "        self._filesystem.sync_file(self._folders[folder], file.name)\n",
+        "        self._filesystem.fill(folder, file.name, content)\n"
+        "        self._filesystem.sync_file(folder, file.name)\n",
         ask="journal/test_parking.py",
     ),
     broken(
         "does not see that its record's name was taken",
-        "transaction",
-        "        if found is None or reserved is None or not found.is_same(reserved):\n",
+        "commit",
+        "        if public is None or reserved is None or not public.is_same(reserved):\n",
         "        if False:\n",
         ask="journal/test_transaction.py",
     ),
@@ -453,8 +451,8 @@ MUTANTS = (
     ),
     broken(
         "rolls a copied home back without proof",
-        "recovery",
-        "            if not judged.is_proven or (judged.gone and not self._is_known_copy()):\n                raise\n",
+        "judging",
+        "            if not judged.is_proven or (judged.missing and not is_known_copy):\n                raise\n",
         "",
         ask="journal/test_copied_home.py",
     ),
@@ -467,16 +465,16 @@ MUTANTS = (
     ),
     broken(
         "calls an error after the commit a failure",
-        "transaction",
+        "commit",
         '            self._leftovers += (f"{self._journal_name}: {error}",)\n',
         "            raise\n",
         ask="journal/test_descriptor_limit.py",
     ),
     broken(
         "leaves a directory that it made and could not open",
-        "transaction",
-        "                self._filesystem.remove_directory(parent, directory.name)  # nothing",
-        "                pass  # nothing",
+        "commit",
+        "                self._filesystem.remove_directory(parent, directory.name)  # no journal",
+        "                pass  # no journal",
         ask="journal/test_transaction.py",
     ),
     broken(
@@ -502,8 +500,8 @@ MUTANTS = (
     ),
     broken(
         "takes no parking place before anything moves",
-        "transaction",
-        'any(move.type != "directory" for move in self.moves)',
+        "commit",
+        'any(move.type != "directory" for move in self._moves)',
         "False",
         ask="journal/test_parking.py",
     ),
@@ -523,9 +521,9 @@ MUTANTS = (
     ),
     broken(
         "takes a staged file whose name was not durable yet for a loss",
-        "recovery",
-        'move.destination in gone and move.source.root == "directory"\n',
-        "move.destination in gone\n",
+        "judging",
+        'move.destination in missing and move.source.root == "directory"\n',
+        "move.destination in missing\n",
     ),
     broken(
         "deletes a backup of unknown outcome",
@@ -635,7 +633,7 @@ MUTANTS = (
     broken(
         "compares sizes instead of checksums",
         VERIFY,
-        "        if found != recorded:\n",
+        "        if current != recorded:\n",
         "        if found.size_bytes != recorded.size_bytes:\n",
         ask="data_pipeline/test_backup_verification.py",
     ),

@@ -175,7 +175,7 @@ def test_quick_start_of_the_readme_runs(tmp_path: Path) -> None:
             if found := re.search(pattern, said):
                 names.setdefault(name, found[0])
 
-    assert "restore that to undo this" in said
+    assert "restore it to undo this" in said
 
 
 def test_curl_lines_of_the_readme_run(tmp_path: Path) -> None:
@@ -350,7 +350,7 @@ def test_examples_of_the_library_guide_run(tmp_path: Path) -> None:
 def test_every_type_of_error_is_in_the_troubleshooting_guide() -> None:
     """Those of the API's table, and those of the command line."""
     guide = (ROOT / "docs" / "guides" / "troubleshooting.md").read_text(encoding="utf-8")
-    api = (ROOT / "docs" / "api.md").read_text(encoding="utf-8").partition("## What can go wrong")[2]
+    api = (ROOT / "docs" / "api.md").read_text(encoding="utf-8").partition("## Errors")[2]
     types = set(re.findall(r"`([a-z]+_[a-z_]+)`", api)) - {"error_type", "invalid_params"} | {"wrong_usage"}
     assert {name for name in types if f"`{name}`" not in guide} == set()
 

@@ -1,1 +1,1 @@
-"""The entry that a service, a command line and a test share."""
+"""The executor of runs, for the service, the command line and tests."""

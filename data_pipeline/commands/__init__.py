@@ -1,1 +1,1 @@
-"""The commands of `data-pipeline`, a file for each group: they read arguments, call, and print."""
+"""The commands of `data-pipeline`, one file for each group: they parse arguments, call the pipeline and print."""

@@ -1,4 +1,4 @@
-"""Arguments that several commands take, with their completion, and what they are looked up in."""
+"""Arguments shared by several commands, with shell completion, and the functions that resolve them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def load_settings() -> Settings:
-    """Return the settings, whose module takes a tenth of a second to import. Raises InvalidInput."""
+    """Return the settings; importing their module takes a tenth of a second. Raises InvalidInput."""
     from data_pipeline.config import settings
 
     return settings.load_settings()
 
 
 def complete_task(incomplete: str) -> list[str]:
-    """Tasks that begin so: by their directories, which are there without opening a store."""
+    """Return the tasks whose ids begin with a text, from their directories, so that no store must be opened."""
     with contextlib.suppress(PipelineError, OSError):
         names = os.listdir(load_settings().training_data_path)
         return sorted(name for name in names if name.startswith(incomplete) and not name.startswith("."))
@@ -33,12 +33,12 @@ def complete_task(incomplete: str) -> list[str]:
 
 
 def complete_backup(context: typer.Context, incomplete: str) -> list[str]:
-    """Backups of the task that was named before, newest first."""
+    """Return the matching backups of the task argument, newest first."""
     from data_pipeline.tasks.backup.catalogue import list_backups
 
     with contextlib.suppress(PipelineError, OSError):
-        found = list_backups(directory_of(load_settings(), str(context.params.get("task"))))
-        return [backup.name for backup in found if backup.name.startswith(incomplete)]
+        backups = list_backups(directory_of(load_settings(), str(context.params.get("task"))))
+        return [backup.name for backup in backups if backup.name.startswith(incomplete)]
     return []
 
 
@@ -53,32 +53,32 @@ BackupName = Annotated[
 
 
 def directory_of(settings: Settings, task: str) -> str:
-    """The directory of a task. Raises NotFound, InvalidInput, DirectoryUnusable for a symbolic link."""
+    """Return the directory of a task. Raises NotFound, InvalidInput, DirectoryUnusable for a symbolic link."""
     from data_pipeline.tasks import task_directory
     from data_pipeline.tasks.workspace import check_not_link, printable
 
     path = task_directory.path_of(settings.training_data_path, task)
     check_not_link(path)
     if not os.path.isdir(path):
-        raise NotFound("task", task, f"No such directory in {printable(settings.training_data_path)}.")
+        raise NotFound("task", task, f"It has no directory in {printable(settings.training_data_path)}.")
     return path
 
 
 @contextlib.contextmanager
-def known_store(settings: Settings) -> Iterator[Store]:
-    """The task store for a command that only asks: it makes none. Raises NotFound where there is none."""
+def open_existing_store(settings: Settings) -> Iterator[Store]:
+    """Open the task store for a command that only reads, without creating it. Raises NotFound if it does not exist."""
     from data_pipeline.store import Store, look_at_store
 
     if look_at_store(settings.store_url) is None:
         raise NotFound(
-            "task store", settings.home_path, "Nothing has run here yet; or is DATA_PIPELINE_HOME another folder?"
+            "task store", settings.home_path, "Run a task first, or set DATA_PIPELINE_HOME to the folder of your tasks."
         )
     with Store.open(settings.store_url) as store:
         yield store
 
 
 def content_of(path: Path, option: str) -> bytes:
-    """The bytes of a file that a person names. Raises InvalidInput."""
+    """Return the content of a file that the user named in an option. Raises InvalidInput."""
     from data_pipeline.tasks.workspace import printable
 
     try:

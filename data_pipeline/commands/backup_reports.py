@@ -1,4 +1,4 @@
-"""What the commands for backups of both kinds share: options of a policy, confirmation, reports, exit codes."""
+"""Options, confirmation, reports and exit codes that the commands for backups of files and of vectors share."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from data_pipeline.tasks.backup.verification import VerifyReport
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted, and why.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 with_rules = with_options(RetentionPolicy, "rules")
-"""Replaces the parameter `rules` of a command by an option for each rule of a policy."""
+"""Decorator that replaces the parameter `rules` of a command by an option for each rule of a policy."""
 
 
 def chosen_policy(rules: Mapping[str, object], default: RetentionPolicy, command: str) -> RetentionPolicy:
-    """Return the policy of a command. Raises InvalidInput for a wrong rule, and where none is given or set."""
+    """Return the policy of a command. Raises InvalidInput for a wrong rule, and if no rule is given or set."""
     from data_pipeline.tasks.backup.pruning import policy_of
 
     policy = policy_of(rules, default)
     if policy.is_empty:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in RetentionPolicy.model_fields)
-        raise InvalidInput(command, f"no rule is given or set: expected at least one of {options}")
+        raise InvalidInput(command, f"no rule given or configured: expected at least one of {options}")
     return policy
 
 
 def confirm_deletion(planned: PruneReport, command: str, *, yes: bool, as_json: bool) -> None:
-    """Show what would be deleted and ask, unless `yes`. Raises InvalidInput where no one can be asked."""
+    """Ask for confirmation unless `yes` is set. Raises InvalidInput if standard input is not a terminal."""
     if yes:
         return
     if as_json or not sys.stdin.isatty():
@@ -53,9 +53,9 @@ def print_pruned(report: PruneReport, *, as_json: bool) -> None:
         return
     words = {"keep": "keep", "delete": "would delete" if report.is_dry_run else "deleted"}
     rows = [
-        (one.backup, words.get(one.action, one.action), local_time(one.made_at), str(one.file_count),
-         f"{one.size_bytes:,}", one.error or ", ".join(one.reasons))
-        for one in report.backups
+        (backup.backup, words.get(backup.action, backup.action), local_time(backup.made_at), str(backup.file_count),
+         f"{backup.size_bytes:,}", backup.error or ", ".join(backup.reasons))
+        for backup in report.backups
     ]  # fmt: skip
     print_table(("backup", "action", "made", "files", "bytes", "reason"), rows)
     summary = report.summary()
@@ -66,7 +66,7 @@ def print_pruned(report: PruneReport, *, as_json: bool) -> None:
 def end_deletion(report: PruneReport, *, as_json: bool) -> None:
     """Print the report of a deletion and exit with its code."""
     print_pruned(report, as_json=as_json)
-    code = code_of_deletion({one.action for one in report.backups})
+    code = code_of_deletion({backup.action for backup in report.backups})
     if code:
         raise typer.Exit(code)
 
@@ -74,7 +74,7 @@ def end_deletion(report: PruneReport, *, as_json: bool) -> None:
 def verify_each(
     list_names: Callable[[], Iterable[str]], verify: Callable[[str], VerifyReport], *, goes_on: bool
 ) -> Iterator[VerifyReport]:
-    """Verify the backups of a place; with `goes_on` an error becomes a report, so that the others are verified, too."""
+    """Verify the backups of a place. With `goes_on`, an error becomes a report and the next backup is verified."""
     from data_pipeline.tasks.backup.verification import report_failure
 
     try:
@@ -94,7 +94,7 @@ def verify_each(
 
 
 def end_verification(reports: Iterable[tuple[str, VerifyReport]], key: str, *, as_json: bool) -> None:
-    """Print each report with the place of its backup, `key` in JSON, and exit with the code of all together."""
+    """Print each report with the place of its backup (`key` in JSON) and exit with the code for all of them."""
     results: list[dict[str, Any]] = []
     for place, report in reports:
         results.append({key: place, **report.summary()})
@@ -112,4 +112,6 @@ def end_verification(reports: Iterable[tuple[str, VerifyReport]], key: str, *, a
 def _verified_lines(place: str, report: VerifyReport) -> list[str]:
     by = "checksums" if report.checksums_recorded_at else "its record" if report.has_record else "nothing"
     lines = [f"{place}/{report.backup}: {report.state} ({report.file_count} files, compared with {by})"]
-    return lines + [f"  {one.kind}: {one.file or report.backup}: {one.message}" for one in report.problems]
+    return lines + [
+        f"  {problem.kind}: {problem.file or report.backup}: {problem.message}" for problem in report.problems
+    ]

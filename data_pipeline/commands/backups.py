@@ -58,7 +58,7 @@ app = typer.Typer(
 )
 
 OptionalTask = Annotated[
-    str | None, typer.Argument(metavar="TASK", help="The task's id; none: all tasks.", autocompletion=complete_task)
+    str | None, typer.Argument(metavar="TASK", help="The task's id; default: all tasks.", autocompletion=complete_task)
 ]
 
 LIST_EXAMPLES = """\b
@@ -77,7 +77,7 @@ def list_(
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="Only backups that contain this text, also those of vectors; - reads it from standard input.",
+            help="Only backups that contain this text, including vector backups; - reads it from standard input.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -91,18 +91,20 @@ def list_(
         _list_containing(settings, task, containing, as_json=as_json)
         return
     tasks = task_directories(settings.training_data_path) if task is None else [task]
-    found = [(one, backup) for one in tasks for backup in list_backups(directory_of(settings, one))]
+    backups_by_task = [
+        (task_id, backup) for task_id in tasks for backup in list_backups(directory_of(settings, task_id))
+    ]
     if as_json:
-        print_json([{"task_id": one, **backup.summary()} for one, backup in found])
+        print_json([{"task_id": task_id, **backup.summary()} for task_id, backup in backups_by_task])
         return
-    if not found:
+    if not backups_by_task:
         print_lines(["There are no backups." if task is None else f"Task {task} has no backups."])
         return
     rows = [
-        (backup.name, *([one] if task is None else []), local_time(backup.made_at), str(len(backup.files)),
+        (backup.name, *([task_id] if task is None else []), local_time(backup.made_at), str(len(backup.files)),
          f"{backup.size_bytes:,}", str(backup.failed_count), backup.record_state,
          " ".join((backup.note or "").split()))
-        for one, backup in found
+        for task_id, backup in backups_by_task
     ]  # fmt: skip
     of_task = ["task"] if task is None else []
     print_table(("backup", *of_task, "made", "files", "bytes", "not moved", "record", "note"), rows)
@@ -124,7 +126,7 @@ def _list_containing(settings: Settings, task: str | None, text: str, *, as_json
         ]  # fmt: skip
         print_table(("backup", "files", "names"), rows)
         print_lines([f"Not searched: {item.path}: {item.reason}" for item in report.unreadable])
-        print_lines([f"{len(report.matches)} backups hold the text; {report.searched_files} files were searched."])
+        print_lines([f"{len(report.matches)} backups contain the text; {report.searched_files} files were searched."])
     code = code_of_search(is_complete=report.is_complete)
     if code:
         raise typer.Exit(code)
@@ -149,14 +151,18 @@ def stats(task: OptionalTask = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(counted.summary())
     else:
-        by_size = sorted(counted.tasks, key=lambda one: one.files.size_bytes + one.vectors.size_bytes, reverse=True)
+        by_size = sorted(
+            counted.tasks,
+            key=lambda count: count.files.size_bytes + count.vectors.size_bytes,
+            reverse=True,
+        )
         totals = [("in all", "files", counted.files), ("in all", "vectors", counted.vectors)]
         rows = [
             (name, kind, str(count.backup_count), f"{count.size_bytes:,}",
              *(local_time(when) if when else "" for when in (count.oldest_at, count.newest_at)))
             for name, kind, count in [
-                (one.task_id or "no task", kind, count)
-                for one in by_size for kind, count in (("files", one.files), ("vectors", one.vectors))
+                (of_task.task_id or "no task", kind, count)
+                for of_task in by_size for kind, count in (("files", of_task.files), ("vectors", of_task.vectors))
                 if count.backup_count
             ] + totals
         ]  # fmt: skip
@@ -189,7 +195,7 @@ def show(task: TaskId, backup: BackupName, as_json: AsJson = False) -> None:
         lines.append(f"  note: {details['note']}")
     lines += [f"  {file['size_bytes']:>12,}  {file['name']}" for file in details["files"]]
     for failed in details["failed_files"]:
-        copied = "a copy is here" if failed["copied"] else "not here"
+        copied = "copied to the backup" if failed["copied"] else "not in the backup"
         lines.append(f"  could not be moved: {failed['file']} ({failed['error']}; {copied})")
     print_lines(lines)
 
@@ -349,9 +355,9 @@ def verify(
     settings = load_settings()
     tasks = task_directories(settings.training_data_path) if task is None else [task]
     reports = (
-        (one, report)
-        for one in tasks
-        for report in _verify_task(settings, one, backup, record=record, goes_on=all_tasks)
+        (task_id, report)
+        for task_id in tasks
+        for report in _verify_task(settings, task_id, backup, record=record, goes_on=all_tasks)
     )
     end_verification(reports, "task_id", as_json=as_json)
 
@@ -368,7 +374,7 @@ def _verify_task(
 
     def names() -> list[str]:
         path = directory_of(settings, task)
-        return [found.name for found in list_backups(path)] if backup is None else [backup]
+        return [listed.name for listed in list_backups(path)] if backup is None else [backup]
 
     def verify_one(name: str) -> VerifyReport:
         path = directory_of(settings, task)
@@ -442,9 +448,9 @@ def prune(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete the backups that no rule keeps. This cannot be undone. Default rules: those of the settings.
+    """Delete the backups that no rule keeps. This cannot be undone. Without rules, the rules of the settings apply.
 
-    The newest backup always stays, and so does one with failures or an unknown outcome unless forced.
+    The newest backup is always kept. Backups with failures or an unknown outcome are kept unless --force is set.
     """
     from data_pipeline.tasks.backup.delete import plan_prune
     from data_pipeline.tasks.backup.delete import prune as prune_backups
@@ -474,13 +480,13 @@ def _lines(report: RestoreReport) -> list[str]:
     else:
         lines = [f"Restored {len(report.restored)} files of {report.backup}"]
     if report.safety_backup is not None:
-        lines.append(f"{len(report.replaced)} current files are in {report.safety_backup}: restore that to undo this")
+        lines.append(f"{len(report.replaced)} current files are in {report.safety_backup}; restore it to undo this")
     lines += [f"Not restored: {name} ({reason})" for name, reason in summary["skipped"].items()]
     return lines
 
 
 def _change_lines(summary: dict[str, Any]) -> Iterator[str]:
-    """A line for each name, then the counts; sizes are those of now and of the backup."""
+    """Yield a line for each file with its current size and its size in the backup, then a line with the counts."""
     for change in summary["changes"]:
         sizes = [size for size in (change["current_size_bytes"], change["size_bytes"]) if size is not None]
         shown = " -> ".join(f"{size:,}" for size in (sizes[:1] if change["action"] == "unchanged" else sizes))

@@ -1,7 +1,7 @@
-"""Looks at everything a server or a run depends on, and says what to do. Changes no file.
+"""Checks of everything that a server or a run depends on, each with a remedy. No file is changed.
 
-Where a task directory is a mount of its own, only a try shows whether runs can work there: for a moment, and under the
-task's lock, a probe gets a name in it.
+If a task directory is a separate mount, only an attempt shows whether files can be moved between it and its journal.
+So, while holding the task's lock, the check creates a probe file in it and deletes the file again.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from data_pipeline.vectors.backup_statistics import count_backups
 
 LOW_SPACE_BYTES: Final = 1024**3
 LOW_INODES: Final = 10_000
-"""A run of 500 tables makes a few thousand files."""
+"""A run of 500 tables creates a few thousand files."""
 
 NETWORK_FILE_SYSTEMS: Final = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "ceph", "glusterfs", "lustre", "afs")
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
@@ -54,7 +54,7 @@ State = Literal["ok", "warning", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `remedy` is what to do about it, empty where all is well."""
+    """The result of one check; `remedy` is the recommended action, empty if there is no problem."""
 
     name: str
     state: State
@@ -62,12 +62,12 @@ class Finding:
     remedy: str = ""
 
     def summary(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the finding as JSON values."""
         return asdict(self)
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Every finding, as it is made: opening databases may take seconds."""
+    """Yield the findings one by one, because opening databases may take seconds."""
     for judgement in judge_versions():
         yield Finding(*judgement)
     yield _settings(settings)
@@ -80,14 +80,14 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _mount_points(settings.training_data_path)
     workers: dict[str, Inspection] = {}
     try:
-        found = inspect_tasks(settings.training_data_path)
+        inspections = inspect_tasks(settings.training_data_path)
         slots = inspect_tasks(os.path.join(settings.training_data_path, WORKERS))
-        workers = {name: one for name, one in slots.items() if one.condition == "busy"}
-        yield from _journals(found)
-        yield from _guarantee(found)
-        yield from _kept(found.values())
+        workers = {name: inspection for name, inspection in slots.items() if inspection.condition == "busy"}
+        yield from _journals(inspections)
+        yield from _guarantee(inspections)
+        yield from _kept(inspections.values())
     except (OSError, DirectoryUnusable) as error:
-        yield Finding("journals", "problem", str(error), "Mend the permissions there")
+        yield Finding("journals", "problem", str(error), "Correct the permissions of the directory")
     yield from _backups(settings)
     yield from _store(settings, has_worker=bool(workers))
     yield _vector_store(settings)
@@ -96,9 +96,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def _settings(settings: Settings) -> Finding:
-    chosen = [one.name for one in settings_in_use(settings) if one.origin != DEFAULT]
-    key = "an API key is set" if settings.api_key else "no API key: the server binds to this machine only"
-    return Finding("settings", "ok", f"{len(chosen)} differ from their defaults (`data-pipeline config show`); {key}")
+    changed = [setting.name for setting in settings_in_use(settings) if setting.origin != DEFAULT]
+    key = "an API key is set" if settings.api_key else "no API key, so the server listens on this machine only"
+    return Finding("settings", "ok", f"{len(changed)} differ from their defaults (`data-pipeline config show`); {key}")
 
 
 def _folder(name: str, path: str) -> Finding:
@@ -106,47 +106,48 @@ def _folder(name: str, path: str) -> Finding:
     if os.path.isdir(path):
         if os.access(path, os.R_OK | os.W_OK | os.X_OK):
             return Finding(name, "ok", shown)
-        return Finding(name, "problem", f"{shown} cannot be read and written", f"chown or chmod {shown}")
+        return Finding(name, "problem", f"{shown} is not readable and writable", f"chown or chmod {shown}")
     if os.path.lexists(path):
-        return Finding(name, "problem", f"{shown} is not a directory", "Remove it, or set another DATA_PIPELINE_HOME")
-    above = _existing(path)
+        return Finding(name, "problem", f"{shown} is not a directory", "Remove it or set another DATA_PIPELINE_HOME")
+    above = _nearest_existing(path)
     if os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK):
-        return Finding(name, "ok", f"{shown} is not there yet: the first run makes it")
-    return Finding(name, "problem", f"{shown} cannot be made in {printable(above)}", "Mend the permissions there")
+        return Finding(name, "ok", f"{shown} does not exist yet; the first run creates it")
+    remedy = f"Correct the permissions of {printable(above)}"
+    return Finding(name, "problem", f"{shown} cannot be created in {printable(above)}", remedy)
 
 
-def _existing(path: str) -> str:
-    """The path, or the nearest one above it that exists."""
+def _nearest_existing(path: str) -> str:
+    """Return the path itself, or its nearest parent directory that exists."""
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return path
 
 
 def _disk(path: str) -> Iterator[Finding]:
-    there = _existing(path)
+    there = _nearest_existing(path)
     free = shutil.disk_usage(there).free
     inodes = os.statvfs(there) if hasattr(os, "statvfs") else None
     text = f"{formatted_size(free)} free"
     if free < LOW_SPACE_BYTES:
         yield Finding(
-            "disk space", "warning", text, "Make room: a run that finds the disk full fails, and loses nothing"
+            "disk space", "warning", text, "Free some space; a run fails if the disk is full, but loses no file"
         )
     elif inodes is not None and inodes.f_files and inodes.f_favail < LOW_INODES:
-        yield Finding("disk space", "warning", f"{text}, but room for {inodes.f_favail} files only", "Remove files")
+        yield Finding("disk space", "warning", f"{text}, but only {inodes.f_favail} free inodes", "Delete files")
     else:
         yield Finding("disk space", "ok", text)
     kind = _file_system(there)
     if kind is None:
         return
     if kind.startswith(NETWORK_FILE_SYSTEMS):
-        remedy = "Put DATA_PIPELINE_TRAINING_DATA on a local disk: locks and syncs of network disks have not been tried"
+        remedy = "Set DATA_PIPELINE_TRAINING_DATA to a local disk; locks and syncs on network disks are not tested"
         yield Finding("file system", "warning", kind, remedy)
     else:
         yield Finding("file system", "ok", kind)
 
 
 def _file_system(path: str) -> str | None:
-    """The type of the file system that holds a path, None where the system does not tell."""
+    """Return the type of the file system that contains a path, None if the system does not report it."""
     mount = _mount_of(path, _mounts())
     return mount.kind if mount else None
 
@@ -157,13 +158,13 @@ class _Mount(NamedTuple):
 
 
 def _mounts() -> list[_Mount]:
-    """All mounts, in the order in which they were made; none where the system does not list them."""
+    """Return all mounts in the order in which they were mounted; empty if the system does not list them."""
     try:
         lines = os.fsdecode(read_file("/proc/self/mountinfo")).splitlines()
     except OSError:
         return []
     fields = [line.split(" ") for line in lines]
-    return [_Mount(_ESCAPED.sub(_unescape, own[4]), own[own.index("-") + 1]) for own in fields]
+    return [_Mount(_ESCAPED.sub(_unescape, line[4]), line[line.index("-") + 1]) for line in fields]
 
 
 def _unescape(match: re.Match[str]) -> str:
@@ -171,7 +172,7 @@ def _unescape(match: re.Match[str]) -> str:
 
 
 def _mount_of(path: str, mounts: list[_Mount]) -> _Mount | None:
-    """The mount that holds a path, also one that does not exist yet; of several in one place the last one hides all."""
+    """Return the mount that contains a path, which need not exist. Of several on one directory, the last hides all."""
     real = os.path.realpath(path)
     holding = [mount for mount in mounts if real == mount.path or real.startswith(mount.path.rstrip("/") + "/")]
     return max(enumerate(holding), key=lambda item: (len(item[1].path), item[0]))[1] if holding else None
@@ -182,7 +183,7 @@ def _private_files(settings: Settings) -> Iterator[Finding]:
         path = os.path.join(settings.home_path, name)
         if os.path.exists(path) and os.name != "nt" and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
             shown = printable(path)
-            yield Finding("permissions", "problem", f"{shown} may hold passwords, and others can read it",
+            yield Finding("permissions", "problem", f"{shown} may contain passwords, and other users can read it",
                           f"chmod 600 {shown}")  # fmt: skip
 
 
@@ -194,49 +195,49 @@ def _tasks(training_data: str) -> Iterator[Finding]:
     shut = [entry.name for entry in entries if not os.access(entry.path, os.R_OK | os.W_OK | os.X_OK)]
     if shut:
         shown = ", ".join(printable(name) for name in sorted(shut)[:5])
-        yield Finding("permissions", "problem", f"{len(shut)} of {len(entries)} task directories cannot be read and "
-                      f"written: {shown}", "chown or chmod them; runs of these tasks fail until then")  # fmt: skip
+        yield Finding("permissions", "problem", f"{len(shut)} of {len(entries)} task directories are not readable and "
+                      f"writable: {shown}", "chown or chmod them; runs of these tasks fail until then")  # fmt: skip
     else:
-        yield Finding("tasks", "ok", f"{len(entries)} here, every directory readable and writable")
+        yield Finding("tasks", "ok", f"{len(entries)} tasks, every directory is readable and writable")
 
 
 def _mount_points(training_data: str) -> Iterator[Finding]:
-    """Task directories whose files are on another mount than their journals: no file moves between two mounts."""
+    """Yield the task directories on another mount than their journals, because files cannot move between mounts."""
     if not os.path.isdir(training_data):
         return
     mounts = _mounts()
     if os.path.realpath(training_data) in {mount.path for mount in mounts}:
-        yield Finding("mounts", "ok", f"{printable(training_data)} is a mount point: mount it before a server starts, "
-                      "or its runs go into the directory below the mount")  # fmt: skip
+        yield Finding("mounts", "ok", f"{printable(training_data)} is a mount point; mount it before a server starts, "
+                      "or runs write into the directory below the mount")  # fmt: skip
     paths = [entry.path for entry in os.scandir(training_data)
              if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")]  # fmt: skip
     for path in sorted(paths):
         if _is_apart(path, training_data, mounts):
-            yield _tried(path)
+            yield _try_mount(path)
 
 
 def _is_apart(path: str, training_data: str, mounts: list[_Mount]) -> bool:
-    """Whether a task directory or its journals are not simply on the mount of all task directories."""
+    """Return True if a task directory or its journals are on another mount than the folder of all task directories."""
     if not mounts:
         return os.path.ismount(path)
     home = _mount_of(training_data, mounts)
     return any(_mount_of(place, mounts) != home for place in (path, state_directory_of(path)))
 
 
-def _tried(path: str) -> Finding:
+def _try_mount(path: str) -> Finding:
     shown = printable(path)
     try:
         try_to_move(path, os.path.basename(path))
     except TaskBusy:
-        return Finding("mounts", "ok", f"{shown} is a mount of its own, and at work")
+        return Finding("mounts", "ok", f"{shown} is a separate mount and in use, so it was not tested")
     except PipelineError as error:
         return Finding("mounts", "problem", f"{shown} is on another mount than its journal: {error}. Its backups and "
                        "publications fail", "Unmount it, or mount the whole folder of task directories")  # fmt: skip
-    return Finding("mounts", "ok", f"{shown} is a mount of its own; files move between it and its journal")
+    return Finding("mounts", "ok", f"{shown} is a separate mount; files can move between it and its journal")
 
 
 def _links(training_data: str) -> Iterator[Finding]:
-    """Task directories that are symbolic links."""
+    """Yield the task directories that are symbolic links."""
     if not os.path.isdir(training_data):
         return
     for entry in os.scandir(training_data):
@@ -247,55 +248,57 @@ def _links(training_data: str) -> Iterator[Finding]:
             yield Finding("links", "problem", str(error), "Replace the link by the directory")
 
 
-def _guarantee(found: dict[str, Inspection]) -> Iterator[Finding]:
-    """Whether every byte survives a power loss in the task directories that were locked so far."""
-    weaker = [name for name, one in found.items() if one.goes_by_names]
+def _guarantee(inspections: dict[str, Inspection]) -> Iterator[Finding]:
+    """Warn if a locked task directory is on a file system where a power loss may lose bytes."""
+    weaker = [name for name, inspection in inspections.items() if inspection.goes_by_names]
     if weaker:
         yield Finding("guarantee", "warning", f"{WEAKER_GUARANTEE} ({len(weaker)} tasks, such as {weaker[0]})",
-                      "Put DATA_PIPELINE_TRAINING_DATA on a local disk such as ext4, xfs or btrfs")  # fmt: skip
+                      "Set DATA_PIPELINE_TRAINING_DATA to a local disk such as ext4, xfs or btrfs")  # fmt: skip
 
 
-def _journals(found: dict[str, Inspection]) -> Iterator[Finding]:
-    if not {one.condition for one in found.values()} & {"work", "damaged"}:
-        held = [name for name, one in found.items() if one.condition == "busy"]
-        yield Finding("journals", "ok", "nothing to recover" + (f"; at work: {', '.join(held[:5])}" if held else ""))
-    for name, one in found.items():
-        if one.condition == "work":
-            yield Finding("journals", "warning", f"{printable(name)}: a killed run left something half done",
-                          "data-pipeline recover; the task's next run does it, too")  # fmt: skip
-        elif one.condition == "damaged":
-            which = one.error or ", ".join(journal for journal in one.journals if not journal.endswith(".journal"))
+def _journals(inspections: dict[str, Inspection]) -> Iterator[Finding]:
+    if not {inspection.condition for inspection in inspections.values()} & {"work", "damaged"}:
+        held = [name for name, inspection in inspections.items() if inspection.condition == "busy"]
+        yield Finding("journals", "ok", "nothing to recover" + (f"; in use: {', '.join(held[:5])}" if held else ""))
+    for name, inspection in inspections.items():
+        if inspection.condition == "work":
+            yield Finding("journals", "warning", f"{printable(name)}: a killed run left an unfinished transaction",
+                          "Run `data-pipeline recover`; the task's next run does the same")  # fmt: skip
+        elif inspection.condition == "damaged":
+            which = inspection.error or ", ".join(
+                journal for journal in inspection.journals if not journal.endswith(".journal")
+            )
             yield Finding("journals", "problem", f"{printable(name)}: {which}",
-                          f"Look at {one.state_directory}; docs/operating.md tells how")  # fmt: skip
+                          f"Inspect {inspection.state_directory} as docs/operating.md describes")  # fmt: skip
 
 
-def _kept(found: Iterable[Inspection]) -> Iterator[Finding]:
+def _kept(inspections: Iterable[Inspection]) -> Iterator[Finding]:
     kept = [
-        os.path.join(one.state_directory, name)
-        for one in found
-        if os.path.isdir(one.state_directory)
-        for name in os.listdir(one.state_directory)
+        os.path.join(inspection.state_directory, name)
+        for inspection in inspections
+        if os.path.isdir(inspection.state_directory)
+        for name in os.listdir(inspection.state_directory)
         if name.startswith(KEPT_PREFIX)
     ]
     if kept:
-        yield Finding("kept folders", "warning", f"{len(kept)} hold files that stood in the way of a run, the first "
-                      f"is {printable(min(kept))}", "Look at them, take what you need, remove the rest")  # fmt: skip
+        yield Finding("kept folders", "warning", f"{len(kept)} folders contain files whose names a run needed, the "
+                      f"first is {printable(min(kept))}", "Copy the files you need, delete the rest")  # fmt: skip
 
 
 def _backups(settings: Settings) -> Iterator[Finding]:
     try:
         counted = count_backups(settings.training_data_path)
     except DirectoryUnusable as error:
-        yield Finding("backups", "problem", str(error), "Correct the permissions there")
+        yield Finding("backups", "problem", str(error), "Correct the permissions of the directory")
         return
     for reason in counted.unreadable:
-        yield Finding("backups", "problem", f"not counted: {reason}", "Correct the permissions there")
+        yield Finding("backups", "problem", f"not counted: {reason}", "Correct the permissions of the directory")
     count, limit = counted.files.backup_count + counted.vectors.backup_count, settings.backup_warning_bytes
     text = f"{count} backups, {formatted_size(counted.size_bytes)}"
     if limit and counted.size_bytes > limit:
-        yield Finding("backups", "warning", f"{text}: more than DATA_PIPELINE_BACKUP_WARNING_BYTES ({limit:,})",
-                      "`data-pipeline backups stats` shows the largest; `backups prune` deletes by rules, "
-                      "DATA_PIPELINE_BACKUP_KEEP_LAST after each run")  # fmt: skip
+        yield Finding("backups", "warning", f"{text}, more than DATA_PIPELINE_BACKUP_WARNING_BYTES ({limit:,})",
+                      "Delete some by rules with `data-pipeline backups prune`, or set DATA_PIPELINE_BACKUP_KEEP_LAST "
+                      "to do so after each run; `backups stats` shows the largest")  # fmt: skip
     else:
         yield Finding("backups", "ok", text)
 
@@ -304,18 +307,18 @@ def _store(settings: Settings, *, has_worker: bool) -> Iterator[Finding]:
     try:
         state = look_at_store(settings.store_url)
     except StoreUnavailable as error:
-        yield Finding("task store", "problem", str(error), "Mend DATA_PIPELINE_DATABASE_URL or the database")
+        yield Finding("task store", "problem", str(error), "Correct DATA_PIPELINE_DATABASE_URL or start the database")
         return
     if state is None:
-        yield Finding("task store", "ok", "not there yet: the first run makes it")
+        yield Finding("task store", "ok", "does not exist yet; the first run creates it")
     elif state.revision != state.newest:
-        yield Finding("task store", "warning", f"its tables are of version {state.revision}, this program has "
-                      f"{state.newest}", "The next run or server migrates it; back it up first")  # fmt: skip
+        yield Finding("task store", "warning", f"schema version {state.revision}, expected {state.newest}",
+                      "Back it up; the next run or server start migrates it")  # fmt: skip
     else:
-        yield Finding("task store", "ok", f"{state.task_count} in it, version {state.revision}")
+        yield Finding("task store", "ok", f"{state.task_count} tasks, schema version {state.revision}")
     if state is not None and state.unfinished_count and not has_worker:
-        yield Finding("runs", "warning", f"{state.unfinished_count} have not ended, and no server is at work",
-                      "data-pipeline serve goes on with them")  # fmt: skip
+        yield Finding("runs", "warning", f"{state.unfinished_count} unfinished runs, and no server is running",
+                      "Run `data-pipeline serve` to continue them")  # fmt: skip
 
 
 def _vector_store(settings: Settings) -> Finding:
@@ -324,25 +327,28 @@ def _vector_store(settings: Settings) -> Finding:
     try:
         look = look_at_vector_store(settings.vector_place)
     except StoreUnavailable as error:
-        return Finding("vector store", "problem", str(error), "Mend DATA_PIPELINE_VECTOR_STORE_URL or the database")
+        remedy = "Correct DATA_PIPELINE_VECTOR_STORE_URL or start the database"
+        return Finding("vector store", "problem", str(error), remedy)
     except EmbedderMismatch as error:
-        return Finding("vector store", "problem", str(error), "docs/settings.md tells how to change the embedder")
+        return Finding("vector store", "problem", str(error), "docs/settings.md describes how to change the embedder")
     if look is None:
-        return Finding("vector store", "ok", "not there yet: the first load makes it")
-    return Finding("vector store", "ok", f"{look.item_count} items, vectors by {look.made_by}")
+        return Finding("vector store", "ok", "does not exist yet; the first load creates it")
+    return Finding("vector store", "ok", f"{look.item_count} items, embedded by {look.made_by}")
 
 
 def _workers(workers: dict[str, Inspection]) -> Finding:
     if not workers:
-        return Finding("server", "ok", "none is at work on these task directories")
-    return Finding("server", "ok", "; ".join(f"{name}: {one.held_by}" for name, one in sorted(workers.items())))
+        return Finding("server", "ok", "no server uses these task directories")
+    return Finding(
+        "server", "ok", "; ".join(f"{name}: {inspection.held_by}" for name, inspection in sorted(workers.items()))
+    )
 
 
 def _databases(settings: Settings) -> Iterator[Finding]:
     for name, url in settings.databases.items():
         try:
             with open_database(url.get_secret_value()) as database:
-                yield Finding(f"database {name}", "ok", f"{database.label} can be read")
+                yield Finding(f"database {name}", "ok", f"{database.label} is readable")
         except (DatabaseUnavailable, InvalidInput) as error:
             setting = f"DATA_PIPELINE_DATABASES__{name.upper()}"
-            yield Finding(f"database {name}", "problem", str(error), f"Mend {setting} or the database")
+            yield Finding(f"database {name}", "problem", str(error), f"Correct {setting} or start the database")

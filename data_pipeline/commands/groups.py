@@ -1,4 +1,4 @@
-"""Groups of commands: their help shows whole sentences, and modules are imported only for the command that is run."""
+"""Groups of commands. Their help shows whole sentences, and only the module of the executed command is imported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typer.main import get_group
 
 
 class Group(TyperGroup):
-    """A group whose help shows the whole first sentence of each command, on as many lines as it takes."""
+    """A group whose help shows the whole first sentence of each command, wrapped instead of cut."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's signature
         """Write the table of the commands."""
@@ -22,7 +22,7 @@ class Group(TyperGroup):
 
 
 class LazyCommand(NamedTuple):
-    """A command of the root: its name, the module in this package whose `app` has it, and its help's first sentence."""
+    """A top-level command: its name, the module of this package whose `app` has it, the first sentence of its help."""
 
     name: str
     module: str
@@ -30,10 +30,10 @@ class LazyCommand(NamedTuple):
 
 
 class LazyGroup(Group):
-    """A group that lists its commands from a table, `table`, and imports the module of a command to run it.
+    """A group that lists its commands from `table` and imports the module of a command only to run it.
 
-    So neither the help of the group nor its completion imports a module. `commands` holds stand-ins with a name and a
-    help; `load` returns a command itself.
+    Neither the help of the group nor its completion imports a module. `commands` contains placeholders with a name and
+    a help text; `load` returns the command itself.
     """
 
     table: ClassVar[Sequence[LazyCommand]] = ()
@@ -51,9 +51,9 @@ class LazyGroup(Group):
         return get_group(app).commands[name]
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command that the arguments begin with, loaded, and the arguments after it."""
-        name, stand_in, rest = super().resolve_command(ctx, args)
-        return name, stand_in if name is None else self.load(name), rest
+        """Load the command that the arguments begin with and return it with the remaining arguments."""
+        name, placeholder, rest = super().resolve_command(ctx, args)
+        return name, placeholder if name is None else self.load(name), rest
 
 
 def first_sentence(command: Any) -> str:

@@ -1,4 +1,4 @@
-"""Options of the command line made from the fields of a model: the same names, defaults and help as over HTTP."""
+"""Command-line options built from the fields of a model, with the same names, defaults and help as over HTTP."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Option:
 
     @property
     def is_switch(self) -> bool:
-        """Whether the option takes no value."""
+        """Return True if the option takes no value."""
         return self.type is bool
 
 
@@ -50,7 +50,7 @@ def options_of(model: type[BaseModel], leave_out: Collection[str] = ()) -> Itera
 def with_options(
     model: type[BaseModel], parameter: str, leave_out: Collection[str] = ()
 ) -> Callable[[Command], Command]:
-    """Replace a parameter of a command by an option for each field of a model; it gets a mapping of the given ones."""
+    """Replace a parameter of a command by an option for each field of a model; it receives a mapping of those set."""
     options = list(options_of(model, leave_out))
 
     def decorate(command: Command) -> Command:
@@ -67,7 +67,7 @@ def with_options(
                 parameters += [declared.replace(**_typer_parameter(option)) for option in options]
             else:
                 parameters.append(declared)
-        # Typer asks for the signature; setattr, as functions do not declare the attribute.
+        # Typer reads the signature. setattr, because functions do not declare the attribute.
         setattr(with_fields, "__signature__", signature.replace(parameters=parameters))  # noqa: B010
         return with_fields
 
@@ -75,7 +75,7 @@ def with_options(
 
 
 def add_options(parser: argparse.ArgumentParser, model: type[BaseModel], leave_out: Collection[str] = ()) -> None:
-    """Add an option for each field of a model to a parser; those that are not given are None."""
+    """Add an option for each field of a model to a parser; an omitted option is None."""
     for option in options_of(model, leave_out):
         if option.is_switch:
             parser.add_argument(*option.flags, dest=option.field, action="store_true", default=None, help=option.help)
@@ -88,7 +88,7 @@ def add_options(parser: argparse.ArgumentParser, model: type[BaseModel], leave_o
 
 
 def validated(model: type[Model], given: Mapping[str, Any]) -> Model:
-    """Return the model with the fields that are given. Raises InvalidInput that names the option."""
+    """Validate the given fields and return the model. Raises InvalidInput with the name of the option."""
     try:
         return model.model_validate(given)
     except ValidationError as error:
@@ -117,7 +117,7 @@ def _flag(name: str) -> str:
 
 
 def _plain(annotation: Any) -> Any:
-    """Return the type that a command line parses: bool, int, float, str, or a Literal. A mapping is a text."""
+    """Return the type that a command line parses: bool, int, float, str, or a Literal. A mapping is parsed as text."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _plain(get_args(annotation)[0])
@@ -127,14 +127,14 @@ def _plain(annotation: Any) -> Any:
 
 
 def _inner_metadata(annotation: Any) -> list[Any]:
-    """Return the metadata of the member of a union that is not None; that of pydantic's Field is inside it."""
+    """Return the metadata of the members of a union, where pydantic keeps the metadata of a Field."""
     if get_origin(annotation) in (Union, UnionType):
         return [item for part in get_args(annotation) for item in _inner_metadata(part)]
     if get_origin(annotation) is Annotated:
-        found: list[Any] = []
+        metadata: list[Any] = []
         for item in get_args(annotation)[1:]:
-            found += item.metadata if isinstance(item, FieldInfo) else [item]
-        return found + _inner_metadata(get_args(annotation)[0])
+            metadata += item.metadata if isinstance(item, FieldInfo) else [item]
+        return metadata + _inner_metadata(get_args(annotation)[0])
     return []
 
 

@@ -1,4 +1,4 @@
-"""How commands print: JSON for programs, colours and tables in a terminal, plain lines with tabs in a pipe."""
+"""Output of commands: JSON for programs, colours and tables in a terminal, tab-separated lines in a pipe."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ print_json: Final = reporting.print_json
 
 
 def new_console(*, stderr: bool = False) -> Console:
-    """Return a console of rich, which is imported by what prints, not by what only shows its help."""
+    """Return a console of rich, which is imported late because a command's help does not need it."""
     from rich.console import Console
 
     return Console(stderr=stderr)
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Lines as they are: what looks like markup is text."""
+    """Print lines without interpreting markup."""
     console = new_console()
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table in a terminal, in a pipe a line a row with tabs between and no headings. The first column stays whole."""
+    """Print a table. In a pipe, print one tab-separated line per row, without headings. The first column is not cut."""
     console = new_console()
     if not console.is_terminal:
         for row in rows:
@@ -61,7 +61,7 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def print_section(word: str, title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A titled table in a terminal; in a pipe a line a row that begins with the word. Nothing where there is no row."""
+    """Print a titled table, or nothing without rows. In a pipe, print one line per row, beginning with `word`."""
     from rich.text import Text
 
     listed = list(rows)
@@ -76,7 +76,7 @@ def print_section(word: str, title: str, headings: Sequence[str], rows: Iterable
 
 
 def print_counts(word: str, title: str, counts: Mapping[str, int]) -> None:
-    """Counts side by side in a terminal, those of nothing dim; in a pipe a line each that begins with the word."""
+    """Print counts side by side, zeros dimmed. In a pipe, print one line per count, beginning with `word`."""
     from rich.columns import Columns
     from rich.text import Text
 
@@ -91,7 +91,7 @@ def print_counts(word: str, title: str, counts: Mapping[str, int]) -> None:
 
 
 def print_bars(word: str, title: str, counts: Mapping[str, int]) -> None:
-    """Counts as bars in a terminal, the longest for the greatest; in a pipe a line each that begins with the word."""
+    """Print counts as bars, the longest for the maximum. In a pipe, print one line per count, beginning with `word`."""
     console = new_console()
     sign = "#" if console.options.ascii_only else "█"
     most = max(counts.values(), default=0) or 1
@@ -100,7 +100,7 @@ def print_bars(word: str, title: str, counts: Mapping[str, int]) -> None:
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:
-    """A name and a value a line, aligned; lines that have no name go on with the one before."""
+    """Print one name and value per line, aligned. A line without a name continues the previous one."""
     from rich.text import Text
 
     listed = list(fields)
@@ -111,20 +111,20 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
 
 
 def coloured(word: str) -> Text:
-    """A state in its colour; any other text as it is."""
+    """Return a state in its colour, and any other text without one."""
     from rich.text import Text
 
     return Text(word, style=COLOURS.get(word, ""))
 
 
 def local_time(time: datetime | None) -> str:
-    """A time for people: local, to the second; `-` for none."""
+    """Format a time in the local time zone, to the second; `-` for None."""
     return "-" if time is None else time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 @contextlib.contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Return a function that shows how many are done of all: a bar on standard error, and nothing in a pipe."""
+    """Return a function that shows progress (done, total) as a bar on standard error, or nothing in a pipe."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = new_console(stderr=True)
@@ -135,18 +135,18 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def write_to_standard_output(chunks: Iterable[bytes], *, is_archive: bool) -> None:
-    """Write bytes to standard output. Raises InvalidInput where an archive would go to a terminal."""
+    """Write bytes to standard output. Raises InvalidInput for an archive if standard output is a terminal."""
     if is_archive and sys.stdout.isatty():
-        raise InvalidInput("--output", "the archive is not text: name a file, or send it on, as in `> backup.zip`")
+        raise InvalidInput("--output", "the archive is binary: name a file, or redirect it, as in `> backup.zip`")
     for chunk in chunks:
         sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()
 
 
 def write_new_file(path: Path, chunks: Iterable[bytes], option: str) -> int:
-    """Write a file that is not there yet and return its size in bytes; it is removed again where its chunks end early.
+    """Write a new file and return its size in bytes. It is deleted again if an error ends the chunks early.
 
-    Raises InvalidInput where the file exists or cannot be written.
+    Raises InvalidInput if the file already exists or cannot be written.
     """
     from data_pipeline.tasks.workspace import printable
 
@@ -155,10 +155,10 @@ def write_new_file(path: Path, chunks: Iterable[bytes], option: str) -> int:
             try:
                 return sum(file.write(chunk) for chunk in chunks)
             except BaseException:
-                with contextlib.suppress(OSError):  # the reason why the chunks ended is the one to show
+                with contextlib.suppress(OSError):  # the error that ended the chunks is the one to report
                     path.unlink()
                 raise
     except FileExistsError as error:
-        raise InvalidInput(option, f"{printable(os.fspath(path))} exists: name a file that is not there") from error
+        raise InvalidInput(option, f"{printable(os.fspath(path))} already exists: name a new file") from error
     except OSError as error:
         raise InvalidInput(option, f"{printable(os.fspath(path))} cannot be written ({error.strerror})") from error

@@ -1,4 +1,4 @@
-"""`data-pipeline qa report`: what a task's question-SQL pairs are like."""
+"""`data-pipeline qa report`: a report on a task's question-SQL pairs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from data_pipeline.commands.arguments import AsJson, TaskId, directory_of, known_store, load_settings
+from data_pipeline.commands.arguments import AsJson, TaskId, directory_of, load_settings, open_existing_store
 from data_pipeline.commands.groups import Group
 from data_pipeline.commands.output import (
     new_console,
@@ -22,8 +22,8 @@ from data_pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from data_pipeline.config.settings import Settings
-    from data_pipeline.steps import Json
     from data_pipeline.steps.qa.report import QaReport, Sample
+    from data_pipeline.tasks.results import Json
 
 CELL_CHARACTERS: Final = 40
 
@@ -41,9 +41,9 @@ Examples:
 def report(
     task: TaskId,
     samples: Annotated[int, typer.Option(help="Number of sample pairs.", min=0, max=1_000)] = 5,
-    seed: Annotated[int, typer.Option(help="Another number shows others of them.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the sample; another seed gives other pairs.", min=0)] = 0,
     no_rows: Annotated[
-        bool, typer.Option("--no-rows", help="Do not query the business database for rows of the samples.")
+        bool, typer.Option("--no-rows", help="Do not query the business database for rows of the sample pairs.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -62,13 +62,13 @@ def report(
 
 
 def _with_rows(settings: Settings, found: QaReport) -> tuple[QaReport, str | None]:
-    """The report with rows of its samples, or why it has none."""
+    """Add rows to the samples of a report; on an error, return the report without rows and the reason."""
     from data_pipeline.database.connection import open_database
     from data_pipeline.steps.qa.report import with_rows
     from data_pipeline.use_cases.foreground import run_parameters
 
     try:
-        with known_store(settings) as store:
+        with open_existing_store(settings) as store:
             url = run_parameters(settings, store.task(found.task_id)).db_connection
         with open_database(url) as database:
             return with_rows(found, database), None
@@ -78,52 +78,52 @@ def _with_rows(settings: Settings, found: QaReport) -> tuple[QaReport, str | Non
 
 def _print(found: QaReport, problem: str | None) -> None:
     print_fields(_totals(found))
-    print_section("table", "Tables", ("table", "pairs", "columns", "without a pair", "cannot be asked", ""),
+    print_section("table", "Tables", ("table", "pairs", "columns", "without a pair", "not usable", ""),
                   [_table_row(table) for table in found.tables()])  # fmt: skip
     print_counts("family", "Families", found.families())
     print_bars("difficulty", "Difficulty", found.difficulties())
-    summary = found.summary()
-    print_counts("refused", "Refused by the gates", summary["rejections"])
-    joins = [(join["from"], join["to"], f"{join['confidence']:.2f}") for join in summary["inferred_joins"]]
+    numbers = found.numbers
+    print_counts("rejected", "Rejected by the gates", found.rejections())
+    joins = [(join.source, join.target, f"{join.confidence:.2f}") for join in numbers.inferred_joins]
     print_section("join", "Inferred joins", ("from", "to", "confidence"), joins)
-    print_section("problem", "Problems", ("where", "what"), summary["problems"].items())
+    print_section("problem", "Problems", ("where", "what"), numbers.problems.items())
     for sample in found.samples:
         _print_sample(sample)
-    print_section("no rows", "No rows are shown", ("why",), [(problem,)] if problem is not None else [])
+    print_section("no rows", "No rows of samples", ("reason",), [(problem,)] if problem is not None else [])
 
 
 def _totals(found: QaReport) -> list[tuple[str, str]]:
-    result, coverage = found.result, found.result.get("coverage", {})
+    numbers, coverage = found.numbers, found.numbers.coverage
     fields = [("task", found.task_id), ("file", found.pair_file or "-")]
     fields.append(("pairs", _pairs(found)))
-    if "seed" in result:
-        fields.append(("made with", f"seed {result['seed']}, language {result.get('language', '-')}"))
-    for name in ("tables", "columns", "foreign_keys"):
-        if counts := coverage.get(name):
-            share = f"{100 * counts['share']:.0f} %"
-            fields.append((name.replace("_", " "), f"{counts['covered']} of {counts['total']} ({share})"))
-    if clauses := coverage.get("clauses"):
-        fields.append(("clauses", f"{len(clauses)}: {', '.join(clauses)}"))
-    if "sql_shapes" in result:
-        fields.append(("shapes", f"{result['sql_shapes']} of SQL"))
+    if numbers.seed is not None:
+        fields.append(("parameters", f"seed {numbers.seed}, language {numbers.language or '-'}"))
+    parts = {"tables": coverage.tables, "columns": coverage.columns, "foreign keys": coverage.foreign_keys}
+    for name, part in parts.items():
+        if part is not None:
+            fields.append((name, f"{part.covered} of {part.total} ({100 * part.share:.0f} %)"))
+    if coverage.clauses:
+        fields.append(("clauses", f"{len(coverage.clauses)}: {', '.join(coverage.clauses)}"))
+    if numbers.sql_shapes is not None:
+        fields.append(("SQL shapes", str(numbers.sql_shapes)))
     if distinct := found.distinct():
         fields.append(("distinct", ", ".join(f"{n}: {share:.2f}" for n, share in distinct.items())))
     worded = found.provenances()
     if set(worded) - {"template"}:
         fields.append(("worded by", ", ".join(f"{name}: {count}" for name, count in worded.items())))
-    if coverage.get("tables_without_a_pair"):
-        fields.append(("not asked", ", ".join(coverage["tables_without_a_pair"])))
+    if coverage.tables_without_a_pair:
+        fields.append(("no pairs for", ", ".join(coverage.tables_without_a_pair)))
     return [*fields, *(("note", note) for note in found.notes)]
 
 
 def _pairs(found: QaReport) -> str:
-    result = found.result
-    if "total_questions" not in result:
-        return f"{len(found.pairs)} now"
-    made = f"{result['total_questions']} of {result.get('requested', '?')} asked for"
-    if len(found.pairs) == result["total_questions"] and not found.not_as_made:
-        return made
-    return f"{made}; now {len(found.pairs)}, {found.not_as_made} of them changed or added since"
+    numbers = found.numbers
+    if numbers.total_questions is None:
+        return f"{len(found.pairs)} in the file"
+    generated = f"{numbers.total_questions} of {'?' if numbers.requested is None else numbers.requested} requested"
+    if len(found.pairs) == numbers.total_questions and not found.not_as_made:
+        return generated
+    return f"{generated}; now {len(found.pairs)}, {found.not_as_made} of them changed or added since"
 
 
 def _table_row(table: Json) -> tuple[str, ...]:
@@ -172,7 +172,7 @@ def _with_more(rows: Sequence[tuple[str, ...]], *, is_cut: bool) -> list[tuple[s
 
 
 def _cell(value: Any) -> str:
-    """A value on one line, cut where it is long; bytes as their number."""
+    """Format a value on one line, shortened to CELL_CHARACTERS; bytes are shown as their number."""
     from data_pipeline.semantics.wording import one_line
 
     if value is None:

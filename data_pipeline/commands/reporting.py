@@ -1,4 +1,4 @@
-"""What a command prints for programs, and how it prints an error: a sentence for people, an object for programs."""
+"""JSON output of commands, and their errors: a sentence for users, an object for programs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from data_pipeline.commands.exit_codes import ExitCode
 
 
 def print_json(answer: Any) -> None:
-    """Print an answer for programs; times as texts with their zone."""
+    """Print a result as JSON; times are strings with their time zone."""
     text = json.dumps(answer, indent=2, ensure_ascii=False, default=_as_text)
     try:
         text.encode(sys.stdout.encoding)
-    except UnicodeEncodeError:  # an escape of JSON is the same text; one of the stream would not be JSON
+    except UnicodeEncodeError:  # JSON escapes keep the text; those of the stream would break it
         text = json.dumps(answer, indent=2, default=_as_text)
     print(text)
 
@@ -34,9 +34,9 @@ def print_error(
     number: int | None = None,
     **more: Any,
 ) -> None:
-    """Print a sentence on standard error, and for programs the object of docs/command-line.md on standard output.
+    """Print a sentence on standard error and, with --json, the error object of docs/command-line.md on standard output.
 
-    `number` is the exit code where a program has another one than all others.
+    `number` is the exit code if the program uses a different number for this outcome.
     """
     print(f"{program}: {sentence}", file=sys.stderr)
     if as_json:
@@ -46,12 +46,12 @@ def print_error(
 
 
 def is_json_asked(arguments: Sequence[str]) -> bool:
-    """Return whether a command line asks for JSON, also one that could not be parsed."""
+    """Return True if a command line contains --json, even if it cannot be parsed."""
     return "--json" in itertools.takewhile(lambda argument: argument != "--", arguments)
 
 
 def describe_defect(error: Exception, traceback_hint: str) -> str:
-    """Say where a defect is; not what the exception says, which may hold a secret or a row."""
+    """Describe the place of a defect, without the exception's text, which may contain a secret or a row."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -19,7 +19,7 @@ from data_pipeline.tasks.step_names import STEP_NAMES
 
 if TYPE_CHECKING:
     from data_pipeline.config.settings import Settings
-    from data_pipeline.steps import Json
+    from data_pipeline.tasks.results import LoadResult, PairsResult, RunResult, StepResult
 
 app = typer.Typer()
 
@@ -67,13 +67,12 @@ def run(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a task here and now: back up the files of earlier runs, then run every step."""
+    """Run a task in this process: back up the files of earlier runs, then run every step."""
     import asyncio
 
     from data_pipeline.commands.terminal import watching
     from data_pipeline.store import Store
     from data_pipeline.tasks import task_directory
-    from data_pipeline.tasks.backup.create import made_backup
     from data_pipeline.use_cases.foreground import (
         NewTask,
         check_glossary,
@@ -99,7 +98,7 @@ def run(
     with Store.open(settings.store_url) as store, watching(new_console(stderr=True), is_quiet=as_json) as emit:
         if task is None:
             if db_connection is None or content is None:
-                raise InvalidInput("run", "name a task, or give --db-connection and --table-list for a new one")
+                raise InvalidInput("run", "name a task, or set --db-connection and --table-list to create one")
             new = NewTask(db_connection, content, task_name, validated(TaskParameters, parameters))
             found = asyncio.run(create_task(settings, store, new))
         else:
@@ -116,10 +115,10 @@ def run(
         )  # fmt: skip
     path = task_directory.path_of(settings.training_data_path, found.task_id)
     if as_json:
-        print_json(result)
+        print_json(result.as_json())
     else:
         print_lines(_lines(result, path))
-    backup = made_backup(result["backup"]) if settings.backup_checksums else None
+    backup = result.backup.made_backup if result.backup is not None and settings.backup_checksums else None
     if backup is not None:
         _record_checksums(settings, found.task_id, backup, is_quiet=as_json)
     if code := code_of_run(result):
@@ -132,7 +131,7 @@ def _record_checksums(settings: Settings, task_id: str, backup: str, *, is_quiet
     from data_pipeline.use_cases.foreground import record_run_checksums
 
     try:
-        sys.stdout.flush()  # the result is out before the reading begins
+        sys.stdout.flush()  # the user sees the result before the long read of the backup
         with watching_bytes(new_console(stderr=True), "checksums", is_quiet=is_quiet) as progress:
             record_run_checksums(settings, task_id, backup, progress=progress)
     except (PipelineError, KeyboardInterrupt) as error:
@@ -141,77 +140,64 @@ def _record_checksums(settings: Settings, task_id: str, backup: str, *, is_quiet
         print(f"The checksums of {backup} are not recorded: {reason} To record them, run: {command}", file=sys.stderr)
 
 
-def _lines(result: Json, path: str) -> list[str]:
+def _lines(result: RunResult, path: str) -> list[str]:
     from data_pipeline.tasks.workspace import printable
 
-    outcome = "completed" if result["success"] else f"failed: {result['error']}"
-    lines = [f"Task {result['task_id']}, run {result['run_id']}: {outcome}"]
-    backup = result["backup"]
-    if backup is not None and backup["state"] == "unknown":
-        lines.append(f"Backup: its outcome is unknown. {backup['error']}")
-    elif backup is not None and backup["directory"] is not None:
-        lines.append(f"Backup: {backup['moved_count']} files in {backup['directory']}")
-        for failed in backup["failed_files"]:
-            copied = "a copy is in the backup" if failed["copied"] else "it is in its place"
-            lines.append(f"  could not be moved: {failed['file']} ({failed['error']}; {copied})")
-    elif backup is not None and backup["error"] is not None:
-        lines.append(f"Backup failed: {backup['error']}")
-    lines += [f"Kept, as it was not ours to replace: {kept}" for kept in result["kept_files"]]
-    lines += [f"Warning: {warning}" for warning in result["warnings"]]
-    lines += _step_lines(result["artifacts"])
-    published = result["workflow_state"]["statistics"]["files_published"]
-    lines.append(f"{published} files published in {printable(path)}")
+    outcome = "completed" if result.success else f"failed: {result.error}"
+    lines = [f"Task {result.task_id}, run {result.run_id}: {outcome}"]
+    backup = result.backup
+    if backup is not None and backup.state == "unknown":
+        lines.append(f"Backup: {backup.error}")
+    elif backup is not None and backup.directory is not None:
+        lines.append(f"Backup: {backup.moved_count} files in {backup.directory}")
+        for failed in backup.failed_files:
+            copied = "copied to the backup" if failed.copied else "not in the backup"
+            lines.append(f"  could not be moved: {failed.file} ({failed.error}; {copied})")
+    elif backup is not None and backup.error is not None:
+        lines.append(f"Backup failed: {backup.error}")
+    lines += [f"Kept, because this task did not create it: {kept}" for kept in result.kept_files]
+    lines += [f"Warning: {warning}" for warning in result.warnings]
+    for step, artifact in result.artifacts.items():
+        lines += _step_lines(step, artifact)
+    lines.append(f"{result.workflow_state.statistics.files_published} files published in {printable(path)}")
     return lines
 
 
-def _step_lines(artifacts: Json) -> list[str]:
-    """What a step found that its files alone would not tell at a glance; of a step that was left out, why."""
-    lines = []
-    for step, artifact in artifacts.items():
-        if artifact["status"] == "skipped":
-            lines.append(f"{step} was left out: {artifact['reason']}")
-        elif step in _LINES_OF:
-            lines += _LINES_OF[step](artifact)
+def _step_lines(step: str, result: StepResult) -> list[str]:
+    """Return a summary of a step, or the reason why it was skipped."""
+    from data_pipeline.tasks.results import DdlResult, LoadResult, PairsResult, SkippedResult, ValidationResult
+
+    match result:
+        case SkippedResult():
+            return [f"{step} was skipped: {result.reason}"]
+        case DdlResult():
+            return [f"  {table}: {why}" for table, why in {**result.not_profiled, **result.not_suggested}.items()]
+        case PairsResult():
+            return _question_lines(result)
+        case ValidationResult():
+            counts = f"{result.valid_sql_count} of {result.original_sql_count} are valid"
+            repaired, deleted = result.repair_stats.successful, result.file_modification_stats.deleted
+            return [f"Pairs: {counts}, {repaired} of them repaired; {deleted} deleted from the file"]
+        case LoadResult():
+            return _load_lines(result)
+    return []
+
+
+def _question_lines(made: PairsResult) -> list[str]:
+    coverage = made.coverage
+    parts = {"tables": coverage.tables, "columns": coverage.columns, "foreign keys": coverage.foreign_keys}
+    shares = ", ".join(f"{100 * part.share:.0f} % of the {name}" for name, part in parts.items() if part is not None)
+    lines = [f"Questions: {made.total_questions} in {made.sql_shapes} SQL shapes, covering {shares}"]
+    return lines + [f"  {place}: {why}" for place, why in {**made.problems, **made.failed_themes}.items()]
+
+
+def _load_lines(loaded: LoadResult) -> list[str]:
+    counts = ", ".join(f"{count} {kind}" for kind, count in loaded.data_type_counts.items())
+    changes = f"{loaded.added} new, {loaded.dropped} dropped"
+    lines = [f"Training items: {loaded.total_records} in the vector store ({counts}); {changes}"]
+    backup = loaded.vector_backup
+    if backup is not None:
+        lines.append(f"Vector store backed up: {backup.item_count} items in {backup.directory}/{backup.files[0]}")
+    if loaded.left_out:
+        lines.append(f"Not loaded: {len(loaded.left_out)} pairs, listed in {loaded.step}_result.json")
     return lines
-
-
-def _ddl_lines(described: Json) -> list[str]:
-    return [f"  {table}: {why}" for table, why in {**described["not_profiled"], **described["not_suggested"]}.items()]
-
-
-def _question_lines(made: Json) -> list[str]:
-    coverage = made["coverage"]
-    shares = ", ".join(
-        f"{100 * coverage[key]['share']:.0f} % of the {key.replace('_', ' ')}"
-        for key in ("tables", "columns", "foreign_keys")
-    )
-    lines = [f"Questions: {made['total_questions']} in {made['sql_shapes']} shapes of SQL, about {shares}"]
-    return lines + [f"  {place}: {why}" for place, why in {**made["problems"], **made["failed_themes"]}.items()]
-
-
-def _pair_lines(validated: Json) -> list[str]:
-    counts = f"{validated['valid_sql_count']} of {validated['original_sql_count']} are valid"
-    repaired, deleted = validated["repair_stats"]["successful"], validated["file_modification_stats"]["deleted"]
-    return [f"Pairs: {counts}, {repaired} of them repaired; {deleted} left the file"]
-
-
-def _load_lines(loaded: Json) -> list[str]:
-    counts = ", ".join(f"{count} {kind}" for kind, count in loaded["data_type_counts"].items())
-    changes = f"{loaded['added']} new, {loaded['dropped']} dropped"
-    lines = [f"Training items: {loaded['total_records']} in the vector store ({counts}); {changes}"]
-    if loaded["vector_backup"] is not None:
-        backup = loaded["vector_backup"]
-        lines.append(
-            f"Vector store backed up: {backup['item_count']} items in {backup['directory']}/{backup['files'][0]}"
-        )
-    if loaded["left_out"]:
-        lines.append(f"Not loaded: {len(loaded['left_out'])} pairs, named in {loaded['step']}_result.json")
-    return lines
-
-
-_LINES_OF: Final[dict[str, Callable[[Json], list[str]]]] = {
-    "ddl_generation": _ddl_lines,
-    "qa_generation": _question_lines,
-    "sql_validation": _pair_lines,
-    "training_load": _load_lines,
-}

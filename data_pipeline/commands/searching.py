@@ -29,9 +29,11 @@ def search(
         list[str] | None, typer.Option(help=f"Only items of this kind ({', '.join(KINDS)}); repeatable.")
     ] = None,
     task: Annotated[
-        str | None, typer.Option(metavar="TASK", help="Only what this task holds.", autocompletion=complete_task)
+        str | None, typer.Option(metavar="TASK", help="Only items of this task.", autocompletion=complete_task)
     ] = None,
-    database: Annotated[str | None, typer.Option(help="Only items about this database, as results name it.")] = None,
+    database: Annotated[
+        str | None, typer.Option(help="Only items of this database, by its name in the results.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Search the training items of all tasks for a question: pairs, DDL, pages."""
@@ -40,27 +42,27 @@ def search(
     from data_pipeline.vectors.store.opening import look_at_vector_store, open_vector_store
 
     if not question.strip():
-        raise InvalidInput("question", "it is empty")
-    kinds = [one for one in KINDS if one in kind] if kind else None
+        raise InvalidInput("question", "must not be empty")
+    kinds = [name for name in KINDS if name in kind] if kind else None
     if kind and set(kind) - set(KINDS):
-        raise InvalidInput("--kind", f"{min(set(kind) - set(KINDS))[:40]!a} is none of {', '.join(KINDS)}")
+        raise InvalidInput("--kind", f"expected one of {', '.join(KINDS)}, got {min(set(kind) - set(KINDS))[:40]!a}")
     if task is not None:
         task_directory.check_task_id(task)
     place = load_settings().vector_place
     if look_at_vector_store(place) is None:
-        raise NotFound("vector store", "", "Nothing was loaded yet: run a task, or its step training_load.")
+        raise NotFound("vector store", "", "Run a task, or its step training_load, to create it.")
     store = open_vector_store(place)
     try:
-        found = [found_summary(one) for one in store.search(Question(question, limit, kinds, task, database))]
+        items = [found_summary(match) for match in store.search(Question(question, limit, kinds, task, database))]
     finally:
         store.close()
     if as_json:
-        print_json(found)
+        print_json(items)
         return
     lines: list[str] = []
-    for number, one in enumerate(found, start=1):
-        places = ", ".join(f"{held['task_id']}/{held['file']}" for held in one["provenance"][:3])
-        lines.append(f"{number}. {one['score']:.3f}  {one['kind']} of {one['database']}  ({places})")
-        text = f"{one['question']}\n{one['sql']}" if one["kind"] == "sql" else one["content"]
+    for number, item in enumerate(items, start=1):
+        places = ", ".join(f"{held['task_id']}/{held['file']}" for held in item["provenance"][:3])
+        lines.append(f"{number}. {item['score']:.3f}  {item['kind']} of {item['database']}  ({places})")
+        text = f"{item['question']}\n{item['sql']}" if item["kind"] == "sql" else item["content"]
         lines += [f"   {line}" for line in text.splitlines()]
-    print_lines(lines or ["Nothing was found."])
+    print_lines(lines or ["No items found."])

@@ -32,7 +32,7 @@ def serve(
         Literal["all", "api", "worker"], typer.Option(help="Answer requests, work on runs, or both.")
     ] = "all",
 ) -> None:
-    """Serve the Data Pipeline API. SIGTERM lets running work end; the rest continues at the next start."""
+    """Serve the Data Pipeline API. On SIGTERM, running work may end; the rest continues at the next start."""
     from data_pipeline.service.server import serve as serve_api
 
     serve_api(load_settings(), host=host, port=port, role=role)
@@ -53,7 +53,7 @@ def demo(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the program at work in a minute: a database, a real server, runs, a backup, a kill -9, a restore."""
+    """Show the program in a minute: a database, a real server, runs, a backup, a kill -9, a restore."""
     from rich.console import Console
 
     from data_pipeline.commands.terminal import watching

@@ -1,7 +1,7 @@
-"""Standard output and error of a command: a full disk, a closed pipe or an old encoding is no reason for a traceback.
+"""Standard output and error of a command, without a traceback for a full disk, a closed pipe or an old encoding.
 
-A write that fails is remembered and the command goes on: what it does matters more than what it prints, and its exit
-code must not depend on who reads along. `settled` says at the end what was lost.
+If a write fails, the error is remembered and the command continues, because its work matters more than its output,
+and its exit code must not depend on the reader. At the end, `settled` reports lost output.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any, Final, TextIO
 from data_pipeline.commands.exit_codes import ExitCode
 
 _DEVICE_OF_CLOSED: Final[list[io.FileIO]] = []
-"""Keeps the descriptors open that stand for closed standard streams."""
+"""Keeps the descriptors open that replace closed standard streams."""
 
 
 class _Output(io.FileIO):
-    """A standard stream that never fails; `failure` is why the first write was lost, None where none was."""
+    """A standard stream whose writes never raise; `failure` is the error of the first lost write, or None."""
 
     failure: OSError | None = None
     is_closed_by_caller: bool = False
@@ -36,14 +36,15 @@ class _Output(io.FileIO):
 
 
 def protect_standard_streams() -> None:
-    """Make standard output and error fit to print on, whatever they are. Call it once, before anything is printed.
+    """Replace standard output and error by streams that never fail. Call it once, before any output.
 
-    Text that an encoding cannot express is escaped. A closed descriptor is opened on the null device, or the next file
-    that this process opens would get its number, and what is printed.
+    Characters that the encoding lacks are escaped. A closed descriptor is opened on the null device, because otherwise
+    the next file that this process opens would get its number, and the output would be written into that file.
     """
     closed = [number for number in (0, 1, 2) if not _is_open(number)]
-    _DEVICE_OF_CLOSED.extend(io.FileIO(os.devnull, "r+") for _ in closed)  # the lowest free numbers: just these
-    if os.name == "nt":  # a console takes text, not bytes: keep the interpreter's own stream
+    # Each open returns the lowest free number, so exactly these are filled.
+    _DEVICE_OF_CLOSED.extend(io.FileIO(os.devnull, "r+") for _ in closed)
+    if os.name == "nt":  # a Windows console accepts text, not bytes, so keep the interpreter's stream
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
@@ -53,23 +54,23 @@ def protect_standard_streams() -> None:
 
 
 def output_failure() -> OSError | None:
-    """Return why something printed on standard output was lost, None where nothing was."""
+    """Return the error that lost output on standard output, None if nothing was lost."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return raw.failure if isinstance(raw, _Output) else None
 
 
 def settled(program: str, code: int) -> int:
-    """Write what is still waiting to be written; return the exit code, changed where output was lost.
+    """Flush standard output and return the exit code, which changes if output was lost.
 
-    A reader that went away, as `head` does, wanted no more: nothing was lost.
+    A reader that closed the pipe, such as `head`, needs no more output, so nothing is lost.
     """
     sys.stdout.flush()
     failure = output_failure()
     if failure is None or failure.errno == errno.EPIPE:
         return code
     print(
-        f"{program}: standard output is incomplete: {failure.strerror}. Send it to a place that can hold it; "
-        f"the command itself ended with exit code {int(code)}.",
+        f"{program}: standard output is incomplete: {failure.strerror}. The command itself ended with exit code "
+        f"{int(code)}. Redirect the output to a place with enough space.",
         file=sys.stderr,
     )
     return code or ExitCode.BAD_INPUT

@@ -17,8 +17,8 @@ from data_pipeline.commands.arguments import (
     complete_task,
     content_of,
     directory_of,
-    known_store,
     load_settings,
+    open_existing_store,
 )
 from data_pipeline.commands.exit_codes import ExitCode, code_of_all, code_of_error
 from data_pipeline.commands.groups import Group
@@ -68,7 +68,7 @@ def list_(
     limit: Annotated[int, typer.Option(help="Maximum number of tasks, newest first.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Tasks, newest first."""
+    """List tasks, newest first."""
     from data_pipeline.store import TaskQuery
     from data_pipeline.use_cases.task_json import listed_task
 
@@ -76,7 +76,7 @@ def list_(
     rows: list[dict[str, Any]] = []
     total = 0
     try:
-        with known_store(settings) as store:
+        with open_existing_store(settings) as store:
             page, total = store.tasks(TaskQuery(status=status), all_steps=STEP_NAMES, limit=limit)
     except NotFound:
         page = []
@@ -105,7 +105,7 @@ def list_(
     else:
         from data_pipeline.tasks.workspace import printable
 
-        which = f" that are {status}" if status else ""
+        which = f" in the state {status}" if status else ""
         print_lines([f"There are no tasks{which} in {printable(settings.home_path)}."])
 
 
@@ -125,7 +125,7 @@ def show(task: TaskId, as_json: AsJson = False) -> None:
     from data_pipeline.use_cases.task_json import run_summary, task_status
 
     settings = load_settings()
-    with known_store(settings) as store:
+    with open_existing_store(settings) as store:
         overview = store.overview(task_directory.check_task_id(task), STEP_NAMES)
         runs = [run_summary(execution) for execution in store.executions(task, limit=10)]
     status = task_status(overview)
@@ -155,7 +155,7 @@ def show(task: TaskId, as_json: AsJson = False) -> None:
 
 
 def _step_line(step: dict[str, Any]) -> str:
-    """A step's name and what became of it, with the reason where it was left out."""
+    """Format a step's name and state, with the reason if it was skipped."""
     state = step["result_status"] or step["step_status"]
     return f"{step['step_name']}: {state}" + (f" ({step['reason']})" if step["reason"] else "")
 
@@ -184,7 +184,7 @@ def create(
     task_name: TaskName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a task without running it, and print its id. Every table is looked up first."""
+    """Create a task without running it, and print its id. Every table must exist in the database."""
     import asyncio
 
     from data_pipeline.store import Store
@@ -219,7 +219,7 @@ def edit(
     task_name: TaskName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change parameters of a task, for its next runs. Refused while the task runs."""
+    """Change parameters of a task for its next runs. Rejected while the task runs."""
     from data_pipeline.use_cases.foreground import change_task, kept_connection
     from data_pipeline.use_cases.task_json import task_status
 
@@ -228,10 +228,10 @@ def edit(
     changes = {"db_connection": db_connection, "task_name": task_name, **parameters}
     changes = {name: value for name, value in changes.items() if value is not None}
     if not changes:
-        raise InvalidInput("tasks edit", "nothing to change: give at least one option")
+        raise InvalidInput("tasks edit", "nothing to change: set at least one option")
     if db_connection is not None:
         changes["db_connection"] = kept_connection(settings, db_connection)
-    with known_store(settings) as store:
+    with open_existing_store(settings) as store:
         changed = change_task(settings, store, task_directory.check_task_id(task), changes)
         status = task_status(store.overview(changed.task_id, STEP_NAMES))
     if as_json:
@@ -255,20 +255,22 @@ def delete(
         bool, typer.Option("--keep-history", help="Delete only the files; the task stays in `tasks list`.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete tasks with their directories and all their backups. This cannot be undone. A running task is kept."""
     settings = load_settings()
     chosen = [task_directory.check_task_id(task) for task in dict.fromkeys(tasks)]
-    with known_store(settings) as store:
+    with open_existing_store(settings) as store:
         sizes = [_size(settings, store, task) for task in chosen]
     if dry_run:
         _print_deletion([{**size, "state": "would be deleted"} for size in sizes], as_json)
         return
     if not yes:
         if as_json or not sys.stdin.isatty():
-            raise InvalidInput("tasks delete", "say --yes where nobody can be asked; --dry-run shows what would go")
+            raise InvalidInput(
+                "tasks delete", "not a terminal: pass --yes to confirm; --dry-run shows what would be deleted"
+            )
         _print_deletion([{**size, "state": "to be deleted"} for size in sizes], as_json)
         typer.confirm("Delete all this?", abort=True)
     results, code = _delete(settings, chosen, with_history=not keep_history)
@@ -278,7 +280,7 @@ def delete(
 
 
 def _size(settings: Settings, store: Store, task: str) -> dict[str, Any]:
-    """What a task's directory holds. Raises NotFound."""
+    """Count the files, backups and bytes of a task's directory. Raises NotFound."""
     from data_pipeline.tasks.backup.catalogue import list_backups
     from data_pipeline.tasks.files import list_files
 
@@ -291,7 +293,7 @@ def _size(settings: Settings, store: Store, task: str) -> dict[str, Any]:
 
 
 def _delete(settings: Settings, tasks: Sequence[str], *, with_history: bool) -> tuple[list[dict[str, Any]], ExitCode]:
-    """What became of each task, and the exit code. The queue is asked, too: a queued run keeps its task."""
+    """Delete tasks; return the result of each one and the exit code. A task with a queued run is not deleted."""
     from data_pipeline.use_cases.deletion import task_deletion
 
     results = []
@@ -335,11 +337,11 @@ def files(task: TaskId, as_json: AsJson = False) -> None:
     from data_pipeline.use_cases.task_json import task_file
 
     path = directory_of(load_settings(), task)
-    found = list_files(path)
+    task_files = list_files(path)
     if as_json:
-        print_json([task_file(file) for file in found])
+        print_json([task_file(file) for file in task_files])
         return
-    rows = [(file.name, file.type, f"{file.size_bytes:,}", local_time(file.modified_at)) for file in found]
+    rows = [(file.name, file.type, f"{file.size_bytes:,}", local_time(file.modified_at)) for file in task_files]
     print_table(("file", "type", "bytes", "changed"), rows)
     new_console(stderr=True).print(f"in {printable(path)}", markup=False, highlight=False, soft_wrap=True)
 
@@ -366,7 +368,7 @@ def logs(
 
     path = directory_of(load_settings(), task)
     if follow and as_json:
-        raise InvalidInput("tasks logs", "--follow and --json do not go together")
+        raise InvalidInput("tasks logs", "--follow and --json cannot be combined")
     entries = read_log(path)
     chosen = [entry for entry in entries if level in (None, entry.level)][-limit:]
     if as_json:
@@ -380,7 +382,7 @@ def logs(
 
 
 def _new_entries(path: str, seen: Sequence[LogEntry]) -> Iterator[LogEntry]:
-    """Entries as they are written, until the reader goes away. A new run's log is read from its beginning."""
+    """Yield new entries until the reader closes the pipe. The log of a new run is read from its beginning."""
     from data_pipeline.tasks.files import read_log
 
     while output_failure() is None:

@@ -1,4 +1,4 @@
-"""Show the events of a run, and how far a long reading is: bars in a terminal, lines in a pipe. On standard error."""
+"""Progress of runs and of long reads on standard error: bars in a terminal, lines in a pipe."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def watching(console: Console, *, is_quiet: bool = False) -> Iterator[Emit]:
 
 @contextlib.contextmanager
 def watching_bytes(console: Console, what: str, *, is_quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """Show, while the block runs, how many bytes of all are done, as a bar in a terminal; nothing in a pipe."""
+    """Return a function that shows progress (done, total) in bytes as a bar in a terminal, or nothing in a pipe."""
     is_quiet = is_quiet or not console.is_terminal
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=is_quiet) as progress:
@@ -45,7 +45,7 @@ def watching_bytes(console: Console, what: str, *, is_quiet: bool = False) -> It
 
 @contextlib.contextmanager
 def counting_bytes(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show, while the block runs, how many bytes of a total are read; the function takes the bytes of each read."""
+    """Return a function to call with the number of bytes of each read; it shows the progress as a bar."""
     done = 0
     with watching_bytes(console, what) as progress:
 
@@ -94,7 +94,7 @@ class _Bars:
             case "items", "advanced":
                 self._advance("items", event)
             case "step", "skipped":
-                self._say(f"[dim]left out[/] step {_escaped(event.name)}: {_escaped(event.message)}")
+                self._say(f"[dim]skipped[/] step {_escaped(event.name)}: {_escaped(event.message)}")
             case "backup" | "step", "completed":
                 self._say(f"[green]done[/]   {event.phase} {_escaped(event.name)}")
             case "backup" | "step", "unknown":

@@ -1,4 +1,4 @@
-"""`data-pipeline recover`, `doctor` and `config show`: is all well, and if not, what to do."""
+"""`data-pipeline recover`, `doctor` and `config show`: find problems and their remedies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Examples:
 
 @app.command(epilog=RECOVER_EXAMPLES)
 def recover(as_json: AsJson = False) -> None:
-    """Finish or undo interrupted changes of killed runs, in every task that is not locked.
+    """Complete or roll back the changes of killed runs, in every task that is not locked.
 
     A run does the same for its own task.
     """
@@ -42,7 +42,7 @@ def recover(as_json: AsJson = False) -> None:
             answer[task] = {"state": "busy" if isinstance(result, TaskBusy) else "failed", "error": str(result)}
             lines.append(f"{task}: {result}")
             worst = max(worst, ExitCode.DONE if isinstance(result, TaskBusy) else ExitCode.FAILED)
-    lines.append(f"{len(results)} task directories looked at in {printable(settings.training_data_path)}.")
+    lines.append(f"{len(results)} task directories checked in {printable(settings.training_data_path)}.")
     if as_json:
         print_json(answer)
     else:
@@ -60,22 +60,28 @@ Examples:
 
 @app.command(epilog=DOCTOR_EXAMPLES)
 def doctor(as_json: AsJson = False) -> None:
-    """Check settings, folders, disk, mounts, journals, store and databases, and print what to do. Changes no file."""
+    """Check settings, folders, disk, mounts, journals, store and databases; print a remedy for each problem.
+
+    No file is changed.
+    """
     from data_pipeline.commands.doctor import Finding, examine
 
     try:
         findings = list(examine(load_settings()))
     except InvalidInput as error:
-        remedy = "Mend it where it is set: environment, .env or data_pipeline.toml; docs/settings.md lists them all"
+        remedy = "Correct it in the environment, .env or data_pipeline.toml; docs/settings.md lists all settings"
         findings = [Finding("settings", "problem", problem, remedy) for problem in error.problems]
     if as_json:
         print_json([finding.summary() for finding in findings])
     else:
-        rows = [(one.name, one.state, one.message + (f"\n-> {one.remedy}" if one.remedy else "")) for one in findings]
-        print_table(("what", "state", "found"), [tuple(cell.replace("\n", "  ") for cell in row) for row in rows])
-        counts = {state: sum(one.state == state for one in findings) for state in ("problem", "warning")}
+        rows = [
+            (finding.name, finding.state, finding.message + (f"\n-> {finding.remedy}" if finding.remedy else ""))
+            for finding in findings
+        ]
+        print_table(("check", "state", "result"), [tuple(cell.replace("\n", "  ") for cell in row) for row in rows])
+        counts = {state: sum(finding.state == state for finding in findings) for state in ("problem", "warning")}
         if not any(counts.values()):
-            print_lines(["All is well."])
+            print_lines(["No problems found."])
         else:
             print_lines([f"{counts['problem']} problems, {counts['warning']} warnings."])
     if any(finding.state == "problem" for finding in findings):
@@ -97,8 +103,10 @@ def show(as_json: AsJson = False) -> None:
     """Show each setting with its value and origin: environment, .env, data_pipeline.toml or default."""
     from data_pipeline.config.report import settings_in_use
 
-    found = settings_in_use(load_settings())
+    settings = settings_in_use(load_settings())
     if as_json:
-        print_json([one.summary() for one in found])
+        print_json([setting.summary() for setting in settings])
     else:
-        print_table(("setting", "value", "from"), [(one.name, one.value, one.origin) for one in found])
+        print_table(
+            ("setting", "value", "from"), [(setting.name, setting.value, setting.origin) for setting in settings]
+        )

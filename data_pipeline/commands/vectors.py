@@ -39,7 +39,7 @@ app = typer.Typer(
 
 OfTask = Annotated[
     str | None,
-    typer.Option("--task", metavar="TASK", help="Of this task; none: of no task.", autocompletion=complete_task),
+    typer.Option("--task", metavar="TASK", help="Folder of this task; default: no task.", autocompletion=complete_task),
 ]
 
 BACKUP_EXAMPLES = """\b
@@ -50,11 +50,11 @@ Examples:
 
 
 @contextlib.contextmanager
-def _store(settings: Settings, *, has_to_be_there: bool) -> Iterator[VectorStore]:
+def _store(settings: Settings, *, must_exist: bool) -> Iterator[VectorStore]:
     from data_pipeline.vectors.store.opening import look_at_vector_store, open_vector_store
 
-    if has_to_be_there and look_at_vector_store(settings.vector_place) is None:
-        raise NotFound("vector store", "", "Nothing was loaded yet: run a task, or its step training_load.")
+    if must_exist and look_at_vector_store(settings.vector_place) is None:
+        raise NotFound("vector store", "", "Run a task, or its step training_load, to create it.")
     store = open_vector_store(settings.vector_place)
     try:
         yield store
@@ -73,12 +73,12 @@ def backup(task: OfTask = None, as_json: AsJson = False) -> None:
     settings = load_settings()
     place = place_of_task(settings.training_data_path, task)
     backup_id = new_work_id("vectors")
-    with _store(settings, has_to_be_there=True) as store:
-        made = keep_backup(store, settings.training_data_path, task, backup_id=backup_id, door=door(settings))
+    with _store(settings, must_exist=True) as store:
+        kept_backup = keep_backup(store, settings.training_data_path, task, backup_id=backup_id, door=door(settings))
     if as_json:
-        print_json({"backup_path": place.relative_path, **made.manifest.model_dump()})
+        print_json({"backup_path": place.relative_path, **kept_backup.manifest.model_dump()})
     else:
-        manifest = made.manifest
+        manifest = kept_backup.manifest
         print_lines([f"{manifest.item_count} items in {place.relative_path}/{manifest.items_file}"])
 
 
@@ -94,7 +94,7 @@ def list_(task: OfTask = None, as_json: AsJson = False) -> None:
     """List backups of the vector store by folder, newest first, with their state."""
     from data_pipeline.vectors.backup.catalogue import backups_in, places
 
-    found = [
+    backups_by_place = [
         (place, listed)
         for place in places(load_settings().training_data_path, task_id=task)
         for listed in backups_in(place)
@@ -104,22 +104,22 @@ def list_(task: OfTask = None, as_json: AsJson = False) -> None:
             [
                 {
                     "backup_path": place.relative_path,
-                    "timestamp": one.timestamp,
-                    "made_at": one.made_at,
-                    "item_count": one.manifest.item_count if one.manifest else None,
-                    "size_bytes": one.items_size_bytes,
-                    "embedder": str(one.manifest.embedder.identity) if one.manifest else None,
-                    "problem": one.problem,
+                    "timestamp": backup.timestamp,
+                    "made_at": backup.made_at,
+                    "item_count": backup.manifest.item_count if backup.manifest else None,
+                    "size_bytes": backup.items_size_bytes,
+                    "embedder": str(backup.manifest.embedder.identity) if backup.manifest else None,
+                    "problem": backup.problem,
                 }
-                for place, one in found
+                for place, backup in backups_by_place
             ]
         )
-    elif found:
+    elif backups_by_place:
         rows = (
-            (place.relative_path, one.timestamp, local_time(one.made_at),
-             str(one.manifest.item_count) if one.manifest else "-", f"{one.items_size_bytes:,}",
-             one.problem or "good")
-            for place, one in found
+            (place.relative_path, backup.timestamp, local_time(backup.made_at),
+             str(backup.manifest.item_count) if backup.manifest else "-", f"{backup.items_size_bytes:,}",
+             backup.problem or "good")
+            for place, backup in backups_by_place
         )  # fmt: skip
         print_table(("folder", "timestamp", "made", "items", "bytes", "state"), rows)
     else:
@@ -135,8 +135,10 @@ Examples:
 
 @app.command(epilog=RESTORE_EXAMPLES)
 def restore(
-    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="As `vectors list` shows it.")],
-    timestamp: Annotated[str, typer.Argument(metavar="TIMESTAMP", help="As `vectors list` shows it.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Folder of the backup, as `vectors list` shows it.")],
+    timestamp: Annotated[
+        str, typer.Argument(metavar="TIMESTAMP", help="Timestamp of the backup, as `vectors list` shows it.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Replace the content of the vector store by a verified backup, in one transaction."""
@@ -147,12 +149,12 @@ def restore(
     settings = load_settings()
     place = place_named(settings.training_data_path, folder)
     task_directory.check_vector_timestamp(timestamp)
-    with _store(settings, has_to_be_there=False) as store:
+    with _store(settings, must_exist=False) as store:
         done = restore_backup(store, place, timestamp)
     if as_json:
         print_json({"backup_path": place.relative_path, "timestamp": timestamp, "items": dict(done.content.items)})
     else:
-        print_lines([f"{done.content.total} items of {place.relative_path}, {timestamp} are what the store holds now"])
+        print_lines([f"Restored {done.content.total} items of {place.relative_path}, {timestamp}"])
 
 
 VERIFY_EXAMPLES = """\b
@@ -165,7 +167,9 @@ Examples:
 
 @app.command(epilog=VERIFY_EXAMPLES)
 def verify(
-    folder: Annotated[str | None, typer.Argument(metavar="FOLDER", help="As `vectors list` shows it.")] = None,
+    folder: Annotated[
+        str | None, typer.Argument(metavar="FOLDER", help="Folder of the backup, as `vectors list` shows it.")
+    ] = None,
     timestamp: Annotated[str | None, typer.Argument(metavar="TIMESTAMP", help="Only this backup.")] = None,
     all_folders: Annotated[bool, typer.Option("--all", help="Verify the backups of all folders, for a timer.")] = False,
     as_json: AsJson = False,
@@ -206,14 +210,16 @@ Examples:
 
 @app.command(epilog=DELETE_EXAMPLES)
 def delete(
-    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="As `vectors list` shows it.")],
-    timestamps: Annotated[list[str], typer.Argument(metavar="TIMESTAMP", help="As `vectors list` shows it.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Folder of the backup, as `vectors list` shows it.")],
+    timestamps: Annotated[
+        list[str], typer.Argument(metavar="TIMESTAMP", help="Timestamp of the backup, as `vectors list` shows it.")
+    ],
     force: Annotated[bool, typer.Option("--force", help="Also delete the newest backup, and a damaged one.")] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete backups by name. This cannot be undone. A backup that is being restored is kept in any case."""
+    """Delete backups by name. This cannot be undone. A backup that is being restored is always kept."""
     from data_pipeline.use_cases.disk import door
     from data_pipeline.vectors.backup.catalogue import open_place, place_named
     from data_pipeline.vectors.backup.delete import delete_backups, plan_deletion
@@ -249,8 +255,8 @@ def prune(
 ) -> None:
     """Delete the backups of a folder that no rule keeps. This cannot be undone.
 
-    Without rules, those of the settings apply. The newest backup always stays, and so does one that is being restored,
-    the newest one without damage and, unless forced, each damaged one.
+    Without rules, the rules of the settings apply. Always kept are the newest backup, the newest undamaged backup and a
+    backup that is being restored. Damaged backups are kept unless --force is set.
     """
     from data_pipeline.use_cases.disk import door
     from data_pipeline.vectors.backup.catalogue import open_place, place_of_task

@@ -1,1 +1,1 @@
-"""Settings, where each value comes from, and the addresses of databases, models and stores."""
+"""Settings with the origin of each value, and the addresses of databases, models and stores."""

@@ -1,4 +1,4 @@
-"""Where a language model is, and within which limits it is asked. Opens nothing."""
+"""The endpoint of a language model, with limits and prices. Opens nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ResponseFormat = Literal["json_schema", "json_object", "text"]
 
 @dataclass(frozen=True)
 class ModelEndpoint:
-    """Which model to ask, and within which limits; `response_format` is what its server understands."""
+    """A model, its server and the limits of a run. `response_format` is one that the server supports."""
 
     base_url: str
     model: str
@@ -23,7 +23,7 @@ class ModelEndpoint:
     price_per_million_completion_tokens: float | None = None
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """What so many tokens cost, in the currency of the prices; None where these are not known."""
+        """Return the cost of these tokens in the currency of the prices, None if the prices are unknown."""
         if self.price_per_million_prompt_tokens is None or self.price_per_million_completion_tokens is None:
             return None
         return (

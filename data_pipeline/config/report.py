@@ -1,4 +1,4 @@
-"""Every setting with its value and where that comes from; secrets are masked."""
+"""Report every setting with its value and the origin of the value. Secrets are masked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HIDDEN: Final = "***"
 
 @dataclass(frozen=True)
 class SettingValue:
-    """One setting: its name in the environment, its value as people may see it, who set it, what it is for."""
+    """A setting: its name in the environment, its value without secrets, the source of the value, its meaning."""
 
     name: str
     value: str
@@ -26,29 +26,31 @@ class SettingValue:
     meaning: str
 
     def summary(self) -> dict[str, str]:
-        """For programs."""
+        """Return the fields for JSON."""
         return asdict(self)
 
 
 def settings_in_use(settings: Settings) -> list[SettingValue]:
-    """Every setting, and every named database as one of its own, in the order of the documentation."""
+    """Return all settings in the order of the documentation. Each named database is an entry of its own."""
     sources = (
         ("environment", EnvSettingsSource(Settings)()),
         (ENV_FILE, DotEnvSettingsSource(Settings)()),
         (TOML_FILE, TomlConfigSettingsSource(Settings)()),
     )
-    found = []
+    values_in_use = []
     for field, info in Settings.model_fields.items():
         name, meaning = f"{PREFIX}{field.upper()}", info.description or ""
         if field == "databases" and settings.databases:
             for database, url in settings.databases.items():
                 origin = next(where for where, values in sources if database in values.get(field, {}))
                 shown = masked(url.get_secret_value())
-                found.append(SettingValue(f"{name}__{database.upper()}", shown, origin, "a named business database"))
+                values_in_use.append(
+                    SettingValue(f"{name}__{database.upper()}", shown, origin, "a named business database")
+                )
             continue
         origin = next((where for where, values in sources if field in values), DEFAULT)
-        found.append(SettingValue(name, _shown(settings, field), origin, meaning))
-    return found
+        values_in_use.append(SettingValue(name, _shown(settings, field), origin, meaning))
+    return values_in_use
 
 
 def _shown(settings: Settings, field: str) -> str:

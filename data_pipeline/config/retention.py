@@ -134,7 +134,7 @@ class _Bucket:
     last: object = field(default_factory=object)  # equal to no period
 
     def keeps(self, made_at: datetime, number: int, *, is_oldest: bool) -> str | None:
-        """Return why this rule keeps a backup, None where it does not; must be asked from the newest on.
+        """Return the reason why this rule keeps a backup, None if it does not. Call it from the newest backup on.
 
         While the count is not used up, the oldest backup of all stays too: this keeps the longest history.
         """

@@ -1,6 +1,6 @@
-"""Settings: environment (`DATA_PIPELINE_…`), then `.env`, then `data_pipeline.toml`, then the defaults.
+"""Load the settings: environment (`DATA_PIPELINE_…`), then `.env`, then `data_pipeline.toml`, then the defaults.
 
-An unknown name or a bad value fails at once, with the setting's name; docs/settings.md lists them all.
+An unknown name or an invalid value is an error with the name of the setting. docs/settings.md lists all settings.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ ENV_FILE: Final = ".env"
 TOML_FILE: Final = "data_pipeline.toml"
 
 
-def _checked(check: Callable[[str], object]) -> Callable[[SecretStr], SecretStr]:
-    def see(url: SecretStr) -> SecretStr:
+def _validator_of(check: Callable[[str], object]) -> Callable[[SecretStr], SecretStr]:
+    def validate(url: SecretStr) -> SecretStr:
         try:
             check(url.get_secret_value())
         except InvalidInput as error:
             raise ValueError("; ".join(error.problems)) from None  # the value may be a secret
         return url
 
-    return see
+    return validate
 
 
-DatabaseUrl = Annotated[SecretStr, AfterValidator(_checked(parse_url))]
-AllowedUrl = Annotated[SecretStr, AfterValidator(_checked(target_of))]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_validator_of(parse_url))]
+AllowedUrl = Annotated[SecretStr, AfterValidator(_validator_of(target_of))]
 
 
 class Settings(BaseSettings):
-    """All settings; `load_settings` makes one."""
+    """All settings. `load_settings` returns them."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -56,13 +56,15 @@ class Settings(BaseSettings):
         env_file_encoding="utf-8",
         toml_file=TOML_FILE,
         env_nested_delimiter="__",
-        extra="ignore",  # .env belongs to other programs too; unknown names of ours are refused by load_settings
+        extra="ignore",  # .env is shared with other programs; load_settings rejects unknown names with our prefix
         frozen=True,
     )
 
-    home: Path = Field(default=Path("data_pipeline"), description="root of everything on disk")
+    home: Path = Field(
+        default=Path("data_pipeline"), description="the folder that holds everything: task directories, the task store"
+    )
     training_data: Path | None = Field(
-        default=None, description="task directories; default: `training_data` in the home"
+        default=None, description="folder of the task directories; default: `training_data` in the home"
     )
     database_url: DatabaseUrl | None = Field(
         default=None, description="the task store; default: `data_pipeline.sqlite` in the home"
@@ -88,7 +90,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="lowest level of messages that the server writes to standard error"
     )
-    log_json: bool = Field(default=False, description="the server's log as one JSON object a line")
+    log_json: bool = Field(default=False, description="write the server's log as one JSON object per line")
     lock_timeout_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
         default=60.0, description="seconds that a run waits for a task directory that another process has locked"
     )
@@ -162,17 +164,17 @@ class Settings(BaseSettings):
         default=10, description="number of pairs to ask the language model for per theme"
     )
     qa_llm_paraphrase_share: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.3, description="for how many of the generator's questions the model is asked for another wording"
+        default=0.3, description="share of the generator's questions that the model is asked to paraphrase"
     )
     llm_base_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^\s@]+$",
-        description="a language model's server that speaks OpenAI's protocol; none: no model is asked",
+        description="URL of a language model's server with an OpenAI-compatible API; none: no model is used",
     )
-    llm_model: str | None = Field(default=None, min_length=1, description="the model's name at that server")
-    llm_api_key: SecretStr | None = Field(default=None, min_length=1, description="the key for that server")
+    llm_model: str | None = Field(default=None, min_length=1, description="name of the model on that server")
+    llm_api_key: SecretStr | None = Field(default=None, min_length=1, description="API key for that server")
     llm_timeout_seconds: Annotated[float, Field(gt=0, le=3_600)] = Field(
-        default=60.0, description="seconds that one answer of the model may take"
+        default=60.0, description="maximum number of seconds for one answer of the model"
     )
     llm_calls_at_once: Annotated[int, Field(ge=1, le=100)] = Field(
         default=4, description="maximum number of requests to the model at the same time, for each run"
@@ -189,24 +191,24 @@ class Settings(BaseSettings):
         default=None, description="price, in any currency; with it, results contain the cost of a run"
     )
     llm_price_per_million_completion_tokens: Annotated[float, Field(ge=0)] | None = Field(
-        default=None, description="the same for what the model writes"
+        default=None, description="the same for the tokens that the model writes; set both prices, or none"
     )
     vector_store_url: DatabaseUrl | None = Field(
         default=None,
-        description="the vector store; default: the task store if that is PostgreSQL, else `vectors.sqlite` at home",
+        description="the vector store; default: the task store if it is in PostgreSQL, else `vectors.sqlite` in `home`",
     )
     embedding_base_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^\s@]+$",
-        description="an embeddings server that speaks OpenAI's protocol; none: vectors are computed here",
+        description="URL of an embeddings server with an OpenAI-compatible API; none: vectors are computed locally",
     )
-    embedding_model: str | None = Field(default=None, min_length=1, description="the model's name at that server")
+    embedding_model: str | None = Field(default=None, min_length=1, description="name of the model on that server")
     embedding_dimensions: Annotated[int, Field(ge=1, le=16_000)] | None = Field(
         default=None, description="number of dimensions of its vectors"
     )
-    embedding_api_key: SecretStr | None = Field(default=None, min_length=1, description="the key for that server")
+    embedding_api_key: SecretStr | None = Field(default=None, min_length=1, description="API key for that server")
     embedding_timeout_seconds: Annotated[float, Field(gt=0, le=3_600)] = Field(
-        default=60.0, description="seconds that one answer of the embeddings server may take"
+        default=60.0, description="maximum number of seconds for one answer of the embeddings server"
     )
     embedding_texts_at_once: Annotated[int, Field(ge=1, le=2_048)] = Field(
         default=64, description="number of texts in one request to the embeddings server"
@@ -219,23 +221,23 @@ class Settings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there are none
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - not supported
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Who wins: arguments, environment, `.env`, `data_pipeline.toml`."""
+        """Return the sources by precedence: arguments, environment, `.env`, `data_pipeline.toml`."""
         return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
 
     @model_validator(mode="after")
-    def _model_is_whole(self) -> Self:
+    def _check_model(self) -> Self:
         if (self.llm_base_url is None) != (self.llm_model is None):
-            raise ValueError(f"{PREFIX}LLM_BASE_URL and {PREFIX}LLM_MODEL go together: give both, or neither")
+            raise ValueError(f"{PREFIX}LLM_BASE_URL and {PREFIX}LLM_MODEL must be set together")
         prices = (self.llm_price_per_million_prompt_tokens, self.llm_price_per_million_completion_tokens)
         if (prices[0] is None) != (prices[1] is None):
-            raise ValueError(f"the prices {PREFIX}LLM_PRICE_PER_MILLION_... go together: give both, or neither")
+            raise ValueError(f"{PREFIX}LLM_PRICE_PER_MILLION_..._TOKENS: both prices must be set together")
         return self
 
     @property
     def model_endpoint(self) -> ModelEndpoint | None:
-        """The language model, None where none is configured."""
+        """The language model, None if none is configured."""
         if self.llm_base_url is None or self.llm_model is None:
             return None
         return ModelEndpoint(
@@ -251,16 +253,16 @@ class Settings(BaseSettings):
         )
 
     @model_validator(mode="after")
-    def _embedder_is_whole(self) -> Self:
-        given = [self.embedding_base_url, self.embedding_model, self.embedding_dimensions]
-        if any(value is None for value in given) and any(value is not None for value in given):
+    def _check_embedder(self) -> Self:
+        values = (self.embedding_base_url, self.embedding_model, self.embedding_dimensions)
+        if len({value is None for value in values}) == 2:
             names = ", ".join(f"{PREFIX}EMBEDDING_{name}" for name in ("BASE_URL", "MODEL", "DIMENSIONS"))
-            raise ValueError(f"{names} go together: give all of them, or none")
+            raise ValueError(f"{names} must be set together")
         return self
 
     @property
     def vector_place(self) -> VectorPlace:
-        """Where vectors are kept, and who makes them."""
+        """The URL of the vector store, and the endpoint of the embedder."""
         if self.vector_store_url is not None:
             url = self.vector_store_url.get_secret_value()
         else:
@@ -282,12 +284,12 @@ class Settings(BaseSettings):
 
     @property
     def retention(self) -> RetentionPolicy:
-        """Which backups of a task's files stay after a successful complete run; all of them by default."""
+        """The policy for the backups of a task's files after a successful complete run. By default, all are kept."""
         return self._policy("backup")
 
     @property
     def vector_retention(self) -> RetentionPolicy:
-        """Which backups of the vector store stay in a folder after a successful run that made one; all by default."""
+        """The policy for the backups of the vector store after a run that created one. By default, all are kept."""
         return self._policy("vector_backup")
 
     def _policy(self, prefix: str) -> RetentionPolicy:
@@ -295,37 +297,37 @@ class Settings(BaseSettings):
 
     @property
     def home_path(self) -> str:
-        """The home, absolute."""
+        """The absolute path of the home."""
         return os.path.abspath(self.home)
 
     @property
     def training_data_path(self) -> str:
-        """Where task directories are, absolute."""
+        """The absolute path of the folder of the task directories."""
         return os.path.abspath(self.training_data or self.home / "training_data")
 
     @property
     def store_url(self) -> str:
-        """The task store's URL; a secret when it has a password."""
+        """The URL of the task store. It is a secret if it has a password."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return self._file_url("data_pipeline.sqlite")
 
     @property
     def engine_url(self) -> str:
-        """The URL of the engine's database: beside a SQLite store, in the same PostgreSQL database."""
+        """The URL of the engine's database: a file beside a SQLite store, or the same PostgreSQL database."""
         if self.store_url.startswith("sqlite"):
             return self._file_url("engine.sqlite")
         return self.store_url
 
     def _file_url(self, name: str) -> str:
-        """The URL of a SQLite file in the home."""
+        """Return the URL of a SQLite file in the home."""
         return url_of_file(os.path.join(self.home_path, name))
 
     @field_validator("home", "training_data", mode="before")
     @classmethod
     def _not_empty(cls, value: object) -> object:
         if value == "":
-            raise ValueError("it is empty; leave it out for the default, or say . for the current folder")
+            raise ValueError('must not be empty: unset it for the default, or use "." for the current directory')
         return value
 
     @field_validator("allowed_databases", mode="before")
@@ -334,7 +336,7 @@ class Settings(BaseSettings):
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     def database_named(self, name_or_url: str) -> str:
-        """The URL of a named business database, or the URL itself. Raises InvalidInput for an unknown name."""
+        """Return the URL of a named business database, or the URL itself. Raises InvalidInput for an unknown name."""
         if self.has_database(name_or_url):
             return self._named()[name_or_url.lower()].get_secret_value()
         if "://" in name_or_url:
@@ -342,12 +344,12 @@ class Settings(BaseSettings):
         known = ", ".join(sorted(self.databases)) or "none"
         raise InvalidInput(
             "db_connection",
-            f"it is neither a URL nor the name of a configured database (configured: {known}); "
-            "write sqlite:///file.sqlite or postgresql://user@host/name",
+            "must be a URL (sqlite:///file.sqlite or postgresql://user@host/name) or the name of a configured database "
+            f"(configured: {known})",
         )
 
     def has_database(self, name: str) -> bool:
-        """Whether a business database of this name is configured."""
+        """Return whether a business database of this name is configured."""
         return name.lower() in self._named()
 
     def _named(self) -> dict[str, SecretStr]:
@@ -355,7 +357,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read all sources. Raises InvalidInput with the name of every setting that is unknown or has a bad value."""
+    """Load the settings. Raises InvalidInput with the name of each setting that is unknown or has an invalid value."""
     problems = [*_unknown(os.environ, "the environment"), *_unknown(_dotenv_names(), ENV_FILE), *_unknown_in_toml()]
     if problems:
         raise InvalidInput("settings", *problems)
@@ -367,13 +369,13 @@ def load_settings() -> Settings:
             *(f"{_spelled(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()),
         ) from None  # the values may be secrets
     except (OSError, ValueError) as error:
-        raise InvalidInput("settings", f"they cannot be read: {type(error).__name__}") from None
+        raise InvalidInput("settings", f"cannot be read: {type(error).__name__}") from None
 
 
 def _spelled(place: Sequence[str | int]) -> str:
-    """A setting's name in the environment; entries of a list are counted from 1. Several settings have none."""
+    """Return the name of a setting in the environment. Entries of a list are counted from 1."""
     if not place:
-        return "together"
+        return "several settings"
     name = "__".join(part for part in place if isinstance(part, str)).upper()
     return f"{PREFIX}{name}" + "".join(f", entry {part + 1}" for part in place if isinstance(part, int))
 
@@ -381,7 +383,7 @@ def _spelled(place: Sequence[str | int]) -> str:
 def _unknown(names: Iterable[str], where: str) -> list[str]:
     known = {f"{PREFIX}{field}".upper() for field in Settings.model_fields}
     return [
-        f"{name} in {where} is no setting"
+        f"unknown setting {name} in {where}"
         for name in sorted(names)
         if name.upper().startswith(PREFIX)
         and name.upper() not in known
@@ -401,4 +403,4 @@ def _unknown_in_toml() -> list[str]:
         return []
     except (OSError, ValueError) as error:
         return [f"{TOML_FILE} cannot be read: {error}"]
-    return [f"{name} in {TOML_FILE} is no setting" for name in sorted(content) if name not in Settings.model_fields]
+    return [f"unknown setting {name} in {TOML_FILE}" for name in sorted(content) if name not in Settings.model_fields]

@@ -1,4 +1,4 @@
-"""Where vectors are kept, and who makes them. Opens nothing."""
+"""The URL of the vector store, and the endpoint of the embedder. Opens nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class EmbeddingEndpoint:
-    """A server of OpenAI's protocol that makes vectors of `dimension` numbers, and within which limits it is asked."""
+    """An OpenAI-compatible server that returns vectors with `dimension` numbers, and the limits of a request."""
 
     base_url: str
     model: str
@@ -19,7 +19,7 @@ class EmbeddingEndpoint:
 
 @dataclass(frozen=True)
 class VectorPlace:
-    """The vector store's URL, which may hold a password, and the endpoint; None for the embedder of our own."""
+    """The URL of the vector store, which may have a password, and the endpoint; None for the built-in embedder."""
 
     url: str = field(repr=False)
     endpoint: EmbeddingEndpoint | None = None

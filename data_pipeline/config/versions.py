@@ -1,4 +1,4 @@
-"""Which versions of Python, SQLite and the libraries this program runs on, and whether it can; for `doctor`."""
+"""Judge the versions of Python, SQLite and the libraries, for `doctor`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from psycopg import pq
 
 PROJECT: Final = "journaled-data-pipeline"
 OLDEST_SQLITE: Final = (3, 35)
-"""It has RETURNING, which the engine's statements use."""
+"""The first version with RETURNING, which the engine's statements use."""
 
 OLDEST_LIBPQ: Final = 100_000
-"""What psycopg asks for; a SQLite task needs none."""
+"""The oldest libpq that psycopg supports. A task on SQLite needs none."""
 
 _REQUIREMENT: Final = re.compile(r"([A-Za-z0-9._-]+)(\[[^]]*\])?\s*([^;]*)(;.*)?")
 
 
 class Judgement(NamedTuple):
-    """Whether one thing has a version that will do; `remedy` is what to do where it has not."""
+    """The verdict on one version. `remedy` is the advice if it is not supported."""
 
     name: str
     state: Literal["ok", "warning", "problem"]
@@ -36,49 +36,50 @@ def judge_versions() -> Iterator[Judgement]:
         about = metadata.metadata(PROJECT)
     except metadata.PackageNotFoundError:
         yield Judgement(
-            "versions", "warning", f"{PROJECT} is not installed here, so no range is known", "pip install it"
+            "versions", "warning", f"{PROJECT} is not installed, so the supported ranges are unknown", "pip install it"
         )
         return
-    tried = [
+    tested = [
         classifier.rpartition(" ")[2]
         for classifier in about.get_all("Classifier") or ()
         if re.search(r":: Python :: \d+\.\d+$", classifier)
     ]
-    yield judge_python(sys.version.split()[0], about["Requires-Python"] or "", tried)
+    yield judge_python(sys.version.split()[0], about["Requires-Python"] or "", tested)
     yield judge_sqlite(sqlite3.sqlite_version, sqlite3.threadsafety)
     yield judge_libraries(metadata.requires(PROJECT) or ())
     yield judge_libpq(pq.version())
 
 
-def judge_python(version: str, wanted: str, tried: Sequence[str]) -> Judgement:
-    """Judge the interpreter; one that is newer than all that have been tried is a warning."""
+def judge_python(version: str, wanted: str, tested: Sequence[str]) -> Judgement:
+    """Judge the interpreter. One that is newer than all tested versions is a warning."""
     if not is_within(version, wanted):
         return Judgement(
-            "Python", "problem", f"{version} is out of the range {wanted}", "Install into another Python's environment"
+            "Python", "problem", f"{version} is out of the range {wanted}", "Install with a supported Python"
         )
-    if tried and numbers_of(version)[:2] > max(map(numbers_of, tried)):
-        newest = max(tried, key=numbers_of)
-        return Judgement("Python", "warning", f"{version} has not been tried, {newest} has", f"Take Python {newest}")
+    if tested and numbers_of(version)[:2] > max(map(numbers_of, tested)):
+        newest = max(tested, key=numbers_of)
+        return Judgement("Python", "warning", f"{version} is newer than {newest}, the newest tested version",
+                         f"Use Python {newest}")  # fmt: skip
     return Judgement("Python", "ok", version)
 
 
 def judge_sqlite(version: str, threadsafety: int) -> Judgement:
-    """Judge the SQLite library that Python was built with, or has found."""
+    """Judge the SQLite library that Python is linked with."""
     oldest = ".".join(map(str, OLDEST_SQLITE))
     if numbers_of(version) < OLDEST_SQLITE:
         return Judgement(
-            "SQLite", "problem", f"{version} is older than {oldest}", "Take a Python that is linked with a newer SQLite"
+            "SQLite", "problem", f"{version} is older than {oldest}", "Use a Python that is linked with a newer SQLite"
         )
     if threadsafety == 0:
         return Judgement(
-            "SQLite", "problem", f"{version} was built without threads", "Take a Python that is linked with another one"
+            "SQLite", "problem", f"{version} was built without threads", "Use a Python that is linked with another one"
         )
-    note = "" if numbers_of(version) >= (3, 42) else "; the server adds the clock that it lacks"
+    note = "" if numbers_of(version) >= (3, 42) else "; the server adds the missing clock function"
     return Judgement("SQLite", "ok", version + note)
 
 
 def judge_libraries(requirements: Sequence[str]) -> Judgement:
-    """Judge every library that is required without an extra by its declared range."""
+    """Judge each library that is required without an extra by its declared range."""
     faults: list[str] = []
     wanted: list[str] = []
     count = 0
@@ -103,7 +104,7 @@ def judge_libraries(requirements: Sequence[str]) -> Judgement:
 
 
 def judge_libpq(version: int) -> Judgement:
-    """Judge the client library of PostgreSQL by the number that it gives of itself: 170004 is 17.4."""
+    """Judge the client library of PostgreSQL by its own number: 170004 is 17.4."""
     shown = f"libpq {version // 10_000}.{version % 10_000}"
     if version < OLDEST_LIBPQ:
         return Judgement(
@@ -117,14 +118,14 @@ def judge_libpq(version: int) -> Judgement:
 
 def is_within(version: str, specifier: str) -> bool:
     """Return whether a version is in a range of `>=`, `>`, `<=`, `<`, `==` and `!=`, as this project declares them."""
-    own = numbers_of(version)
+    numbers = numbers_of(version)
     for part in filter(None, (part.strip() for part in specifier.split(","))):
         operator = re.match(r"[<>=!]+", part)
         if operator is None:
-            raise ValueError(f"{part!r} is not a range of versions")
-        other = numbers_of(part[operator.end() :])
-        width = max(len(own), len(other))
-        left, right = (one + (0,) * (width - len(one)) for one in (own, other))
+            raise ValueError(f"invalid range of versions: {part!r}")
+        limit = numbers_of(part[operator.end() :])
+        width = max(len(numbers), len(limit))
+        left, right = (padded + (0,) * (width - len(padded)) for padded in (numbers, limit))
         holds = {
             ">=": left >= right, ">": left > right, "<=": left <= right, "<": left < right,
             "==": left == right, "!=": left != right,
@@ -135,6 +136,6 @@ def is_within(version: str, specifier: str) -> bool:
 
 
 def numbers_of(version: str) -> tuple[int, ...]:
-    """Return the numbers that a version begins with; what follows, as in `3.14.0rc1`, does not count."""
+    """Return the numbers at the beginning of a version, without a suffix as in `3.14.0rc1`."""
     found = re.match(r"\s*(\d+(?:\.\d+)*)", version)
     return tuple(map(int, found[1].split("."))) if found else ()

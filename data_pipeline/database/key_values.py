@@ -1,4 +1,4 @@
-"""Measure the values that keys and references are told by: sampled rows, whole-table uniqueness, look-ups.
+"""Measure the values that prove keys and references: sampled rows, whole-table uniqueness, look-ups.
 
 The cost of a table is bounded: one sample of its rows, one query per key that only a large table leaves open, and one
 look-up per key that other tables may refer to. Children are sampled; parents are always searched as a whole.
@@ -18,8 +18,10 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from data_pipeline.database.connection import BusinessDatabase, reason_of
-from data_pipeline.database.execution import QueryLimits, limited_connection, rows_within
+from data_pipeline.database.connection import BusinessDatabase
+from data_pipeline.database.execution import limited_connection, rows_within
+from data_pipeline.database.faults import reason_of
+from data_pipeline.database.limits import QueryLimits
 from data_pipeline.database.profile import _Source as RowSource
 from data_pipeline.database.schema import Column, Table
 from data_pipeline.errors import DatabaseUnavailable, QueryFailed
@@ -143,7 +145,7 @@ def sample_table(
         return TableValues(table.name, 0, is_whole=False, columns={})
     most = min(ROWS_SAMPLED, max(500, CELLS_SAMPLED // len(columns)))
     with limited_connection(database, limits) as connection:
-        source = RowSource(connection, replace(table, columns=tuple(columns)))
+        source = RowSource(database, connection, replace(table, columns=tuple(columns)))
         row_count, is_large = source.size()
         sql = source.sampled(row_count) if is_large else source.all_rows()
         fetched = rows_within(connection, f"{sql} LIMIT {most}", replace(limits, rows=most))[1]
@@ -170,7 +172,7 @@ def measure_key(
             place = _place(table.name)
             ends = f"min({quoted[0]}), max({quoted[0]})" if is_number else "NULL, NULL"
             if has_unique_index(table, columns):
-                row_count, is_unique = RowSource(connection, table).size()[0], True
+                row_count, is_unique = RowSource(database, connection, table).size()[0], True
                 least, most = connection.exec_driver_sql(f"SELECT {ends} FROM {place}").one()
             elif len(columns) == 1:
                 counted = f"SELECT count(*), count(DISTINCT {quoted[0]}), {ends} FROM {place}"
@@ -204,7 +206,7 @@ def look_up(
             sent = connection.execution_options(no_parameters=False)
             for start in range(0, len(values), VALUES_A_QUERY):
                 part = values[start : start + VALUES_A_QUERY]
-                statement, parameters = _look_up_sql(connection, table, columns, part)
+                statement, parameters = _look_up_sql(database, connection, table, columns, part)
                 rows = sent.exec_driver_sql(statement, parameters)
                 found.update(
                     normal_value(row[0]) if len(columns) == 1 else tuple(map(normal_value, row)) for row in rows
@@ -226,7 +228,7 @@ def sample_tuples(
     by_name = {column.name: column for column in table.columns}
     try:
         with limited_connection(database, limits) as connection:
-            source = RowSource(connection, replace(table, columns=tuple(by_name[name] for name in columns)))
+            source = RowSource(database, connection, replace(table, columns=tuple(by_name[name] for name in columns)))
             row_count, is_large = source.size()
             sql = source.sampled(row_count) if is_large else source.all_rows()
             rows = rows_within(connection, f"{sql} LIMIT {ROWS_SAMPLED}", replace(limits, rows=ROWS_SAMPLED))[1]
@@ -243,15 +245,9 @@ def inheriting_tables(database: BusinessDatabase) -> frozenset[TableName]:
 
     Raises DatabaseUnavailable.
     """
-    if database.dialect_name != "postgresql":
-        return frozenset()
-    statement = (
-        "SELECT n.nspname, c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
-        " JOIN pg_namespace n ON n.oid = c.relnamespace"
-    )
     try:
         with database.connect() as connection:
-            return frozenset(TableName(*row) for row in connection.exec_driver_sql(statement))
+            return database.driver.catalogue.inheriting_relations(connection)
     except SQLAlchemyError as error:
         raise DatabaseUnavailable(f"{database.label}: its partitions cannot be listed: {reason_of(error)}.") from None
 
@@ -312,34 +308,32 @@ def _column_values(column: Column, values: Sequence[Any], kept: int) -> ColumnVa
 
 
 def _spread(values: Sequence[Any], most: int) -> list[Any]:
-    """Return at most so many of the values, at equal steps."""
+    """Return a maximum number of the values, at equal steps."""
     if len(values) <= most:
         return list(values)
     return [values[len(values) * place // most] for place in range(most)]
 
 
 def _look_up_sql(
-    connection: Connection, table: TableName, columns: Sequence[str], values: Sequence[Any]
+    database: BusinessDatabase, connection: Connection, table: TableName, columns: Sequence[str], values: Sequence[Any]
 ) -> tuple[str, tuple[Any, ...]]:
-    is_sqlite = connection.dialect.name == "sqlite"
-    sign = "?" if is_sqlite else "%s"
-    names = [_quoted(column) for column in columns]
-    place = _place(table)
-    if not is_sqlite:  # a percent sign in a name is no placeholder
+    has_question_marks = connection.dialect.paramstyle == "qmark"
+    sign = "?" if has_question_marks else "%s"
+    names, place = [_quoted(column) for column in columns], _place(table)
+    if not has_question_marks:  # a percent sign in a name is no placeholder
         names, place = [name.replace("%", "%%") for name in names], place.replace("%", "%%")
     wanted = ", ".join(names)
     if len(columns) == 1:
-        return f"SELECT DISTINCT {wanted} FROM {place} WHERE {wanted} IN ({', '.join([sign] * len(values))})", tuple(
-            values
-        )
-    row = f"({', '.join([sign] * len(columns))})"
+        signs = ", ".join([sign] * len(values))
+        return f"SELECT DISTINCT {wanted} FROM {place} WHERE {wanted} IN ({signs})", tuple(values)
+    # A list of rows has types of its own: dates and UUIDs are texts in it.
+    compared = [
+        database.driver.reader.text_of(name) if isinstance(part, str) else name
+        for name, part in zip(names, values[0], strict=True)
+    ]
+    rows = ", ".join([f"({', '.join([sign] * len(columns))})"] * len(values))
     parameters = tuple(part for value in values for part in value)
-    if is_sqlite:
-        return (
-            f"SELECT DISTINCT {wanted} FROM {place} WHERE ({wanted}) IN (VALUES {', '.join([row] * len(values))})",
-            parameters,
-        )
-    return f"SELECT DISTINCT {wanted} FROM {place} WHERE ({wanted}) IN ({', '.join([row] * len(values))})", parameters
+    return f"SELECT DISTINCT {wanted} FROM {place} WHERE ({', '.join(compared)}) IN (VALUES {rows})", parameters
 
 
 def _quoted(name: str) -> str:

@@ -1,7 +1,7 @@
-"""What the rows of a table look like, at a cost that does not grow with the table.
+"""Profile the rows of a table, at a cost that does not grow with the table.
 
-Two queries a table: one of aggregates over at most `SAMPLE_ROWS` rows, one of a few rows as they are. A larger table is
-sampled, from places all over it where the database can seek, and the profile says so.
+Two queries a table: one of aggregates over at most `SAMPLE_ROWS` rows, and one of a few whole rows. A larger table is
+sampled, from places all over it if the database can seek, and the profile reports this.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.sql.compiler import IdentifierPreparer
 
 from data_pipeline.database.connection import BusinessDatabase
+from data_pipeline.database.driver import TableSql
 from data_pipeline.database.execution import QueryLimits, limited_connection, rows_within
 from data_pipeline.database.personal_data import (
     LOOKED_AT_CHARACTERS,
@@ -35,43 +36,35 @@ from data_pipeline.tasks.table_list import TableName
 
 SAMPLE_ROWS: Final = 10_000
 LOOKED_AT_ROWS: Final = 200
-"""How many rows are fetched as they are: enough to know a personal column by its values."""
-
-PLACES: Final = 20
-"""From how many places of a large SQLite table rows are taken."""
+"""The number of whole rows that are fetched: enough to recognize a personal column by its values."""
 
 TELLING_LIMIT: Final = 100
-"""Longer texts of personal columns are no names."""
+"""In characters; longer texts of personal columns are not names."""
 
 WHOLE_KINDS: Final[frozenset[PersonalKind]] = frozenset({"address", "secret"})
-"""Kinds whose values are looked for as whole texts: streets and passwords are made of common words."""
+"""Kinds whose values are searched for as whole texts, because streets and passwords consist of common words."""
 
 WHOLE_CHARACTERS: Final = 6
 
 VALUES_KEPT: Final = 200_000
-"""How many values of all tables are looked for: some 30 MB of memory."""
+"""The number of values of all tables that are searched for: about 30 MB of memory."""
 
 SAMPLES: Final = 5
 ENUM_LIMIT: Final = 20
 ENUM_ROWS: Final = 20
-"""Fewer rows than that show no enumeration: a few rows look alike by chance."""
+"""The minimum number of rows for an enumeration, because a few rows are alike by chance."""
 
 SHOWN_CHARACTERS: Final = 60
-
-_COMPARABLE: Final = re.compile(
-    r"(varchar|char|text|smallint|integer|bigint|numeric|real|double precision|date|timestamp|timestamptz|time)\b[^\[]*"
-)
-"""Types of PostgreSQL that have a least and a greatest value; SQLite compares everything."""
 
 _OF_WORDS: Final = re.compile(r"[^\[]*(CHAR|TEXT|BOOL)[^\[]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """A column's values in the rows that were looked at; of a personal column only counts, its values are masked.
+    """The values of a column in the examined rows; those of a personal column are masked, its counts are not.
 
-    `distinct_count` is exact for these rows. `enum_values` are all values of a column that has few, two at least, and
-    repeats them in enough rows.
+    `distinct_count` is exact for these rows. `enum_values` are all values of a column that has few values, at least
+    two, and repeats them in enough rows.
     """
 
     name: str
@@ -87,7 +80,7 @@ class ColumnProfile:
 
 @dataclass(frozen=True)
 class TableProfile:
-    """`row_count` is exact, or an estimate where `is_sampled`; `looked_at` is how many rows the columns tell of."""
+    """The profile of a table: `row_count` is exact, or an estimate if `is_sampled`; `looked_at` rows were examined."""
 
     row_count: int
     looked_at: int
@@ -97,9 +90,9 @@ class TableProfile:
 
 @dataclass(frozen=True)
 class TableRows:
-    """Rows of a table as they are, the same ones each time, with what is personal about each column.
+    """Whole rows of a table, the same ones at each call, and the kind of personal data of each column.
 
-    `row_count` as in a profile. `told` are values by which people can be known: nothing that is shown may hold one.
+    `row_count` as in a profile. `told` are values that identify people: nothing that is shown may contain one.
     """
 
     row_count: int
@@ -109,12 +102,12 @@ class TableRows:
 
 
 def look_at_rows(database: BusinessDatabase, table: Table, limits: QueryLimits) -> TableRows:
-    """At most `limits.rows` rows of a table or view, and no more than `limits.result_bytes` of them.
+    """Return rows of a table or view, at most `limits.rows` and at most `limits.result_bytes`.
 
-    Raises QueryFailed where that takes too long, DatabaseUnavailable.
+    Raises QueryFailed if that takes too long, DatabaseUnavailable.
     """
     with limited_connection(database, limits) as connection:
-        source = _Source(connection, table)
+        source = _Source(database, connection, table)
         row_count, is_sampled = source.size()
         rows = source.sampled(row_count) if is_sampled else source.all_rows() + source.in_order()
         fetched = rows_within(connection, f"{rows} LIMIT {limits.rows}", limits)[1]
@@ -124,26 +117,28 @@ def look_at_rows(database: BusinessDatabase, table: Table, limits: QueryLimits) 
 
 @dataclass(frozen=True)
 class TableSecrets:
-    """What no file may repeat of one table: values by which people can be known; `whole` count as whole texts only."""
+    """Values of one table that identify people, and that no file may contain; `whole` only as whole texts."""
 
     telling: frozenset[str] = field(default=frozenset(), repr=False)
     whole: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 def secrets_of(database: BusinessDatabase, table: Table, limits: QueryLimits) -> TableSecrets:
-    """The values of a table's personal columns, of at most `SAMPLE_ROWS` rows.
+    """Return the values of a table's personal columns, of at most `SAMPLE_ROWS` rows.
 
-    Raises QueryFailed where that takes too long, DatabaseUnavailable.
+    Raises QueryFailed if that takes too long, DatabaseUnavailable.
     """
     looked_at = look_at_rows(database, table, replace(limits, rows=LOOKED_AT_ROWS))
-    kinds = {number: one.kind for number, one in enumerate(looked_at.personal) if one is not None}
+    kinds = {number: kind.kind for number, kind in enumerate(looked_at.personal) if kind is not None}
     numbers = [number for number, kind in kinds.items() if kind in TELLING_KINDS | WHOLE_KINDS]
     if not numbers:
         return TableSecrets()
     rows: Iterable[Sequence[Any]] = [[row[number] for number in numbers] for row in looked_at.rows]
     if len(looked_at.rows) == LOOKED_AT_ROWS:
         with limited_connection(database, limits) as connection:
-            source = _Source(connection, replace(table, columns=tuple(table.columns[number] for number in numbers)))
+            source = _Source(
+                database, connection, replace(table, columns=tuple(table.columns[number] for number in numbers))
+            )
             is_sampled = looked_at.row_count > SAMPLE_ROWS
             sql = source.sampled(looked_at.row_count) if is_sampled else source.all_rows()
             rows = rows_within(connection, f"{sql} LIMIT {SAMPLE_ROWS}", replace(limits, rows=SAMPLE_ROWS))[1]
@@ -160,13 +155,13 @@ def secrets_of(database: BusinessDatabase, table: Table, limits: QueryLimits) ->
 
 
 def known_values(secrets: Iterable[TableSecrets]) -> TellingValues:
-    """The values of many tables, ready to be looked for: at most `VALUES_KEPT`, those of the first tables."""
+    """Return the values of many tables, ready to be searched for: at most `VALUES_KEPT`, of the first tables."""
     telling: set[str] = set()
     whole: set[str] = set()
-    for one in secrets:
+    for table in secrets:
         room = VALUES_KEPT - len(telling) - len(whole)
-        telling.update(sorted(one.telling)[: max(0, room)])
-        whole.update(sorted(one.whole)[: max(0, room - len(one.telling))])
+        telling.update(sorted(table.telling)[: max(0, room)])
+        whole.update(sorted(table.whole)[: max(0, room - len(table.telling))])
     return TellingValues(telling, whole)
 
 
@@ -178,12 +173,12 @@ def profile_table(
     masks_personal_data: bool = True,
     known: TellingValues | None = None,
 ) -> TableProfile:
-    """Look at the rows of a table or view; `known` are values of all tables by which people can be known.
+    """Profile a table or view; `known` are values of all tables that identify people.
 
-    Raises QueryFailed where that takes too long, DatabaseUnavailable.
+    Raises QueryFailed if that takes too long, DatabaseUnavailable.
     """
     with limited_connection(database, limits) as connection:
-        source = _Source(connection, table)
+        source = _Source(database, connection, table)
         row_count, is_sampled = source.size()
         rows = source.sampled(row_count) if is_sampled else source.all_rows()
         counts = connection.exec_driver_sql(source.aggregates(rows)).one()
@@ -229,84 +224,73 @@ def profile_table(
 
 
 def _personal_columns(table: Table, rows: Sequence[Any]) -> list[Personal | None]:
-    """Which columns are personal: by themselves, or because they repeat what those hold."""
-    found = []
+    """Return the kind of each personal column: by its name or values, or because it repeats those of another one."""
+    personal = []
     for number, column in enumerate(table.columns):
         values = [row[number] for row in rows if row[number] is not None]
-        found.append(personal_by_name(column.name, table.name.name, column.comment) or personal_by_values(values))
-    telling = [number for number, one in enumerate(found) if one is not None and one.kind in TELLING_KINDS]
+        personal.append(personal_by_name(column.name, table.name.name, column.comment) or personal_by_values(values))
+    telling = [number for number, kind in enumerate(personal) if kind is not None and kind.kind in TELLING_KINDS]
     if telling:
         beside = [tuple(row[number] for number in telling) for row in rows]
-        for number, one in enumerate(found):
-            if one is None:
-                found[number] = personal_by_neighbours([row[number] for row in rows], beside)
-    return found
+        for number, kind in enumerate(personal):
+            if kind is None:
+                personal[number] = personal_by_neighbours([row[number] for row in rows], beside)
+    return personal
 
 
 def _telling(personal: Sequence[Personal | None], rows: Sequence[Any]) -> frozenset[str]:
-    """Values by which people can be known: nothing that is shown may hold one."""
-    numbers = [number for number, one in enumerate(personal) if one is not None and one.kind in TELLING_KINDS]
-    found = {text for row in rows for number in numbers if (text := as_text(row[number])) is not None}
-    return frozenset(value for value in found if len(value) <= TELLING_LIMIT)
+    """Return the values that identify people: nothing that is shown may contain one."""
+    numbers = [number for number, kind in enumerate(personal) if kind is not None and kind.kind in TELLING_KINDS]
+    values = {text for row in rows for number in numbers if (text := as_text(row[number])) is not None}
+    return frozenset(value for value in values if len(value) <= TELLING_LIMIT)
 
 
 class _Source:
     """The rows of one table, as SQL; every identifier is quoted by the dialect."""
 
-    def __init__(self, connection: Connection, table: Table) -> None:
+    def __init__(self, database: BusinessDatabase, connection: Connection, table: Table) -> None:
+        self._reader = database.driver.reader
         self._connection = connection
         self._table = table
-        self._is_sqlite = connection.dialect.name == "sqlite"
         self._quote = IdentifierPreparer.quote_identifier.__get__(connection.dialect.identifier_preparer)
-        self._name = self._place(table.name)
-        self._columns = ", ".join(self._quote(column.name) for column in table.columns)
+        columns = ", ".join(self._quote(column.name) for column in table.columns)
+        self._sql = TableSql(table, self._place(table.name), columns)
 
     def size(self) -> tuple[int, bool]:
-        """How many rows there are, and whether that is an estimate: counting stops above the sample's size."""
-        few = f"SELECT count(*) FROM (SELECT 1 FROM {self._name} LIMIT {SAMPLE_ROWS + 1}) AS few"
+        """Return the number of rows, and True if it is an estimate: counting stops above the sample's size."""
+        few = f"SELECT count(*) FROM (SELECT 1 FROM {self._sql.place} LIMIT {SAMPLE_ROWS + 1}) AS few"
         count = int(self._connection.exec_driver_sql(few).scalar_one())
         if count <= SAMPLE_ROWS:
             return count, False
-        return max(count, self._estimate()), True
+        if self._table.kind == "view":
+            return count, True
+        return max(count, self._reader.estimated_rows(self._connection, self._sql)), True
 
     def all_rows(self) -> str:
-        return f"SELECT {self._columns} FROM {self._name}"
+        return f"SELECT {self._sql.columns} FROM {self._sql.place}"
 
     def in_order(self) -> str:
-        """By the key; without one by all columns as text, so that the same rows come first each time."""
+        """Return an order by the key, or by all columns as text, so that the same rows are first at each call."""
         key = self._table.primary_key.columns
         by = [self._quote(name) for name in key] or [
-            f"CAST({self._quote(column.name)} AS TEXT)" for column in self._table.columns
+            self._reader.text_of(self._quote(column.name)) for column in self._table.columns
         ]
         return f" ORDER BY {', '.join(by)}"
 
     def sampled(self, row_count: int) -> str:
-        """About as many rows as a sample has, from all over the table where it can be sought."""
+        """Return a query of about as many rows as a sample has: from all over the table, or the first ones."""
+        first = f"SELECT * FROM (SELECT {self._sql.columns} FROM {self._sql.place} LIMIT {SAMPLE_ROWS}) AS sampled"
         if self._table.kind == "view":
-            return f"SELECT * FROM (SELECT {self._columns} FROM {self._name} LIMIT {SAMPLE_ROWS}) AS sampled"
-        if not self._is_sqlite:
-            percent = min(100.0, 100 * SAMPLE_ROWS / row_count)
-            where = f"{self._name} TABLESAMPLE SYSTEM ({percent:.6f}) REPEATABLE (7)"
-            return f"SELECT * FROM (SELECT {self._columns} FROM {where} LIMIT {SAMPLE_ROWS}) AS sampled"
-        if not self._has_rowid():
-            return f"SELECT * FROM (SELECT {self._columns} FROM {self._name} LIMIT {SAMPLE_ROWS}) AS sampled"
-        least, most = self._connection.exec_driver_sql(f"SELECT min(rowid), max(rowid) FROM {self._name}").one()
-        starts = sorted({least + (most - least) * place // PLACES for place in range(PLACES)})
-        # An end for each part keeps rows from being taken twice where numbers are dense in one place only.
-        parts = [
-            f"SELECT * FROM (SELECT {self._columns} FROM {self._name} WHERE rowid >= {start} AND rowid < {end}"
-            f" LIMIT {SAMPLE_ROWS // PLACES})"
-            for start, end in zip(starts, [*starts[1:], most + 1], strict=True)
-        ]
-        return f"SELECT * FROM ({' UNION ALL '.join(parts)}) AS sampled"
+            return first
+        return self._reader.sample(self._connection, self._sql, rows=SAMPLE_ROWS, row_count=row_count) or first
 
     def aggregates(self, rows: str) -> str:
-        """The number of rows; of each column how many are not null, how many differ, the least and the greatest."""
+        """Return a query of the number of rows; of each column: not null, different values, least, greatest."""
         wanted = ["count(*)"]
         for column in self._table.columns:
             name = self._quote(column.name)
-            is_plain = self._is_sqlite or _COMPARABLE.fullmatch(column.type_sql) is not None
-            compared = name if is_plain else f"CAST({name} AS TEXT)"
+            is_plain = self._reader.is_comparable(column)
+            compared = name if is_plain else self._reader.text_of(name)
             ends = (f"min({name})", f"max({name})") if is_plain else ("NULL", "NULL")
             wanted += [f"count({name})", f"count(DISTINCT {compared})", *ends]
         return f"SELECT {', '.join(wanted)} FROM ({rows}) AS looked_at"
@@ -318,33 +302,18 @@ class _Source:
             f" LIMIT {ENUM_LIMIT}"
         )
 
-    def _estimate(self) -> int:
-        if self._table.kind == "view" or (self._is_sqlite and not self._has_rowid()):
-            return 0
-        if self._is_sqlite:
-            least, most = self._connection.exec_driver_sql(f"SELECT min(rowid), max(rowid) FROM {self._name}").one()
-            return int(most) - int(least) + 1
-        statement = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(%s)"
-        parameterized = self._connection.execution_options(no_parameters=False)
-        return int(parameterized.exec_driver_sql(statement, (self._name,)).scalar() or 0)
-
-    def _has_rowid(self) -> bool:
-        return "ROWID" not in self._table.options and not any(
-            column.name.lower() == "rowid" for column in self._table.columns
-        )
-
     def _place(self, name: TableName) -> str:
         quoted = self._quote(name.name)
         return quoted if name.schema is None else f"{self._quote(name.schema)}.{quoted}"
 
 
 def _has_few(column: Column, non_null: int, distinct: int) -> bool:
-    """Whether a column of words repeats a few of them: then they are all it can be."""
+    """True if a column of words repeats a few of them, so that they are likely to be all of its values."""
     return _OF_WORDS.fullmatch(column.type_sql) is not None and 0 < distinct <= ENUM_LIMIT and non_null >= 5 * distinct
 
 
 def _secret_texts(*sought: TellingValues) -> Callable[[Any], bool]:
-    """Whether a value holds what tells a person."""
+    """Return a function that is True for a value that identifies a person."""
 
     def is_secret(value: Any) -> bool:
         text = as_text(value)
@@ -356,24 +325,24 @@ def _secret_texts(*sought: TellingValues) -> Callable[[Any], bool]:
 
 
 def _first_distinct(values: Iterable[Any], is_secret: Callable[[Any], bool]) -> Iterable[str]:
-    """A few examples; none that holds what tells a person."""
-    found: dict[str, None] = {}
+    """Return a few examples, none of which identifies a person."""
+    samples: dict[str, None] = {}
     for value in values:
         shown = _shown(value)
-        if shown not in found and not is_secret(value):
-            found[shown] = None
-            if len(found) == SAMPLES:
+        if shown not in samples and not is_secret(value):
+            samples[shown] = None
+            if len(samples) == SAMPLES:
                 break
-    return found
+    return samples
 
 
 def _is_told(end: Any) -> bool:
-    """Whether an end is words: it comes from a row that nobody may have looked at, and could name somebody."""
+    """True if an end is words: it may be from a row that was not examined, and could be a person's name."""
     return isinstance(end, str) and any(sign.isalpha() for sign in end)
 
 
 def _shown(value: Any) -> str:
-    """A value on one line, cut where it is long; bytes as their number."""
+    """Return a value on one line, shortened if it is long; of bytes, their number."""
     if isinstance(value, (bytes, memoryview)):
         return f"({len(value)} bytes)"
     text = " ".join(str(value).split())

@@ -1,8 +1,8 @@
-"""How large does a query become inside of a database? Opens nothing.
+"""Measure the size that a query has inside of a database. Opens nothing.
 
-Databases put what a subquery or a WITH computes in the place of its name: in `SELECT x || x FROM (SELECT y || y AS x
-...)` every level doubles the text, and twenty-five of them take gigabytes before the first row is looked for, while no
-limit of time is asked.
+Databases replace the names of subqueries, and of queries of a WITH, by their expressions. In `SELECT x || x FROM
+(SELECT y || y AS x ...)` every level doubles the text, and twenty-five levels take gigabytes before the first row is
+read. The time limit is not checked during that.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from sqlglot import exp
 
 
 def expanded_nodes(query: exp.Expr) -> int:
-    """How many nodes the longest expression of a query has once all that it reads by name is written out.
+    """Return the number of nodes of a query's longest expression after all names are replaced by their expressions.
 
-    An upper bound: a column is as long as the longest one of what it may come from.
+    This is an upper bound: a column is as long as the longest column from which it may come.
     """
     return _of_query(query, {}, 0)
 
 
 def _of_query(query: exp.Expr, given: Mapping[str, int], outer: int) -> int:
-    """`given`: what can be read by a name; `outer`: the longest column of the queries around this one."""
+    """Measure a query. `given`: sizes by name; `outer`: the longest column of the queries around this one."""
     given = _with_named(query, given, outer)
     if isinstance(query, exp.Subquery):
         return _of_query(query.this, given, outer)
@@ -32,16 +32,16 @@ def _of_query(query: exp.Expr, given: Mapping[str, int], outer: int) -> int:
         return 1
     sources = _sources(query, given, outer)
     widest = max(sources.values(), default=0)
-    own = (part for name, parts in query.args.items() if name not in ("with_", "from_", "joins", "laterals")
+    inner = (part for name, parts in query.args.items() if name not in ("with_", "from_", "joins", "laterals")
            for part in (parts if isinstance(parts, list) else [parts]) if isinstance(part, exp.Expr))  # fmt: skip
     on = (join.args["on"] for join in query.args.get("joins") or () if join.args.get("on") is not None)
     seen = max(widest, outer)
-    longest = max((_of_expression(part, sources, seen, given) for part in (*own, *on)), default=1)
+    longest = max((_of_expression(part, sources, seen, given) for part in (*inner, *on)), default=1)
     return max(longest, widest)
 
 
 def _of_operands(query: exp.SetOperation, given: Mapping[str, int], outer: int) -> int:
-    """A chain of a thousand UNIONs is long and not deep: it is walked, as calls would go too deep."""
+    """Measure a chain of UNIONs in a loop, because a call for each of a thousand would be too deep."""
     longest, left = _of_query(query.right, given, outer), query.left
     while isinstance(left, exp.SetOperation) and left.args.get("with_") is None:
         longest = max(longest, _of_query(left.right, given, outer))
@@ -50,40 +50,40 @@ def _of_operands(query: exp.SetOperation, given: Mapping[str, int], outer: int) 
 
 
 def _with_named(query: exp.Expr, given: Mapping[str, int], outer: int) -> Mapping[str, int]:
-    """What can be read by a name here; a WITH that reads itself is written out once."""
+    """Return the sizes of all queries that have a name here; a WITH that reads itself is expanded once."""
     with_ = query.args.get("with_")
-    known = dict(given)
+    sizes = dict(given)
     for cte in with_.expressions if with_ is not None else ():
-        known[cte.alias.lower()] = _of_query(cte.this, known, outer)
-    return known
+        sizes[cte.alias.lower()] = _of_query(cte.this, sizes, outer)
+    return sizes
 
 
 def _sources(select: exp.Select, given: Mapping[str, int], outer: int) -> dict[str, int]:
-    """How long the columns are of what a SELECT reads from, by the names that may stand before them."""
+    """Return the longest column of each source of a SELECT, by the name that qualifies its columns."""
     from_ = select.args.get("from_")
     waiting = deque([*([from_] if from_ is not None else []), *(select.args.get("joins") or ())])
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     while waiting:
         source = waiting.popleft().this
         waiting.extendleft(reversed(source.args.get("joins") or ()))
         name = source.alias_or_name.lower()
-        if isinstance(source, exp.Lateral):  # it sees what stands before it
-            found[name] = _of_query(source.this, given, max(outer, *found.values(), 0))
+        if isinstance(source, exp.Lateral):  # it reads the sources before it
+            sizes[name] = _of_query(source.this, given, max(outer, *sizes.values(), 0))
         elif isinstance(source, exp.Values):
-            found[name] = _of_expression(source, {}, outer, given)
+            sizes[name] = _of_expression(source, {}, outer, given)
         elif isinstance(source, exp.Subquery):
-            if isinstance(source.this, (exp.Table, exp.Subquery)):  # no query, but parentheses around what is joined
+            if isinstance(source.this, (exp.Table, exp.Subquery)):  # not a query, but parentheses around joined tables
                 waiting.appendleft(source)
             else:
-                found[name] = _of_query(source.this, given, outer)
+                sizes[name] = _of_query(source.this, given, outer)
         elif isinstance(source, exp.Table) and not source.db:
-            found[name] = given.get(source.name.lower(), 0)
-    return found
+            sizes[name] = given.get(source.name.lower(), 0)
+    return sizes
 
 
 def _of_expression(part: exp.Expr, sources: Mapping[str, int], seen: int, given: Mapping[str, int]) -> int:
-    """The nodes of an expression, of its columns those that they stand for; queries in it see all that it sees."""
-    size, waiting = 0, [part]  # walked: a chain of a thousand ANDs is long and not deep
+    """Count the nodes of an expression and of the expressions behind its columns. `seen`: the longest visible one."""
+    size, waiting = 0, [part]  # a loop, because of chains of a thousand ANDs
     while waiting:
         node = waiting.pop()
         if isinstance(node, (exp.Select, exp.SetOperation, exp.Subquery)):

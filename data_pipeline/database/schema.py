@@ -1,4 +1,4 @@
-"""What a table is, as plain values; types, constraints and indexes are spelled by the database. Opens nothing."""
+"""Tables as plain values; types, constraints and indexes are in the spelling of the database. Opens nothing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from data_pipeline.tasks.table_list import TableName
 
 @dataclass(frozen=True)
 class Column:
-    """A column; `identity` is how PostgreSQL numbers rows, `generated_sql` how the value follows from others.
+    """A column.
 
-    `labels` are all values of an enumerated type.
+    `identity`: rows are numbered by the standard's GENERATED … AS IDENTITY. `generated_sql`: the expression of a
+    generated column, which is stored or virtual. `labels`: all values of an enumerated type.
     """
 
     name: str
@@ -30,7 +31,7 @@ class Column:
 
 @dataclass(frozen=True)
 class ForeignKey:
-    """Columns that refer to those of another table."""
+    """A foreign key; `options` are `match`, `ondelete`, `onupdate`, `deferrable` and `initially`, as far as given."""
 
     name: str | None
     columns: tuple[str, ...]
@@ -41,7 +42,7 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Index:
-    """An index that no key makes by itself, with the database's own statement."""
+    """An index that no key creates by itself, with the database's own statement."""
 
     name: str
     definition: str
@@ -49,7 +50,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Key:
-    """A primary or unique key; `definition` is PostgreSQL's own text of it, with all that the columns do not say."""
+    """A primary or unique key; `definition` is the database's own text, if the columns alone do not define the key."""
 
     name: str | None
     columns: tuple[str, ...]
@@ -58,7 +59,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Check:
-    """A condition that every row meets, or PostgreSQL's exclusion of rows by each other: the text after its name."""
+    """A condition on every row, or an exclusion of rows by each other; `definition` is the text after its name."""
 
     name: str | None
     definition: str
@@ -66,7 +67,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rewrite rule of PostgreSQL: the statements that create it, and the other tables and views named in them."""
+    """A rewrite rule (PostgreSQL): the statements that create it, and the other tables and views named in them."""
 
     name: str
     statement: str
@@ -77,10 +78,10 @@ class Rule:
 class Table:
     """A table or a view as the database has it.
 
-    `sources` are what a view reads; `view_sql` is also what makes one of SQLite's virtual tables. `numbered_by_default`
-    are columns whose sequence PostgreSQL makes with the type `serial`. `options` are what SQLite says of a table after
-    its bracket: WITHOUT ROWID, STRICT, and AUTOINCREMENT; `descending` are columns of its primary key, downwards.
-    `rules` are PostgreSQL's rewrite rules, without the one that makes a view.
+    `view_sql` creates a view or virtual table, in the form that the catalogue has; `sources` are the tables that a view
+    reads. `numbered_by_default` are columns whose type creates their sequence. `options` are words of the driver's own
+    for options of the table. `descending` are the descending columns of the primary key. `rules` are rewrite rules,
+    without the one that defines a view.
     """
 
     name: TableName
@@ -102,7 +103,7 @@ class Table:
 
 @dataclass(frozen=True)
 class SharedObject:
-    """What tables of PostgreSQL need before they can be made: `statement` makes it."""
+    """An object that must exist before tables can be created, such as a type; `statement` creates it."""
 
     kind: str
     name: str
@@ -110,10 +111,10 @@ class SharedObject:
 
 
 def in_loading_order(tables: Iterable[Table]) -> list[Table]:
-    """What a table refers to, and what a view reads, before it; views last; a cycle is broken by name.
+    """Return tables so that each follows the tables to which it refers or which it reads; views are last.
 
-    The tables that a rule names come first, too, so that the rule stands in its own table's file. They are not waited
-    for where they refer to that table: keys come before rules.
+    A cycle is broken by name. The tables that a rule names are earlier, too, so that the rule is in the file of its own
+    table; unless they refer to that table, because keys are more important than rules.
     """
     waiting = {table.name: table for table in sorted(tables, key=_place)}
     followers: dict[TableName, list[Table]] = {name: [] for name in waiting}
@@ -127,10 +128,10 @@ def in_loading_order(tables: Iterable[Table]) -> list[Table]:
     ordered: list[Table] = []
     while waiting:
         first = next(iter(waiting.values()))
-        # Views wait for tables that wait for each other.
+        # Views wait until tables that wait for each other are taken.
         name = heapq.heappop(free)[1] if free and free[0][0] <= _place(first)[0] else first.name
         if name not in waiting:
-            continue  # it broke a cycle
+            continue  # it was taken before, to break a cycle
         ordered.append(waiting.pop(name))
         for follower in followers[name]:
             missing[follower.name] -= 1
@@ -141,7 +142,7 @@ def in_loading_order(tables: Iterable[Table]) -> list[Table]:
 
 def _needed_before(table: Table, tables: Mapping[TableName, Table]) -> set[TableName]:
     named = [tables[name] for rule in table.rules for name in rule.needs if name in tables]
-    by_rules = {other.name for other in named if other.kind == "table" and table.name not in _targets(other)}
+    by_rules = {needed.name for needed in named if needed.kind == "table" and table.name not in _targets(needed)}
     return ({*table.sources, *_targets(table), *by_rules} & tables.keys()) - {table.name}
 
 

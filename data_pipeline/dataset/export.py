@@ -19,6 +19,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from data_pipeline.database.drivers import DIALECTS, grammar_of
 from data_pipeline.errors import NotFound
 from data_pipeline.semantics.wording import one_line, words_of
 from data_pipeline.vectors.store.contract import Holding, Item
@@ -198,9 +199,10 @@ def read_tables(texts: Iterable[str]) -> list[_Table]:
 
 
 def _parsed(text: str) -> list[exp.Expression]:
-    for dialect in ("postgres", "sqlite"):
+    for dialect in DIALECTS:
         try:
-            return [statement for statement in sqlglot.parse(text, dialect=dialect) if statement is not None]  # type: ignore[misc]
+            statements = sqlglot.parse(text, dialect=grammar_of(dialect).sqlglot)
+            return [statement for statement in statements if statement is not None]  # type: ignore[misc]
         except SqlglotError:
             continue
     return []

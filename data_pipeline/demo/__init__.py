@@ -1,1 +1,1 @@
-"""The demo: a business database of its own, a real server, and a walk through what it does."""
+"""The demo: a business database, a real server, and a tour of the program."""

@@ -1,7 +1,7 @@
-"""A business database to try things on: a chain of motorway service areas, made up, the same with every seed.
+"""A fictional business database of motorway service areas; a seed always gives the same rows.
 
 Eleven tables and a view with foreign keys (one to its own table, one bridge), comments, dates, enumerations, checks,
-and columns of personal data. Nobody in it exists.
+and columns of personal data. All people in it are fictional.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ CREATE TABLE product ( -- what shops sell
 CREATE TABLE sale ( -- one receipt
   sale_id INTEGER PRIMARY KEY,
   shop_id INTEGER NOT NULL REFERENCES shop (shop_id),
-  member_id INTEGER REFERENCES member (member_id), -- empty for customers who are no members
+  member_id INTEGER REFERENCES member (member_id), -- empty for customers who are not members
   cashier_id INTEGER NOT NULL REFERENCES employee (employee_id),
   sold_at TIMESTAMP NOT NULL, -- local time
   payment_method TEXT NOT NULL CHECK (payment_method IN ('cash', 'card', 'app', 'fuel card')),
@@ -151,7 +151,7 @@ Row = tuple[Any, ...]
 
 
 def build_database(path: str, *, seed: int = SEED) -> dict[str, int]:
-    """Make the SQLite file at `path`, which must not be there; gives the number of rows by table."""
+    """Create an SQLite file at `path`, which must not exist, and return the number of rows by table."""
     rows = _rows(random.Random(seed))  # noqa: S311 - the same every time is the point
     connection = sqlite3.connect(path)
     try:
@@ -213,7 +213,7 @@ def _shops(chance: random.Random) -> Iterable[Row]:
     kinds = list(SHOP_NAMES)
     for number in range(1, SHOPS + 1):
         kind = kinds[number % 5]
-        area = number % (AREAS - 1) + 1  # the one that is being built has none
+        area = number % (AREAS - 1) + 1  # the area under construction has no shops
         name = f"{chance.choice(FAMILY)}'s {SHOP_NAMES[kind]}"
         floor = None if chance.random() < 0.05 else chance.randrange(30, 600, 5)
         yield number, area, name, kind, floor, round(chance.uniform(800, 9000), 2), _day(chance, -2500, -100)
@@ -301,5 +301,5 @@ def _phone(chance: random.Random) -> str:
 
 
 def _day(chance: random.Random, earliest: int, latest: int) -> str:
-    """A day, counted from the first day of the traffic."""
+    """Return a random day between two offsets from the first day of the traffic."""
     return (FIRST_DAY + timedelta(days=chance.randrange(earliest, latest))).isoformat()

@@ -1,4 +1,4 @@
-"""The real server as a process of its own, on a free port, and the requests that are sent to it."""
+"""The real server in a separate process on a free port, and the requests that the demo sends to it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ START_SECONDS: Final = 60.0
 
 
 class DemoFailed(PipelineError):
-    """The demo's server did not start, a request was refused, or something is not as the demo says."""
+    """The demo's server did not start, a request failed, or a result differs from the demo's claim."""
 
 
 class DemoServer:
-    """`data-pipeline serve` in a folder, made by `start`; leaving `with` ends it. Its log is `server.log` there."""
+    """`data-pipeline serve` in a folder with the log `server.log`; leaving the `with` block stops it."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -49,51 +49,51 @@ class DemoServer:
 
     @property
     def process_id(self) -> int:
-        """The server's."""
+        """Return the id of the server's process."""
         assert self._process is not None
         return self._process.pid
 
     def start(self) -> None:
-        """Start it, and wait until it answers. Raises DemoFailed."""
+        """Start the server and wait until it answers. Raises DemoFailed."""
         create_private_file(self.log_path)
-        known = len(self._log())
-        # Only what the folder's data_pipeline.toml says counts.
-        surroundings = {name: value for name, value in os.environ.items() if not name.startswith("DATA_PIPELINE_")}
+        log_size = len(self._log())
+        # Only the folder's data_pipeline.toml configures the demo.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DATA_PIPELINE_")}
         with open(self.log_path, "ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "data_pipeline", "serve", "--port", "0"],
                 cwd=self._folder,
-                env=surroundings,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
-            found = re.search(r"http://127\.0\.0\.1:\d+", self._log()[known:])
-            if found and self._answers(found[0]):
-                self.url = found[0]
+            url = re.search(r"http://127\.0\.0\.1:\d+", self._log()[log_size:])
+            if url and self._answers(url[0]):
+                self.url = url[0]
                 return
             time.sleep(0.05)
         if self._process.poll() is None:
-            raise DemoFailed(f"The server did not answer within {START_SECONDS:.0f} s; its log is {self.log_path}.")
-        last = next(filter(None, map(str.strip, reversed(self._log()[known:].splitlines()))), "its log is empty")
-        raise DemoFailed(f"The server did not start: {last.removesuffix('.')}. The rest of its log is {self.log_path}.")
+            raise DemoFailed(f"The server timed out after {START_SECONDS:.0f} s. See its log {self.log_path}.")
+        last = next(filter(None, map(str.strip, reversed(self._log()[log_size:].splitlines()))), "its log is empty")
+        raise DemoFailed(f"The server did not start: {last.removesuffix('.')}. See its log {self.log_path}.")
 
     def kill(self) -> None:
-        """Kill -9: it has no chance to do anything."""
+        """Kill the server with SIGKILL, which it cannot handle."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def stop(self) -> None:
-        """SIGTERM, and wait."""
+        """Send SIGTERM and wait until the server has stopped."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(timeout=60)
 
     def request(self, method: str, path: str, **options: Any) -> tuple[int, dict[str, Any]]:
-        """Send a request below the API; its status and what the answer holds. Raises DemoFailed where it failed."""
+        """Send a request and return the status and the `data` of the response. Raises DemoFailed on an error."""
         response = self._client.request(method, f"{self.url}{API}{path}", **options)
         body = response.json()
         if not body["success"]:
@@ -101,17 +101,17 @@ class DemoServer:
         return response.status_code, body["data"]
 
     def health(self) -> dict[str, Any]:
-        """What the server says of itself."""
-        found: dict[str, Any] = self._client.get(f"{self.url}/health").json()
-        return found
+        """Return the server's health."""
+        health: dict[str, Any] = self._client.get(f"{self.url}/health").json()
+        return health
 
     def events(self, task_id: str) -> Iterator[Event]:
-        """The events of a task's newest run as they happen, until it ends."""
+        """Yield the events of a task's newest run until it ends."""
         with self._client.stream("GET", f"{self.url}{API}/tasks/{task_id}/events") as response:
             for line in response.iter_lines():
                 if line.startswith("data: "):
-                    told = json.loads(line.removeprefix("data: "))
-                    yield Event(**{name: told[name] for name in Event.__slots__})
+                    content = json.loads(line.removeprefix("data: "))
+                    yield Event(**{name: content[name] for name in Event.__slots__})
 
     def _answers(self, url: str) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""The walk of the demo: what it does, in which order, and what it shows."""
+"""The tour of the demo: its chapters and their output."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOTE: Final = "notes.md"
 SHOWN_FILES: Final = 5
 
 SETTINGS: Final = """\
-# The settings of this folder: `data-pipeline` reads them when it runs here.
+# Settings for `data-pipeline` in this folder.
 home = "."
 
 [databases]
@@ -37,13 +37,13 @@ service_areas = "sqlite:///service_areas.sqlite"
 
 
 Watching = Callable[[Console], AbstractContextManager[Emit]]
-"""Shows the events of a run on a console while a block runs."""
+"""A context manager that shows the events of a run on a console."""
 
 
 def take_tour(console: Console, folder: str | None, watching: Watching) -> dict[str, Any]:
-    """Do all of it in a new folder and show it; what was done, for programs.
+    """Run the tour in a new folder, print it and return a summary for programs.
 
-    Raises InvalidInput where the folder is there already, DemoFailed where a request failed or a file is not as before.
+    Raises InvalidInput if the folder already exists, DemoFailed if a request fails or a file changed unexpectedly.
     """
     began = time.monotonic()
     tour = _Tour(console, _new_folder(folder), watching)
@@ -60,11 +60,11 @@ def _new_folder(chosen: str | None) -> str:
         number += 1
     path = os.path.abspath(name)
     if os.path.lexists(path):
-        raise InvalidInput("--folder", f"{printable(path)} is there already: choose a new one")
+        raise InvalidInput("--folder", f"{printable(path)} already exists: name a new folder")
     try:
         make_directories(path)
     except OSError as error:
-        raise InvalidInput("--folder", f"{printable(path)} cannot be made ({error.strerror})") from error
+        raise InvalidInput("--folder", f"{printable(path)} cannot be created ({error.strerror})") from error
     return path
 
 
@@ -77,7 +77,7 @@ class _Tour:
         self._task_path = ""
 
     def take(self, server: DemoServer) -> dict[str, Any]:
-        self._say(f"Everything happens in {printable(self.folder)}", style="bold")
+        self._print(f"All files of the demo are in {printable(self.folder)}", style="bold")
         rows = self._make_database()
         task_id = self._make_task(server)
         first = self._run_first(server, task_id)
@@ -96,19 +96,19 @@ class _Tour:
         }
 
     def _make_database(self) -> dict[str, int]:
-        self._begin("A business database: a chain of motorway service areas, made up")
+        self._begin("A business database: fictional motorway service areas")
         began = time.monotonic()
         rows = build_database(os.path.join(self.folder, DATABASE))
         create_private_file(os.path.join(self.folder, "data_pipeline.toml"), SETTINGS.encode())
         count = f"{len(TABLES)} tables and views, {sum(rows.values()):,} rows"
-        self._say(f"{DATABASE}: {count}, {time.monotonic() - began:.1f} s")
+        self._print(f"{DATABASE}: {count}, {time.monotonic() - began:.1f} s")
         return rows
 
     def _make_task(self, server: DemoServer) -> str:
         self._begin("A real server, and a task over HTTP")
         server.start()
-        self._say(f"data-pipeline serve: {server.url}, process {server.process_id}, log in server.log")
-        self._say(f"All paths below begin with {API}", style="dim")
+        self._print(f"data-pipeline serve: {server.url}, process {server.process_id}, log in server.log")
+        self._print(f"All paths below begin with {API}", style="dim")
         body = {"db_connection": "service_areas", "business_context": "motorway service areas", "task_name": "demo"}
         status, answer = server.request("POST", "/tasks", json=body)
         task_id: str = answer["task_id"]
@@ -128,7 +128,7 @@ class _Tour:
         return _checksums(self._task_path)
 
     def _run_again(self, server: DemoServer, task_id: str, first: dict[str, str]) -> str:
-        self._begin("Somebody adds a note, and the task runs again: nothing is overwritten")
+        self._begin("A note is added and the task runs again, without overwriting any file")
         status, _ = server.request(
             "POST", f"/tasks/{task_id}/files", files={"file": (NOTE, "Ask Dana about fuel cards.\n", "text/markdown")}
         )
@@ -140,72 +140,74 @@ class _Tour:
         self._record(os.path.join(self._task_path, name, "backup_info.json"))
         kept = {TABLE_LIST: first[TABLE_LIST]} | _checksums(os.path.join(self._task_path, name))
         same = [file for file, checksum in first.items() if kept.get(file) == checksum]
-        self._proof(len(same), len(first), "files are as the first run left them, in the backup or in place (SHA-256)")
+        self._proof(len(same), len(first), "files of the first run are unchanged, in the backup or in place (SHA-256)")
         return name
 
     def _kill_and_go_on(self, server: DemoServer, task_id: str) -> None:
-        self._begin("It runs a third time, and the server is killed with -9 in the middle")
+        self._begin("The task runs a third time, and the server is killed with -9 during the backup")
         before = _all_contents(self._task_path)
         status, answer = server.request("POST", f"/tasks/{task_id}/execute", json={"execution_mode": "complete"})
         self._request("POST", f"/tasks/{task_id}/execute", "", status, answer["execution_id"])
-        newest = self._wait_for_backup(known={name for name in os.listdir(self._task_path) if is_backup_name(name)})
+        newest = self._wait_for_backup({name for name in os.listdir(self._task_path) if is_backup_name(name)})
         server.kill()
-        self._say(f"kill -9 {server.process_id}: the process is gone; {self._what_is_there(newest)}", style="red")
+        self._print(f"kill -9 {server.process_id}: the process is gone; {self._count_files(newest)}", style="red")
         server.start()
-        found = (
-            "put back what was half moved" if server.health()["recovery"]["recovered"] else "found nothing half moved"
-        )
-        self._say(f"The server is started again at {server.url}: it {found}, and goes on with the run")
+        has_recovered = server.health()["recovery"]["recovered"]
+        outcome = "rolled back the unfinished backup" if has_recovered else "found no unfinished backup"
+        self._print(f"The server is started again at {server.url}. It {outcome} and continues the run")
         status, answer = _wait_until_ended(server, task_id)
         run = answer["execution"]
         self._request("GET", f"/tasks/{task_id}", "", status, f"{run['status']}, backup {run['backup']['directory']}")
         lost = before - _all_contents(self._task_path)
-        self._proof(len(before) - len(lost), len(before), "contents that were there before are still there")
+        self._proof(len(before) - len(lost), len(before), "earlier file contents still exist")
 
     def _restore(self, server: DemoServer, task_id: str, backup: str, first: dict[str, str]) -> int:
-        self._begin("The first run comes back")
+        self._begin("The first run is restored")
         path = f"/tasks/{task_id}/backups/{backup}/restore"
         status, plan = server.request("POST", path, json={"dry_run": True})
         self._request("POST", path, '{"dry_run": true}', status, f"would restore {len(plan['restored'])} files")
         status, done = server.request("POST", path)
-        self._request("POST", path, "", status, f"restored; undo it by restoring {done['safety_backup']}")
+        self._request("POST", path, "", status, f"restored; to undo it, restore {done['safety_backup']}")
         now = _checksums(self._task_path)
         same = [file for file, checksum in first.items() if now.get(file) == checksum]
-        self._proof(len(same), len(first), "files are again those of the first run")
+        self._proof(len(same), len(first), "files of the first run are restored")
         return len(done["restored"])
 
     def _what_next(self, task_id: str) -> None:
         self._begin("What to try next")
         program = _program()
         commands = (
-            (f"{program} tasks list", "tasks and their states; then show, files, logs"),
-            (f"{program} run {task_id}", "a run without a server"),
-            (f"{program} qa report {task_id}", "what its questions are like"),
-            (f"{program} backups list {task_id}", "what earlier runs made; then show, restore"),
-            (f"{program} doctor", "is all well, and if not, what to do"),
-            (f"{program} serve", "the API on 127.0.0.1:8084; docs/api.md has it by curl"),
+            (f"{program} tasks list", "list the tasks and their states; see also show, files, logs"),
+            (f"{program} run {task_id}", "run the task without a server"),
+            (f"{program} qa report {task_id}", "report on its questions and their SQL"),
+            (f"{program} backups list {task_id}", "list the files of earlier runs; see also show, restore"),
+            (f"{program} doctor", "check for problems and print remedies"),
+            (f"{program} serve", "serve the API on 127.0.0.1:8084; docs/api.md has curl examples"),
         )
-        self._say(f"  cd {printable(self.folder)}", style="cyan")
+        self._print(f"  cd {printable(self.folder)}", style="cyan")
         for command, meaning in commands:
             self._console.print(Text.assemble((f"  {command}", "cyan"), (f"   # {meaning}", "dim")), soft_wrap=True)
-        self._say("Done. Remove the folder, and nothing is left of it.")
+        self._print("Done. To remove every trace of the demo, delete the folder.")
 
-    def _wait_for_backup(self, *, known: set[str]) -> str | None:
-        """The name of the next backup, once a third of the files is in it; all the moves take two milliseconds."""
+    def _wait_for_backup(self, earlier_backups: set[str]) -> str | None:
+        """Return the name of the next backup as soon as it has a third of the files.
+
+        Polls without a pause, because all moves together take two milliseconds.
+        """
         files = len(os.listdir(self._task_path))
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
-            for name in set(os.listdir(self._task_path)) - known:
+            for name in set(os.listdir(self._task_path)) - earlier_backups:
                 if is_backup_name(name) and len(os.listdir(os.path.join(self._task_path, name))) * 3 >= files:
                     return name
         return None
 
-    def _what_is_there(self, newest: str | None) -> str:
+    def _count_files(self, newest: str | None) -> str:
         in_place = sum(os.path.isfile(os.path.join(self._task_path, name)) for name in os.listdir(self._task_path))
         if newest is None:
-            return f"{in_place} names are in the directory, and there is no new backup"
+            return f"the directory has {in_place} files, and there is no new backup"
         moved = len(os.listdir(os.path.join(self._task_path, newest)))
-        return f"{in_place} names are in the directory, {moved} in {newest}"
+        return f"the directory has {in_place} files, {newest} has {moved}"
 
     # ---- requests -----------------------------------------------------------------------------------------------
 
@@ -213,47 +215,47 @@ class _Tour:
         status, answer = server.request("POST", f"/tasks/{task_id}/execute", json={"execution_mode": "complete"})
         shown = '{"execution_mode": "complete"}'
         self._request("POST", f"/tasks/{task_id}/execute", shown, status, answer["execution_id"])
-        self._say(f"GET /tasks/{task_id}/events", style="dim")
+        self._print(f"GET /tasks/{task_id}/events", style="dim")
         with self._watching(self._console) as emit:
             _emit_all(server.events(task_id), emit)
         _wait_until_ended(server, task_id)
 
-    # ---- what is shown ------------------------------------------------------------------------------------------
+    # ---- output -------------------------------------------------------------------------------------------------
 
     def _begin(self, title: str) -> None:
         self._chapter += 1
         self._console.print()
         self._console.print(Text(f"{self._chapter}. {title}", style="bold cyan"))
 
-    def _say(self, text: str, *, style: str = "") -> None:
+    def _print(self, text: str, *, style: str = "") -> None:
         self._console.print(Text(text, style=style), soft_wrap=True)
 
     def _request(self, method: str, path: str, body: str, status: int, answer: str) -> None:
-        asked = f"{method} {path} {body}".rstrip()
-        self._console.print(Text.assemble((asked, "dim"), (f" -> {status} ", "green"), answer), soft_wrap=True)
+        request = f"{method} {path} {body}".rstrip()
+        self._console.print(Text.assemble((request, "dim"), (f" -> {status} ", "green"), answer), soft_wrap=True)
 
     def _proof(self, count: int, total: int, claim: str) -> None:
         style = "bold green" if count == total else "bold red"
-        self._say(f"{count} of {total} {claim}", style=style)
+        self._print(f"{count} of {total} {claim}", style=style)
         if count != total:
             raise DemoFailed(f"Only {count} of {total} {claim}. Please report it, with {printable(self.folder)}.")
 
     def _tree(self) -> None:
-        self._say(os.path.basename(self._task_path) + "/")
+        self._print(os.path.basename(self._task_path) + "/")
         for line in _tree_lines(self._task_path):
-            self._say(line)
+            self._print(line)
 
     def _record(self, path: str) -> None:
         record = json.loads(read_file(path))
-        self._say(f"{os.path.basename(path)}:")
+        self._print(f"{os.path.basename(path)}:")
         for key in ("backup_time", "backup_directory", "moved_files", "failed_files", "task_id", "statistics"):
             value = record[key]
             shown = f"{value[:3]}"[:-1] + f", … {len(value) - 3} more]" if key == "moved_files" else str(value)
-            self._say(f"  {key}: {shown}")
+            self._print(f"  {key}: {shown}")
 
 
 def _program() -> str:
-    """How a person calls `data-pipeline` here: by its name where that is on the path."""
+    """Return the command that starts this program from a shell, as short as possible."""
     script = os.path.join(os.path.dirname(sys.executable), "data-pipeline")
     if shutil.which("data-pipeline"):
         return "data-pipeline"
@@ -274,17 +276,17 @@ def _wait_until_ended(server: DemoServer, task_id: str) -> tuple[int, dict[str, 
 
 
 def _checksums(path: str) -> dict[str, str]:
-    """The SHA-256 of every file at the top of a directory."""
+    """Return the SHA-256 of every file at the top of a directory."""
     with os.scandir(path) as entries:
         return {entry.name: _sha256(entry.path) for entry in entries if entry.is_file()}
 
 
 def _all_contents(path: str) -> set[str]:
-    """The SHA-256 of every file below a directory."""
-    found = set()
+    """Return the SHA-256 of every file below a directory."""
+    contents = set()
     for folder, _, names in os.walk(path):
-        found |= {_sha256(os.path.join(folder, name)) for name in names}
-    return found
+        contents |= {_sha256(os.path.join(folder, name)) for name in names}
+    return contents
 
 
 def _sha256(path: str) -> str:
@@ -292,7 +294,7 @@ def _sha256(path: str) -> str:
 
 
 def _tree_lines(path: str, indent: str = "") -> list[str]:
-    """A directory as a tree: its first files, how many more, and its backups."""
+    """Return a directory as a tree: its first files, the number of its other files, and its backups."""
     names = sorted(os.listdir(path), key=lambda name: (is_backup_name(name), name != TABLE_LIST, name))
     backups = [name for name in names if is_backup_name(name)]
     files = [name for name in names if not is_backup_name(name)]

@@ -1,1 +1,1 @@
-"""The only way to a language model."""
+"""The only client of language models."""

@@ -1,7 +1,7 @@
-"""The only way to a language model: a server that speaks OpenAI's protocol, asked for answers of a known shape.
+"""Ask a language model, on an OpenAI-compatible server, for answers with a given JSON Schema.
 
-An answer is kept by everything it depends on, so that a run that is resumed, or repeated on the same tables, pays once.
-What a model says is text from outside: whoever asks checks it like any other.
+Answers are stored by the hash of everything that they depend on, so that a resumed run, or another run on the same
+tables, does not pay again. An answer is text from outside: the caller must check it like any other input.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from data_pipeline.language_model.protocol import EndpointError, is_transient, o
 LOGGER: Final = logging.getLogger("data_pipeline.language_model")
 
 ATTEMPTS: Final = 4
-"""How often a call is tried while the server is busy or cannot be reached."""
+"""Maximum number of attempts of a call, while the server is busy or not reachable."""
 
 WAIT_LIMIT_SECONDS: Final = 30.0
 _WAIT: Final = wait_as_asked(
@@ -41,7 +41,7 @@ AnswerShape = TypeVar("AnswerShape", bound=BaseModel)
 
 @dataclass(frozen=True)
 class ModelUsage:
-    """What a run asked for: calls that were paid, answers that were kept from before, tokens as the server counts."""
+    """The usage of a run: paid calls, stored answers that were used instead, tokens as counted by the server."""
 
     calls: int = 0
     kept_answers: int = 0
@@ -50,7 +50,7 @@ class ModelUsage:
 
     @property
     def tokens(self) -> int:
-        """All of them."""
+        """The number of all tokens."""
         return self.prompt_tokens + self.completion_tokens
 
 
@@ -68,24 +68,24 @@ class _Usage(BaseModel):
 
 
 class _Completion(BaseModel):
-    """What is read of a server's answer: the client itself checks nothing of it."""
+    """The used fields of a server's answer."""
 
     choices: list[_Choice]
     usage: _Usage | None = None
 
 
 class Answers(Protocol):
-    """Where answers are kept. Callable from any thread."""
+    """The storage of answers. Callable from any thread."""
 
     def model_answer(self, key: str) -> str | None:
-        """A kept answer, None where there is none."""
+        """Return a stored answer, None if there is none."""
 
     def keep_model_answer(self, key: str, answer: str) -> None:
-        """Keep an answer."""
+        """Store an answer."""
 
 
 class NoAnswers:
-    """Keeps nothing."""
+    """Stores nothing."""
 
     def model_answer(self, key: str) -> str | None:  # noqa: ARG002
         return None
@@ -95,18 +95,18 @@ class NoAnswers:
 
 
 class LanguageModel:
-    """A model during one run; `close` gives its connections back. Used by one event loop."""
+    """A language model during one run, in one event loop. Call `close` at the end."""
 
     def __init__(self, endpoint: ModelEndpoint, answers: Answers | None = None) -> None:
         self.endpoint = endpoint
         self.usage = ModelUsage()
         self._answers = answers or NoAnswers()
         self._slots = asyncio.Semaphore(endpoint.calls_at_once)
-        self._refusal: str | None = None  # why no further call is worth its wait
+        self._refusal: str | None = None  # the reason why each further call would fail, too
         self._client: httpx.AsyncClient | None = None
 
     async def ask(self, prompt: str, shape: type[AnswerShape], values: Mapping[str, str]) -> AnswerShape:
-        """An answer of this shape to a prompt of `prompts/`, its places filled in. Raises ModelFailed."""
+        """Fill in a prompt of `prompts/`, and return the answer as an instance of `shape`. Raises ModelFailed."""
         template = files("data_pipeline.language_model").joinpath("prompts", f"{prompt}.txt").read_text("utf-8")
         text = Template(template).substitute(values)
         schema = json.dumps(shape.model_json_schema(), sort_keys=True)
@@ -123,7 +123,7 @@ class LanguageModel:
         return answer
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         if self._client is not None:
             await self._client.aclose()
             self._client = None
@@ -145,15 +145,13 @@ class LanguageModel:
                     {"role": "assistant", "content": content},
                     {"role": "user", "content": f"That is not what the schema asks for ({problem}). Answer again."},
                 ]
-        raise ModelFailed(f"its answer is not what was asked for ({problem})")
+        raise ModelFailed(f"its answer does not match the JSON Schema ({problem})")
 
     async def _complete(self, messages: list[Message], shape: type[BaseModel]) -> str:
         if self._refusal is not None:
             raise ModelFailed(self._refusal)
         if self.usage.tokens >= self.endpoint.tokens_per_run:
-            raise ModelFailed(
-                f"this run has used {self.usage.tokens} tokens: its limit is DATA_PIPELINE_LLM_TOKENS_PER_RUN"
-            )
+            raise ModelFailed(f"the run has used {self.usage.tokens} tokens: see DATA_PIPELINE_LLM_TOKENS_PER_RUN")
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception(is_transient), stop=stop_after_attempt(ATTEMPTS), wait=_WAIT, reraise=True
@@ -161,8 +159,10 @@ class LanguageModel:
                 with attempt:
                     completion = await self._call(messages, shape)
         except EndpointError as error:
-            reason = _reason(error)
-            if error.kind != "refused":
+            reason = error.reason("DATA_PIPELINE_LLM")
+            if error.kind == "refused":  # maybe only this request
+                reason += ", and may not support the response format: see DATA_PIPELINE_LLM_RESPONSE_FORMAT"
+            else:
                 self._refusal = reason
             LOGGER.warning("The language model %s: %s", self.endpoint.model, reason)
             raise ModelFailed(reason) from None
@@ -190,7 +190,7 @@ class LanguageModel:
         try:
             return _Completion.model_validate_json(answer)
         except ValidationError:
-            reason = "what its server says is not of OpenAI's protocol: see DATA_PIPELINE_LLM_BASE_URL"
+            reason = "the answer of the server is not OpenAI-compatible: see DATA_PIPELINE_LLM_BASE_URL"
             raise ModelFailed(reason) from None
 
     def _count(self, completion: _Completion) -> None:
@@ -203,34 +203,12 @@ class LanguageModel:
         )
 
 
-def _reason(error: EndpointError) -> str:
-    """Return what an operator does about it: never the key, nor what was sent."""
-    match error.kind:
-        case "key":
-            return "its server refuses the key: see DATA_PIPELINE_LLM_API_KEY"
-        case "unknown":
-            return "its server does not know it: see DATA_PIPELINE_LLM_MODEL and DATA_PIPELINE_LLM_BASE_URL"
-        case "timeout":
-            return "it did not answer in time: see DATA_PIPELINE_LLM_TIMEOUT_SECONDS"
-        case "unreachable":
-            return "its server cannot be reached: see DATA_PIPELINE_LLM_BASE_URL"
-        case "too_large":
-            return "its server's answer is too large"
-        case "refused":
-            return (
-                f"its server refuses the request ({error.status}): it may not know this response format, "
-                "see DATA_PIPELINE_LLM_RESPONSE_FORMAT"
-            )
-        case "busy":
-            return f"its server answered {error.status}"
-
-
 def _place(place: tuple[str | int, ...]) -> str:
     return ".".join(map(str, place)) or "the answer"
 
 
 def _without_fence(content: str) -> str:
-    """The JSON of an answer that has a code fence around it."""
+    """Return the JSON of an answer without a code fence around it."""
     text = content.strip()
     if text.startswith("```"):
         text = text.partition("\n")[2].rpartition("```")[0]

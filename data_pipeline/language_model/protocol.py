@@ -1,6 +1,6 @@
-"""Requests of OpenAI's protocol, which servers of models share: POST with JSON, and errors by what an operator does.
+"""Send requests to OpenAI-compatible servers: POST with JSON. The kinds of errors follow from their remedies.
 
-The texts of errors hold neither the key nor what was sent.
+The texts of errors contain neither the key nor the request.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TRANSIENT: Final = frozenset({"timeout", "unreachable", "busy"})
 
 
 class EndpointError(Exception):
-    """A request was not answered. `status` is the HTTP status, `retry_after_seconds` what the server asks to wait."""
+    """A request failed. `status` is the HTTP status, `retry_after_seconds` the time that the server asks to wait."""
 
     def __init__(self, kind: ErrorKind, status: int | None = None, retry_after_seconds: float | None = None) -> None:
         super().__init__(kind if status is None else f"{kind} ({status})")
@@ -31,17 +31,33 @@ class EndpointError(Exception):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the same request may be answered later."""
+        """True if the same request may succeed later."""
         return self.kind in _TRANSIENT
+
+    def reason(self, settings: str) -> str:
+        """Return the reason with the setting to correct; `settings` is the prefix of their names."""
+        match self.kind:
+            case "key":
+                return f"the server rejected the API key: see {settings}_API_KEY"
+            case "unknown":
+                return f"the server does not have this model: see {settings}_MODEL and {settings}_BASE_URL"
+            case "timeout":
+                return f"the server timed out: see {settings}_TIMEOUT_SECONDS"
+            case "unreachable":
+                return f"the server is not reachable: see {settings}_BASE_URL"
+            case "too_large":
+                return "the answer of the server is too large"
+            case "refused" | "busy":
+                return f"the server answered {self.status}"
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether it is worth to repeat the request that raised an error."""
+    """Return whether the request that raised an error may succeed later."""
     return isinstance(error, EndpointError) and error.is_transient
 
 
 class wait_as_asked(wait_base):  # noqa: N801 - named as tenacity's own
-    """Wait as long as the server asks for, up to a limit; without such a wish as another strategy says."""
+    """Wait as long as the server asks for, up to a limit, or as another strategy if it does not ask."""
 
     def __init__(self, otherwise: wait_base, limit_seconds: float) -> None:
         self._otherwise = otherwise

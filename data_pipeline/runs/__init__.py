@@ -1,1 +1,1 @@
-"""A run and its surroundings: records, the durable engine, worker slots, events, metrics."""
+"""A run and its environment: records, the durable engine, worker slots, events, metrics."""

@@ -1,8 +1,8 @@
-"""Record the checksums of backups after their runs, from a thread of its own: a run never waits for it.
+"""Record the checksums of backups after their runs, in a separate thread, so that no run waits for them.
 
-A backup is read without the lock of its task, which is held for the writing of the manifest only. Where another run
-has the task, the manifest waits in memory and the others go on. What a dead or stopped server left undone is picked up
-at the next start: the newest backup of each task, if a run made it and it has no manifest.
+A backup is read without the lock of its task; the lock is held only to write the manifest. If another run holds the
+task, the manifest waits in memory and the recorder continues with other backups. The next start continues the work of
+a dead or stopped server: the newest backup of each task, if a run made it and it has no manifest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from data_pipeline.tasks.workspace import Door, task_directories
 LOGGER = logging.getLogger("data_pipeline.checksums")
 
 WAITING_LIMIT: Final = 200
-"""How many backups may wait: each that waits for a busy task holds a manifest in memory."""
+"""Maximum number of waiting backups; one that waits for a busy task holds its manifest in memory."""
 
 RETRY_SECONDS: Final = 1.0
 LONGEST_RETRY_SECONDS: Final = 60.0
@@ -36,12 +36,12 @@ Outcome = Literal["recorded", "failed"]
 
 
 class _Closing(Exception):
-    """The recorder is to end; the backup that is being read has to wait for the next start."""
+    """The recorder is closing; the backup that is being read waits for the next start."""
 
 
 @dataclass(eq=False)
 class _Job:
-    """A backup that waits: until `due` at least, with its manifest once that is computed."""
+    """A backup that waits at least until `due`; its manifest is set once it is computed."""
 
     task_id: str
     backup: str
@@ -54,12 +54,12 @@ class _Job:
 
     @property
     def remedy(self) -> str:
-        """The command that records these checksums."""
+        """Return the command that records these checksums."""
         return f"data-pipeline backups verify {self.task_id} {self.backup} --record-checksums"
 
 
 class ChecksumRecorder:
-    """Takes backups from any thread; `close` ends at the next piece of a file, and leaves the rest to the next start.
+    """Queue of backups, filled from any thread; `close` stops at the next chunk and leaves the rest to the next start.
 
     `count` gets the outcome of each manifest.
     """
@@ -83,7 +83,7 @@ class ChecksumRecorder:
         self._thread.start()
 
     def add(self, task_id: str, backup: str) -> None:
-        """Queue a backup; returns at once. One for which there is no room is logged and left out."""
+        """Queue a backup and return immediately. If the queue is full, log the backup and skip it."""
         job = _Job(task_id, backup)
         with self._changed:
             if any((known.task_id, known.backup) == (task_id, backup) for known in self._jobs):
@@ -97,13 +97,15 @@ class ChecksumRecorder:
             LOGGER.warning("%s are not recorded: %d backups wait already. Run: %s", job, WAITING_LIMIT, job.remedy)
 
     def close(self) -> None:
-        """End the thread; a manifest that is being written is written."""
+        """Stop the thread, after a manifest that is being written."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()
         self._thread.join()
         for job in self._jobs:
-            LOGGER.info("%s are not recorded yet; the next start does it, or: %s", job, job.remedy)
+            LOGGER.info(
+                "%s are not recorded yet. The next start records them; to record them now, run: %s", job, job.remedy
+            )
 
     def _work(self) -> None:
         missed = self._find_missed()
@@ -113,12 +115,12 @@ class ChecksumRecorder:
             except _Closing:
                 self._put_back(job)
             except Exception:
-                # Whatever it is, the other backups get their checksums.
+                # Whatever the error is, the other backups get their checksums.
                 self._count("failed")
-                LOGGER.exception("%s are not recorded by a defect of this program. Run: %s", job, job.remedy)
+                LOGGER.exception("%s are not recorded because of a defect of this program. Run: %s", job, job.remedy)
 
     def _take(self, *, waits: bool) -> _Job | None:
-        """Take the first job that is due; None where none is, or if it waits, only at the end."""
+        """Take the first job that is due; None if there is none. If it waits, it returns None only at the close."""
         with self._changed:
             while not self._is_closing:
                 now = time.monotonic()
@@ -141,7 +143,7 @@ class ChecksumRecorder:
             if job.manifest is None:
                 job.manifest = compute_missing_checksums(path, job.backup, on_bytes=self._check_open)
             if job.manifest is None:
-                return  # a person was faster
+                return  # a person deleted or recorded it meanwhile
             work_id = f"checksums_{secrets.token_hex(8)}"
             write_checksums(path, job.task_id, job.manifest, work_id=work_id, door=self._door)
         except TaskBusy as busy:
@@ -165,11 +167,11 @@ class ChecksumRecorder:
             raise _Closing
 
     def _find_missed(self) -> Iterator[_Job]:
-        """Yield the newest backup of each task where a run made it and it has no manifest."""
+        """Yield the newest backup of each task, if a run made it and it has no manifest."""
         try:
             tasks = task_directories(self._training_data)
         except PipelineError as error:
-            LOGGER.warning("Backups without checksums are not looked for: %s", error)
+            LOGGER.warning("Backups without checksums are not searched: %s", error)
             return
         for task_id in tasks:
             if self._is_closing:
@@ -178,11 +180,11 @@ class ChecksumRecorder:
             try:
                 backup = _newest_without_checksums(path)
                 record = find_backup(path, backup).record if backup is not None else None
-                # One that is being made has no record yet: its own run adds it.
+                # A backup that is being made has no record yet; its own run queues it.
                 if backup is not None and record is not None and record.run_id is not None and record.is_of_commit:
                     yield _Job(task_id, backup)
             except (PipelineError, OSError) as error:
-                LOGGER.debug("Task %s: its backups are not looked at: %s", task_id, error)
+                LOGGER.debug("Task %s: its backups are not inspected: %s", task_id, error)
 
 
 def _newest_without_checksums(path: str) -> str | None:

@@ -1,17 +1,18 @@
-"""Durable runs in the background, on DBOS; the only module that knows it.
+"""Durable runs in the background, on DBOS; the only module that imports it.
 
-The engine owns the queue, the claim of one run a task, the records of durable calls, cancel and resume. What a run
-does is a function that it is handed. Arguments and results lie in its database in clear: ids, names of files with their
-SHA-256, and the SQL of pairs; no secret, no row.
+The engine owns the queue, the limit of one run for each task, the records of durable calls, cancel and resume. The work
+of a run is a function that the caller passes. Arguments and results are in its database in clear: ids, names of files
+with their SHA-256, and the SQL of pairs, but no secret and no row.
 
 Traps of DBOS 3.4, each with a test in tests/data_pipeline/test_engine.py:
 
-- An executor id that two live processes share lets one steal the other's runs: ids are worker slots, held by a lock.
-- Its application version is a hash of the code: pending work would be left behind by every change. Ours is a number.
-- It finds records by position, so a call more or less under a pending run is an error. Ours are found by name.
-- A cancelled asyncio task is recorded as an error: a suspended run ends by an exception that DBOS does not record.
-- Its end stops the event loop before the threads that claim runs: a run claimed then is never begun. Ours end first.
-- Its serializer is pickle, which runs code of whoever writes the database. Ours is JSON.
+- If two live processes share an executor id, one steals the other's runs. So ids are worker slots, held by a lock.
+- Its application version is a hash of the code, so that every change would abandon pending work. So it is a number.
+- It finds records by position, so that a call more or less in a pending run is an error. So they are found by name.
+- It records a cancelled asyncio task as an error. So a suspended run ends by an exception that DBOS does not record.
+- Its end stops the event loop before the threads that claim runs, and a run claimed meanwhile never begins. So the
+  engine stops these threads first.
+- Its serializer is pickle, which runs the code of anyone who can write the database. So the serializer is JSON.
 """
 
 from __future__ import annotations
@@ -19,52 +20,53 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
+import sqlite3
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, Literal, TypeVar, cast
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions, StepReservation
 from dbos import error as dbos_error
-from sqlalchemy import Engine as SqlEngine
-from sqlalchemy import create_engine, event
-from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from data_pipeline.config.database_urls import masked
-from data_pipeline.errors import StoreUnavailable
 from data_pipeline.runs.sqlite_clock import add_subsecond_clock
 from data_pipeline.runs.worker_slots import WorkerSlots
-from data_pipeline.steps.contract import Finished, IsUsable, Json, Work, always_usable, ignored
-from data_pipeline.tasks.workspace import Workspace, create_private_file
+from data_pipeline.steps.runner import IsUsable, StepRunner, Work
+from data_pipeline.store.own_database import DatabaseRole, OwnDatabase
+from data_pipeline.tasks.results import Json
+from data_pipeline.tasks.workspace import Workspace
 
 WORKFLOW_SCHEMA: Final = 1
-"""Raised when a pending run of an older program cannot be gone on with; such runs are failed by name."""
+"""Increase it if this version cannot continue the pending runs of an older one; these runs are then failed."""
 
 QUEUE: Final = "runs"
 APPLICATION: Final = "data_pipeline"
 POLL_SECONDS: Final = 0.2
-"""How soon a queued run begins, and how soon a cancel from another process is seen."""
+"""Interval for starting queued runs, and for noticing a cancel by another process."""
 
 TAKEOVER_SECONDS: Final = 5.0
-"""How often a worker looks for runs of workers that died."""
+"""Interval for finding runs of dead workers."""
 
 FORGET_SECONDS: Final = 3600.0
-"""How often a worker removes the records of runs that ended long ago."""
+"""Interval for deleting the records of runs that ended more than `KEEP_SECONDS` ago."""
 
 KEEP_SECONDS: Final = 86_400.0
 FORGET_LIMIT: Final = 1000
 
 ABANDON_SECONDS: Final = 5.0
-"""How long a run that was told to stop may take to give its lock back."""
+"""Maximum time in which a stopped run must release its lock."""
 
 CLAIM_SECONDS: Final = 10.0
-"""How long a claim of a run that is under way when the worker stops may take."""
+"""Maximum time for a claim that has begun when the worker stops."""
 
 LOGGER = logging.getLogger("data_pipeline.engine")
+
+ENGINE_DATABASE: Final = DatabaseRole("database of the engine", "DATA_PIPELINE_DATABASE_URL")
+POOL_SIZE: Final = 10
 
 RunState = Literal["queued", "running", "completed", "failed", "cancelled"]
 
@@ -84,7 +86,7 @@ _ENDED: Final = [status for status in _STATES if status not in _UNFINISHED]
 
 @dataclass(frozen=True)
 class RunOrder:
-    """What is to be run; `step` is the only step, None for a complete run."""
+    """A request for a run; `step` is the only step, None for a complete run."""
 
     task_id: str
     run_id: str
@@ -93,7 +95,7 @@ class RunOrder:
 
 @dataclass(frozen=True)
 class EngineRun:
-    """A run as the engine knows it; `schema` is that of the program that admitted it, `worker` who had it last."""
+    """A run in the engine; `schema` is that of the program that admitted it, `worker` the last worker that had it."""
 
     task_id: str
     run_id: str
@@ -104,7 +106,7 @@ class EngineRun:
 
 @dataclass
 class RunControl:
-    """What a run gets: its order, the runner of its durable calls, and whether it is to stop for now."""
+    """The environment of a run: its order, the runner of its durable calls, and whether it must suspend."""
 
     order: RunOrder
     runner: DurableRunner
@@ -116,68 +118,39 @@ RunFunction = Callable[[RunControl], Awaitable[None]]
 
 
 class _Suspended(BaseException):
-    """Ends a run in this process and leaves it pending: DBOS records the outcome of an Exception, but not of this."""
+    """Ends a run in this process and leaves it pending: DBOS records an Exception, but not a BaseException."""
 
 
-class DurableRunner:
-    """The `StepRunner` of one attempt of a run: what an earlier attempt recorded under a name is not called again.
+class DurableRunner(StepRunner):
+    """The `StepRunner` of one attempt of a run: a call that an earlier attempt recorded by name is not repeated.
 
-    `recorded` are those results; `taken` is how many positions DBOS has used for them.
+    `recorded` are the results of those calls; `taken` is the number of positions that DBOS has used for them.
     """
 
     def __init__(self, recorded: Mapping[str, Json], taken: int, is_suspended: Callable[[], bool]) -> None:
         self._recorded = dict(recorded)
         self._is_suspended = is_suspended
         for _ in range(taken):
-            DBOS.reserve_step()  # left unused: new calls come after those that are recorded
+            DBOS.reserve_step()  # left unused: new calls come after the recorded ones
 
-    async def run(
-        self, name: str, work: Work, *, is_usable: IsUsable = always_usable, finished: Finished = ignored
-    ) -> Json:
-        return (await self.run_all([(name, work)], concurrency=1, is_usable=is_usable, finished=finished))[0]
-
-    async def run_all(
-        self,
-        works: Sequence[tuple[str, Work]],
-        *,
-        concurrency: int,
-        is_usable: IsUsable = always_usable,
-        finished: Finished = ignored,
-    ) -> list[Json]:
-        slots = asyncio.Semaphore(concurrency)
-
-        async def in_turn(name: str, work: Work, reserved: StepReservation | None) -> Json:
-            async with slots:
-                if reserved is None:
-                    result = self._recorded[name]
-                elif self._is_suspended():
-                    raise asyncio.CancelledError
-                else:
-                    result = await reserved.run_async({"name": name}, _call, work)
-                    self._recorded[name] = result
-            finished(result)
-            return result
-
-        reserved = [await self._reserve(name, is_usable) for name, _ in works]
-        try:
-            async with asyncio.TaskGroup() as group:  # gather would leave the siblings of a failed call running
-                tasks = [
-                    group.create_task(in_turn(name, work, own))
-                    for (name, work), own in zip(works, reserved, strict=True)
-                ]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [task.result() for task in tasks]
-
-    async def _reserve(self, name: str, is_usable: IsUsable) -> StepReservation | None:
-        """A position for a call, None where its recorded result will do."""
+    async def _prepare(self, name: str, work: Work, is_usable: IsUsable) -> Work:
         if name in self._recorded and await is_usable(self._recorded[name]):
-            return None
-        return DBOS.reserve_step()
+            return partial(_recorded, self._recorded[name])
+        return partial(self._call_durably, name, work, DBOS.reserve_step())
+
+    async def _call_durably(self, name: str, work: Work, reserved: StepReservation) -> Json:
+        if self._is_suspended():
+            raise asyncio.CancelledError
+        self._recorded[name] = result = await reserved.run_async({"name": name}, _call, work)
+        return result
+
+
+async def _recorded(result: Json) -> Json:
+    return result
 
 
 def _is_no_cancel(record: logging.LogRecord) -> bool:
-    """Whether an error is one: DBOS tells of a run that somebody cancelled as of a defect, with a traceback."""
+    """False for a cancelled run, which DBOS logs like a defect, with a traceback."""
     cancels = (dbos_error.DBOSWorkflowCancelledError, dbos_error.DBOSAwaitedWorkflowCancelledError)
     return record.exc_info is None or not isinstance(record.exc_info[1], cancels)
 
@@ -201,7 +174,7 @@ class _Worker:
     watcher: threading.Thread | None = None
 
     def stop_claiming(self) -> None:
-        """Leave what is queued to others; what a claim under way takes is begun."""
+        """Claim no more runs; a run that is being claimed still begins."""
         for stop in self.dbos.background_thread_stop_events:
             stop.set()
         for thread in threading.enumerate():
@@ -209,43 +182,37 @@ class _Worker:
                 thread.join(CLAIM_SECONDS)
 
     def is_idle(self) -> bool:
-        """Whether no run is being begun, worked on or written down as ended."""
+        """True if no run is beginning, running, or being recorded as ended."""
         return not self.dbos._workflow_tasks  # noqa: SLF001 - `running` lacks those that begin or end
 
 
 class Engine:
-    """Admits, cancels and lists runs; `start_worker` makes this process run them too. Made by `open`.
+    """Admits, cancels and lists runs; after `start_worker` this process runs them too. Create it with `open`.
 
-    Methods block; they may be called from any thread. One process has one engine.
+    Methods block and can be called from any thread. A process has one engine.
     """
 
-    def __init__(self, sql: SqlEngine, slots: WorkerSlots) -> None:
-        self._sql = sql
+    def __init__(self, database: OwnDatabase, slots: WorkerSlots) -> None:
+        self._database = database
         self._slots = slots
-        self._client = _client_on(sql)
+        self._client = _client_on(database)
         self._worker: _Worker | None = None
 
     @classmethod
     def open(cls, url: str, slots: WorkerSlots) -> Engine:
-        """Open the engine's database, SQLite or PostgreSQL, making or migrating it. Raises StoreUnavailable."""
+        """Open the engine's database, SQLite or PostgreSQL; create or migrate it. Raises StoreUnavailable."""
         notes = logging.getLogger("dbos")
-        notes.setLevel(logging.ERROR)  # the rest is about itself
-        notes.addFilter(_is_no_cancel)  # the same function twice is one filter
-        try:
-            parsed = _parsed(url)
-            sql = _open_sql(parsed)
-            _migrate(sql, parsed)
-            return cls(sql, slots)
-        except (SQLAlchemyError, OSError) as error:
-            reason = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0]
-            raise StoreUnavailable(
-                f"The engine's database {masked(url)} cannot be opened: {reason}. Mend its URL or the database."
-            ) from None  # the driver's error may hold the password
+        notes.setLevel(logging.ERROR)  # below that, DBOS logs its own operation
+        notes.addFilter(_is_no_cancel)  # adding it again changes nothing
+        database = OwnDatabase.open(url, ENGINE_DATABASE, prepare=_add_clock, pool_size=POOL_SIZE)
+        with database.closing_on_error():
+            _migrate(database)
+            return cls(database, slots)
 
     # ---- for requests -------------------------------------------------------------------------------------------
 
     def admit(self, order: RunOrder) -> str:
-        """Queue a run, unless the task has one that has not ended; returns the id of the run that the task has now."""
+        """Queue a run, unless the task has an unfinished one; return the id of the run that the task has now."""
         options: EnqueueOptions = {
             "workflow_name": RUN_TASK,
             "queue_name": QUEUE,
@@ -259,26 +226,26 @@ class Engine:
         return _ids(handle.get_workflow_id())[1]
 
     def cancel(self, task_id: str, run_id: str) -> None:
-        """Cancel a run: a queued one never begins, a running one stops within a second, wherever it runs."""
+        """Cancel a run. A queued run never begins; a running one stops within a second, in any process."""
         self._client.cancel_workflow(_workflow_id(task_id, run_id))
         if self._worker is not None:
             self._stop_cancelled([_workflow_id(task_id, run_id)])
 
     def run_of(self, task_id: str) -> EngineRun | None:
-        """The run of a task that has not ended."""
+        """Return the unfinished run of a task; None if it has none."""
         runs = self._list(status=_UNFINISHED, workflow_id_prefix=f"{task_id}:")
         return next((run for run in runs if run.task_id == task_id), None)
 
     def unfinished(self) -> list[EngineRun]:
-        """Every run that has not ended."""
+        """Return every unfinished run."""
         return self._list(status=_UNFINISHED)
 
     def was_cancelled(self, task_id: str, run_id: str) -> bool:
-        """Whether a run was cancelled."""
+        """True if a run was cancelled."""
         return bool(self._list(workflow_ids=[_workflow_id(task_id, run_id)], status="CANCELLED"))
 
     def forget_ended(self, before: datetime) -> int:
-        """Remove the records of runs that ended before a time; how many there were. The store keeps their history."""
+        """Delete the records of runs that ended before a time; return their number. The store keeps their history."""
         ended = self._list(status=list(_ENDED), completed_before=before.isoformat(), limit=FORGET_LIMIT)
         if ended:
             self._client.delete_workflows([_workflow_id(run.task_id, run.run_id) for run in ended])
@@ -287,15 +254,15 @@ class Engine:
     # ---- for the worker -----------------------------------------------------------------------------------------
 
     def start_worker(self, run: RunFunction, *, runs_at_once: int) -> None:
-        """Take runs from the queue, at most so many at once, and go on with those of dead workers.
+        """Start to run queued runs, at most `runs_at_once`, and to continue those of dead workers.
 
-        `run` gets every order and returns when it has ended, well or not; it runs on a thread of the engine.
+        `run` is called for every order on a thread of the engine, and returns when the run has ended or failed.
         """
-        assert self._worker is None, "one worker a process"
+        assert self._worker is None, "a process has one worker"
         name, slot = self._slots.claim()
         config: DBOSConfig = {
             "name": APPLICATION,
-            "system_database_engine": self._sql,
+            "system_database_engine": self._database.engine,
             "application_version": str(WORKFLOW_SCHEMA),
             "executor_id": name,
             "serializer": SERIALIZER,
@@ -322,17 +289,17 @@ class Engine:
 
     @property
     def running_count(self) -> int:
-        """How many runs this process is working on; asks nobody."""
+        """The number of runs that this process is running, from memory."""
         return 0 if self._worker is None else len(self._worker.running)
 
     def older_runs(self) -> list[EngineRun]:
-        """Unfinished runs of an older workflow schema that no live worker has: nobody can go on with them."""
+        """Return the unfinished runs of an older workflow schema that no live worker has; none can continue them."""
         return [run for run in self.unfinished() if run.schema < WORKFLOW_SCHEMA and not self._is_live(run.worker)]
 
     def stop(self, *, limit_seconds: float = 0.0) -> list[str]:
-        """Stop the worker: durable calls that are under way may end within the limit, then runs are suspended.
+        """Stop the worker. Durable calls that have begun may end within the limit; then the runs are suspended.
 
-        Suspended runs stay pending, for the next start. Returns the ids of runs that did not stop: end the process.
+        Suspended runs stay pending for the next start. Return the ids of runs that did not stop: exit the process then.
         """
         worker = self._worker
         stuck: list[str] = []
@@ -348,14 +315,14 @@ class Engine:
             worker.ends.set()
             if worker.watcher is not None:
                 worker.watcher.join()
-            if not stuck:  # else the slot stays ours, or a peer would take over what is still at work
+            if not stuck:  # else keep the slot, or another worker would take over runs that are still at work
                 DBOS.destroy(destroy_registry=True)
                 worker.slot.directory.release()
         self._client.destroy()
-        self._sql.dispose()
+        self._database.close()
         return stuck
 
-    # ---- the hands ----------------------------------------------------------------------------------------------
+    # ---- internals ----------------------------------------------------------------------------------------------
 
     async def _run_task(self, order: RunOrder) -> None:
         worker, workflow_id = self._worker, _workflow_id(order.task_id, order.run_id)
@@ -384,7 +351,7 @@ class Engine:
         await worker.run(RunControl(order, DurableRunner(recorded, taken, is_suspended), is_suspended))
 
     def _watch(self, worker: _Worker) -> None:
-        """Until the worker ends: stop runs that were cancelled elsewhere, take over those of workers that died."""
+        """Stop runs that another process cancelled, and take over runs of dead workers, until the worker ends."""
         taken_over = time.monotonic()
         forgot = -math.inf
         while not worker.ends.wait(POLL_SECONDS):
@@ -419,7 +386,7 @@ class Engine:
                 handles = DBOS._recover_pending_workflows([name])  # noqa: SLF001 - what DBOS itself does at its start
             finally:
                 slot.directory.release()
-            LOGGER.warning("Worker %s died; %d of its runs go on", name, len(handles))
+            LOGGER.warning("Worker %s died; %d of its runs continue here", name, len(handles))
 
     def _is_live(self, worker: str | None) -> bool:
         if worker is None:
@@ -446,7 +413,7 @@ RUN_TASK: Final = "run_task"
 
 
 async def _call(work: Callable[[], Awaitable[Result]]) -> Result:
-    """A coroutine function of what only gives a coroutine: DBOS tells them apart."""
+    """Wrap a callable that returns a coroutine into a coroutine function, which DBOS requires."""
     return await work()
 
 
@@ -465,46 +432,27 @@ def _wait_until(is_done: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.02)
 
 
-def _parsed(url: str) -> URL:
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "postgresql":
-        return parsed.set(drivername="postgresql+psycopg")
-    return parsed
+def _add_clock(connection: Any) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        add_subsecond_clock(connection)
 
 
-def _open_sql(url: URL) -> SqlEngine:
-    if url.get_backend_name() == "postgresql":
-        return create_engine(
-            url, pool_size=10, max_overflow=20, pool_pre_ping=True, connect_args={"connect_timeout": 10}
-        )
-    assert url.database is not None
-    create_private_file(os.path.abspath(url.database))
-    engine = create_engine(url, pool_size=10, max_overflow=20)
-    event.listen(engine, "connect", _prepare_sqlite)
-    return engine
-
-
-def _client_on(sql: SqlEngine) -> DBOSClient:
+def _client_on(database: OwnDatabase) -> DBOSClient:
     return DBOSClient(
-        system_database_engine=sql, serializer=SERIALIZER, application_name=APPLICATION, use_listen_notify=False
+        system_database_engine=database.engine,
+        serializer=SERIALIZER,
+        application_name=APPLICATION,
+        use_listen_notify=False,
     )
 
 
-def _migrate(sql: SqlEngine, url: URL) -> None:
+def _migrate(database: OwnDatabase) -> None:
     """Create DBOS's tables, or migrate them; on SQLite by a connection that has the clock that its statements need."""
-    if url.get_backend_name() == "postgresql":
-        DBOS.migrate(url.render_as_string(hide_password=False))
+    if not database.is_sqlite:
+        DBOS.migrate(database.engine.url.render_as_string(hide_password=False))
         return
-    client = _client_on(sql)
+    client = _client_on(database)
     try:
         client._sys_db.run_migrations()  # noqa: SLF001 - `DBOS.migrate` opens a connection of its own
     finally:
         client.destroy()
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    """The settings with which a durable call costs 1 ms; DBOS's own cost 4 to 10."""
-    connection.isolation_level = "IMMEDIATE"
-    add_subsecond_clock(connection)
-    for setting in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {setting}")

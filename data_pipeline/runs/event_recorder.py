@@ -1,4 +1,4 @@
-"""Keeps the events of runs in the store, from a thread of its own: a run never waits for it."""
+"""Record the events of runs in the store, in a separate thread, so that no run waits for it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from data_pipeline.store import Store
 
 LOGGER = logging.getLogger("data_pipeline.events")
 GATHER_SECONDS: Final = 0.05
-"""How long events gather before they are written together."""
+"""Interval between writes; the events of an interval are written together."""
 
 _Entry = tuple[str, datetime, Event]
 
 
 class EventRecorder:
-    """Takes events from any thread; `close` writes the last ones."""
+    """Queue of events, filled from any thread; `close` writes the last ones."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -31,11 +31,11 @@ class EventRecorder:
         self._thread.start()
 
     def of_run(self, execution_id: str) -> Emit:
-        """Where the events of a run go."""
+        """Return the `emit` of a run."""
         return lambda event: self._entries.put((execution_id, datetime.now(UTC), event))
 
     def close(self) -> None:
-        """Write what is left, and end."""
+        """Write the remaining events and stop the thread."""
         self._entries.put(None)
         self._thread.join()
 
@@ -51,12 +51,12 @@ class EventRecorder:
             for execution_id, events in _by_run([entry for entry in gathered if entry is not None]).items():
                 try:
                     self._store.add_events(execution_id, events)
-                except SQLAlchemyError as error:  # watchers miss some; the run and its state do not depend on them
+                except SQLAlchemyError as error:  # clients miss some events; the run does not depend on them
                     LOGGER.warning("%d events of %s are lost: %s", len(events), execution_id, type(error).__name__)
 
 
 def _by_run(entries: list[_Entry]) -> dict[str, list[tuple[datetime, Event]]]:
-    """Events of each run in order; of files that moved one after the other, the newest count alone."""
+    """Return the events of each run in order; of consecutive counts of moved files, only the newest."""
     runs: dict[str, list[tuple[datetime, Event]]] = {}
     for execution_id, at, event in entries:
         events = runs.setdefault(execution_id, [])

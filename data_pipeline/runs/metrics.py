@@ -1,10 +1,10 @@
-"""What the server counts, in the form of Prometheus; every process has its own."""
+"""The metrics of the server for Prometheus; every process has its own."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -13,16 +13,17 @@ from prometheus_client.registry import Collector
 from data_pipeline.config.retention import BackupKind
 from data_pipeline.errors import DirectoryUnusable
 from data_pipeline.runs.records import Ended, RunRecords
-from data_pipeline.tasks.backup.create import made_backup
+from data_pipeline.tasks.backup.report import BackupReport
+from data_pipeline.tasks.results import RunResult, StepResult
 from data_pipeline.vectors.backup_statistics import BackupStatistics
 
 REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 BACKUP_COUNT_SECONDS: Final = 60.0
-"""How long a count of backups is good for. Counting reads every backup directory, and Prometheus asks every 15 s."""
+"""Lifetime of a count of backups. Counting reads every backup directory, and Prometheus asks every 15 s."""
 
 
 class Metrics:
-    """The counters of one server."""
+    """The metrics of one server."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -54,12 +55,12 @@ class Metrics:
             "data_pipeline_backup_checksums", "Checksum manifests of backups, by their outcome.", ["outcome"],
             registry=registry,
         )  # fmt: skip
-        for outcome in ("recorded", "failed"):  # an alert on a failure needs the zero before it
+        for outcome in ("recorded", "failed"):  # an alert on an increase needs the zero before it
             self._checksums.labels(outcome)
         self._active = Gauge("data_pipeline_runs_active", "Runs that this process works on.", registry=registry)
 
     def watch_active(self, count: Callable[[], int]) -> None:
-        """Ask for the number of active runs whenever the metrics are read."""
+        """Call `count` for the number of active runs whenever the metrics are read."""
         self._active.set_function(count)
 
     def watch_backups(self, count: Callable[[], BackupStatistics]) -> None:
@@ -67,24 +68,24 @@ class Metrics:
         self.registry.register(_BackupCollector(count))
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered; `route` is a path with the names of its parts, not with what they were."""
+        """Count an answered request; `route` is the path with the names of its parameters, not with their values."""
         self._requests.labels(method, route, str(status)).inc()
         self._request_seconds.labels(method, route).observe(seconds)
 
     def recovered(self, counts: Mapping[str, int]) -> None:
-        """What the start found in the task directories."""
+        """Count the task directories at the start by their state."""
         for outcome, count in counts.items():
             self._recoveries.labels(outcome).inc(count)
 
-    def backup(self, summary: Mapping[str, Any]) -> None:
-        """A run's backup was made, or there was none to make."""
-        self._backups.labels(summary["state"]).inc()
-        self._moved.inc(summary["moved_count"])
-        self._failed.inc(len(summary["failed_files"]))
-        self._retries.inc(summary["statistics"]["retries"])
+    def backup(self, report: BackupReport) -> None:
+        """Count the backup of a run by its outcome."""
+        self._backups.labels(report.state).inc()
+        self._moved.inc(report.moved_count)
+        self._failed.inc(len(report.failed_files))
+        self._retries.inc(report.statistics.retries)
 
     def backups_deleted(self, kind: BackupKind, cause: Literal["retention", "request"], count: int) -> None:
-        """Backups were deleted: by a retention policy after a run, or by a request."""
+        """Count backups that a retention policy or a request deleted."""
         self._deleted.labels(kind, cause).inc(count)
 
     def checksums(self, outcome: Literal["recorded", "failed"]) -> None:
@@ -92,11 +93,11 @@ class Metrics:
         self._checksums.labels(outcome).inc()
 
     def step(self, step: str, status: str) -> None:
-        """A step ended."""
+        """Count a step that ended."""
         self._steps.labels(step, status).inc()
 
     def run(self, status: str) -> None:
-        """A run ended."""
+        """Count a run that ended."""
         self._runs.labels(status).inc()
 
 
@@ -113,7 +114,7 @@ class _BackupCollector(Collector):
         return []
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Return the gauges. Two reads at once may count twice, which harms nothing."""
+        """Return the gauges. Two concurrent reads may count twice, which is harmless."""
         if time.monotonic() >= self._good_until:
             self._families = _backup_families(self._count)
             self._good_until = time.monotonic() + BACKUP_COUNT_SECONDS
@@ -145,8 +146,8 @@ def _backup_families(count: Callable[[], BackupStatistics]) -> tuple[GaugeMetric
     return unreadable, kept, size, oldest, newest
 
 
-class CountedRecords:
-    """The `RunRecords` of a run, counted on the way. `leave_backup` gets the name of its backup at the run's end."""
+class CountedRecords(RunRecords):
+    """Counts the records of a run and passes them on. `leave_backup` gets the name of the backup at the run's end."""
 
     def __init__(
         self, records: RunRecords, metrics: Metrics, leave_backup: Callable[[str], None] = lambda _: None
@@ -162,10 +163,10 @@ class CountedRecords:
     def started(self) -> None:
         self._records.started()
 
-    def backed_up(self, summary: Mapping[str, Any]) -> None:
-        self._records.backed_up(summary)
-        self._metrics.backup(summary)
-        self._backup = made_backup(summary)
+    def backed_up(self, report: BackupReport) -> None:
+        self._records.backed_up(report)
+        self._metrics.backup(report)
+        self._backup = report.made_backup
 
     def pruned(self, kind: BackupKind, deleted_count: int) -> None:
         self._records.pruned(kind, deleted_count)
@@ -174,11 +175,11 @@ class CountedRecords:
     def step_started(self, step: str) -> None:
         self._records.step_started(step)
 
-    def step_ended(self, step: str, *, error: str | None, result: Mapping[str, Any] | None) -> None:
+    def step_ended(self, step: str, *, error: str | None, result: StepResult | None) -> None:
         self._records.step_ended(step, error=error, result=result)
         self._metrics.step(step, "completed" if error is None else "failed")
 
-    def ended(self, status: Ended, *, error: str | None, result: Mapping[str, Any] | None) -> None:
+    def ended(self, status: Ended, *, error: str | None, result: RunResult | None) -> None:
         self._records.ended(status, error=error, result=result)
         self._metrics.run(status)
         if self._backup is not None:

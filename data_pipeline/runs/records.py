@@ -1,71 +1,48 @@
-"""Where the states of a run are recorded: in the task store, or nowhere."""
+"""The records of a run besides its files: its states in the task store, or none."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, Protocol
+from collections.abc import Sequence
+from typing import Literal
 
 from data_pipeline.config.retention import BackupKind
 from data_pipeline.store import Execution, Store
+from data_pipeline.tasks.backup.report import BackupReport
+from data_pipeline.tasks.results import RunResult, StepResult
 
 Ended = Literal["completed", "failed", "cancelled"]
 
 
-class RunRecords(Protocol):
-    """Where a run's states go besides its files: the task store, or nowhere."""
+class RunRecords:
+    """The records of a run; these record nothing, for the script, whose runs belong to no task of the store."""
 
     def locked(self) -> None:
-        """The run holds the task's directory: it is the only one."""
+        """Record that the run holds the task's directory, and so is the only one."""
 
     def started(self) -> None:
-        """The backup is made, the steps begin."""
+        """Record that the backup is made and the steps begin."""
 
-    def backed_up(self, summary: Mapping[str, Any]) -> None:
-        """What became of the backup."""
-
-    def pruned(self, kind: BackupKind, deleted_count: int) -> None:
-        """The retention policy for these backups was applied after a successful run."""
-
-    def step_started(self, step: str) -> None:
-        """A step begins."""
-
-    def step_ended(self, step: str, *, error: str | None, result: Mapping[str, Any] | None) -> None:
-        """A step ended: it failed where there is an error."""
-
-    def ended(self, status: Ended, *, error: str | None, result: Mapping[str, Any] | None) -> None:
-        """The run ended."""
-
-
-class NoRecords:
-    """Records nothing, for the script: its runs belong to no task of the store."""
-
-    def locked(self) -> None:
-        pass
-
-    def started(self) -> None:
-        pass
-
-    def backed_up(self, summary: Mapping[str, Any]) -> None:
-        pass
+    def backed_up(self, report: BackupReport) -> None:
+        """Record the outcome of the backup."""
 
     def pruned(self, kind: BackupKind, deleted_count: int) -> None:
-        pass
+        """Record that a retention policy was applied to backups after a successful run."""
 
     def step_started(self, step: str) -> None:
-        pass
+        """Record that a step begins."""
 
-    def step_ended(self, step: str, *, error: str | None, result: Mapping[str, Any] | None) -> None:
-        pass
+    def step_ended(self, step: str, *, error: str | None, result: StepResult | None) -> None:
+        """Record that a step ended; it failed if there is an error."""
 
-    def ended(self, status: Ended, *, error: str | None, result: Mapping[str, Any] | None) -> None:
-        pass
+    def ended(self, status: Ended, *, error: str | None, result: RunResult | None) -> None:
+        """Record that the run ended."""
 
 
-class StoreRecords:
-    """The `RunRecords` of one run of a task; `step` is the only one it runs, None for a complete run.
+class StoreRecords(RunRecords):
+    """The `RunRecords` of one run of a task; `step` is the only step that it runs, None for a complete run.
 
-    A run that the engine admitted is in the history already. Any other enters it once it holds the task's directory:
-    who had to give way changes nothing. `all_steps` are those by which the task's own state is derived.
+    A run that the engine admitted is in the history already. Any other run enters it once it holds the task's
+    directory, so that a run that finds the task busy changes nothing. The state of the task follows from `all_steps`.
     """
 
     def __init__(
@@ -87,7 +64,7 @@ class StoreRecords:
 
     def locked(self) -> None:
         # Whoever holds the directory is the only one who runs.
-        self._store.fail_abandoned(self._task_id, besides=self._execution_id)
+        self._store.fail_abandoned(self._task_id, except_for=self._execution_id)
         if not self._is_known:
             add_run(self._store, self._task_id, self._execution_id, self._step, self._all_steps, status="in_progress")
             self._is_known = True
@@ -95,31 +72,28 @@ class StoreRecords:
     def started(self) -> None:
         self._store.start_execution(self._execution_id)
 
-    def backed_up(self, summary: Mapping[str, Any]) -> None:
-        self._store.record_backup(self._execution_id, summary)
-
-    def pruned(self, kind: BackupKind, deleted_count: int) -> None:
-        """Keep nothing: the run's result names the backups."""
+    def backed_up(self, report: BackupReport) -> None:
+        self._store.record_backup(self._execution_id, report.model_dump(mode="json"))
 
     def step_started(self, step: str) -> None:
         self._store.start_step(self._execution_id, step)
 
-    def step_ended(self, step: str, *, error: str | None, result: Mapping[str, Any] | None) -> None:
+    def step_ended(self, step: str, *, error: str | None, result: StepResult | None) -> None:
         self._store.finish_step(
             self._execution_id,
             step,
             status="completed" if error is None else "failed",
             error=error,
-            result=None if result is None else _with_counts(result),
+            result=None if result is None else result.counted(),
         )
 
-    def ended(self, status: Ended, *, error: str | None, result: Mapping[str, Any] | None) -> None:
+    def ended(self, status: Ended, *, error: str | None, result: RunResult | None) -> None:
         if self._is_known:
             self._store.end_execution(
                 self._execution_id,
                 status=status,
                 error=error,
-                result=None if result is None else _with_counts(result),
+                result=None if result is None else result.counted(),
                 all_steps=self._all_steps,
             )
 
@@ -133,7 +107,7 @@ def add_run(
     *,
     status: Literal["queued", "in_progress"],
 ) -> Execution:
-    """Enter a run in the history; one that is there stays as it is. Raises NotFound."""
+    """Enter a run in the history, unless it is there already. Raises NotFound."""
     return store.add_execution(
         task_id,
         execution_id,
@@ -141,25 +115,3 @@ def add_run(
         step_names=all_steps if step is None else [step],
         status=status,
     )
-
-
-_COUNTED: Final = frozenset(
-    {"columns_by_table", "columns_without_a_pair", "failed_batches", "failed_themes", "inferred_joins", "not_usable",
-     "pairs_by_table", "problems", "tables_without_a_pair", "tables_without_rows"}
-)  # fmt: skip
-"""What a result lists by table: a status must not grow with the schema."""
-
-
-def _with_counts(value: Any) -> Any:
-    """A result with the number of files and tables in place of their names: those are in task_result.json."""
-    if not isinstance(value, Mapping):
-        return value
-    short = {}
-    for key, item in value.items():
-        if key == "files" and isinstance(item, list):
-            short["file_count"] = len(item)
-        elif key in _COUNTED:
-            short[f"{key}_count"] = len(item)
-        else:
-            short[key] = _with_counts(item)
-    return short

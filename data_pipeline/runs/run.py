@@ -1,6 +1,6 @@
 """A run that holds the lock of its task's directory: its steps, their publication, its log, and its result.
 
-Nothing is published while a transaction in the directory is not settled: the steps run, and their files wait in the
+While a transaction in the directory is not settled, nothing is published: the steps run, and their files wait in the
 work folder.
 """
 
@@ -19,13 +19,25 @@ from data_pipeline.events import Emit, Event
 from data_pipeline.runs.records import RunRecords
 from data_pipeline.runs.report import RunReport
 from data_pipeline.runs.threads import in_thread
-from data_pipeline.steps.contract import Json, RunParameters, Step, StepContext, StepOutput, StepRunner
+from data_pipeline.steps.contract import Result, RunParameters, Step, StepContext, StepOutput
+from data_pipeline.steps.runner import StepRunner
 from data_pipeline.tasks import task_directory
-from data_pipeline.tasks.backup.create import BackupReport, settle
+from data_pipeline.tasks.backup.create import settle
 from data_pipeline.tasks.backup.delete import prune
 from data_pipeline.tasks.backup.pruning import PruneReport
+from data_pipeline.tasks.backup.report import BackupReport
 from data_pipeline.tasks.log import TaskLog
 from data_pipeline.tasks.ownership import Ownership
+from data_pipeline.tasks.results import (
+    RESULTS,
+    Json,
+    LoadResult,
+    PublishedFile,
+    PublishedResult,
+    RunResult,
+    SkippedResult,
+    StepResult,
+)
 from data_pipeline.tasks.sealed import seal
 from data_pipeline.tasks.table_list import TableName
 from data_pipeline.tasks.workspace import Published, WorkFolder, Workspace, printable
@@ -41,7 +53,7 @@ _WORDS: Final[Mapping[BackupKind, tuple[str, str]]] = {
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run is made of, from its beginning on."""
+    """The parameters and the environment of a run, fixed from its beginning."""
 
     parameters: RunParameters
     steps: Sequence[Step]
@@ -60,7 +72,7 @@ class RunSettings:
 
 
 class Run:
-    """One run under the lock of `workspace`, after its backup. `report` says what has happened."""
+    """One run under the lock of `workspace`, after its backup. `report` is its progress."""
 
     def __init__(
         self,
@@ -81,9 +93,9 @@ class Run:
         self._own = Ownership(workspace, report.task_id, report.run_id, [step.name for step in settings.steps])
         self._own.is_backed_up = report.backup is not None and report.backup.state != "disabled"
 
-    # ---- the order ----------------------------------------------------------------------------------------------
+    # ---- the sequence ----------------------------------------------------------------------------------------------
 
-    async def work(self, steps: Sequence[Step]) -> Json:
+    async def work(self, steps: Sequence[Step]) -> RunResult:
         """Run and publish the steps until one fails; return the result, also if the disk has no room for a file."""
         await in_thread(self._begin)
         try:
@@ -108,9 +120,9 @@ class Run:
         self._log_notes()
         if self.report.backup is not None:
             self._log_backup(self.report.backup)
-            self._records.backed_up(self.report.backup.summary())
+            self._records.backed_up(self.report.backup)
 
-    async def _finish(self, work: WorkFolder) -> Json:
+    async def _finish(self, work: WorkFolder) -> RunResult:
         """Write the result, then delete the work folder unless a file in it still waits to be published."""
         report = self.report
         if report.error is None:
@@ -121,16 +133,16 @@ class Run:
             report.warnings.append(self._log.problem)
         result = report.result(self._settings.now())
         if report.mode == "complete":
-            await self._publish_own(work, task_directory.TASK_RESULT, result)
+            await self._publish_own(work, task_directory.TASK_RESULT, result.as_json())
         if not report.has_unpublished and self._workspace.needs_recovery is None:
             is_success = report.is_complete_success
-            await in_thread(self._workspace.sweep_work if is_success else lambda: self._workspace.forget(work))
+            await in_thread(self._workspace.sweep_work if is_success else lambda: self._workspace.discard(work))
         return result
 
     # ---- steps --------------------------------------------------------------------------------------------------
 
     async def _run_step(self, work: WorkFolder, step: Step) -> bool:
-        """Run and publish one step. False if it failed; the report then says why."""
+        """Run and publish one step; return False if it failed, with the reason in the report."""
         await in_thread(lambda: self._records.step_started(step.name))
         reason = self._settings.why_skipped(step) if self.report.mode == "complete" else None
         if reason is not None:
@@ -140,7 +152,8 @@ class Run:
         self._emit(Event("step", "started", name=step.name))
         is_made = False
         try:
-            artifact = await in_thread(lambda: self._own.published_by_this_run(step.name))
+            kind = RESULTS.get(step.name, PublishedResult)
+            artifact = await in_thread(lambda: self._own.published_by_this_run(step.name, kind))
             if artifact is None:
                 output = await step.run(self._context(work))
                 is_made = True
@@ -152,10 +165,10 @@ class Run:
             await self._end_without_result(step.name, is_unknown=is_made and isinstance(error, OutcomeUnsettled))
             return False
         except Exception:
-            self._log.exception("Step %s ended by a defect of this program", step.name)
+            self._log.exception("Step %s failed because of a defect of this program", step.name)
             raise
         self.report.complete_step(step.name, artifact)
-        self._log.info("Step %s completed: %d files published", step.name, len(artifact["files"]))
+        self._log.info("Step %s completed: %d files published", step.name, len(artifact.files))
         await in_thread(lambda: self._records.step_ended(step.name, error=None, result=artifact))
         self._emit(Event("step", "completed", name=step.name))
         return True
@@ -179,47 +192,49 @@ class Run:
         )
 
     async def _skip(self, step: Step, reason: str) -> None:
-        """Skip a step. The store has no such status: it records the step as completed, with this result."""
+        """Skip a step. The store has no status for it, so the step is recorded as completed with this result."""
         self._log.info("Step %s is skipped: %s", step.name, reason)
-        artifact: Json = {"step": step.name, "status": "skipped", "reason": reason, "files": []}
+        artifact = SkippedResult(step=step.name, reason=reason)
         self.report.skipped.append(step.name)
         self.report.artifacts[step.name] = artifact
         await in_thread(lambda: self._records.step_ended(step.name, error=None, result=artifact))
         self._emit(Event("step", "skipped", name=step.name, message=reason))
 
     async def _end_without_result(self, step: str, *, is_unknown: bool) -> None:
-        """Record that a step failed, or that it is unknown whether it was published: that fails with such a result."""
+        """Record that a step failed. If it is unknown whether it was published, the failed step has a result too."""
         error = self.report.error
         (self.report.unknown if is_unknown else self.report.failed).append(step)
-        result: Json | None = {"step": step, "status": "unknown", "files": []} if is_unknown else None
+        result = StepResult(step=step, status="unknown") if is_unknown else None
         await in_thread(lambda: self._records.step_ended(step, error=error, result=result))
         self._emit(Event("step", "unknown" if is_unknown else "failed", name=step, message=error or ""))
 
     # ---- publication --------------------------------------------------------------------------------------------
 
-    async def _publish_step(self, work: WorkFolder, step: str, output: StepOutput) -> Json:
+    async def _publish_step(self, work: WorkFolder, step: str, output: StepOutput) -> PublishedResult:
         """Publish the files of a step together with its result."""
         name = task_directory.step_result(step)
 
-        def publish() -> tuple[Published, Json]:
+        def publish() -> tuple[Published, PublishedResult]:
             self._settle_backup()
-            own, ours = self._own.sealed_file(name)
-            before = own["files"] if own.get("step") == step else []
-            made = {file.name for file in output.files}
-            staying = [file for file in before if file["name"] in output.keeps - made]
-            artifact = {
-                **output.result,
-                "task_id": self.report.task_id,
-                "run_id": self.report.run_id,
-                "step": step,
-                "status": "partial" if output.failures else "completed",
-                "failures": dict(output.failures),
-                "files": [file._asdict() for file in output.files] + staying,
-            }
-            known = self._own.hashes()
-            ours |= {file["name"]: known[file["name"]] for file in before if file["name"] not in output.keeps}
+            content, ours = self._own.sealed_file(name)
+            last = StepResult.read(content)
+            before = last.files if last is not None and last.step == step else ()
+            new_names = {file.name for file in output.files}
+            staying = [file for file in before if file.name in output.keeps - new_names]
+            artifact = output.result.model_copy(
+                update={
+                    "task_id": self.report.task_id,
+                    "run_id": self.report.run_id,
+                    "step": step,
+                    "status": "partial" if output.failures else "completed",
+                    "failures": dict(output.failures),
+                    "files": (*(PublishedFile(**file._asdict()) for file in output.files), *staying),
+                }
+            )
+            hashes = self._own.hashes()
+            ours |= {file.name: hashes[file.name] for file in before if file.name not in output.keeps}
             ours |= {replaced: {sha256} for replaced, sha256 in output.replaces.items()}
-            files = [*output.files, work.write(name, seal(artifact))]
+            files = [*output.files, work.write(name, seal(artifact.as_json()))]
             label = f"publish {step} of run {self.report.run_id}"
             return self._workspace.publish(work, files, label=label, run_id=self.report.run_id, ours=ours), artifact
 
@@ -228,7 +243,7 @@ class Run:
         return artifact
 
     async def _publish_own(self, work: WorkFolder, name: str, content: Json) -> None:
-        """Publish a file of the run itself. If that fails, the run continues without it and has a warning."""
+        """Publish a file of the run itself. If that fails, the run continues with a warning."""
 
         def publish() -> Published:
             self._settle_backup()
@@ -250,7 +265,7 @@ class Run:
         self._note_kept(published)
 
     def _settle_backup(self) -> None:
-        """Before anything is published, correct the report of a backup whose outcome was unknown."""
+        """Update the report of a backup whose outcome was unknown. Call it before anything is published."""
         self._log_notes()
         backup = self.report.backup
         if backup is None or backup.state != "unknown":
@@ -260,7 +275,7 @@ class Run:
             self.report.backup = settled
             self._log.warning("The outcome of the backup is known now: %s", settled.state.replace("_", " "))
             self._log_backup(settled)
-            self._records.backed_up(settled.summary())
+            self._records.backed_up(settled)
 
     def _note_kept(self, published: Published) -> None:
         for name in published.kept:
@@ -278,18 +293,19 @@ class Run:
                 **parameters.model_dump(exclude={"db_connection"}),
                 "db_connection": label_of(parameters.db_connection),
             },
-            # By its name alone, as the database: the files of a task can be downloaded.
+            # Only its name, as of the database, because the files of a task can be downloaded.
             "output_directory": printable(os.path.basename(os.path.normpath(self._workspace.path))),
         }
 
     # ---- retention ----------------------------------------------------------------------------------------------
 
     def _prune(self) -> None:
-        """Apply the retention policies to the kinds of backups of which this run may have made one."""
+        """Apply the retention policies to the kinds of backups that this run may have made."""
         settings, workspace, log = self._settings, self._workspace, self._log
         if self.report.mode == "complete" and not settings.retention.is_empty:
             self._apply("files", lambda: prune(workspace, settings.retention, now=settings.now, log=log))
-        has_vector_backup = any(artifact.get("vector_backup") for artifact in self.report.artifacts.values())
+        loaded = self.report.artifacts.get("training_load")
+        has_vector_backup = isinstance(loaded, LoadResult) and loaded.vector_backup is not None
         if has_vector_backup and not settings.vector_retention.is_empty:
             self._apply("vectors", self._prune_vectors)
 
@@ -302,7 +318,7 @@ class Run:
         return prune_vectors(self._workspace, place, policy, now=self._settings.now, log=self._log)
 
     def _apply(self, kind: BackupKind, work: Callable[[], PruneReport]) -> None:
-        """Prune. The run has succeeded, so that a backup that cannot be deleted is a warning."""
+        """Prune backups. A failure is only a warning, because the run has succeeded."""
         backups, backup = _WORDS[kind]
         try:
             report = work()
@@ -323,10 +339,10 @@ class Run:
         self._logged_notes = len(self._workspace.notes)
 
     def _log_backup(self, report: BackupReport) -> None:
-        """Log what the backup did: the log could not be open while it was made."""
+        """Log the backup, which was made before the log could be opened."""
         if report.error is not None:
             outcome = "has an unknown outcome" if report.state == "unknown" else "failed"
-            self._log.error("Backup %s, and the run goes on: %s", outcome, report.error)
+            self._log.error("Backup %s, and the run continues: %s", outcome, report.error)
             return
         if report.directory is None:
             self._log.info("Backup: %s", report.state.replace("_", " "))
@@ -347,7 +363,7 @@ class Run:
 
 
 class _TaskFiles:
-    """The task directory as a step may read it; results of steps count as `own` decides."""
+    """The task directory as a step may read it; `own` decides which results of steps count."""
 
     def __init__(self, workspace: Workspace, own: Ownership, report: RunReport) -> None:
         self._workspace = workspace
@@ -368,5 +384,5 @@ class _TaskFiles:
     def names(self) -> list[str]:
         return self._workspace.names()
 
-    def result_of(self, step: str) -> Json | None:
-        return self._own.result_of(step).content or None
+    def result_of(self, step: str, kind: type[Result]) -> Result | None:
+        return self._own.result_of(step, kind)

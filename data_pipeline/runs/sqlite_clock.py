@@ -1,6 +1,6 @@
 """Give a SQLite connection the clock that DBOS expects of SQLite 3.42 or newer.
 
-DBOS writes `unixepoch('subsec')` into column defaults and statements, where it runs on Python 3.12 or newer. SQLite
+On Python 3.12 or newer, DBOS writes `unixepoch('subsec')` into column defaults and statements. SQLite
 before 3.42 does not know `subsec`, and Debian 12 has 3.40: the result is NULL there, and no row can be inserted.
 docs/decisions/0035 has the alternatives.
 """
@@ -15,10 +15,10 @@ KNOWN_MODIFIERS: Final = ("subsec", "subsecond")
 
 
 def add_subsecond_clock(connection: sqlite3.Connection) -> bool:
-    """Register `unixepoch(modifier)` on a connection whose own one cannot give milliseconds; return whether it was.
+    """Register `unixepoch(modifier)` on a connection whose own one has no milliseconds; return True if it was needed.
 
     The Python version does not matter: a database whose tables a newer Python created has the expression in its
-    defaults, whichever Python opens it later.
+    defaults, and another Python may open it later.
     """
     if _has_subsecond_clock(connection):
         return False
@@ -38,7 +38,7 @@ def _has_subsecond_clock(connection: sqlite3.Connection) -> bool:
 
 
 def _unixepoch(modifier: object) -> float:
-    """Return the seconds since 1970 with milliseconds, as SQLite 3.42 does. Other uses are refused, not guessed."""
+    """Return the seconds since 1970 with milliseconds, as SQLite 3.42 does. Other uses are errors."""
     if modifier not in KNOWN_MODIFIERS:
         raise ValueError(f"unixepoch({modifier!r}) is not available here")
     return time.time_ns() // 1_000_000 / 1000

@@ -10,9 +10,9 @@ Result = TypeVar("Result")
 
 
 async def in_thread(work: Callable[[], Result], *, undo: Callable[[Result], None] | None = None) -> Result:
-    """Run blocking work in a thread. A cancelled caller waits for its end, as it must not continue without the lock.
+    """Run blocking work in a thread. A cancelled caller waits for its end, because it must keep the lock until then.
 
-    `undo` then takes back the result, because no one else will.
+    `undo` then reverts the result, which the caller will not get.
     """
     task = asyncio.ensure_future(asyncio.to_thread(work))
     try:

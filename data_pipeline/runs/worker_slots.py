@@ -1,7 +1,7 @@
-"""A name for every live worker process, claimed for its life; a restarted process gets the name of the dead one back.
+"""Names of worker processes; a restarted process gets the name of the dead one.
 
-A slot is a directory under a lock, beside the task directories: whoever shares those shares the names. The lock frees
-itself when its process dies, however it dies.
+A slot is a locked directory beside the task directories, so that processes that share these share the names. The system
+releases the lock when the process dies in any way.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from data_pipeline.errors import InvalidInput, TaskBusy
 from data_pipeline.tasks.workspace import Workspace, make_directories, open_workspace
 
 FOLDER: Final = ".workers"
-"""No task has this name: ids have no dots."""
+"""Not the name of a task, because ids have no dots."""
 
 OPENING_TIMEOUT_SECONDS: Final = 120.0
 _PREFIX: Final = "slot_"
@@ -30,14 +30,17 @@ class WorkerSlots:
 
     @contextlib.contextmanager
     def opening(self) -> Iterator[None]:
-        """One server at a time makes or migrates what they share: SQLite refuses two at once. Raises TaskBusy."""
+        """Let one server at a time create or migrate the shared databases, as SQLite requires. Raises TaskBusy."""
         path = os.path.join(self._folder, "opening")
         make_directories(path)
         with open_workspace(path, "opening", label="start of a server", timeout_seconds=OPENING_TIMEOUT_SECONDS):
             yield
 
     def claim(self) -> tuple[str, Workspace]:
-        """The first free slot: its name, and what to release at the end. Raises DirectoryUnusable, OSError."""
+        """Return the name of the first free slot, and the workspace to release at the end.
+
+        Raises DirectoryUnusable, OSError.
+        """
         for number in count():
             name = f"{_PREFIX}{number}"
             held = self.try_claim(name)
@@ -46,7 +49,7 @@ class WorkerSlots:
         raise AssertionError("numbers do not end")
 
     def try_claim(self, name: str) -> Workspace | None:
-        """A slot of this name, None where a live process has it. Raises InvalidInput for what is no slot's name."""
+        """Return the slot of this name; None if a live process has it. Raises InvalidInput for another name."""
         if not name.removeprefix(_PREFIX).isdecimal():
             raise InvalidInput("worker slot", f"{name!a} is not the name of one")
         path = os.path.join(self._folder, name)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from data_pipeline.database.driver import Dialect
 from data_pipeline.semantics.names import is_thing, words_named
 from data_pipeline.semantics.parts import Measure, Value
 from data_pipeline.tasks.table_list import TableName
@@ -149,7 +150,7 @@ class Link:
 class Facts:
     """All tables and links of a task."""
 
-    dialect: Literal["sqlite", "postgresql"]
+    dialect: Dialect
     tables: tuple[TableFacts, ...]
     links: tuple[Link, ...] = ()
     default_schema: str | None = None

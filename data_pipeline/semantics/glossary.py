@@ -20,11 +20,12 @@ from typing import Final
 
 from sqlglot import exp
 
-from data_pipeline.database.query_gate import Dialect, check_query
+from data_pipeline.database.drivers import DIALECTS
+from data_pipeline.database.query_gate import check_query
 from data_pipeline.database.schema import Table
 from data_pipeline.errors import InvalidInput, QueryRefused
 from data_pipeline.semantics.wording import one_line
-from data_pipeline.tasks.table_list import PROBLEM_LIMIT, TableName
+from data_pipeline.tasks.table_list import PROBLEM_LIMIT, TableName, decode_text
 
 SIZE_LIMIT_BYTES: Final = 1024 * 1024
 TERM_LIMIT: Final = 5_000
@@ -44,7 +45,6 @@ _AGGREGATES: Final = (
     exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Stddev, exp.StddevPop, exp.StddevSamp, exp.Variance,
     exp.VariancePop,
 )  # fmt: skip
-_DIALECTS: Final[tuple[Dialect, ...]] = ("postgresql", "sqlite")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def parse_glossary(raw: bytes, name: str) -> Glossary:
     targets: dict[str, tuple[str, ...] | MeasureTerm] = {}
     problems: dict[int, str] = {}
     lines: dict[tuple[str, ...] | str, int] = {}
-    for count, (line, fields) in enumerate(_rows(_decoded(raw, name), name), start=1):
+    for count, (line, fields) in enumerate(_rows(decode_text(raw, name), name), start=1):
         if count > TERM_LIMIT:
             raise InvalidInput(name, f"it has more than {TERM_LIMIT} terms")
         try:
@@ -126,18 +126,6 @@ def parse_glossary(raw: bytes, name: str) -> Glossary:
         raise InvalidInput(name, *told, *([f"and lines {more}"] if more else []))
     measures = tuple(meaning for meaning in targets.values() if isinstance(meaning, MeasureTerm))
     return Glossary(measures, names, targets)
-
-
-def _decoded(raw: bytes, name: str) -> str:
-    for encoding in ("utf-8-sig", "gbk"):
-        try:
-            text = raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-        break
-    raise InvalidInput(name, "it is neither UTF-8 nor GBK text")
 
 
 def _rows(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
@@ -215,7 +203,7 @@ def _measure(term: Term, target: str) -> MeasureTerm:
 def _read(target: str) -> tuple[exp.Expr, str]:
     """An expression that the gate lets through, and its text, written anew. Raises ValueError."""
     reason = ""
-    for dialect in _DIALECTS:
+    for dialect in DIALECTS:
         try:
             query = check_query(f"SELECT {target}", dialect)
         except QueryRefused as error:

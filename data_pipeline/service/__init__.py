@@ -1,1 +1,1 @@
-"""The pipeline over HTTP."""
+"""The HTTP API of the pipeline."""

@@ -1,4 +1,4 @@
-"""The envelope around every answer: `code`, `success`, `message`, `data` with `response` and `timestamp`."""
+"""The envelope of every response: `code`, `success`, `message`, `data` with `response` and `timestamp`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,25 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 
-class Answer(BaseModel):
-    """What every answer but a file, a stream and the server's own looks like."""
+class Envelope(BaseModel):
+    """The fields of every answer except files, streams, `/health` and `/metrics`."""
 
     code: int
     success: bool
     message: str
+
+
+class Answer(Envelope):
+    """An answer whose data has no specific model."""
+
     data: dict[str, Any]
+
+
+class AnswerData(BaseModel):
+    """The fields of the data of every answer."""
+
+    response: str
+    timestamp: datetime
 
 
 def _refusal(status: HTTPStatus, error_type: str, text: str, response: str, **more: Any) -> dict[str, Any]:
@@ -33,64 +45,70 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     400: _refusal(
         HTTPStatus.BAD_REQUEST,
         "invalid_params",
-        "a value is wrong or missing: `invalid_params` or `missing_params` in `data`",
+        "A value is invalid or missing; `invalid_params` or `missing_params` in `data` names it.",
         "language: Input should be 'en' or 'zh'",
         invalid_params={"language": ["Input should be 'en' or 'zh'"]},
     ),
     401: _refusal(
         HTTPStatus.UNAUTHORIZED,
         "unauthorized",
-        "the API key is missing or wrong",
-        "Send the API key as `Authorization: Bearer ...`.",
+        "The API key is missing or wrong.",
+        "The API key is missing or wrong. Send it as `Authorization: Bearer ...`.",
     ),
     403: _refusal(
         HTTPStatus.FORBIDDEN,
         "forbidden_host",
-        "the Host or Origin may not ask, or the database may not be opened",
-        "The Host header must name this machine.",
+        "The Host or Origin is not permitted, or the database is not permitted.",
+        "The Host header must name this machine, because no API key is set.",
     ),
     404: _refusal(
-        HTTPStatus.NOT_FOUND, "resource_not_found", "there is no such thing", "There is no task 'task_20260121_094400'."
+        HTTPStatus.NOT_FOUND,
+        "resource_not_found",
+        "The resource was not found.",
+        "Task 'task_20260121_094400' not found.",
     ),
     409: _refusal(
         HTTPStatus.CONFLICT,
         "task_running",
-        "the task has a run that has not ended, or somebody holds its directory",
-        f"Task task_20260121_094400 has a run that has not ended: {_RUN_ID}. Wait for it, or cancel it.",
+        "The task has an unfinished run, or another process holds its directory.",
+        f"Task task_20260121_094400 has an unfinished run: {_RUN_ID}. Wait for it, or cancel it.",
         task_id="task_20260121_094400",
         execution_id=_RUN_ID,
     ),
     411: _refusal(
-        HTTPStatus.LENGTH_REQUIRED, "length_required", "a body needs a Content-Length", "Send a Content-Length."
+        HTTPStatus.LENGTH_REQUIRED,
+        "length_required",
+        "A request body without Content-Length.",
+        "The Content-Length header is missing. Send it with the body.",
     ),
     413: _refusal(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "too_large",
-        "the body is too large",
-        "A request has at most 11534336 bytes.",
+        "The request body is too large.",
+        "The request body must have at most 11534336 bytes.",
     ),
     415: _refusal(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
-        "a body is JSON or a multipart form",
-        "Send a body as application/json or multipart/form-data.",
+        "The request body is neither JSON nor a multipart form.",
+        "Unsupported media type: expected application/json or multipart/form-data.",
     ),
     500: _refusal(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "directory_error",
-        "the server could not do it",
+        "The server failed to process the request.",
         "task_20260121_094400 cannot be read (Permission denied).",
         can_retry=False,
     ),
     503: _refusal(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "store_error",
-        "a database does not answer; try again",
+        "A database does not answer. Try again.",
         "The task store does not answer. Try again.",
         can_retry=True,
     ),
 }
-"""What may be refused, with an example each, for the description of the API."""
+"""The error responses of the API, each with an example, for the OpenAPI description."""
 
 
 def success(
@@ -101,7 +119,7 @@ def success(
     status: HTTPStatus = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """An answer to what succeeded: the body's `code` is 200 whatever the status, as clients know it."""
+    """Return the response to a successful request. For old clients, the body's `code` is 200 for every 2xx status."""
     return _answer(request, 200, status, HTTPStatus.OK.phrase, {**data, "response": response}, headers)
 
 
@@ -114,7 +132,7 @@ def failure(
     headers: Mapping[str, str] | None = None,
     **more: Any,
 ) -> JSONResponse:
-    """An answer to what failed: the body's `code` is the status."""
+    """Return the response to a failed request; the body's `code` is the HTTP status."""
     data = {"response": response, "error_type": error_type, **more}
     return _answer(request, status.value, status, status.phrase, data, headers)
 
@@ -137,7 +155,7 @@ def _answer(
 
 
 def _relative(value: Any, prefix: str) -> Any:
-    """A value whose texts name files below the folder of task directories, and not where on the server that is."""
+    """Remove the path of the folder of task directories from all strings, because clients must not see server paths."""
     match value:
         case str():
             return value.replace(prefix, "")

@@ -1,4 +1,4 @@
-"""Composes the server: store, engine and worker around the routes, and recovery before the first request."""
+"""Composition of the server: recovery before the first request, then store, engine, worker and routes."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ from data_pipeline.vectors.search import SharedVectorStore
 LOGGER = logging.getLogger("data_pipeline.service")
 RECONCILE_SECONDS: Final = 30.0
 REQUEST_THREADS: Final = 40
-"""As many as those that FastAPI has for routes that block."""
+"""The same number as FastAPI has for blocking routes."""
 
 Role = Literal["all", "api", "worker"]
 
 
 @dataclass
 class Service:
-    """What the routes work with, opened by `open_service`."""
+    """The objects that the routes use, opened by `open_service`."""
 
     settings: Settings
     role: Role
@@ -64,7 +64,7 @@ class Service:
     started: float
 
     def health(self) -> dict[str, Any]:
-        """How the server is, from memory alone."""
+        """Return the server's state from memory, without any I/O."""
         return {
             "status": "ok",
             "role": self.role,
@@ -76,10 +76,10 @@ class Service:
 
 @contextlib.contextmanager
 def open_service(settings: Settings, role: Role = "all") -> Iterator[Service]:
-    """Recover what killed processes left, open store and engine, and work on runs unless the role is `api`.
+    """Recover the task directories, open store and engine, and execute runs unless the role is `api`.
 
-    Raises StoreUnavailable, TaskBusy, OSError. Leaving lets work under way end, for `shutdown_seconds`; a run that does
-    not stop in that time ends the process: it goes on at the next start, like all that were under way.
+    On exit, running work has `shutdown_seconds` to end. If a run does not stop in that time, the process exits with
+    code 0 and the run continues at the next start. Raises StoreUnavailable, TaskBusy, OSError.
     """
     started = time.monotonic()
     make_directories(settings.training_data_path)
@@ -100,7 +100,7 @@ def open_service(settings: Settings, role: Role = "all") -> Iterator[Service]:
             metrics.watch_backups(lambda: count_backups(settings.training_data_path))
             checksums = _start_checksums(settings, role, metrics)
             if checksums is not None:
-                stack.callback(checksums.close)  # after the runs have ended: they add to it
+                stack.callback(checksums.close)  # after the runs have ended, because they add to its queue
             runs = Runs(settings, store, engine, recorder, metrics, vectors, checksums)
             for note in runs.reconcile():
                 LOGGER.warning("%s", note)
@@ -111,20 +111,20 @@ def open_service(settings: Settings, role: Role = "all") -> Iterator[Service]:
             stuck = engine.stop(limit_seconds=settings.shutdown_seconds)
             recorder.close()
     if stuck:
-        LOGGER.warning("Did not stop in time, will go on at the next start: %s", ", ".join(stuck))
+        LOGGER.warning("Runs did not stop in time and will continue at the next start: %s", ", ".join(stuck))
         logging.shutdown()
-        os._exit(0)  # their threads would keep the process alive; a kill is what everything here survives
+        os._exit(0)  # their threads would keep the process alive, and every part of the program survives a kill
 
 
 def _start_checksums(settings: Settings, role: Role, metrics: Metrics) -> ChecksumRecorder | None:
-    """Record checksums in the background where the settings say so and runs are worked on."""
+    """Start recording checksums in the background if the settings ask for it and this process executes runs."""
     if not settings.backup_checksums or role == "api":
         return None
     return ChecksumRecorder(settings.training_data_path, door=door(settings), count=metrics.checksums)
 
 
 def create_app(service: Service, *, is_stopping: Callable[[], bool] = lambda: False) -> FastAPI:
-    """The server as an ASGI application; `is_stopping` ends answers that would wait."""
+    """Return the server as an ASGI application; `is_stopping` ends responses that would otherwise wait."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
@@ -136,9 +136,9 @@ def create_app(service: Service, *, is_stopping: Callable[[], bool] = lambda: Fa
     settings = service.settings
     app = FastAPI(
         title="Data Pipeline API",
-        summary="A relational database becomes text-to-SQL training data, again and again, and nothing is lost.",
+        summary="Turn a relational database into text-to-SQL training data, repeatedly, without losing earlier files.",
         lifespan=lifespan,
-        docs_url=None,  # its page would load scripts from elsewhere
+        docs_url=None,  # its page would load scripts from another host
         redoc_url=None,
     )
     app.state.runs = service.runs
@@ -157,7 +157,7 @@ def create_app(service: Service, *, is_stopping: Callable[[], bool] = lambda: Fa
 
 
 def _recover(training_data: str) -> dict[str, int]:
-    """Finish or undo what killed processes left, and say so."""
+    """Complete or roll back the changes of killed processes, log each of them and return the counts."""
     counts = {"directories": 0, "recovered": 0, "busy": 0, "failed": 0}
     for task_id, result in sorted(recover_tasks(training_data).items()):
         counts["directories"] += 1
@@ -179,4 +179,4 @@ async def _reconcile_for_ever(runs: Runs) -> None:
             for note in await asyncio.to_thread(runs.reconcile):
                 LOGGER.warning("%s", note)
         except (SQLAlchemyError, PipelineError) as error:
-            LOGGER.warning("The store cannot be compared with the engine: %s", type(error).__name__)
+            LOGGER.warning("Failed to reconcile the store with the engine (%s); retrying", type(error).__name__)

@@ -1,28 +1,27 @@
-"""The answers about backups that have a type of their own in the description of the API."""
+"""Typed responses about backups for the OpenAPI description."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from pydantic import BaseModel, ConfigDict, Field
 
+from data_pipeline.service.answers import AnswerData, Envelope
 from data_pipeline.tasks.backup.changes import Action
 
 
 class RestoreChange(BaseModel):
-    """What a restore does to one file."""
+    """The change of one file by a restore."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: str
     action: Action = Field(
-        description="`added`: no file has the name now. `replaced`: one has, with other content. `unchanged`: the same "
-        "content. `removed`: the current file moves into the new backup, and the restored one has no file of its "
-        "name. `unknown`: it could not be compared."
+        description="`added`: no current file has the name. `replaced`: the current file differs. `unchanged`: the "
+        "same content. `removed`: the current file moves into the new backup, and the restored backup has no file of "
+        "that name. `unknown`: the contents could not be compared."
     )
     size_bytes: int | None = Field(description="The size in the backup that is restored; null if it has no such file.")
     current_size_bytes: int | None = Field(description="The size of the current file; null if there is none.")
-    reason: str | None = Field(description="Why the action is `unknown`.")
+    reason: str | None = Field(description="The reason why the action is `unknown`.")
 
 
 class RestoreCounts(BaseModel):
@@ -37,28 +36,23 @@ class RestoreCounts(BaseModel):
     unknown: int
 
 
-class RestoreData(BaseModel):
+class RestoreData(AnswerData):
     """The outcome of a restore, or of its dry run."""
 
     model_config = ConfigDict(extra="forbid")
 
     backup: str
     dry_run: bool
-    restored: list[str] = Field(description="The files that the restore brings back.")
+    restored: list[str] = Field(description="The restored files.")
     replaced: list[str] = Field(description="The current files that first move into the new backup.")
-    skipped: dict[str, str] = Field(description="The entries of the backup that are not brought back: name and reason.")
+    skipped: dict[str, str] = Field(description="The entries of the backup that are not restored: name and reason.")
     safety_backup: str | None = Field(description="The new backup; null in a dry run, and if no file had to move.")
     counts: RestoreCounts | None = Field(description="Of a dry run only.")
     changes: list[RestoreChange] | None = Field(description="Of a dry run only: every file that would be touched.")
     notes: list[str] = Field(description="Of a dry run: why the real restore may differ.")
-    response: str
-    timestamp: datetime
 
 
-class RestoreAnswer(BaseModel):
+class RestoreAnswer(Envelope):
     """The answer to a restore."""
 
-    code: int
-    success: bool
-    message: str
     data: RestoreData

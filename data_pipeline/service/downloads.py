@@ -1,4 +1,4 @@
-"""Answers that are a file: they are sent while they are read, as attachments that no browser shows."""
+"""File responses: streamed while the file is read, as attachments that a browser does not display."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from fastapi.responses import StreamingResponse
 from data_pipeline.tasks.files import chunks_of
 
 FILE_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {"application/octet-stream": {}}, "description": "the file, as an attachment"}
+    200: {"content": {"application/octet-stream": {}}, "description": "The file, as an attachment."}
 }
 ZIP_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {"application/zip": {}}, "description": "a zip, as an attachment"}
+    200: {"content": {"application/zip": {}}, "description": "A zip archive, as an attachment."}
 }
 
 
 def send_file(file: IO[bytes], name: str) -> StreamingResponse:
-    """Answer with an open file, which is closed at the end, and with its size."""
+    """Return a response with the size and the content of an open file, and close the file at the end."""
     size_bytes = os.fstat(file.fileno()).st_size
     return _attach(chunks_of(file), name, "application/octet-stream", {"Content-Length": str(size_bytes)})
 
 
 def send_zip(chunks: Generator[bytes, None, None], name: str) -> StreamingResponse:
-    """Answer with a zip that is made while it is sent.
+    """Return a response with a zip archive that is created while it is sent.
 
-    An error before the first chunk is raised here, while the answer can still be an error. A later one ends the
-    connection before the end of the answer, so that no client takes a part for the whole.
+    An error before the first chunk is raised here, while an error response is still possible. A later error closes the
+    connection before the end of the response, so that no client mistakes a part for the whole.
     """
     first = list(itertools.islice(chunks, 1))
     return _attach(_and_then(first, chunks), name, "application/zip", {})

@@ -1,4 +1,4 @@
-"""The one table: which error is which answer."""
+"""The only table of errors and their HTTP responses."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ ANSWERS: Final[dict[type[PipelineError], HTTPStatus]] = {
 
 
 def add_error_answers(app: FastAPI) -> None:
-    """Make every error an answer in the envelope."""
+    """Install handlers that turn every error into a response with the envelope."""
     app.add_exception_handler(PipelineError, _pipeline_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -111,14 +111,14 @@ def _validation_error(request: Request, error: Exception) -> Response:
 
 
 def _words(fault: Any) -> str:
-    """What is wrong with a value, in words for a person."""
+    """Describe the fault of a value."""
     if fault["type"] == "union_tag_invalid":
-        return f"it must be one of {fault['ctx']['expected_tags']}"
+        return f"must be one of {fault['ctx']['expected_tags']}"
     return str(fault["msg"]).removeprefix("Value error, ")
 
 
 def _field(fault: Any) -> str:
-    """The name a client knows a value by: where it stood, without body or query, and without the kind of a union."""
+    """Return the client's name of a value: its location without body or query, and without the tag of a union."""
     if fault["type"].startswith("union_tag"):
         return "execution_mode"
     names = [str(part) for part in fault["loc"][1:] if part not in ("complete", "step")]
@@ -136,7 +136,7 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """Every method of a path: its routes are several, and the first one would only name its own."""
+    """Return every method of a path, because a path has several routes and each knows only its own method."""
     described = request.app.openapi()["paths"].get(request.url.path)
     if described is not None:
         return sorted(method.upper() for method in described)
@@ -160,12 +160,12 @@ def _store_error(request: Request, error: Exception) -> Response:
 
 
 def _defect(request: Request, error: Exception) -> Response:
-    # The server below logs the traceback.
+    # The ASGI server logs the traceback.
     LOGGER.error("%s %s: a defect of this program (%s)", request.method, request.url.path, type(error).__name__)
     return failure(
         request,
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal_error",
-        "A defect of this program; the server's log has the details.",
+        "Internal error: a defect of this program. The server's log has the details.",
         can_retry=False,
     )

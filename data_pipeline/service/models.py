@@ -1,4 +1,4 @@
-"""What requests say."""
+"""The models of requests."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 def _in_range(time: datetime) -> datetime:
-    """A time that every time zone can say; earlier and later ones are before and after everything all the same."""
+    """Return a time that every time zone can express; earlier and later ones compare with all records the same way."""
     if not EARLIEST.year <= time.year < LATEST.year:
         return EARLIEST if time.year < EARLIEST.year else LATEST
     return time if time.tzinfo is not None else time.astimezone()
 
 
 def _as_text(value: object) -> object:
-    """JSON has no times but texts; a number is no time."""
+    """Accept only text: pydantic would accept a number as a time."""
     if not isinstance(value, str) or value[4:5] != "-":
-        raise ValueError("a time is a text like 2025-01-21T09:44:00+08:00")
+        raise ValueError("must be a time such as 2025-01-21T09:44:00+08:00")
     return value
 
 
@@ -40,7 +40,7 @@ Time = Annotated[datetime, BeforeValidator(_as_text), AfterValidator(_in_range)]
 
 def _no_path(value: object) -> object:
     if value is not None:
-        raise ValueError("files of the server are not read: leave it out, and upload the list once the task is made")
+        raise ValueError("not supported: upload the list once the task is created")
     return value
 
 
@@ -66,7 +66,7 @@ class NewTaskRequest(TaskParameters):
 
 
 class ChangeTaskRequest(TaskParameters):
-    """Changes of a task's parameters. Fields that are missing stay as they are; null stands for the default."""
+    """Changes of a task's parameters. Missing fields keep their values; null resets a field to its default."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"language": "zh", "pairs_per_table": 10}})
 
@@ -77,7 +77,7 @@ class ChangeTaskRequest(TaskParameters):
 
     @property
     def changes(self) -> dict[str, Any]:
-        """The fields that the request has."""
+        """Return the fields that the request contains."""
         return self.model_dump(include=self.model_fields_set)
 
 
@@ -90,7 +90,7 @@ class TableListRequest(BaseModel):
 
 
 class CompleteRun(RunOptions):
-    """Back the earlier files up, then run every step."""
+    """Back up the earlier files, then run every step."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"execution_mode": "complete", "backup_vector_tables": True}}
@@ -100,7 +100,7 @@ class CompleteRun(RunOptions):
 
 
 class StepRun(RunOptions):
-    """Run one step on the task directory as it is."""
+    """Run one step on the task directory, without a backup of its files."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"execution_mode": "step", "step_name": "ddl_generation"}})
 
@@ -121,11 +121,11 @@ ExecuteRequest = Annotated[
 
 
 class RestoreRequest(BaseModel):
-    """Which files of a backup to bring back."""
+    """The files of a backup to restore."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"files": ["customer.ddl"], "dry_run": True}})
 
-    files: list[str] | None = Field(default=None, description="only these; none: all", min_length=1)
+    files: list[str] | None = Field(default=None, description="Only these files; null: all.", min_length=1)
     dry_run: StrictBool = Field(default=False, description="Only show what would change, file by file.")
 
 
@@ -140,7 +140,7 @@ class NoteRequest(BaseModel):
 
 
 class VerifyRequest(BaseModel):
-    """How to verify a backup."""
+    """The options of a verification."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"record_checksums": True}})
 
@@ -150,14 +150,14 @@ class VerifyRequest(BaseModel):
 
 
 class BackupSearchRequest(BaseModel):
-    """The text that backups are searched for."""
+    """The text to search backups for."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"text": "Ada Lovelace"}})
 
     text: str = Field(
         min_length=SHORTEST_TEXT,
         max_length=LONGEST_TEXT,
-        description="Found in any case, normal form, escaping and usual encoding.",
+        description="Text to find, in any case, Unicode normal form, escaping and common encoding.",
     )
     task_id: str | None = Field(
         default=None, pattern=r"^[A-Za-z0-9_]{1,64}$", description="Search only the backups of this task."
@@ -165,7 +165,7 @@ class BackupSearchRequest(BaseModel):
 
 
 class PruneRequest(RetentionPolicy):
-    """The rules to prune by; without any, those of the settings."""
+    """The rules of a pruning; without rules, the rules of the settings apply."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"keep_last": 3, "keep_daily": 7, "dry_run": True}})
 
@@ -174,25 +174,27 @@ class PruneRequest(RetentionPolicy):
 
     @property
     def rules(self) -> dict[str, Any]:
-        """The rules alone."""
+        """Return only the rules."""
         return self.model_dump(include=set(RetentionPolicy.model_fields))
 
 
 class VectorPruneRequest(PruneRequest):
-    """The folder to prune, and the rules; without any, those of the settings."""
+    """The folder to prune and the rules; without rules, the rules of the settings apply."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"task_id": "task_20260121_094400", "keep_last": 3, "dry_run": True}}
     )
 
     task_id: str | None = Field(
-        default=None, pattern=r"^[A-Za-z0-9_]{1,64}$", description="The folder of this task; null: of no task."
+        default=None,
+        pattern=r"^[A-Za-z0-9_]{1,64}$",
+        description="Task whose folder is pruned; null: the folder of no task.",
     )
     force: StrictBool = Field(default=False, description="Also delete damaged backups.")
 
 
 class TaskQueryRequest(BaseModel):
-    """Which tasks, in which order, which page. Names match in part, whatever their case."""
+    """The filter, order and page of a list of tasks. Names match by a part, in any case."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -217,20 +219,20 @@ class TaskQueryRequest(BaseModel):
 
 
 class DeleteRequest(BaseModel):
-    """Which tasks to delete; `confirm` must be true."""
+    """The tasks to delete; `confirm` must be true."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"task_ids": ["task_20260121_094400"], "confirm": True}})
 
     task_ids: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")]] = Field(min_length=1, max_length=100)
-    confirm: Literal[True] = Field(description="nothing is deleted without it")
-    delete_database_records: StrictBool = Field(default=False, description="its history, too")
+    confirm: Literal[True] = Field(description="Must be true.")
+    delete_database_records: StrictBool = Field(default=False, description="Delete the history too.")
     continue_on_error: StrictBool = Field(
-        default=True, description="go on with the next task where one cannot be deleted"
+        default=True, description="Continue with the next task if one cannot be deleted."
     )
 
 
 class LogQueryRequest(BaseModel):
-    """Which entries of a log, in which order, which page."""
+    """The filter, order and page of the entries of a log."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"level": "WARNING", "keyword": "customer", "sort_order": "asc"}}
@@ -248,31 +250,34 @@ class LogQueryRequest(BaseModel):
     sort_order: Literal["asc", "desc"] = "desc"
 
 
-def _says_something(value: str) -> str:
+def _not_blank(value: str) -> str:
     if not value.strip():
-        raise ValueError("it is empty")
+        raise ValueError("must not be empty")
     return value
 
 
 class SearchRequest(BaseModel):
-    """What is looked for, and where; null stands for anywhere."""
+    """The question, and where to search; null: everywhere."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"question": "How many orders per month?", "limit": 5, "kinds": ["sql", "ddl"]}}
     )
 
-    question: Annotated[str, AfterValidator(_says_something)] = Field(max_length=10_000, pattern=r"\S")
+    question: Annotated[str, AfterValidator(_not_blank)] = Field(max_length=10_000, pattern=r"\S")
     limit: Number = Field(default=5, ge=1, le=100)
     kinds: list[Kind] | None = Field(default=None, min_length=1, max_length=3)
-    task_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]{1,64}$", description="only what this task holds")
+    task_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]{1,64}$", description="Only items of this task.")
     database: str | None = Field(
-        default=None, max_length=2000, pattern=r"^[^\x00]*$", description="only about this one, as results name it"
+        default=None,
+        max_length=2000,
+        pattern=r"^[^\x00]*$",
+        description="Only items about this database, by its name in results.",
     )
 
 
 def _only_store(value: object) -> object:
     if value is not None:
-        raise ValueError("the vector store is set where the server is started: leave it out")
+        raise ValueError("not supported, because the server has one vector store: omit it")
     return value
 
 
@@ -286,24 +291,24 @@ _ALL_TABLES: list[list[str] | None] = [
 
 def _all_tables(value: list[str] | None) -> list[str] | None:
     if value not in _ALL_TABLES:
-        raise ValueError("items, vectors and who holds them belong together: leave it out")
+        raise ValueError("must have all tables or be omitted, because a backup is restored as a whole")
     return value
 
 
 class VectorBackupRequest(BaseModel):
-    """Where a backup of the vector store goes; none: into the folder of no task."""
+    """The task whose folder gets the backup of the vector store; null: the folder of no task."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"task_id": "task_20260121_094400"}})
 
     task_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]{1,64}$")
     backup_vector_tables: StrictBool = True
     db_connection: Annotated[None, BeforeValidator(_only_store)] = Field(
-        default=None, description="the vector store is set where the server is started"
+        default=None, description="Not supported: the server has one vector store."
     )
 
 
 class VectorRestoreRequest(BaseModel):
-    """Which backup of the vector store to bring back, as the list names it."""
+    """The backup of the vector store to restore, by its names in the list."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -315,19 +320,19 @@ class VectorRestoreRequest(BaseModel):
     timestamp: str = Field(pattern=r"^[0-9]{8}_[0-9]{6}$")
     tables: Annotated[list[str] | None, AfterValidator(_all_tables)] = Field(
         default=None,
-        description="all of them, by the names of the older system, or none: the same",
+        description="All tables, by the names of the older system, or null, which means the same.",
         json_schema_extra={"enum": _ALL_TABLES},  # type: ignore[dict-item]
     )
     db_connection: Annotated[None, BeforeValidator(_only_store)] = Field(
-        default=None, description="the vector store is set where the server is started"
+        default=None, description="Not supported: the server has one vector store."
     )
     truncate_before_restore: StrictBool = Field(
-        default=False, description="what was there is replaced in any case, in the restore's own transaction"
+        default=False, description="No effect: a restore always replaces the content of the store, in one transaction."
     )
 
 
 class TablesRequest(BaseModel):
-    """Which tables of which database."""
+    """The database and the tables to list."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -336,12 +341,14 @@ class TablesRequest(BaseModel):
     )
 
     db_connection: str | None = Field(default=None, max_length=2000)
-    schema_: str = Field(default="public", alias="schema", min_length=1, max_length=1000, description="several: commas")
-    table_name_pattern: str | None = Field(default=None, max_length=200, description="`*` and `%` stand for anything")
+    schema_: str = Field(
+        default="public", alias="schema", min_length=1, max_length=1000, description="Separated by commas."
+    )
+    table_name_pattern: str | None = Field(default=None, max_length=200, description="`*` and `%` match any text.")
 
 
 class DdlRequest(BaseModel):
-    """Which table, and as what."""
+    """The table, and the form of its description."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"table": "public.customer", "db_connection": "shop", "type": "both"}}

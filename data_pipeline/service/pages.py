@@ -1,4 +1,4 @@
-"""Pages of long lists."""
+"""Pagination of long lists."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def page_of(page: int, page_size: int, total: int) -> dict[str, Any]:
-    """Where a page is among all."""
+    """Return the position of a page among all pages."""
     pages = -(-total // page_size)
     return {
         "page": page,

@@ -1,4 +1,4 @@
-"""The server's own log on standard error: lines for people or JSON for programs, and one line a request."""
+"""The server's log on standard error: lines of text or JSON, and one line per request."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from data_pipeline.tasks.workspace import printable
 
 LOGGER = logging.getLogger("data_pipeline.requests")
 QUIET_PATH = "/health"
-"""What others ask every few seconds; its good answers are for the level `debug`."""
+"""The path that load balancers request every few seconds; its successful responses are logged at level `debug`."""
 
 STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "taskName"}
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line."""
+    """Format each record as one line with a JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
@@ -38,7 +38,7 @@ class JsonLines(logging.Formatter):
 
 
 class PlainLines(logging.Formatter):
-    """Time, level, message; what a message holds cannot begin a line of its own."""
+    """Format time, level and message; line breaks in a message cannot forge an entry."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
@@ -49,7 +49,7 @@ class PlainLines(logging.Formatter):
 
 
 def configure_logging(level: str, *, as_json: bool) -> None:
-    """Send what the pipeline and the server say to standard error."""
+    """Send the log of the pipeline and of the server to standard error."""
     handler = logging.StreamHandler()
     handler.setLevel(level.upper())
     handler.setFormatter(JsonLines() if as_json else PlainLines("%(asctime)s [%(levelname)s] %(message)s"))
@@ -58,11 +58,11 @@ def configure_logging(level: str, *, as_json: bool) -> None:
         logger.handlers = [handler]
         logger.propagate = False
     logging.getLogger("data_pipeline").setLevel(level.upper())
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it tells of its start, as we do
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its message about the start would repeat ours
 
 
 class RequestLines:
-    """Logs and counts every request: method, path without the query, status, milliseconds, who asked."""
+    """Middleware that logs and counts every request: method, path without the query, status, milliseconds, client."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app

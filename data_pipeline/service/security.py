@@ -1,4 +1,4 @@
-"""Who may ask: an API key, or a local program that is no web page. Pure ASGI, before anything reads a body."""
+"""Access control: an API key, or a local program that is not a web page. Pure ASGI, to run before the body is read."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from data_pipeline.errors import InvalidInput
 from data_pipeline.service.answers import failure
 
 OPEN_PATHS: Final = frozenset({"/health"})
-"""What answers without a key: it says nothing about tasks."""
+"""Paths that need no key, because their responses contain nothing about tasks."""
 
 BODY_TYPES: Final = ("application/json", "multipart/form-data")
 BODY_LIMIT_BYTES: Final = 11 * 1024 * 1024
 
 
 def check_binding(host: str, api_key: str | None) -> None:
-    """Refuse to listen beyond this machine without a key. Raises InvalidInput."""
+    """Reject a non-loopback address without an API key. Raises InvalidInput."""
     if not is_loopback(host) and not api_key:
         raise InvalidInput(
             "host", f"{host!a} can be reached from other machines: set DATA_PIPELINE_API_KEY, or bind to 127.0.0.1"
@@ -32,7 +32,7 @@ def check_binding(host: str, api_key: str | None) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own."""
+    """Return True if a host name or address is a loopback address."""
     if host == "localhost":
         return True
     try:
@@ -42,7 +42,7 @@ def is_loopback(host: str) -> bool:
 
 
 class Gate:
-    """Lets a request in, or answers it: the key, the Host and Origin, the type and the length of a body."""
+    """Middleware that checks the key, the Host and Origin, and the type and length of the body of a request."""
 
     def __init__(self, app: ASGIApp, api_key: str | None) -> None:
         self._app = app
@@ -65,19 +65,24 @@ class Gate:
             host = _host_name(headers.get("host", ""))
             if host is None or not is_loopback(host):
                 return failure(
-                    request, HTTPStatus.FORBIDDEN, "forbidden_host", "The Host header must name this machine."
+                    request,
+                    HTTPStatus.FORBIDDEN,
+                    "forbidden_host",
+                    "The Host header must name this machine, because no API key is set.",
                 )
         elif request.url.path not in OPEN_PATHS and not self._has_key(headers):
             return failure(
                 request,
                 HTTPStatus.UNAUTHORIZED,
                 "unauthorized",
-                "Send the API key as `Authorization: Bearer ...`.",
+                "The API key is missing or wrong. Send it as `Authorization: Bearer ...`.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != headers.get("host", ""):
-            return failure(request, HTTPStatus.FORBIDDEN, "forbidden_origin", "Pages of other origins may not ask.")
+            return failure(
+                request, HTTPStatus.FORBIDDEN, "forbidden_origin", "Requests from pages of other origins are forbidden."
+            )
         return _body_refusal(request)
 
     def _has_key(self, headers: Headers) -> bool:
@@ -92,20 +97,25 @@ def _body_refusal(request: Request) -> Response | None:
     if not has_body:
         return None
     if length is None:
-        return failure(request, HTTPStatus.LENGTH_REQUIRED, "length_required", "Send a Content-Length.")
+        return failure(
+            request,
+            HTTPStatus.LENGTH_REQUIRED,
+            "length_required",
+            "The Content-Length header is missing. Send it with the body.",
+        )
     if not length.isdecimal() or int(length) > BODY_LIMIT_BYTES:
         return failure(
             request,
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             "too_large",
-            f"A request has at most {BODY_LIMIT_BYTES} bytes.",
+            f"The request body must have at most {BODY_LIMIT_BYTES} bytes.",
         )
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in BODY_TYPES:
         return failure(
             request,
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            f"Send a body as {' or '.join(BODY_TYPES)}.",
+            f"Unsupported media type: expected {' or '.join(BODY_TYPES)}.",
         )
     return None
 

@@ -1,4 +1,4 @@
-"""Runs the application: binds, tells where, stops in order."""
+"""The server process: bind an address, log it, serve, and shut down gracefully."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from data_pipeline.service.request_log import configure_logging
 from data_pipeline.service.security import check_binding
 
 GRACE_SECONDS: Final = 5
-"""How long requests may take when the server stops."""
+"""Seconds that running requests have to end after the server stops listening."""
 
 SWITCH_SECONDS: Final = 0.001
-"""How long a thread that computes keeps the interpreter from a request (Python: 0.005)."""
+"""Maximum time for which a computing thread keeps the interpreter from a request (Python's default: 0.005)."""
 
 COLLECT_THRESHOLDS: Final = (10_000, 10, 50)
-"""When cycles are looked for (Python: 700, 10, 10): a look at all objects of many runs stops requests for 0.2 s."""
+"""Thresholds of the garbage collector (Python's default: 700, 10, 10). A full collection stops requests for 0.2 s."""
 
 LOGGER = logging.getLogger("data_pipeline.service")
 
 
 def serve(settings: Settings, *, host: str, port: int, role: Role) -> None:
-    """Serve until SIGTERM or SIGINT. Port 0 takes a free one.
+    """Serve until SIGTERM or SIGINT. With port 0, the system chooses a free port.
 
-    Raises InvalidInput for an address that cannot be bound or would be open to everyone, StoreUnavailable, OSError.
+    Raises InvalidInput for an address that cannot be bound or would be open without a key, StoreUnavailable, OSError.
     """
     check_binding(host, settings.api_key.get_secret_value() if settings.api_key else None)
     configure_logging(settings.log_level, as_json=settings.log_json)
@@ -45,18 +45,18 @@ def serve(settings: Settings, *, host: str, port: int, role: Role) -> None:
         shown = f"[{address}]" if ":" in address else address
         LOGGER.info("Process %d, role %s, http://%s:%d, home %s", os.getpid(), role, shown, bound, settings.home_path)
         sys.setswitchinterval(SWITCH_SECONDS)
-        gc.freeze()  # what a start makes stays, and need not be looked at again
+        gc.freeze()  # objects of the start-up live as long as the process, so collections can skip them
         gc.set_threshold(*COLLECT_THRESHOLDS)
         signal.signal(signal.SIGTERM, _stopped_in_order)
         try:
             server.run(sockets=[listening])
-        finally:  # an interrupt comes out of it
-            LOGGER.info("Stopping: work under way may take %g s more", settings.shutdown_seconds)
+        finally:  # Ctrl-C raises KeyboardInterrupt from run()
+            LOGGER.info("Stopping; running work has %g s to end", settings.shutdown_seconds)
     LOGGER.info("Stopped")
 
 
 def _stopped_in_order(number: int, frame: object) -> None:
-    """Do nothing: uvicorn raises the signal again when it has stopped, which would end the process by it."""
+    """Ignore the signal, because uvicorn raises it again after the shutdown, which would kill the process."""
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -67,6 +67,7 @@ def _bind(host: str, port: int) -> socket.socket:
         raise InvalidInput(
             "host", f"{host}:{port} cannot be bound: {error.strerror}. Choose another --port."
         ) from error
-    # Connections inherit it; asyncio sets it only on sockets of its own, and an answer would wait 40 ms for an ACK.
+    # Connections inherit it. asyncio sets it only on sockets that it creates, and without it a response would wait
+    # 40 ms for an ACK.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening

@@ -1,11 +1,13 @@
-"""The steps, in the order of a complete run; what a step is, stands in `contract`."""
+"""The steps in the order of a complete run; `contract` has the interface of a step."""
 
-from data_pipeline.steps.contract import Json, RunParameters, Staging, Step, StepContext, StepOutput, StepRunner, Work
+from data_pipeline.steps.contract import RunParameters, Step, StepContext, StepOutput
 from data_pipeline.steps.ddl.step import DdlGeneration
 from data_pipeline.steps.qa import QaGeneration
+from data_pipeline.steps.runner import StepRunner, Work
 from data_pipeline.steps.training.step import TrainingLoad
 from data_pipeline.steps.validation.step import SqlValidation
-from data_pipeline.tasks.workspace import StagedFile
+from data_pipeline.tasks.results import Json
+from data_pipeline.tasks.staging import StagedFile, Staging
 
 __all__ = [
     "STEPS",
@@ -21,4 +23,4 @@ __all__ = [
 ]
 
 STEPS: tuple[Step, ...] = (DdlGeneration(), QaGeneration(), SqlValidation(), TrainingLoad())
-"""Every step that is built, in the order of a complete run."""
+"""Every step, in the order of a complete run."""

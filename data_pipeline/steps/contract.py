@@ -1,102 +1,49 @@
-"""What a step is.
+"""The interface of a step.
 
-A step makes its files in the run's work folder, through `StepContext.staging`; the executor publishes them together
-when the step has returned. So a step changes nothing that anybody sees, and one that raises leaves nothing.
+A step writes its files into the run's work folder, through `StepContext.staging`; the executor publishes them together
+when the step has returned. So a step changes nothing visible, and a step that raises leaves nothing behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from logging import Logger
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pydantic import Field
 
 from data_pipeline.config.vector_place import VectorPlace
 from data_pipeline.events import Emit
+from data_pipeline.steps.runner import StepRunner
 from data_pipeline.tasks.parameters import RunOptions, TaskParameters
+from data_pipeline.tasks.results import Json, PublishedResult, StepResult
+from data_pipeline.tasks.staging import StagedFile, Staging
 from data_pipeline.tasks.table_list import TableName
-from data_pipeline.tasks.workspace import StagedFile
 
-if TYPE_CHECKING:  # it takes a third of a second to import, and most runs have none
+if TYPE_CHECKING:  # its import takes a third of a second, and most runs have no model
     from data_pipeline.language_model.client import LanguageModel
 
-Json = dict[str, Any]
-Work = Callable[[], Awaitable[Json]]
-IsUsable = Callable[[Json], Awaitable[bool]]
-Finished = Callable[[Json], None]
+Result = TypeVar("Result", bound=StepResult)
 
 
-async def always_usable(result: Json) -> bool:  # noqa: ARG001
-    """Whatever was recorded will do."""
-    return True
-
-
-def ignored(result: Json) -> None:
-    """Do nothing with a result."""
-
-
-class Staging(Protocol):
-    """Where a step puts its files until they are published."""
-
-    def write(self, name: str, content: str | bytes) -> StagedFile:
-        """Write a file (UTF-8), in place of one of this name that an earlier attempt left. Callable from any thread."""
-
-    def has(self, file: StagedFile) -> bool:
-        """Whether this very file waits here: the power may have failed since it was recorded."""
-
-
-class LargeStaging(Protocol):
-    """Where files wait that need not fit into memory."""
-
-    def write(self, name: str, content: str | bytes) -> StagedFile:
-        """Write a file (UTF-8)."""
-
-    def write_chunks(self, name: str, chunks: Iterable[bytes]) -> StagedFile:
-        """As `write`; what the chunks raise leaves no file."""
-
-
-WriteFiles = Callable[[LargeStaging, Collection[str]], Sequence[StagedFile]]
-"""Writes files; it gets the names that are taken where they are to go."""
+WriteFiles = Callable[[Staging, Collection[str]], Sequence[StagedFile]]
+"""Writes files; its second argument are the names that already exist in their folder."""
 
 PutAside = Callable[[str, WriteFiles], None]
-"""Has files written and moves them into a folder of the task directory, all or none.
+"""Calls the writer and moves its files into a folder of the task directory, all or none.
 
-They stay, whatever becomes of the run. Raises PublishFailed, RecoveryNeeded and what the writing raises.
+The files stay even if the run fails. Raises PublishFailed, RecoveryNeeded and the errors of the writer.
 """
 
 
 def nowhere(folder: str, write: WriteFiles) -> None:  # noqa: ARG001
-    """For steps that put nothing aside."""
+    """Raise, because the step has no folder to put files aside."""
     raise AssertionError(f"this step was given no folder {folder}")
 
 
-class StepRunner(Protocol):
-    """Runs functions durably: a resumed run gets the recorded result of what had finished, and calls the rest.
-
-    Results are found by name, so names are their own within the run, and results are JSON. A recorded result that is
-    not `is_usable` any more is made again. `finished` is told of every result, recorded or new.
-    """
-
-    async def run(
-        self, name: str, work: Work, *, is_usable: IsUsable = always_usable, finished: Finished = ignored
-    ) -> Json:
-        """Run one function."""
-
-    async def run_all(
-        self,
-        works: Sequence[tuple[str, Work]],
-        *,
-        concurrency: int,
-        is_usable: IsUsable = always_usable,
-        finished: Finished = ignored,
-    ) -> list[Json]:
-        """Run many, at most `concurrency` at once; results in the order of `works`. The first error stops the rest."""
-
-
 class RunParameters(TaskParameters):
-    """The parameters of a task, and what its run needs besides.
+    """The parameters of a task and of one run.
 
     `db_connection` and `vectors` are secrets and reach no file, log or answer. `source` is the name of the database in
     training items: as it is configured, or its URL without secrets.
@@ -108,7 +55,7 @@ class RunParameters(TaskParameters):
     vectors: VectorPlace | None = Field(default=None, exclude=True, repr=False)
 
     def of_task(self) -> Json:
-        """What the store keeps with the task; `db_connection` in clear."""
+        """Return the parameters that the store keeps with the task, with `db_connection` in clear."""
         return self.model_dump(exclude={"options"})
 
 
@@ -116,21 +63,21 @@ class TaskFiles(Protocol):
     """The task directory as a step may read it. Callable from any thread."""
 
     def read(self, name: str) -> bytes | None:
-        """A file, None when there is none. Raises DirectoryUnusable."""
+        """Return the content of a file; None if it is missing. Raises DirectoryUnusable."""
 
     def read_given(self, name: str) -> bytes | None:
-        """A file that a person gave before the run: the backup may have taken it. Raises DirectoryUnusable."""
+        """Return a person's file from before the run, also from the run's backup. Raises DirectoryUnusable."""
 
     def names(self) -> list[str]:
-        """The names of all files. Raises DirectoryUnusable."""
+        """Return the names of all files. Raises DirectoryUnusable."""
 
-    def result_of(self, step: str) -> Json | None:
-        """What a step says it published, unless somebody changed that."""
+    def result_of(self, step: str, kind: type[Result]) -> Result | None:
+        """Return the result of a step; None if there is none, or if it was changed."""
 
 
 @dataclass(frozen=True)
 class StepContext:
-    """What a step gets to work with."""
+    """The environment of a step."""
 
     task_id: str
     run_id: str
@@ -147,15 +94,15 @@ class StepContext:
 
 @dataclass(frozen=True)
 class StepOutput:
-    """What a step made: the files to publish, its result for `<step>_result.json`, and what failed where it may.
+    """The output of a step: the files to publish and the result for `<step>_result.json`.
 
-    `failures` says why, by table or item; it is empty unless the task allows a step to go on past an error.
-    `replaces` are files that another step or a person made, with the SHA-256 of what was read of them: their content
-    is in `files`, too, so that nothing of it is lost. `keeps` are names of the step's last run that stay as they are.
+    `failures` are reasons by table or item; they are empty unless the task allows the step to continue after an error.
+    `replaces` are files by another step or a person, with the SHA-256 of the content that the step has read; their
+    content is in `files` too, so that none of it is lost. `keeps` are files of the step's last run that stay.
     """
 
     files: tuple[StagedFile, ...]
-    result: Json
+    result: PublishedResult
     failures: Mapping[str, str] = field(default_factory=dict)
     replaces: Mapping[str, str] = field(default_factory=dict)
     keeps: frozenset[str] = frozenset()
@@ -166,13 +113,13 @@ class Step(Protocol):
 
     @property
     def name(self) -> str:
-        """How requests, files and the store call it."""
+        """The name in requests, files and the store."""
 
     def why_skipped(self, parameters: RunParameters, steps_before: Sequence[str]) -> str | None:
-        """Why a complete run leaves this step out; None where it belongs to it."""
+        """Return the reason why a complete run skips this step; None if it does not."""
 
     async def check(self, parameters: RunParameters, tables: Sequence[TableName]) -> None:
-        """Before anything is changed: can this step do its work? Raises PipelineErrors that say why not."""
+        """Check before any change that the step can work. Raises PipelineErrors with the reason."""
 
     async def run(self, context: StepContext) -> StepOutput:
-        """Make the step's files. Raises StepFailed and other PipelineErrors; nothing of it is published then."""
+        """Write the step's files. Raises StepFailed and other PipelineErrors; then none of them is published."""

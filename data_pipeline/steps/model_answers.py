@@ -1,4 +1,4 @@
-"""What steps ask a language model, and what of its answers they take."""
+"""The requests of steps to a language model, and the checks of its answers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from data_pipeline.database.driver import Dialect
+from data_pipeline.database.drivers import grammar_of
 from data_pipeline.database.profile import TableProfile
 from data_pipeline.database.schema import Table
 from data_pipeline.semantics.wording import Suggestion, listed_value, one_line, words_of
 from data_pipeline.steps.contract import RunParameters
+from data_pipeline.tasks.results import ModelCost
 
 if TYPE_CHECKING:
     from data_pipeline.language_model.client import LanguageModel, ModelUsage
 
 COLUMNS_AT_ONCE: Final = 60
-"""Columns in one prompt: wider tables are asked about in parts."""
+"""Maximum number of columns in one prompt; wider tables need several prompts."""
 
 TABLES_IN_PROMPT: Final = 10
 COMMENT_CHARACTERS: Final = 200
@@ -28,7 +31,7 @@ LANGUAGES: Final = {"en": "English", "zh": "Chinese (简体中文)"}
 
 
 class ColumnComment(BaseModel):
-    """What a column means."""
+    """The meaning of a column."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,7 +40,7 @@ class ColumnComment(BaseModel):
 
 
 class TableComments(BaseModel):
-    """What a table and its columns mean."""
+    """The meaning of a table and its columns."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -46,7 +49,7 @@ class TableComments(BaseModel):
 
 
 class RepairedQuery(BaseModel):
-    """A query in the place of one that fails."""
+    """The replacement of a query that fails."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -56,7 +59,7 @@ class RepairedQuery(BaseModel):
 async def suggest_comments(
     model: LanguageModel, parameters: RunParameters, table: Table, profile: TableProfile | None
 ) -> Suggestion:
-    """Comments for a table and for those of its columns that have none. Raises ModelFailed."""
+    """Return comments for a table and its columns that have none. Raises ModelFailed."""
     silent = [column.name for column in table.columns if not column.comment]
     own: str | None = None
     columns: dict[str, str] = {}
@@ -79,15 +82,15 @@ async def suggest_comments(
 
 
 async def repaired_query(
-    model: LanguageModel, dialect: str, question: str, sql: str, error: str, tables: Sequence[Table]
+    model: LanguageModel, dialect: Dialect, question: str, sql: str, error: str, tables: Sequence[Table]
 ) -> str:
-    """What the model would write in the place of a query that fails. Raises ModelFailed."""
+    """Return the model's replacement of a query that fails. Raises ModelFailed."""
     near = relevant_tables(f"{question} {sql}", tables)
     answer = await model.ask(
         "repair_query",
         RepairedQuery,
         {
-            "dialect": "SQLite" if dialect == "sqlite" else "PostgreSQL",
+            "dialect": grammar_of(dialect).title,
             "question": question,
             "sql": sql,
             "error": error,
@@ -97,17 +100,17 @@ async def repaired_query(
     return answer.sql.strip()
 
 
-def used(before: ModelUsage | None, model: LanguageModel | None) -> dict[str, int | float | None] | None:
-    """What a step has asked for since `before`, for its result; None without a model. `cost` needs prices to be set."""
+def used(before: ModelUsage | None, model: LanguageModel | None) -> ModelCost | None:
+    """Return the requests of a step since `before`, for its result; None without a model."""
     if model is None or before is None:
         return None
     counts = {name: value - getattr(before, name) for name, value in asdict(model.usage).items()}
     cost = model.endpoint.cost(counts["prompt_tokens"], counts["completion_tokens"])
-    return {**counts, "cost": None if cost is None else round(cost, 6)}
+    return ModelCost(**counts, cost=None if cost is None else round(cost, 6))
 
 
 def described(table: Table, profile: TableProfile | None = None, only: Sequence[str] | None = None) -> str:
-    """A table in a few lines; of these columns only, where they are named. Masked values are not in it."""
+    """Return a table in a few lines, with all columns or only these, and without masked values."""
     examples = (
         {column.name: column.samples[:EXAMPLES] for column in profile.columns if not column.is_masked}
         if profile
@@ -130,7 +133,7 @@ def described(table: Table, profile: TableProfile | None = None, only: Sequence[
 
 
 def relevant_tables(text: str, tables: Sequence[Table]) -> list[Table]:
-    """The tables whose names and columns share most words with a text: never all of a large database."""
+    """Return the tables whose names and columns share most words with a text, `TABLES_IN_PROMPT` at most."""
     words = set(words_of(text).split()) | set(re.findall(r"\w+", text.lower()))
 
     def score(table: Table) -> tuple[int, int]:

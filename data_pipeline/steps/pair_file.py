@@ -3,7 +3,7 @@
     qs_<database>_<YYYYMMDD_HHMMSS>_pair.json            the pairs
     qs_<database>_<YYYYMMDD_HHMMSS>_pair.json.backup     the same before a validation changed it
 
-A pair is known by what it says, never by its place: people and programs add, remove and sort.
+A pair is identified by its content, never by its place, because people and programs add, remove and sort pairs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PAIR_LIMIT: Final = 100_000
 
 @dataclass(frozen=True)
 class Pair:
-    """A question with the SQL that answers it; `id` follows from both, and tells equal ones apart."""
+    """A question with the SQL that answers it; `id` follows from both, and differs between equal pairs."""
 
     id: str
     question: str
@@ -33,14 +33,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class NotAPair:
-    """An item of the file that is no pair: its place, counted from 1, and why."""
+    """An item of the file that is not a pair: its place, counted from 1, and the reason."""
 
     place: int
     reason: str
 
 
 def parse_pairs(raw: bytes, name: str) -> tuple[list[Pair], list[NotAPair]]:
-    """The pairs of a file, and the items that are none. Raises InvalidInput where it is no array."""
+    """Return the pairs of a file, and the items that are not pairs. Raises InvalidInput if it is not an array."""
     try:
         items = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -67,13 +67,13 @@ def parse_pairs(raw: bytes, name: str) -> tuple[list[Pair], list[NotAPair]]:
 
 
 def format_pairs(pairs: Iterable[tuple[str, str]]) -> str:
-    """Questions and their SQL as the file has them."""
+    """Return the content of the file with these questions and their SQL."""
     items = [{"question": question, "sql": sql} for question, sql in pairs]
     return json.dumps(items, indent=2, ensure_ascii=False) + "\n"
 
 
 def pair_id(question: str, sql: str) -> str:
-    """The first 16 hexadecimal digits of a SHA-256 over both."""
+    """Return the first 16 hexadecimal digits of a SHA-256 over both."""
     return hashlib.sha256(json.dumps([question, sql]).encode()).hexdigest()[:16]
 
 

@@ -1,7 +1,7 @@
-"""The threads in which steps do their blocking work: few for all runs of a process, as they share one interpreter.
+"""The threads for the blocking work of steps: few for all runs of a process, because they share one interpreter.
 
-Threads that compute do not make Python faster, but each keeps requests of the same process waiting for the interpreter:
-measured in benchmarks/README.md. So there is one that computes, and some for work that mostly waits for a server.
+More computing threads do not make Python faster, but each delays the requests of the same process (measured in
+benchmarks/README.md). So one thread computes, and a few are for work that mostly waits for a server.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WAITING: Final = ThreadPoolExecutor(4, thread_name_prefix="step-waiting")
 
 
 class Call(Protocol):
-    """Has blocking work done elsewhere, and stopped where the run is."""
+    """Calls blocking work in a thread, and stops it if the run is cancelled."""
 
     def __call__(
         self, work: Callable[Arguments, Result], /, *arguments: Arguments.args, **named: Arguments.kwargs
@@ -30,19 +30,19 @@ class Call(Protocol):
 async def in_step_thread(
     work: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
 ) -> Result:
-    """Call work that computes, or that reads and writes files, when the thread for it is free."""
+    """Call work that computes, or reads and writes files, once its thread is free."""
     return await _called(_COMPUTING, functools.partial(work, *arguments, **named))
 
 
 async def in_waiting_thread(
     work: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
 ) -> Result:
-    """Call work that mostly waits for somebody else, when one of the threads for it is free."""
+    """Call work that mostly waits for a server, once one of its threads is free."""
     return await _called(_WAITING, functools.partial(work, *arguments, **named))
 
 
 async def stopped_by(stop: Callable[[], None], calling: Awaitable[Result]) -> Result:
-    """Await a call of the above; a caller that is cancelled first tells its work to `stop`."""
+    """Await a call of one of the functions above; if the caller is cancelled, first call `stop`."""
     task = asyncio.ensure_future(calling)
     try:
         return await asyncio.shield(task)
@@ -54,7 +54,7 @@ async def stopped_by(stop: Callable[[], None], calling: Awaitable[Result]) -> Re
 
 
 async def _called(pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
-    """A cancelled caller waits for the end of what has begun: it may close what the work is using."""
+    """Call work in a pool. A cancelled caller waits for work that has begun: it may close its database."""
     call = pool.submit(work)
     ended = asyncio.wrap_future(call)
     try:
@@ -62,5 +62,5 @@ async def _called(pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Resul
     except asyncio.CancelledError:
         if not call.cancel():
             await asyncio.wait([ended])
-            ended.exception()  # whatever it was, nobody waits for it any more
+            ended.exception()  # retrieve an error that no caller waits for any more
         raise

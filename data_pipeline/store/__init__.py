@@ -1,4 +1,4 @@
-"""The task store: tasks, their executions, and the steps of each; history is kept."""
+"""The task store: tasks, with the history of their executions and steps."""
 
 from data_pipeline.store.connecting import StoreState, look_at_store
 from data_pipeline.store.rows import (

@@ -1,4 +1,4 @@
-"""What the store gives: plain values, all times aware and in UTC."""
+"""The values that the store returns. All times are aware and in UTC."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from data_pipeline.tasks.statuses import RunStatus, StepStatus
 
 @dataclass(frozen=True)
 class Task:
-    """A task; `parameters` may hold the secret `db_connection`, so they are never printed."""
+    """A task. `parameters` are never printed, because they may have the secret `db_connection`."""
 
     task_id: str
     task_name: str | None
@@ -31,7 +31,7 @@ class Task:
 
 @dataclass(frozen=True)
 class StepState:
-    """One step of one execution, or `pending` where there was none yet."""
+    """A step of an execution, or `pending` without one."""
 
     execution_id: str | None
     step_name: str
@@ -45,7 +45,7 @@ class StepState:
 
 @dataclass(frozen=True)
 class Execution:
-    """One run of a task; `backup` is its statistics, `result` the whole result once it has ended."""
+    """A run of a task. `backup` is the report of its backup, `result` its whole result after its end."""
 
     execution_id: str
     task_id: str
@@ -61,13 +61,13 @@ class Execution:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing of it is left to do."""
+        """True if the run has ended."""
         return self.status in ("completed", "failed", "cancelled")
 
 
 @dataclass(frozen=True)
 class Overview:
-    """A task, the newest state of each of its steps, and its newest run."""
+    """A task with the newest state of each step, and its newest run."""
 
     task: Task
     steps: tuple[StepState, ...]
@@ -76,7 +76,7 @@ class Overview:
 
 @dataclass(frozen=True)
 class RecordedEvent:
-    """An event of a run; `sequence` grows, and is never used twice."""
+    """An event of a run. `sequence` increases, and is never reused."""
 
     sequence: int
     occurred_at: datetime
@@ -89,7 +89,7 @@ StepSummary = Literal["pending", "running", "failed", "partial_completed", "all_
 
 @dataclass(frozen=True)
 class TaskQuery:
-    """Which tasks, in which order; None stands for any. Names match in part, whatever their case."""
+    """A filter of tasks and their order. None is no filter. A part of a name matches, in upper or lower case."""
 
     status: RunStatus | None = None
     task_name: str | None = None
@@ -107,14 +107,14 @@ class TaskQuery:
 
 @dataclass(frozen=True)
 class ListedTask:
-    """A task in a list."""
+    """A task in a list, with the summary of its steps."""
 
     task: Task
     steps: StepSummary
 
 
 def summary_of_steps(states: Sequence[StepStatus], total: int) -> StepSummary:
-    """The newest states of a task's steps in one word, where `total` steps are to be done."""
+    """Summarize the newest states of the steps of a task in one word. A complete run has `total` steps."""
     if "failed" in states or "cancelled" in states:
         return "failed"
     if "running" in states:

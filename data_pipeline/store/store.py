@@ -1,4 +1,4 @@
-"""What a task store can do: tasks, executions, steps. Every method is one transaction."""
+"""Store tasks, executions, steps and events. Each method is one transaction."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from itertools import count
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from data_pipeline.errors import InvalidInput, NotFound
 from data_pipeline.events import Event
-from data_pipeline.store.connecting import open_engine
+from data_pipeline.store.connecting import open_store_database
+from data_pipeline.store.own_database import OwnDatabase
 from data_pipeline.store.rows import (
     Execution,
     ListedTask,
@@ -29,25 +30,25 @@ from data_pipeline.store.rows import (
 from data_pipeline.store.tables import EVENTS, EXECUTIONS, MODEL_ANSWERS, RUN_OPTIONS, STEPS, TASKS
 from data_pipeline.tasks.statuses import RunStatus, StepStatus
 
-FORGET_OPTIONS_SECONDS = 86_400.0
+OPTIONS_RETENTION_SECONDS = 86_400.0
 
 
 def utc_now() -> datetime:
-    """The time."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 class Store:
-    """Tasks and their history in one database; made by `open`. Methods may be called from any thread."""
+    """Tasks and their history in one database, opened by `open`. Callable from any thread."""
 
-    def __init__(self, engine: Engine, now: Callable[[], datetime]) -> None:
-        self._engine = engine
+    def __init__(self, database: OwnDatabase, now: Callable[[], datetime]) -> None:
+        self._database = database
         self._now = now
 
     @classmethod
     def open(cls, url: str, *, now: Callable[[], datetime] = utc_now) -> Self:
-        """Open a store, making or migrating it where that is due. Raises StoreUnavailable."""
-        return cls(open_engine(url), now)
+        """Open a store; create or migrate it if necessary. Raises StoreUnavailable."""
+        return cls(open_store_database(url), now)
 
     def __enter__(self) -> Self:
         return self
@@ -58,8 +59,8 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Give the connections back."""
-        self._engine.dispose()
+        """Close all connections."""
+        self._database.close()
 
     # ---- tasks --------------------------------------------------------------------------------------------------
 
@@ -73,7 +74,7 @@ class Store:
         created_by: str = "guest",
         created_type: str = "api",
     ) -> Task:
-        """Make a task: `task_YYYYMMDD_HHMMSS` by local time, with `_1`, `_2` ... while that is taken."""
+        """Create a task. Its id is `task_YYYYMMDD_HHMMSS` in local time, with `_1`, `_2` ... if that exists."""
         now = self._now()
         stem = f"task_{local_time:%Y%m%d_%H%M%S}"
         for number in count():
@@ -90,24 +91,24 @@ class Store:
                 "db_name": db_name,
             }
             try:
-                with self._engine.begin() as connection:
+                with self._database.writing() as connection:
                     connection.execute(insert(TASKS).values(values))
             except IntegrityError:
                 if not self._has_task(task_id):
                     raise
                 continue
             return self.task(task_id)
-        raise AssertionError("numbers do not end")
+        raise AssertionError("count() is infinite")
 
     def task(self, task_id: str) -> Task:
-        """One task. Raises NotFound."""
-        with self._reading() as connection:
+        """Return a task. Raises NotFound."""
+        with self._database.reading() as connection:
             return _task(self._row(connection, select(TASKS).where(TASKS.c.task_id == task_id), "task", task_id))
 
     def overview(self, task_id: str, all_steps: Sequence[str]) -> Overview:
-        """A task with its steps and its newest run, all of one moment. Raises NotFound."""
+        """Return a task with its steps and its newest run, all read at the same moment. Raises NotFound."""
         newest = select(EXECUTIONS).where(EXECUTIONS.c.task_id == task_id).order_by(EXECUTIONS.c.sequence.desc())
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             task = _task(self._row(connection, select(TASKS).where(TASKS.c.task_id == task_id), "task", task_id))
             executions = self._executions(connection, connection.execute(newest.limit(1)).all())
             steps = self._current_steps(connection, task_id, all_steps)
@@ -116,14 +117,14 @@ class Store:
     def tasks(
         self, wanted: TaskQuery | None = None, *, all_steps: Sequence[str] = (), limit: int = 50, offset: int = 0
     ) -> tuple[list[ListedTask], int]:
-        """A page of tasks, each with its steps in one word, and how many match in all."""
+        """Return a page of tasks, and the total number of matching tasks."""
         wanted = wanted or TaskQuery()
         matching = select(TASKS).where(*_conditions(wanted))
         column = TASKS.c[wanted.sort_by]
         order = [column.desc().nulls_last(), TASKS.c.task_id.desc()]
         if not wanted.is_descending:
             order = [column.asc().nulls_last(), TASKS.c.task_id.asc()]
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             total = connection.execute(select(func.count()).select_from(matching.subquery())).scalar_one()
             page = [_task(row) for row in connection.execute(matching.order_by(*order).limit(limit).offset(offset))]
             states = self._newest_states(connection, [task.task_id for task in page])
@@ -132,15 +133,15 @@ class Store:
         ], total
 
     def change_task(self, task_id: str, *, parameters: Mapping[str, Any], **values: str | None) -> Task:
-        """Replace the parameters of a task, and its name if that is given. Raises NotFound."""
-        with self._engine.begin() as connection:
+        """Replace the parameters of a task, and its name if `task_name` is given. Raises NotFound."""
+        with self._database.writing() as connection:
             self._change_task(connection, task_id, parameters=dict(parameters), **values)
         return self.task(task_id)
 
     def delete_task(self, task_id: str) -> None:
-        """Forget a task with its history. Raises NotFound."""
+        """Delete a task with its history. Raises NotFound."""
         runs = select(EXECUTIONS.c.execution_id).where(EXECUTIONS.c.task_id == task_id)
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(delete(RUN_OPTIONS).where(RUN_OPTIONS.c.execution_id.in_(runs)))
             if not connection.execute(delete(TASKS).where(TASKS.c.task_id == task_id)).rowcount:
                 raise NotFound("task", task_id)
@@ -156,21 +157,21 @@ class Store:
         step_names: Sequence[str],
         status: Literal["queued", "in_progress"] = "queued",
     ) -> Execution:
-        """Add a run of a task with its steps, all pending; one that is there stays as it is.
+        """Add a run of a task with its steps, all pending. An existing run is returned unchanged.
 
-        The events of the task's earlier runs are forgotten. Raises NotFound, or InvalidInput where another task has
-        the id.
+        The events of earlier runs of the task are deleted. Raises NotFound, and InvalidInput if a run of another task
+        has the id.
         """
-        with self._engine.begin() as connection:
-            # The task's row first: on PostgreSQL two who add the same run take turns at it.
+        with self._database.writing() as connection:
+            # The lock of the task's row serializes two processes that add the same run on PostgreSQL.
             task = select(TASKS.c.task_id).where(TASKS.c.task_id == task_id).with_for_update()
             self._row(connection, task, "task", task_id)
-            known = connection.execute(select(EXECUTIONS).where(EXECUTIONS.c.execution_id == execution_id)).first()
-            if known is None:
+            row = connection.execute(select(EXECUTIONS).where(EXECUTIONS.c.execution_id == execution_id)).first()
+            if row is None:
                 return self._insert_execution(connection, task_id, execution_id, mode, step_names, status)
-            if known.task_id != task_id:
-                raise InvalidInput("execution_id", f"{execution_id!a} is taken")
-            return self._executions(connection, [known])[0]
+            if row.task_id != task_id:
+                raise InvalidInput("execution_id", f"{execution_id!a} already exists in another task")
+            return self._executions(connection, [row])[0]
 
     def _insert_execution(
         self,
@@ -201,21 +202,21 @@ class Store:
         return Execution(execution_id, task_id, mode, status, now, None, None, None, None, None, steps)
 
     def unfinished_executions(self, task_id: str | None = None) -> list[Execution]:
-        """The runs, of one task or of all, that have not ended, oldest first."""
+        """Return the unfinished runs of one task or of all tasks, oldest first."""
         wanted = select(EXECUTIONS).where(EXECUTIONS.c.status.in_(("queued", "in_progress")))
         if task_id is not None:
             wanted = wanted.where(EXECUTIONS.c.task_id == task_id)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return self._executions(connection, connection.execute(wanted.order_by(EXECUTIONS.c.sequence)).all())
 
-    def fail_abandoned(self, task_id: str, *, besides: str | None = None) -> int:
-        """End the runs of a task that say they are in progress, for a caller who knows better; how many there were."""
-        now, error = self._now(), "Interrupted: its process ended without a word."
-        with self._engine.begin() as connection:
-            mine = (EXECUTIONS.c.task_id == task_id) & (EXECUTIONS.c.status == "in_progress")
-            if besides is not None:
-                mine &= EXECUTIONS.c.execution_id != besides
-            ids = connection.execute(select(EXECUTIONS.c.execution_id).where(mine)).scalars().all()
+    def fail_abandoned(self, task_id: str, *, except_for: str | None = None) -> int:
+        """Mark all runs of a task in progress, except one, as failed; return their number. Call only under its lock."""
+        now, error = self._now(), "Interrupted: the worker process died."
+        with self._database.writing() as connection:
+            abandoned = (EXECUTIONS.c.task_id == task_id) & (EXECUTIONS.c.status == "in_progress")
+            if except_for is not None:
+                abandoned &= EXECUTIONS.c.execution_id != except_for
+            ids = connection.execute(select(EXECUTIONS.c.execution_id).where(abandoned)).scalars().all()
             ended = {"status": "failed", "completed_at": now, "error_message": error}
             connection.execute(update(EXECUTIONS).where(EXECUTIONS.c.execution_id.in_(ids)).values(ended))
             running = STEPS.c.execution_id.in_(ids) & (STEPS.c.status == "running")
@@ -223,24 +224,24 @@ class Store:
             return len(ids)
 
     def start_execution(self, execution_id: str) -> None:
-        """Its steps begin; what an earlier failure left in the task is cleared."""
+        """Mark a run as in progress, and clear the error of an earlier run from the task."""
         now = self._now()
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             row = self._execution_row(connection, execution_id)
-            started = row.started_at or now  # a resumed run began when it first did
+            started = row.started_at or now  # a resumed run keeps its first start
             self._change_execution(connection, execution_id, status="in_progress", started_at=started)
             self._change_task(
                 connection, row.task_id, status="in_progress", started_at=started, completed_at=None, error_message=None
             )
 
     def record_backup(self, execution_id: str, backup: Mapping[str, Any]) -> None:
-        """Keep what became of a run's backup."""
-        with self._engine.begin() as connection:
+        """Store the report of a run's backup."""
+        with self._database.writing() as connection:
             self._change_execution(connection, execution_id, backup=dict(backup))
 
     def start_step(self, execution_id: str, step_name: str) -> None:
-        """A step begins, or begins again."""
-        with self._engine.begin() as connection:
+        """Mark a step as running, also when a run is resumed."""
+        with self._database.writing() as connection:
             self._change_step(
                 connection, execution_id, step_name, status="running", started_at=self._now(), completed_at=None,
                 error_message=None,
@@ -255,8 +256,8 @@ class Store:
         error: str | None = None,
         result: Mapping[str, Any] | None = None,
     ) -> None:
-        """A step ended."""
-        with self._engine.begin() as connection:
+        """Mark a step as ended."""
+        with self._database.writing() as connection:
             self._change_step(
                 connection, execution_id, step_name, status=status, completed_at=self._now(), error_message=error,
                 result=None if result is None else dict(result),
@@ -271,12 +272,12 @@ class Store:
         error: str | None = None,
         result: Mapping[str, Any] | None = None,
     ) -> None:
-        """A run ended: its running steps end with it, and the task's own status follows from the newest of all steps.
+        """Mark a run and its running steps as ended, and derive the status of the task from the newest states of steps.
 
-        The task is completed when the newest state of every step of `all_steps` is, and partial_completed before.
+        A task is completed if the newest state of each step of `all_steps` is completed, else partial_completed.
         """
         now = self._now()
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             row = self._execution_row(connection, execution_id)
             self._change_execution(
                 connection, execution_id, status=status, completed_at=now, error_message=error,
@@ -294,16 +295,18 @@ class Store:
                 states = self._current_steps(connection, row.task_id, all_steps)
                 is_whole = all(state.status == "completed" for state in states)
                 task_status = "completed" if is_whole else "partial_completed"
-            if self._is_newest(connection, row):  # else a run that came after it says how the task is
+            if self._is_newest(connection, row):  # else a later run determines the status of the task
                 self._change_task(connection, row.task_id, status=task_status, completed_at=now, error_message=error)
 
     def end_unfinished(self, execution_id: str, *, status: Literal["failed", "cancelled"], error: str) -> bool:
-        """End a run that nobody works on any more; False when it has ended already, or is not known."""
+        """Mark a run without a live worker as ended; return False if it has ended already, or is unknown."""
         now = self._now()
-        with self._engine.begin() as connection:
-            still = EXECUTIONS.c.status.in_(("queued", "in_progress")) & (EXECUTIONS.c.execution_id == execution_id)
+        with self._database.writing() as connection:
+            is_unfinished = EXECUTIONS.c.status.in_(("queued", "in_progress")) & (
+                EXECUTIONS.c.execution_id == execution_id
+            )
             ended = {"status": status, "completed_at": now, "error_message": error}
-            if not connection.execute(update(EXECUTIONS).where(still).values(ended)).rowcount:
+            if not connection.execute(update(EXECUTIONS).where(is_unfinished).values(ended)).rowcount:
                 return False
             row = self._execution_row(connection, execution_id)
             running = (STEPS.c.execution_id == execution_id) & (STEPS.c.status == "running")
@@ -315,74 +318,74 @@ class Store:
             return True
 
     def execution(self, execution_id: str) -> Execution:
-        """One run. Raises NotFound."""
-        with self._reading() as connection:
+        """Return a run. Raises NotFound."""
+        with self._database.reading() as connection:
             return self._executions(connection, [self._execution_row(connection, execution_id)])[0]
 
     def executions(self, task_id: str, *, limit: int = 50) -> list[Execution]:
-        """The runs of a task, newest first."""
+        """Return the runs of a task, newest first."""
         wanted = select(EXECUTIONS).where(EXECUTIONS.c.task_id == task_id)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(wanted.order_by(EXECUTIONS.c.sequence.desc()).limit(limit)).all()
             return self._executions(connection, rows)
 
     # ---- options of runs ----------------------------------------------------------------------------------------
 
     def keep_run_options(self, execution_id: str, options: Mapping[str, Any]) -> None:
-        """Keep what a request says of a run that is about to be admitted, as the engine's arguments are ids alone.
+        """Store the options of a run before it is admitted, because the engine's arguments are only ids.
 
-        What was kept long ago for runs that were never admitted is forgotten.
+        Old options of runs that were never admitted are deleted.
         """
         now = self._now()
-        known = select(EXECUTIONS.c.execution_id)
-        long_ago = RUN_OPTIONS.c.created_at < now - timedelta(seconds=FORGET_OPTIONS_SECONDS)
-        with self._engine.begin() as connection:
-            connection.execute(delete(RUN_OPTIONS).where(long_ago, RUN_OPTIONS.c.execution_id.not_in(known)))
+        admitted = select(EXECUTIONS.c.execution_id)
+        is_old = RUN_OPTIONS.c.created_at < now - timedelta(seconds=OPTIONS_RETENTION_SECONDS)
+        with self._database.writing() as connection:
+            connection.execute(delete(RUN_OPTIONS).where(is_old, RUN_OPTIONS.c.execution_id.not_in(admitted)))
             values = {"execution_id": execution_id, "options": dict(options), "created_at": now}
             connection.execute(insert(RUN_OPTIONS).values(values))
 
     def run_options(self, execution_id: str) -> dict[str, Any]:
-        """What was kept for a run; nothing for one without."""
-        with self._reading() as connection:
+        """Return the options of a run; an empty dictionary if there are none."""
+        with self._database.reading() as connection:
             wanted = select(RUN_OPTIONS.c.options).where(RUN_OPTIONS.c.execution_id == execution_id)
             return connection.execute(wanted).scalar() or {}
 
-    def forget_run_options(self, execution_id: str) -> None:
-        """Forget what was kept for a run that was not admitted."""
-        with self._engine.begin() as connection:
+    def delete_run_options(self, execution_id: str) -> None:
+        """Delete the options of a run that was not admitted."""
+        with self._database.writing() as connection:
             connection.execute(delete(RUN_OPTIONS).where(RUN_OPTIONS.c.execution_id == execution_id))
 
     # ---- answers of the language model --------------------------------------------------------------------------
 
     def model_answer(self, key: str) -> str | None:
-        """A kept answer, None where there is none."""
-        with self._reading() as connection:
+        """Return a stored answer, None if there is none."""
+        with self._database.reading() as connection:
             answer: str | None = connection.execute(
                 select(MODEL_ANSWERS.c.answer).where(MODEL_ANSWERS.c.key == key)
             ).scalar()
         return answer
 
     def keep_model_answer(self, key: str, answer: str) -> None:
-        """Keep an answer; one that is there stays."""
-        with contextlib.suppress(IntegrityError), self._engine.begin() as connection:
+        """Store an answer. An existing one is not replaced."""
+        with contextlib.suppress(IntegrityError), self._database.writing() as connection:
             connection.execute(insert(MODEL_ANSWERS).values(key=key, answer=answer, created_at=self._now()))
 
     # ---- events -------------------------------------------------------------------------------------------------
 
     def add_events(self, execution_id: str, events: Sequence[tuple[datetime, Event]]) -> None:
-        """Keep what happened in a run, in this order; nothing for a run that is not known any more."""
-        with self._engine.begin() as connection:
-            known = select(EXECUTIONS.c.execution_id).where(EXECUTIONS.c.execution_id == execution_id)
-            if connection.execute(known).first() is not None:
+        """Store events of a run in this order. Events of an unknown run are ignored, because it may be deleted."""
+        with self._database.writing() as connection:
+            run = select(EXECUTIONS.c.execution_id).where(EXECUTIONS.c.execution_id == execution_id)
+            if connection.execute(run).first() is not None:
                 rows = [
                     {"execution_id": execution_id, "occurred_at": at, **asdict(happened)} for at, happened in events
                 ]
                 connection.execute(insert(EVENTS), rows)
 
     def events(self, execution_id: str, *, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
-        """The events of a run that came after the one of this sequence."""
+        """Return the events of a run with a greater sequence, in their order."""
         wanted = select(EVENTS).where(EVENTS.c.execution_id == execution_id, EVENTS.c.sequence > after)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(wanted.order_by(EVENTS.c.sequence).limit(limit)).all()
         return [
             RecordedEvent(
@@ -393,17 +396,10 @@ class Store:
             for row in rows
         ]
 
-    # ---- the hands ----------------------------------------------------------------------------------------------
-
-    def _reading(self) -> Any:
-        """A connection whose statements all see the same moment; SQLite has no other kind."""
-        options: dict[str, Any] = {"reads_only": True}
-        if self._engine.dialect.name == "postgresql":
-            options["isolation_level"] = "REPEATABLE READ"
-        return self._engine.connect().execution_options(**options)
+    # ---- helpers -----------------------------------------------------------------------------------------------
 
     def _has_task(self, task_id: str) -> bool:
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return connection.execute(select(TASKS.c.task_id).where(TASKS.c.task_id == task_id)).first() is not None
 
     def _row(self, connection: Connection, wanted: Select[Any], kind: str, name: str) -> Row[Any]:
@@ -444,7 +440,7 @@ class Store:
         return [_execution(row, steps[row.execution_id]) for row in rows]
 
     def _newest_states(self, connection: Connection, task_ids: Sequence[str]) -> dict[str, list[StepStatus]]:
-        """The newest state of every step of these tasks."""
+        """Return the newest state of each step of these tasks."""
         both = STEPS.join(EXECUTIONS, EXECUTIONS.c.execution_id == STEPS.c.execution_id)
         wanted = (
             select(EXECUTIONS.c.task_id, STEPS.c.step_name, STEPS.c.status)
@@ -478,22 +474,22 @@ class Store:
 
 
 def _conditions(wanted: TaskQuery) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
+    conditions: list[ColumnElement[bool]] = []
     if wanted.status is not None:
-        found.append(TASKS.c.status == wanted.status)
+        conditions.append(TASKS.c.status == wanted.status)
     for text, column in ((wanted.task_name, TASKS.c.task_name), (wanted.db_name, TASKS.c.db_name),
                          (wanted.created_by, TASKS.c.created_by)):  # fmt: skip
         if text is not None:
-            found.append(func.lower(column).contains(text.lower(), autoescape=True))
+            conditions.append(func.lower(column).contains(text.lower(), autoescape=True))
     times = ((wanted.created_from, wanted.created_to, TASKS.c.created_at),
              (wanted.started_from, wanted.started_to, TASKS.c.started_at),
              (wanted.completed_from, wanted.completed_to, TASKS.c.completed_at))  # fmt: skip
     for begin, end, column in times:
         if begin is not None:
-            found.append(column >= begin)
+            conditions.append(column >= begin)
         if end is not None:
-            found.append(column <= end)
-    return found
+            conditions.append(column <= end)
+    return conditions
 
 
 def _task(row: Row[Any]) -> Task:

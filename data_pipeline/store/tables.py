@@ -1,4 +1,4 @@
-"""The tables of the task store; `migrations/` brings a database to exactly these."""
+"""The tables of the task store. `migrations/` creates exactly these."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ METADATA = MetaData(
 )
 
 NEWEST_VERSION = "0004"
-"""The version that the newest of the migrations brings a database to, without asking Alembic for it."""
+"""The version after the newest migration. It is here so that comparing versions does not need Alembic."""
 
 VERSIONS = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
-"""Alembic's own table, which it makes itself."""
+"""Alembic's table, which it creates itself."""
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """Aware times in Python, naive UTC in the database: SQLite knows no time zones."""
+    """Aware times in Python, naive UTC in the database, because SQLite has no time zones."""
 
     impl = DateTime
     cache_ok = True
@@ -54,7 +54,7 @@ class UtcTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
-def _one_of(column: str, values: Iterable[str]) -> CheckConstraint:
+def _check_in(column: str, values: Iterable[str]) -> CheckConstraint:
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=column)
 
@@ -74,7 +74,7 @@ TASKS = Table(
     Column("created_by", String(50), nullable=False),
     Column("created_type", String(20), nullable=False),
     Column("db_name", String(255)),
-    _one_of("status", RUN_STATUSES),
+    _check_in("status", RUN_STATUSES),
     Index(None, "created_at"),
     Index(None, "status", "created_at"),
 )
@@ -82,7 +82,7 @@ TASKS = Table(
 EXECUTIONS = Table(
     "data_pipeline_executions",
     METADATA,
-    Column("sequence", Integer, primary_key=True, autoincrement=True),  # order: clocks jump
+    Column("sequence", Integer, primary_key=True, autoincrement=True),  # the order of runs: clocks may jump
     Column("execution_id", String(100), nullable=False, unique=True),
     Column("task_id", String(64), ForeignKey(TASKS.c.task_id, ondelete="CASCADE"), nullable=False),
     Column("mode", String(10), nullable=False),
@@ -93,8 +93,8 @@ EXECUTIONS = Table(
     Column("error_message", Text),
     Column("backup", JSON(none_as_null=True)),
     Column("result", JSON(none_as_null=True)),
-    _one_of("mode", ("complete", "step")),
-    _one_of("status", RUN_STATUSES),
+    _check_in("mode", ("complete", "step")),
+    _check_in("status", RUN_STATUSES),
     Index(None, "task_id", "sequence"),
     sqlite_autoincrement=True,
 )
@@ -115,13 +115,13 @@ STEPS = Table(
     Column("completed_at", UtcTime),
     Column("error_message", Text),
     Column("result", JSON(none_as_null=True)),
-    _one_of("status", STEP_STATUSES),
+    _check_in("status", STEP_STATUSES),
 )
 
 MODEL_ANSWERS = Table(
     "data_pipeline_model_answers",
     METADATA,
-    Column("key", String(64), primary_key=True),  # SHA-256 over everything that the answer depends on
+    Column("key", String(64), primary_key=True),  # SHA-256 of everything that the answer depends on
     Column("answer", Text, nullable=False),
     Column("created_at", UtcTime, nullable=False),
 )
@@ -129,7 +129,7 @@ MODEL_ANSWERS = Table(
 RUN_OPTIONS = Table(
     "data_pipeline_run_options",
     METADATA,
-    Column("execution_id", String(100), primary_key=True),  # kept before the run is admitted: no execution yet
+    Column("execution_id", String(100), primary_key=True),  # stored before the run: no foreign key
     Column("options", JSON, nullable=False),
     Column("created_at", UtcTime, nullable=False),
 )
@@ -137,7 +137,7 @@ RUN_OPTIONS = Table(
 EVENTS = Table(
     "data_pipeline_events",
     METADATA,
-    Column("sequence", Integer, primary_key=True, autoincrement=True),  # never used again: streams go on by it
+    Column("sequence", Integer, primary_key=True, autoincrement=True),  # never reused: streams continue after it
     Column("execution_id", String(100), ForeignKey(EXECUTIONS.c.execution_id, ondelete="CASCADE"), nullable=False),
     Column("occurred_at", UtcTime, nullable=False),
     Column("phase", String(20), nullable=False),

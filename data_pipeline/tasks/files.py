@@ -1,4 +1,4 @@
-"""The files of a task as people see them: a list, one of them, a new one. Directories and links are not among them."""
+"""List, open and upload the files of a task. Directories and links are not among them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from data_pipeline.tasks.workspace import Workspace, check_not_link, open_regula
 UPLOAD_LIMIT_BYTES: Final = 10 * 1024 * 1024
 UPLOAD_SUFFIXES: Final = (".ddl", ".md", ".txt", ".json", ".sql", ".csv")
 LOG_LIMIT_BYTES: Final = 16 * 1024 * 1024
-"""How much of a log is read, from its end: a run writes a few lines a table."""
+"""Maximum number of bytes that are read from the end of a log. A run writes a few lines for each table."""
 
 CHUNK_BYTES: Final = 1024 * 1024
 
@@ -33,7 +33,7 @@ _TYPES: Final = {
 
 @dataclass(frozen=True)
 class TaskFile:
-    """One file of a task; names in a form that people can read."""
+    """A file of a task, with its printable name."""
 
     name: str
     type: str
@@ -45,7 +45,7 @@ class TaskFile:
 
 @dataclass(frozen=True)
 class Uploaded:
-    """What became of an upload: `backup_name` is what the file that was there is called now, None without one."""
+    """The result of an upload. `backup_name` is the new name of an existing file, None if there is none."""
 
     name: str
     size_bytes: int
@@ -55,20 +55,20 @@ class Uploaded:
 
 
 def list_files(path: str) -> list[TaskFile]:
-    """The files at the top of the task directory at `path`, newest first. Raises DirectoryUnusable."""
+    """List the files of the task directory at `path`, newest first. Raises DirectoryUnusable."""
     check_not_link(path)
     try:
         with os.scandir(path) as entries:
-            found = [_file(entry) for entry in entries if entry.is_file(follow_symlinks=False)]
+            files = [_file(entry) for entry in entries if entry.is_file(follow_symlinks=False)]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise DirectoryUnusable(f"{printable(path)} cannot be read ({error.strerror}).") from error
-    return sorted(found, key=lambda file: (file.modified_at, file.name), reverse=True)
+    return sorted(files, key=lambda file: (file.modified_at, file.name), reverse=True)
 
 
 def open_file(path: str, name: str) -> IO[bytes]:
-    """A file of a task, open for reading. Raises NotFound, for a name that no file can have, too, DirectoryUnusable."""
+    """Open a file of a task for reading. Raises NotFound, also for an invalid name, and DirectoryUnusable."""
     check_not_link(path)
     try:
         return open_regular_file(os.path.join(path, task_directory.check_file_name(name)))
@@ -77,13 +77,13 @@ def open_file(path: str, name: str) -> IO[bytes]:
 
 
 def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
-    """What is left of an open file, piece by piece; it is closed at the end."""
+    """Yield the rest of an open file in chunks, and close it at the end."""
     with file:
         yield from iter(functools.partial(file.read, CHUNK_BYTES), b"")
 
 
 def read_log(path: str) -> list[LogEntry]:
-    """The entries of a task's log, oldest first; nothing when there is none. Of a very long log its end."""
+    """Return the entries of a task's log, oldest first; of a very long log, only its end. A missing log has none."""
     try:
         file = open_file(path, task_directory.LOG)
     except NotFound:
@@ -92,31 +92,31 @@ def read_log(path: str) -> list[LogEntry]:
         size = os.fstat(file.fileno()).st_size
         if size > LOG_LIMIT_BYTES:
             file.seek(size - LOG_LIMIT_BYTES)
-            file.readline()  # it may be the rest of one
+            file.readline()  # it may be a part of a line
         with io.TextIOWrapper(file, encoding="utf-8", errors="replace") as lines:
             return parse_log(lines)
 
 
 def check_upload(name: str, head: bytes) -> None:
-    """See that a file of this name, which begins so, may be uploaded. Raises InvalidInput."""
+    """Check that a file with this name and these first bytes may be uploaded. Raises InvalidInput."""
     task_directory.check_file_name(name)
     suffix = os.path.splitext(name)[1].lower()
     if suffix not in UPLOAD_SUFFIXES:
-        raise InvalidInput("file", f"its name must end with one of {', '.join(UPLOAD_SUFFIXES)}")
+        raise InvalidInput("file", f"the name must end with one of {', '.join(UPLOAD_SUFFIXES)}")
     if not head:
-        raise InvalidInput("file", "it is empty")
+        raise InvalidInput("file", "must not be empty")
     if b"\0" in head:
-        raise InvalidInput("file", "it is not text")
+        raise InvalidInput("file", "must be text")
 
 
 def upload(
     workspace: Workspace, name: str, chunks: Iterable[bytes], *, mode: OverwriteMode, upload_id: str
 ) -> Uploaded:
-    """Put a file into the task directory in one piece, or change nothing.
+    """Write a file into the task directory, completely or not at all.
 
-    `backup` gives a file that is there the name `<name>_bak1` (or 2 ...), `replace` keeps it apart as a run would,
-    `skip` leaves it. Raises InvalidInput where the content is not what its name says, PublishFailed, DirectoryUnusable,
-    RecoveryNeeded, OutcomeUnsettled.
+    `mode` is for an existing file: `backup` renames it to `<name>_bak1` (or 2 ...), `replace` moves it to a kept folder
+    as a run does, `skip` keeps it. Raises InvalidInput if the content does not match the name, PublishFailed,
+    DirectoryUnusable, RecoveryNeeded, OutcomeUnsettled.
     """
     had_existing = workspace.has(name)
     if had_existing and mode == "skip":
@@ -124,7 +124,7 @@ def upload(
     with workspace.temporary_folder(upload_id) as work:
         staged = work.write_chunks(name, _text_only(chunks, name))
         copies = [work.copy(name, _free_name(workspace, name))] if had_existing and mode == "backup" else []
-        # What was copied and has not changed since goes; anything else is kept apart.
+        # The file is removed if it still is what was copied. Any other content is kept.
         ours = {name: {copies[0].sha256}} if copies else {}
         label = f"upload of {printable(name)}"
         workspace.publish(work, [staged, *copies], label=label, run_id=upload_id, ours=ours)
@@ -138,14 +138,14 @@ def upload(
 
 
 def _text_only(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
-    """The chunks, as long as they are text of an upload's size; a table list must be one."""
+    """Yield the chunks, and check that they are text of at most the maximum size, and of a table list, its names."""
     size, whole = 0, bytearray()
     for chunk in chunks:
         size += len(chunk)
         if size > UPLOAD_LIMIT_BYTES:
-            raise InvalidInput("file", f"it is larger than {UPLOAD_LIMIT_BYTES} bytes")
+            raise InvalidInput("file", f"must be at most {UPLOAD_LIMIT_BYTES} bytes")
         if b"\0" in chunk:
-            raise InvalidInput("file", "it is not text")
+            raise InvalidInput("file", "must be text")
         if name == task_directory.TABLE_LIST:
             whole += chunk
         yield chunk
@@ -161,12 +161,12 @@ def _free_name(workspace: Workspace, name: str) -> str:
 
 
 def _file(entry: os.DirEntry[str]) -> TaskFile:
-    found = entry.stat(follow_symlinks=False)
+    status = entry.stat(follow_symlinks=False)
     return TaskFile(
         name=printable(entry.name),
         type=_TYPES.get(os.path.splitext(entry.name)[1].lower(), "other"),
-        size_bytes=found.st_size,
-        created_at=time_of(found.st_ctime),
-        modified_at=time_of(found.st_mtime),
-        is_readable=stat.S_ISREG(found.st_mode) and os.access(entry.path, os.R_OK),
+        size_bytes=status.st_size,
+        created_at=time_of(status.st_ctime),
+        modified_at=time_of(status.st_mtime),
+        is_readable=stat.S_ISREG(status.st_mode) and os.access(entry.path, os.R_OK),
     )

@@ -1,8 +1,8 @@
-"""`data_pipeline.log` in a task directory: one line form, opened only once the backup has moved the old one away.
+"""Write `data_pipeline.log` in a task directory. It is opened only after the backup has moved the old one.
 
     2025-01-21 09:44:00,123 [INFO] TaskDir_task_20250121_094400: message
 
-A message of several lines goes on indented, so no file name can forge a line.
+The further lines of a message are indented, so that no name of a file can look like a line of the log.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.workspace import printable
 
 LOGGER = logging.getLogger("data_pipeline.run")
-"""What every run says, for the handlers of the process: a server's standard error, a terminal."""
+"""The logger of all runs, for the handlers of the process: the standard error of a server, a terminal."""
 
 
 class TaskLog(logging.Logger):
-    """A run's own logger; `problem` says why its file lacks lines, None when it has them all."""
+    """The logger of a run. `problem` is the reason why its file is incomplete, None if it is complete."""
 
     problem: str | None = None
 
@@ -39,15 +39,15 @@ class _FileLines(logging.StreamHandler[TextIO]):
         self._log = log
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the name that logging calls
-        self._log.problem = f"{task_directory.LOG} lacks lines: {sys.exception()}"
+        self._log.problem = f"{task_directory.LOG} is incomplete: {sys.exception()}"
 
 
 @contextlib.contextmanager
 def open_task_log(path: str, task_id: str, *, unsettled: str | None = None) -> Iterator[TaskLog]:
-    """Append to the log in the task directory at `path`, for one run; without it where it cannot be opened.
+    """Append to the log in the task directory at `path`, for one run. If it cannot be opened, log without it.
 
-    `unsettled` is why nothing may be written into the directory, None where it may: recovery could move another file
-    to the log's name, or the log's name may still be that of a file in the backup.
+    `unsettled` is the reason why no file may be written into the directory, None if files may be. Recovery could move
+    another file to the name of the log, or this name may still be that of a file in the backup.
     """
     log = TaskLog(LOGGER.name, logging.DEBUG)
     log.addFilter(functools.partial(_name_task, task_id))
@@ -57,7 +57,7 @@ def open_task_log(path: str, task_id: str, *, unsettled: str | None = None) -> I
         yield log
         return
     try:
-        stream = open(  # noqa: SIM115 - closed below, where a full disk shows
+        stream = open(  # noqa: SIM115 - closed below, where a full disk is reported
             os.path.join(path, task_directory.LOG), "a", encoding="utf-8", errors="backslashreplace", opener=_open_here
         )
     except OSError as error:
@@ -74,16 +74,16 @@ def open_task_log(path: str, task_id: str, *, unsettled: str | None = None) -> I
         log.removeHandler(lines)
         try:
             stream.close()
-        except OSError as error:  # what was left to flush did not fit on the disk
-            log.problem = f"{task_directory.LOG} lacks lines: {error.strerror}"
+        except OSError as error:  # the rest did not fit on the disk
+            log.problem = f"{task_directory.LOG} is incomplete: {error.strerror}"
 
 
 def _name_task(task_id: str, record: logging.LogRecord) -> bool:
-    """Say whose line it is, for a server's log, where the runs of many tasks meet."""
+    """Add the task to a record, for the log of a server, which has the runs of many tasks."""
     record.task_id = task_id
     return True
 
 
 def _open_here(path: str, flags: int) -> int:
-    # Not through a link: it would append to a file somewhere else.
+    # Not through a link, which would append to a file elsewhere.
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)

@@ -1,8 +1,8 @@
-"""Reads a task's log: entries out of lines, ours and those of older systems. Opens nothing.
+"""Parse the log of a task, also one that an older system wrote. Opens nothing.
 
 2025-01-21 09:44:00,123 [INFO] TaskDir_task_20250121_094400: message
-2025-01-21 09:44:00,123 [INFO] [data_pipeline.qa] generator.py:12 - message      as older systems wrote, too
-    a line that is indented, or has no time, belongs to the message before it
+2025-01-21 09:44:00,123 [INFO] [data_pipeline.qa] generator.py:12 - message      the form of older systems
+    a line that is indented, or has no time, is a part of the message before it
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LINE: Final = re.compile(
 
 @dataclass(frozen=True)
 class LogEntry:
-    """One message: local time without a zone, as it is written; `step` is the step that was at work."""
+    """A message of the log, with local time without a zone. `step` is the step that was running."""
 
     line_number: int
     timestamp: datetime
@@ -36,7 +36,7 @@ class LogEntry:
 
 
 def parse_log(lines: Iterable[str]) -> list[LogEntry]:
-    """Every entry, in order; lines before the first entry are left out."""
+    """Parse all entries, in order. Lines before the first entry are ignored."""
     entries: list[LogEntry] = []
     step: str | None = None
     for number, line in enumerate(lines, start=1):
@@ -46,9 +46,9 @@ def parse_log(lines: Iterable[str]) -> list[LogEntry]:
                 entries[-1] = replace(entries[-1], message=f"{entries[-1].message}\n{line.strip()}")
             continue
         message = match["message"]
-        begun = re.match(r"Step (\w+) begins", message)
-        if begun:
-            step = begun[1]
+        begin = re.match(r"Step (\w+) begins", message)
+        if begin:
+            step = begin[1]
         elif re.match(r"Run \S+ begins", message):
             step = None
         entries.append(
@@ -61,7 +61,7 @@ def parse_log(lines: Iterable[str]) -> list[LogEntry]:
 
 @dataclass(frozen=True)
 class LogQuery:
-    """Which entries, in which order; None stands for any."""
+    """A filter of entries and their order. None is no filter."""
 
     level: str | None = None
     begin: datetime | None = None
@@ -74,15 +74,15 @@ class LogQuery:
 
 
 def select_entries(entries: Iterable[LogEntry], wanted: LogQuery) -> list[LogEntry]:
-    """The entries that a query asks for, sorted; equal ones in the order of the log."""
-    found = [entry for entry in entries if _matches(entry, wanted)]
+    """Return the matching entries, sorted; equal ones in the order of the log."""
+    matching = [entry for entry in entries if _matches(entry, wanted)]
 
     def key(entry: LogEntry) -> tuple[Any, int]:
         if wanted.sort_by == "level":
             return LEVELS.index(entry.level) if entry.level in LEVELS else -1, entry.line_number
         return getattr(entry, wanted.sort_by) or "", entry.line_number
 
-    return sorted(found, key=key, reverse=wanted.is_descending)
+    return sorted(matching, key=key, reverse=wanted.is_descending)
 
 
 def _matches(entry: LogEntry, wanted: LogQuery) -> bool:

@@ -1,18 +1,21 @@
-"""Which files of a task directory runs have published, and no one has changed since: a later run may replace them."""
+"""Find the unchanged files that runs published into a task directory. A later run may replace them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from data_pipeline.errors import DirectoryUnusable
 from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.results import PublishedResult, StepResult
 from data_pipeline.tasks.sealed import unsealed
 from data_pipeline.tasks.workspace import Workspace
 
+Result = TypeVar("Result", bound=StepResult)
+Published = TypeVar("Published", bound=PublishedResult)
 Hashes = dict[str, set[str]]
-"""By name the SHA-256 of each content that was published under it."""
+"""The SHA-256 of each published content, by the name of its file."""
 
 
 class SealedFile(NamedTuple):
@@ -37,7 +40,7 @@ class Ownership:
         self.is_backed_up = False
 
     def sealed_file(self, name: str) -> SealedFile:
-        """Return a sealed file that a run wrote and no one changed. Raises nothing: what cannot be read is not ours."""
+        """Return a sealed file that is unchanged since a run wrote it. An unreadable file counts as another's file."""
         nothing = SealedFile({}, {})
         try:
             raw = self._workspace.read(name)
@@ -50,19 +53,20 @@ class Ownership:
             return nothing
         return SealedFile(content, {name: {hashlib.sha256(raw).hexdigest()}})
 
-    def result_of(self, step: str) -> SealedFile:
-        """Return the result of a step."""
-        return self.sealed_file(task_directory.step_result(step))
+    def result_of(self, step: str, kind: type[Result]) -> Result | None:
+        """Return the result of a step; None if there is none, or if it was changed."""
+        return kind.read(self.sealed_file(task_directory.step_result(step)).content or None)
 
-    def published_by_this_run(self, step: str) -> dict[str, Any] | None:
+    def published_by_this_run(self, step: str, kind: type[Published]) -> Published | None:
         """Return the result of a step that this run published before it was killed."""
-        content = self.result_of(step).content
-        return content if content.get("run_id") == self._run_id and content.get("step") == step else None
+        result = self.result_of(step, kind)
+        return result if result is not None and (result.run_id, result.step) == (self._run_id, step) else None
 
     def hashes(self) -> Hashes:
         """Return the hashes of all published files: a later step may have replaced a file of an earlier one."""
-        known: Hashes = {}
+        hashes: Hashes = {}
         for step in self._steps:
-            for file in self.result_of(step).content.get("files", []):
-                known.setdefault(file["name"], set()).add(file["sha256"])
-        return known
+            result = self.result_of(step, StepResult)
+            for file in result.files if result is not None else ():
+                hashes.setdefault(file.name, set()).add(file.sha256)
+        return hashes

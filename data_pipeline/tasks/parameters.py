@@ -1,6 +1,6 @@
-"""The parameters of a task and of a run: one model each for HTTP, the command line, the script and the store. Pure.
+"""The parameters of tasks and runs: one model each for HTTP, the command line, the script and the store. Pure.
 
-The description of a field is its help everywhere. `Flags` adds names on the command line that older versions had.
+The description of a field is its help everywhere. `Flags` adds the names of older versions on the command line.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ MAXIMUM_SEED = 2**31 - 1
 
 @dataclass(frozen=True)
 class Flags:
-    """More names of a switch on the command line: `off` are those that turn it off."""
+    """More names of a switch on the command line. `off` are the names that turn it off."""
 
     off: tuple[str, ...] = ()
 
 
 def _parse_mix(value: object) -> object:
-    """Read shares as the command line has them: `easy=0.3,hard=0.7`, or JSON. No error repeats a wrong name."""
+    """Parse shares of the command line: `easy=0.3,hard=0.7`, or JSON. Errors do not contain the input."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = json.loads(value)
@@ -45,12 +45,12 @@ DifficultyMix = Annotated[dict[Difficulty, Share], BeforeValidator(_parse_mix)]
 
 
 class TaskParameters(BaseModel):
-    """What a task does, apart from its database. A field that is None has the value of the setting of its name."""
+    """The parameters of a task without its database. If a field is None, the setting of that name is used."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     business_context: str = Field(
-        default="", max_length=10_000, description="What the database is about, for comments and for a language model."
+        default="", max_length=10_000, description="Subject of the database, for comments and for a language model."
     )
     language: Language = Field(default="en", description="Language of comments and questions.")
     continue_on_error: StrictBool = Field(
@@ -105,7 +105,7 @@ class TaskParameters(BaseModel):
 
 
 class RunOptions(BaseModel):
-    """What one run does with the vector store."""
+    """The options of one run about the vector store."""
 
     model_config = ConfigDict(frozen=True)
 

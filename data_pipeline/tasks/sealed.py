@@ -1,6 +1,6 @@
-"""JSON files that show whether anybody has changed them: `seal` is the SHA-256 of all the rest.
+"""Seal JSON files, so that changes are detected: `seal` is the SHA-256 of all other keys.
 
-What a run wrote and nobody touched may be replaced by the next run; a person's edit is kept. Opens no file.
+A run may replace an unchanged file of an earlier run, but must keep a file that a user has edited. Opens no file.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ SEAL: Final = "seal"
 
 
 def seal(content: Mapping[str, Any]) -> bytes:
-    """The bytes of a JSON object with its seal as the last key."""
+    """Return the bytes of a JSON object with its seal as the last key."""
     return _dump({**content, SEAL: _digest(content)})
 
 
 def unsealed(raw: bytes) -> dict[str, Any] | None:
-    """The object without its seal; None if it was changed by as much as a byte, or never was one of ours."""
+    """Return the object without its seal; None if a byte was changed, or if it was not written by `seal`."""
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError):
         return None
     if not isinstance(content, dict):
         return None
-    found = content.pop(SEAL, None)
-    return content if found == _digest(content) and raw == seal(content) else None
+    digest = content.pop(SEAL, None)
+    return content if digest == _digest(content) and raw == seal(content) else None
 
 
 def _digest(content: Mapping[str, Any]) -> str:

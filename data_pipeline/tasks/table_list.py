@@ -1,9 +1,9 @@
-"""The rules of `table_list.txt`, in one place: names separated by commas or lines, `#` and `--` begin a comment line.
+"""Parse `table_list.txt`: names separated by commas or lines; `#` and `--` begin a comment line.
 
     list  := line*            line := comment | blank | name ("," name)*
     name  := [part "."] part  part := letter-or-underscore, then letters, digits, _ and $ | '"' anything '"'
 
-A quote inside quotes is doubled. Letters are those of Unicode. Opens no file.
+A quote within quotes is doubled. Letters are those of Unicode. Opens no file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from data_pipeline.errors import InvalidInput
 
 TABLE_LIMIT: Final = 10_000
 PROBLEM_LIMIT: Final = 20
-"""How many faults are told at once: enough to mend a file in one go."""
+"""Maximum number of problems in one error: enough to correct a file in one go."""
 
 _BARE = r"[^\W\d][\w$]*"
 _PART = rf'(?:{_BARE}|"(?:[^"\x00-\x1f]|"")+")'
@@ -25,7 +25,7 @@ _ITEM: Final = re.compile(r'(?:"(?:[^"]|"")*"|[^",])*')
 
 
 class TableName(NamedTuple):
-    """A table or view; `schema` is None where the list does not name one."""
+    """A table or view. `schema` is None if the list does not name one."""
 
     schema: str | None
     name: str
@@ -36,18 +36,18 @@ class TableName(NamedTuple):
 
 
 def parse_table_name(text: str) -> TableName:
-    """One name; raises InvalidInput."""
+    """Parse a name. Raises InvalidInput."""
     match = _NAME.fullmatch(text.strip())
     if match is None:
         raise InvalidInput(
-            "table name", f'{text.strip()!a} is not `table` or `schema.table` (quote odd names: "order details")'
+            "table name", f'{text.strip()!a} must be `table` or `schema.table` (quote special names: "order details")'
         )
     schema, name = match.groups()
     return TableName(None if schema is None else _unquoted(schema), _unquoted(name))
 
 
 def parse_table_list(text: str) -> tuple[TableName, ...]:
-    """All names in order, each once. Raises InvalidInput with the line of every bad name, or when there is none."""
+    """Return all names in order, without duplicates. Raises InvalidInput with the line of each problem."""
     names: dict[TableName, None] = {}
     problems: list[str] = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -59,9 +59,9 @@ def parse_table_list(text: str) -> tuple[TableName, ...]:
             except InvalidInput as error:
                 problems.append(f"line {number}: {error.problems[0]}")
     if not names and not problems:
-        problems.append("it names no table")
+        problems.append("contains no name of a table")
     if len(names) > TABLE_LIMIT:
-        problems.append(f"it names {len(names)} tables; {TABLE_LIMIT} are the most")
+        problems.append(f"contains {len(names)} tables; must be at most {TABLE_LIMIT}")
     if problems:
         more = [f"and {len(problems) - PROBLEM_LIMIT} more"] if len(problems) > PROBLEM_LIMIT else []
         raise InvalidInput("table list", *problems[:PROBLEM_LIMIT], *more)
@@ -69,7 +69,12 @@ def parse_table_list(text: str) -> tuple[TableName, ...]:
 
 
 def decode_table_list(content: bytes) -> str:
-    """The text of a table list: UTF-8 with or without a mark at its beginning, else GBK. Raises InvalidInput."""
+    """Decode a table list. Raises InvalidInput."""
+    return decode_text(content, "table list")
+
+
+def decode_text(content: bytes, field: str) -> str:
+    """Decode a file of a user: UTF-8 with or without a byte order mark, else GBK. Raises InvalidInput for `field`."""
     for encoding in ("utf-8-sig", "gbk"):
         try:
             text = content.decode(encoding)
@@ -78,22 +83,22 @@ def decode_table_list(content: bytes) -> str:
         if "\0" in text:
             break
         return text
-    raise InvalidInput("table list", "it is neither UTF-8 nor GBK text")
+    raise InvalidInput(field, "must be text in UTF-8 or GBK")
 
 
 def format_table_list(names: Iterable[TableName]) -> str:
-    """One name a line, as `parse_table_list` reads it."""
+    """Return one name per line, as `parse_table_list` reads it."""
     return "".join(f"{name}\n" for name in names)
 
 
 def _items(line: str) -> list[str]:
-    """What stands between the commas of a line, commas in quotes apart; blanks only: nothing."""
+    """Split a line at its commas, except within quotes; leave out blank items."""
     items, position = [], 0
     while position <= len(line):
         match = _ITEM.match(line, position)
         end = match.end() if match else position
         if end < len(line) and line[end] != ",":
-            end = len(line)  # an odd quote: the rest of the line is one bad name
+            end = len(line)  # an unmatched quote: the rest of the line is one invalid name
         items.append(line[position:end])
         position = end + 1
     return [item for item in items if item.strip()]

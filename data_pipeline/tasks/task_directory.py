@@ -1,7 +1,7 @@
-"""Every name in a task directory, in one place; opens no file.
+"""The names of all files in a task directory. Opens no file.
 
-training_data/<task id>/table_list.txt            what the user gave: never moved by a backup
-                        <table>.ddl ...           what the steps published
+training_data/<task id>/table_list.txt            the list of the user: never moved by a backup
+                        <table>.ddl ...           published by the steps
                         data_pipeline.log task_config.json task_result.json <step>_result.json
                         file_bak_YYYYMMDD_HHMMSS[_n]/   the files of an earlier run, with backup_info.json
                         backup_manifests/file_bak_..._note.json, ..._sha256.json   written about a backup later
@@ -32,7 +32,7 @@ _NOTE: Final = "_note.json"
 _CHECKSUMS: Final = "_sha256.json"
 
 JOURNAL: Final = ".journal"
-"""The journal's own folder; it is in a task directory only where that is a mount point. Never a file of the task."""
+"""The folder of the journal, which is in a task directory only if that is a mount point. Not a file of the task."""
 
 _TASK_ID: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 _BACKUP_NAME: Final = re.compile(r"file_bak_(\d{8}_\d{6})(?:_(\d{1,9}))?")
@@ -40,11 +40,11 @@ _VECTOR_TIMESTAMP: Final = re.compile(r"\d{8}_\d{6}")
 _VECTOR_FILE: Final = re.compile(r"vectors_(\d{8}_\d{6})(?:_manifest\.json|\.jsonl)")
 _RECORD_NAME: Final = re.compile(r"backup_info(?:_\d{1,9})?\.json")
 _DEVICES: Final = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
-"""Names that Windows gives to devices, whatever the directory."""
+"""Names of devices in each directory of Windows."""
 
 
 def is_device_name(name: str) -> bool:
-    """Whether Windows takes a file of this name, whatever its suffix, for a device."""
+    """Return whether this is the name of a device in Windows, with any suffix."""
     return name.partition(".")[0].rstrip().lower() in _DEVICES
 
 
@@ -59,50 +59,50 @@ def is_task_directory(path: str) -> bool:
 
 
 def check_task_id(task_id: str) -> str:
-    """The id itself, if it can name a directory anywhere. Raises InvalidInput."""
+    """Return the id if it is valid. Raises InvalidInput."""
     if not is_task_id(task_id):
-        raise InvalidInput("task_id", f"{task_id[:80]!a} is not 1 to 64 letters, digits and underscores of ASCII")
+        raise InvalidInput("task_id", f"{task_id[:80]!a} must be 1 to 64 ASCII letters, digits and underscores")
     return task_id
 
 
 def check_file_name(name: str) -> str:
-    """The name itself, if it can only be a visible file of the directory, here and anywhere. Raises InvalidInput."""
+    """Return the name if it is valid for a visible file of the directory on all systems. Raises InvalidInput."""
     is_plain = name.isprintable() and not set(name) & set('/\\:*?"<>|') and name == name.strip(" .")
     if not is_plain or not name or len(name.encode()) > 200 or is_device_name(name):
-        raise InvalidInput("file name", f"{name[:80]!a} is not a plain file name of up to 200 bytes")
+        raise InvalidInput("file name", f"{name[:80]!a} must be a plain file name of at most 200 bytes")
     return name
 
 
 def path_of(training_data: str, task_id: str) -> str:
-    """The directory of a task. Raises InvalidInput for an id that could lead elsewhere."""
+    """Return the directory of a task. Raises InvalidInput for an invalid id, which could lead elsewhere."""
     return os.path.join(training_data, check_task_id(task_id))
 
 
 def step_result(step: str) -> str:
-    """The file in which a step says what it published."""
+    """Return the name of the file with the result of a step."""
     return f"{step}_result.json"
 
 
 def backup_name(local_time: datetime) -> str:
-    """The directory of a backup made at this local time; a taken name gets a suffix from the journal."""
+    """Return the name of a backup created at this local time. The journal adds a suffix if the name exists."""
     return f"{BACKUP_PREFIX}{local_time:%Y%m%d_%H%M%S}"
 
 
 def is_backup_name(name: str) -> bool:
-    """Whether a directory of this name is a backup."""
+    """Return whether a directory of this name is a backup."""
     return _BACKUP_NAME.fullmatch(name) is not None
 
 
 def time_in_name(name: str) -> tuple[datetime | None, int]:
-    """The local time and the suffix in a backup's name; no time when the digits are no date."""
+    """Return the local time and the suffix in a backup's name; None for the time if the digits are not a date."""
     match = _BACKUP_NAME.fullmatch(name)
     return (None, 0) if match is None else (time_in_digits(match[1]), int(match[2] or 0))
 
 
 def time_in_digits(digits: str) -> datetime | None:
-    """Return the local time that is written like 20250121_094400; None when the digits are no date."""
+    """Parse a local time such as 20250121_094400; return None if the digits are not a date."""
     try:
-        return datetime.strptime(digits, "%Y%m%d_%H%M%S")  # noqa: DTZ007 - local, as it was made
+        return datetime.strptime(digits, "%Y%m%d_%H%M%S")  # noqa: DTZ007 - the local time in the name
     except ValueError:
         return None
 
@@ -124,39 +124,39 @@ def backup_of_manifest(name: str) -> str | None:
 
 
 def vector_items_name(timestamp: str) -> str:
-    """The file of a vector backup that holds the items."""
+    """Return the name of the file with the items of a vector backup."""
     return f"vectors_{timestamp}.jsonl"
 
 
 def vector_manifest_name(timestamp: str) -> str:
-    """The file of a vector backup that says what it is; without it the backup cannot be restored."""
+    """Return the name of the manifest of a vector backup, without which it cannot be restored."""
     return f"vectors_{timestamp}_manifest.json"
 
 
 def vector_timestamp_in(name: str) -> str | None:
-    """The timestamp in the name of a file of a vector backup; None for any other name."""
+    """Return the timestamp in the name of a file of a vector backup; None for any other name."""
     match = _VECTOR_FILE.fullmatch(name)
     return match[1] if match else None
 
 
 def check_vector_timestamp(timestamp: str) -> str:
-    """The timestamp itself, if it can name a vector backup. Raises InvalidInput."""
+    """Return the timestamp of a vector backup if it is valid. Raises InvalidInput."""
     if not _VECTOR_TIMESTAMP.fullmatch(timestamp):
-        raise InvalidInput("timestamp", f"{timestamp[:40]!a} is not like 20250121_094400")
+        raise InvalidInput("timestamp", f"{timestamp[:40]!a} must be a timestamp such as 20250121_094400")
     return timestamp
 
 
 def training_load_log(local_time: datetime) -> str:
-    """The log of a load that ended at this local time."""
+    """Return the name of the log of a load that ended at this local time."""
     return f"training_load_{local_time:%Y%m%d_%H%M%S}.log"
 
 
 def record_name(taken: Container[str]) -> str:
-    """The name of a backup's record: a file that was itself called backup_info.json keeps its name."""
+    """Return the name of a backup's record, with a number if a file of the task has the name backup_info.json."""
     names = (f"backup_info_{number}.json" if number else "backup_info.json" for number in count())
     return next(name for name in names if name not in taken)
 
 
 def can_be_record(name: str) -> bool:
-    """Whether a backup's record may have this name."""
+    """Return whether a backup's record may have this name."""
     return _RECORD_NAME.fullmatch(name) is not None

@@ -1,9 +1,10 @@
-"""One task's directory in use: lock, recover, stage, publish. With `backup/` the only importer of `journal`.
+"""Lock a task's directory, recover it, stage files, and publish them. With `backup/` the only importer of `journal`.
 
-What a run makes waits in `work-<run>/` beside the task directory and is published by one transaction: readers see all
-of it or none. What a request makes waits in `temporary-<request>/` and goes with it. A file that stands in the way goes
-to `kept-<run>/` in the same transaction. Only then, where nobody can touch it any more, it is looked at: what an
-earlier run published and nobody changed since is removed, all else stays.
+The files of a run are staged in `work-<run>/` beside the task directory, and one transaction publishes them: readers
+see all of them or none. The files of a request are staged in `temporary-<request>/`, which is removed with the request.
+A published file may replace a file of the same name, which the same transaction moves to `kept-<run>/`. It is compared
+only there, where no other process can change it: a file that an earlier run published and that is unchanged is
+removed, any other file stays.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import IO, NamedTuple, Self
+from typing import IO, Self
 
 from data_pipeline.errors import (
     DeletionFailed,
@@ -29,6 +30,7 @@ from data_pipeline.errors import (
     TaskBusy,
 )
 from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.staging import StagedFile
 from journal import (
     DIRECTORY,
     DirectoryBusy,
@@ -42,6 +44,7 @@ from journal import (
     Lock,
     LockedDirectory,
     NeedsAttention,
+    NewDirectory,
     Outcome,
     OutcomeUnknown,
     RollbackIncomplete,
@@ -52,7 +55,7 @@ from journal import (
     lock_directory,
 )
 
-# What the rest of this package needs of the journal, without importing it.
+# Names of the journal for the rest of this package, which must not import it.
 from journal import Inspection as Inspection  # noqa: PLC0414
 from journal import RecoveryReport as RecoveryReport  # noqa: PLC0414
 from journal import RetryLimits as RetryLimits  # noqa: PLC0414
@@ -67,26 +70,18 @@ WEAKER_GUARANTEE = (
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
-"""Times between these have a local time in every time zone."""
+"""Every time between these has a local time in every time zone."""
 
 WORK_PREFIX = "work-"
 TEMPORARY_PREFIX = "temporary-"
 KEPT_PREFIX = "kept-"
 
 
-class StagedFile(NamedTuple):
-    """A file that waits in the work folder: its final name, its SHA-256 in hex, its size."""
-
-    name: str
-    sha256: str
-    size_bytes: int
-
-
 @dataclass(frozen=True)
 class Published:
-    """What a publication did: the files now in place, and those that stood in the way and were not ours to remove.
+    """The result of a publication: the published files, and the replaced files that no run had published.
 
-    `kept` are paths relative to `kept_path`, the folder that holds them; None when nothing had to be kept.
+    `kept` are paths relative to `kept_path`, the folder with these files; it is None if there are none.
     """
 
     files: tuple[StagedFile, ...]
@@ -96,7 +91,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Door:
-    """How the disk is reached; tests put another disk, lock or sleep in its place."""
+    """The access to the disk. Tests replace the disk, the lock or the waiting."""
 
     filesystem: Filesystem | None = None
     lock_factory: Callable[..., Lock] = FileLock
@@ -104,11 +99,11 @@ class Door:
 
 
 class Workspace:
-    """A task directory under its lock, made by `open_workspace`; leaving `with` gives the lock back.
+    """A locked task directory, opened by `open_workspace`. Leaving `with` releases the lock.
 
-    `notes` say what recovery found, for the log. `needs_recovery` is why no transaction may begin, None when one may.
-    `recovered` are the reports of all recoveries under this lock, `set_aside` the messages of the journals that wait
-    for a person.
+    `notes` are the results of recoveries, for the log. `needs_recovery` is why no transaction may begin, None
+    if one may. `recovered` are the reports of all recoveries under this lock, `set_aside` the messages about the
+    journals that an operator must inspect.
     """
 
     def __init__(self, task_id: str, directory: LockedDirectory, disk: Filesystem | None = None) -> None:
@@ -121,7 +116,7 @@ class Workspace:
         self.set_aside: list[str] = []
         self.try_recovery()
         if self.needs_recovery is None:
-            self._sweep(TEMPORARY_PREFIX)  # this process holds the lock, so the requests that made them are dead
+            self._sweep(TEMPORARY_PREFIX)  # this process holds the lock, so their requests are dead
 
     def __enter__(self) -> Self:
         return self
@@ -137,7 +132,7 @@ class Workspace:
         return self.directory.path
 
     def read(self, name: str) -> bytes | None:
-        """A file of the task directory, None when there is none. Raises DirectoryUnusable when it cannot be read."""
+        """Return a file of the task directory, None if it is missing. Raises DirectoryUnusable if it cannot be read."""
         try:
             return read_file(os.path.join(self.path, name))
         except FileNotFoundError:
@@ -146,62 +141,63 @@ class Workspace:
             raise DirectoryUnusable(f"{printable(self.path)}: {name} cannot be read ({error}).") from error
 
     def names(self, folder: str | None = None) -> list[str]:
-        """The names of all regular files of the task directory, or of a folder in it. Raises DirectoryUnusable."""
-        place = DIRECTORY if folder is None else Folder("directory", folder)
-        try:
-            return sorted(name for name, identity in self.directory.scan(place) if identity.type == "file")
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise DirectoryUnusable(f"{printable(self.path)} cannot be read ({error}).") from error
+        """Return the names of all regular files of the task directory, or of a folder in it.
+
+        A missing folder has none. Raises DirectoryUnusable.
+        """
+        return [name for name, kind in self._entries(folder).items() if kind == "file"]
 
     def folder_names(self, folder: str | None) -> list[str]:
         """Return the names of all entries of a folder of the task directory, of the directory itself for None.
 
         A missing folder has none. Raises DirectoryUnusable.
         """
+        return list(self._entries(folder))
+
+    def _entries(self, folder: str | None) -> dict[str, str]:
+        """Return the names of all entries of a folder, sorted, with their types."""
         try:
-            return sorted(name for name, _ in self.directory.scan(_folder(folder)))
+            return dict(sorted((name, identity.type) for name, identity in self.directory.scan(_folder(folder))))
         except FileNotFoundError:
-            return []
+            return {}
         except OSError as error:
             where = printable(self.path if folder is None else os.path.join(self.path, folder))
             raise DirectoryUnusable(f"{where} cannot be read ({error}).") from error
 
     def has(self, name: str) -> bool:
-        """Whether anything in the task directory has this name."""
+        """Return whether the task directory has an entry of this name."""
         return os.path.lexists(os.path.join(self.path, name))
 
     def work_folder(self, run_id: str) -> WorkFolder:
-        """The folder where a run's files wait; a resumed run finds what it made before. Raises DirectoryUnusable."""
+        """Return the folder of the staged files of a run. A resumed run gets the same one. Raises DirectoryUnusable."""
+        return self._make_work_folder(f"{WORK_PREFIX}{run_id}")
+
+    def _make_work_folder(self, name: str) -> WorkFolder:
         try:
-            return WorkFolder(self.directory, self.directory.make_state_folder(f"{WORK_PREFIX}{run_id}"))
+            return WorkFolder(self.directory, self.directory.make_state_folder(name))
         except OSError as error:
             raise DirectoryUnusable(f"{printable(self.directory.state_path)} cannot be written ({error}).") from error
 
     @contextlib.contextmanager
     def temporary_folder(self, name: str) -> Iterator[WorkFolder]:
-        """A folder for the files of one request, removed at its end. Raises DirectoryUnusable.
+        """Create a folder for the files of one request, and remove it at the end. Raises DirectoryUnusable.
 
-        It stays where the outcome of a transaction on its files is unknown, and after an interrupt: the next owner of
+        It stays if the outcome of a transaction on its files is unknown, and after an interrupt. Then the next owner of
         the lock removes it.
         """
-        try:
-            work = WorkFolder(self.directory, self.directory.make_state_folder(f"{TEMPORARY_PREFIX}{name}"))
-        except OSError as error:
-            raise DirectoryUnusable(f"{printable(self.directory.state_path)} cannot be written ({error}).") from error
+        work = self._make_work_folder(f"{TEMPORARY_PREFIX}{name}")
         try:
             yield work
         except OutcomeUnsettled:
             raise
         except PublishFailed as error:
-            self.forget(work)
+            self.discard(work)
             raise PublishFailed(error.reason, None) from error
         except Exception:
-            self.forget(work)
+            self.discard(work)
             raise
         else:
-            self.forget(work)
+            self.discard(work)
 
     def commit(
         self,
@@ -211,11 +207,11 @@ class Workspace:
         took_effect: Callable[[], bool],
         progress: Callable[[int, int], None] | None = None,
     ) -> Outcome | None:
-        """Commit a transaction; one that ends without a known outcome is recovered at once, under this lock.
+        """Commit a transaction. If it ends without a known outcome, recover at once, under this lock.
 
-        Returns None where only recovery found that it took effect. `took_effect` looks at the disk and decides where
-        recovery has no report of it. `what` names the change in errors. Raises RecoveryNeeded (nothing was begun),
-        TransactionFailed (it was undone, except for its `conflicts`), OutcomeUnsettled.
+        Returns None if recovery found that it took effect. `took_effect` inspects the disk if recovery has no report of
+        the transaction. `what` names the change in errors. Raises RecoveryNeeded (nothing was begun), TransactionFailed
+        (it was undone, except for its `conflicts`), OutcomeUnsettled.
         """
         if self.needs_recovery is not None:
             self.try_recovery()
@@ -234,12 +230,12 @@ class Workspace:
         return None
 
     def report_of(self, transaction: str) -> JournalReport | None:
-        """Return what recovery did under this lock about a transaction, None where it did nothing."""
+        """Return the report of the recovery of a transaction under this lock, None if it was not recovered."""
         journals = (journal for report in self.recovered for journal in report.journals)
         return next((journal for journal in journals if journal.transaction == transaction), None)
 
     def has_journal(self, transaction: str) -> bool:
-        """Whether a journal of this transaction is in the state directory, hot or set aside. Raises OSError."""
+        """Return whether the state directory has a journal of this transaction, hot or set aside. Raises OSError."""
         return any(name.startswith(f"{transaction}.") for name, _ in self.directory.scan(Folder("state")))
 
     def publish(
@@ -251,12 +247,12 @@ class Workspace:
         run_id: str,
         ours: Mapping[str, Collection[str]] | None = None,
     ) -> Published:
-        """Put files in their places, all or none; what stands there, and what of `ours` is not among them, leaves.
+        """Publish files, all or none. Files of the same names, and of `ours` without a new file, are moved away.
 
-        `ours` are the names of what an earlier run published, with every SHA-256 that it may have: so they are
-        removed; anything else that has to leave stays in a kept folder. Raises PublishFailed (the task directory is
-        as before, except what the message names, and the files stay in the work folder), RecoveryNeeded when an
-        earlier transaction is not settled, OutcomeUnsettled when this one is not.
+        `ours` are the names of the files that an earlier run published, each with the SHA-256 of every content that it
+        may have. Such files are removed; any other file that is moved away stays in a kept folder. Raises PublishFailed
+        (the task directory is as before, except for the files that the message names, and the new files stay in the
+        work folder), RecoveryNeeded if an earlier transaction is unfinished, OutcomeUnsettled if this one is.
         """
         ours = ours or {}
         names = {file.name for file in files}
@@ -275,26 +271,23 @@ class Workspace:
             for file in files:
                 if file.name in present:
                     transaction.publish(file.name, source=work.folder, replaced=kept)
-                else:  # whoever takes the name in this moment keeps it: the move fails
+                else:  # if another process takes the name now, the move fails, and its file stays
                     transaction.move(file.name, DIRECTORY, source=work.folder)
             self._commit_files(transaction, work, files, label)
         except (JournalError, OSError) as error:
             raise PublishFailed(str(error), work.path) from error
         if kept is None:
             return Published(tuple(files))
-        return self._look_at_kept(kept.folder, tuple(files), ours, leaving)
+        return self._remove_if_ours(kept.folder, tuple(files), ours, leaving)
 
     def put_aside(self, work: WorkFolder, files: Sequence[StagedFile], folder: str, *, label: str) -> None:
-        """Move files into a folder of the task directory, made where it is missing; all or none, and none is replaced.
+        """Move files into a folder of the task directory, all or none. Create the folder if missing; replace no file.
 
         Raises PublishFailed (the files stay in the work folder), RecoveryNeeded, OutcomeUnsettled.
         """
         try:
-            present = {name: identity.type for name, identity in self.directory.scan()}
-            if present.get(folder, "directory") != "directory":
-                raise OSError(errno.ENOTDIR, "not a directory", folder)
             transaction = self.directory.transaction(label)
-            destination = Folder("directory", folder) if folder in present else transaction.make_directory(folder)
+            destination = self._make_folder(transaction, folder)
             for file in files:
                 transaction.move(file.name, destination, source=work.folder)
             self._commit_files(transaction, work, files, label)
@@ -302,32 +295,37 @@ class Workspace:
             raise PublishFailed(str(error), work.path) from error
 
     def put_into(self, folder: str, name: str, content: bytes, *, label: str, work_id: str) -> None:
-        """Write a file into a folder of the task directory, in place of one of its name; the folder is made if missing.
+        """Write a file into a folder of the task directory, or replace it. Create the folder if missing.
 
-        One transaction: a crash leaves the old file or the new one. `work_id` names the folder in which the file waits.
-        Raises PublishFailed (nothing is changed), RecoveryNeeded, OutcomeUnsettled, DirectoryUnusable.
+        A crash leaves the old file or the new one, because it is one transaction. `work_id` is a name for the temporary
+        folder. Raises PublishFailed (nothing is changed), RecoveryNeeded, OutcomeUnsettled, DirectoryUnusable.
         """
         with self.temporary_folder(work_id) as work:
             file = work.write(name, content)
             try:
-                present = {entry: identity.type for entry, identity in self.directory.scan()}
-                if present.get(folder, "directory") != "directory":
-                    raise OSError(errno.ENOTDIR, "not a directory", folder)
                 transaction = self.directory.transaction(label)
-                if folder not in present:
-                    transaction.move(name, transaction.make_directory(folder), source=work.folder)
-                elif name in (entry for entry, _ in self.directory.scan(Folder("directory", folder))):
-                    transaction.publish(name, source=work.folder, destination=Folder("directory", folder))
+                destination = self._make_folder(transaction, folder)
+                if isinstance(destination, Folder) and name in (entry for entry, _ in self.directory.scan(destination)):
+                    transaction.publish(name, source=work.folder, destination=destination)
                 else:
-                    transaction.move(name, Folder("directory", folder), source=work.folder)
+                    transaction.move(name, destination, source=work.folder)
                 self._commit_files(transaction, work, [file], label)
             except (JournalError, OSError) as error:
                 raise PublishFailed(str(error), None) from error
 
-    def delete(self, names: Mapping[str | None, Collection[str]], *, label: str) -> None:
-        """Delete entries of the task directory (key None) and of folders in it, whole directories too.
+    def _make_folder(self, transaction: Transaction, folder: str) -> Folder | NewDirectory:
+        """Return a folder of the task directory, which the transaction creates if it is missing. Raises OSError."""
+        types = {name: identity.type for name, identity in self.directory.scan()}
+        if folder not in types:
+            return transaction.make_directory(folder)
+        if types[folder] != "directory":
+            raise OSError(errno.ENOTDIR, "not a directory", folder)
+        return _folder(folder)
 
-        One transaction: after a crash before its commit all of them are in their places, after it none is. Raises
+    def delete(self, names: Mapping[str | None, Collection[str]], *, label: str) -> None:
+        """Delete entries of the task directory (key None) and of folders in it, also whole directories.
+
+        It is one transaction: a crash before its commit leaves all of them, a crash after it none. Raises
         DeletionFailed (nothing is deleted, except for the conflicts that the message names), RecoveryNeeded,
         OutcomeUnsettled.
         """
@@ -351,54 +349,54 @@ class Workspace:
             return True
 
     def put(self, name: str, content: bytes, *, label: str, run_id: str) -> Published:
-        """Publish one file that a person gave; another content under its name is kept. Raises as `publish` does."""
+        """Publish a file of a user; a file of the same name with another content is kept. Raises as `publish`."""
         if self.read(name) == content:
             return Published(())
         with self.temporary_folder(run_id) as work:
             return self.publish(work, [work.write(name, content)], label=label, run_id=run_id)
 
     def remove(self) -> tuple[int, int]:
-        """Remove the task directory with all that is in it; how many files, and their bytes.
+        """Delete the task directory with all its content; return the number of files, and their bytes.
 
-        What it holds leaves in one transaction: killed before its end, everything is there; after it, nothing. Then
-        the empty directory goes. The lock stays, as its file must never be deleted. Raises RecoveryNeeded,
-        OutcomeUnsettled, DirectoryUnusable.
+        One transaction deletes the content: killed before its end, the process leaves everything; after it, nothing.
+        Then the empty directory is removed. The file of the lock stays, because it must never be deleted. Raises
+        RecoveryNeeded, OutcomeUnsettled, DirectoryUnusable.
         """
         files, size_bytes = _count_files(self.path)
         try:
-            names = [name for name in self._entries() if name != task_directory.JOURNAL]
+            names = [name for name, _ in self.directory.scan() if name != task_directory.JOURNAL]
             if names:
                 self.delete({None: names}, label=f"the deletion of {printable(self.path)}")
         except (DeletionFailed, OSError) as error:
             raise DirectoryUnusable(f"{printable(self.path)} cannot be deleted ({error}).") from error
         self._sweep(WORK_PREFIX, KEPT_PREFIX, TEMPORARY_PREFIX)
         if self._has_state_inside():
-            return files, size_bytes  # a mount point that holds its own lock: only an operator may unmount it
+            return files, size_bytes  # a mount point with its own lock: only an operator can unmount it
         try:
-            parent, own = os.path.split(self.path)
+            parent, name = os.path.split(self.path)
             with _opened(parent, self._disk) as (disk, directory):
-                disk.remove_directory(directory, own)
+                disk.remove_directory(directory, name)
         except OSError as error:
             raise DirectoryUnusable(
-                f"The content of {printable(self.path)} is deleted; the empty directory cannot be removed ({error})."
+                f"The content of {printable(self.path)} was deleted, but the directory cannot be removed ({error})."
             ) from error
         return files, size_bytes
 
-    def forget(self, work: WorkFolder) -> None:
-        """Remove a work folder. What cannot be removed is swept later: no result depends on it."""
+    def discard(self, work: WorkFolder) -> None:
+        """Remove a work folder. If that fails, it is removed later, because no result depends on it."""
         with contextlib.suppress(OSError):
             self.directory.remove_state_folder(work.folder)
 
     def sweep_work(self) -> None:
-        """Remove the work folders of all runs: a complete run has succeeded, so nobody misses what others left."""
+        """Remove the work folders of all runs, after a complete run that succeeded: no other run needs its folder."""
         self._sweep(WORK_PREFIX)
 
     def try_recovery(self) -> None:
-        """Recover what is not settled; what cannot be is noted, and stands in the way of transactions only."""
+        """Recover unfinished transactions. If that fails, only new transactions are refused; `notes` has the reason."""
         while True:
             try:
                 report = self.directory.recover()
-            except NeedsAttention as error:  # it was set aside: go on with the rest
+            except NeedsAttention as error:  # it was set aside: continue with the others
                 self.set_aside.append(str(error))
                 self.notes.append(str(error))
             except (RollbackIncomplete, OutcomeUnknown) as error:
@@ -414,14 +412,14 @@ class Workspace:
     def _has_taken_effect(
         self, transaction: Transaction, what: str, reason: str, took_effect: Callable[[], bool]
     ) -> bool:
-        """Whether recovery finished a transaction, or undid it. Raises OutcomeUnsettled where it could do neither."""
+        """Return True if recovery finished a transaction, False if it undid it. Raises OutcomeUnsettled if neither."""
         if self.needs_recovery is not None:
             raise OutcomeUnsettled(what, self.needs_recovery)
         report = self.report_of(transaction.id)
         if report is not None:
             return report.action == "finished"
         try:
-            if self.has_journal(transaction.id):  # set aside as damaged: nothing of it was put in order
+            if self.has_journal(transaction.id):  # set aside as damaged: nothing of it was recovered
                 raise OutcomeUnsettled(what, reason, is_damaged=True)
             return took_effect()
         except OSError as error:
@@ -434,7 +432,7 @@ class Workspace:
     def _commit_files(
         self, transaction: Transaction, work: WorkFolder, files: Sequence[StagedFile], label: str
     ) -> None:
-        """Commit a transaction that moves files out of a work folder: all of them are gone from there, or none."""
+        """Commit a transaction that moves files out of a work folder, all or none."""
         names = {file.name for file in files}
 
         def have_left() -> bool:
@@ -446,39 +444,36 @@ class Workspace:
             where = f"; its files are in {work.path}" if work.folder.path.startswith(WORK_PREFIX) else ""
             raise RecoveryNeeded(f"Not begun: {label}{where}. {error}") from error
 
-    def _entries(self) -> list[str]:
-        return [name for name, _ in self.directory.scan()]
-
     def _has_state_inside(self) -> bool:
-        """Whether the journal keeps its state below the task directory, as it does where that is a mount point."""
+        """Return whether the state of the journal is below the task directory, as in a mount point."""
         return os.path.commonpath([self.path, self.directory.state_path]) == self.path
 
     def _sweep(self, *prefixes: str) -> None:
-        """Remove folders of the state directory. What cannot be removed stays for the next sweep."""
+        """Remove folders of the state directory. A folder that cannot be removed stays until the next sweep."""
         with contextlib.suppress(OSError):
             for name, identity in list(self.directory.scan(Folder("state"))):
                 if identity.type == "directory" and name.startswith(prefixes):
                     with contextlib.suppress(OSError):
                         self.directory.remove_state_folder(Folder("state", name))
 
-    def _look_at_kept(
-        self, folder: Folder, files: tuple[StagedFile, ...], ours: Mapping[str, Collection[str]], left: Sequence[str]
+    def _remove_if_ours(
+        self, folder: Folder, files: tuple[StagedFile, ...], ours: Mapping[str, Collection[str]], moved: Sequence[str]
     ) -> Published:
-        """Remove a kept folder in which all files are ours. What cannot be read or removed is kept: it is published."""
+        """Remove a kept folder if all its files are ours. A file that cannot be read or removed is kept."""
         path = self.directory.path_of(folder)
-        names = sorted(left)
+        names = sorted(moved)
         try:
             names = sorted(name for name, _ in self.directory.scan(folder))
             if all(_sha256(os.path.join(path, name)) in ours.get(name, ()) for name in names):
                 self.directory.remove_state_folder(folder)
                 return Published(files)
         except OSError as error:
-            self.notes.append(f"{printable(path)} cannot be looked at or removed ({error}); it is kept.")
+            self.notes.append(f"{printable(path)} cannot be inspected or removed ({error}); it is kept.")
         return Published(files, kept=tuple(map(printable, names)), kept_path=printable(path))
 
 
 class WorkFolder:
-    """The files of one run that are not published yet."""
+    """A folder of staged files, a `Staging`; `Workspace` publishes them."""
 
     def __init__(self, directory: LockedDirectory, folder: Folder) -> None:
         self.folder = folder
@@ -486,15 +481,15 @@ class WorkFolder:
 
     @property
     def path(self) -> str:
-        """Where it is."""
+        """The printable path."""
         return printable(self._directory.path_of(self.folder))
 
     def write(self, name: str, content: str | bytes) -> StagedFile:
-        """Write a file, in place of one that an earlier attempt left. Raises DirectoryUnusable."""
+        """Write a file, or replace the one of an earlier attempt. Raises DirectoryUnusable."""
         return self.write_chunks(name, [content.encode() if isinstance(content, str) else content])
 
     def write_chunks(self, name: str, chunks: Iterable[bytes]) -> StagedFile:
-        """As `write`, for a file that need not fit into memory; what the chunks raise leaves no file."""
+        """Write a file that need not fit into memory. If the iteration raises, no file is left."""
         digest, size_bytes = hashlib.sha256(), 0
 
         def counted() -> Iterator[bytes]:
@@ -511,7 +506,7 @@ class WorkFolder:
         return StagedFile(name, digest.hexdigest(), size_bytes)
 
     def copy(self, name: str, new_name: str) -> StagedFile:
-        """Copy a regular file of the task directory, to be published under a new name. Raises DirectoryUnusable."""
+        """Stage a copy of a regular file of the task directory under a new name. Raises DirectoryUnusable."""
         try:
             self._directory.copy(DIRECTORY, name, self.folder, new_name)
             path = os.path.join(self._directory.path_of(self.folder), new_name)
@@ -523,21 +518,21 @@ class WorkFolder:
             raise DirectoryUnusable(f"{printable(name)} cannot be copied ({error}).") from error
 
     def has(self, file: StagedFile) -> bool:
-        """Whether this very file waits here: the power may have failed since it was recorded."""
+        """Return whether this very file is here: a power failure may have followed the record of it."""
         return _sha256(os.path.join(self._directory.path_of(self.folder), file.name)) == file.sha256
 
 
 def open_workspace(
     path: str, task_id: str, *, label: str, timeout_seconds: float, door: Door | None = None
 ) -> Workspace:
-    """Lock a task's directory, at `path`, and recover what a dead run left in it.
+    """Lock a task's directory, at `path`, and recover the unfinished transactions in it.
 
-    Raises TaskBusy when somebody holds it for longer than `timeout_seconds`, DirectoryUnusable, also for a directory
-    that is a symbolic link.
+    Raises TaskBusy if another process holds it for longer than `timeout_seconds`, and DirectoryUnusable, also for a
+    directory that is a symbolic link.
     """
     door = door or Door()
     check_not_link(path)
-    with _in_our_words(task_id, path):
+    with _translating_errors(task_id, path):
         directory = lock_directory(
             path,
             label=label,
@@ -548,16 +543,16 @@ def open_workspace(
             lock_factory=door.lock_factory,
         )
     try:
-        with _in_our_words(task_id, path):
+        with _translating_errors(task_id, path):
             return Workspace(task_id, directory, door.filesystem)
     except BaseException:
-        with contextlib.suppress(OSError):  # the error above says more
+        with contextlib.suppress(OSError):  # the other error has the cause
             directory.release()
         raise
 
 
 def check_not_link(path: str) -> None:
-    """See that a task directory is not a symbolic link: it would lead to files that belong to no task.
+    """Check that a task directory is not a symbolic link: it would lead to files that belong to no task.
 
     The folder of all task directories may be one. Raises DirectoryUnusable.
     """
@@ -577,14 +572,14 @@ def time_of(seconds: float) -> datetime:
 
 
 def read_file(path: str) -> bytes:
-    """A regular file's bytes; never waits for a FIFO. Raises OSError for anything else."""
+    """Return the bytes of a regular file. Raises OSError for any other kind of file, without waiting for a FIFO."""
     with open(path, "rb", opener=_open_without_waiting) as file:
         _check_regular(file, path)
         return file.read()
 
 
 def open_regular_file(path: str) -> IO[bytes]:
-    """A regular file, open for reading; not through a link. Raises OSError for anything else."""
+    """Open a regular file for reading; not through a link. Raises OSError for any other kind of file."""
     return _opened_regular(path, _open_itself)
 
 
@@ -612,7 +607,7 @@ def task_directories(training_data: str) -> list[str]:
 
 
 def make_directories(path: str, filesystem: Filesystem | None = None) -> None:
-    """Make a directory with those above it that are missing; an existing one is left as it is. Raises OSError."""
+    """Create a directory with its missing parents. An existing one is not changed. Raises OSError."""
     if os.path.isdir(path):
         return
     parent, name = os.path.split(os.path.abspath(path))
@@ -624,7 +619,7 @@ def make_directories(path: str, filesystem: Filesystem | None = None) -> None:
 
 
 def create_private_file(path: str, content: bytes = b"") -> None:
-    """Make a file that only its owner may read; an existing one is left as it is. Raises OSError."""
+    """Create a file that only its owner can read, with its missing parents. An existing one stays. Raises OSError."""
     parent, name = os.path.split(os.path.abspath(path))
     make_directories(parent)
     with _opened(parent, None) as (disk, directory), contextlib.suppress(FileExistsError):
@@ -632,15 +627,15 @@ def create_private_file(path: str, content: bytes = b"") -> None:
 
 
 def inspect_tasks(training_data: str) -> dict[str, Inspection]:
-    """How every directory under a root is that was ever locked; changes nothing. Raises DirectoryUnusable."""
-    with _in_our_words("", training_data):
+    """Inspect all task directories that were ever locked. Changes nothing. Raises DirectoryUnusable."""
+    with _translating_errors("", training_data):
         return inspect_all(training_data)
 
 
 def recover_tasks(training_data: str) -> dict[str, RecoveryReport | PipelineError]:
-    """Recover every task directory under a root whose lock is free; a report or the error for each task.
+    """Recover all task directories whose lock is free; return a report or an error for each.
 
-    Raises DirectoryUnusable when the root cannot be read.
+    Raises DirectoryUnusable if `training_data` cannot be read.
     """
     try:
         names = list(inspect_all(training_data))
@@ -660,14 +655,14 @@ def _recover_task(path: str, task_id: str) -> RecoveryReport | PipelineError:
 
 
 def try_to_move(path: str, task_id: str) -> None:
-    """Find out, under a task's lock, whether its files can move. Raises TaskBusy, DirectoryUnusable with the reason."""
+    """Check, under a task's lock, that its files can be moved. Raises TaskBusy, DirectoryUnusable with the reason."""
     check_not_link(path)
-    with _in_our_words(task_id, path):
+    with _translating_errors(task_id, path):
         lock_directory(path, label="doctor", timeout_seconds=0, recover_first=False).release()
 
 
 def unsettled_transactions(path: str) -> frozenset[str]:
-    """Return the ids of the transactions of a task directory whose journal is there, hot or set aside.
+    """Return the ids of the transactions of a task directory that have a journal, hot or set aside.
 
     Needs no lock, changes nothing. Raises DirectoryUnusable.
     """
@@ -686,7 +681,7 @@ def _folder(name: str | None) -> Folder:
 
 
 def recovery_notes(report: RecoveryReport) -> list[str]:
-    """What a recovery did, a line each; nothing when there was nothing to do."""
+    """Return the results of a recovery, one sentence each; none if there was nothing to recover."""
     notes = []
     for journal in report.journals:
         notes.append(
@@ -695,12 +690,12 @@ def recovery_notes(report: RecoveryReport) -> list[str]:
         )
         notes += journal.conflicts
         if journal.set_aside is not None:
-            notes.append(f"Its journal is kept for a person to read: {journal.set_aside}")
+            notes.append(f"Its journal is kept for an operator: {journal.set_aside}")
     return notes + _leftover_notes(report.leftovers)
 
 
 def _leftover_notes(leftovers: Iterable[str]) -> list[str]:
-    return [f"Could not be removed, will be tried again: {leftover}" for leftover in leftovers]
+    return [f"Cannot be removed now, will be tried again: {leftover}" for leftover in leftovers]
 
 
 @contextlib.contextmanager
@@ -714,11 +709,11 @@ def _opened(path: str, filesystem: Filesystem | None) -> Iterator[tuple[Filesyst
 
 
 @contextlib.contextmanager
-def _in_our_words(task_id: str, path: str) -> Iterator[None]:
+def _translating_errors(task_id: str, path: str) -> Iterator[None]:
     try:
         yield
     except JournalError as error:
-        raise _in_words(task_id, error) from error
+        raise _translate(task_id, error) from error
     except OSError as error:
         raise DirectoryUnusable(
             f"{printable(path)} cannot be locked ({error}). Correct its permissions, or repair the disk."
@@ -726,14 +721,14 @@ def _in_our_words(task_id: str, path: str) -> Iterator[None]:
 
 
 def _cause_of(error: JournalError | OSError) -> str:
-    """What went wrong in a transaction that was recovered since: no more advice to recover."""
+    """Return the cause of a failure without the advice to recover, because that has happened."""
     if isinstance(error, RollbackIncomplete):
         return "; ".join(error.errors)
     return str(error.__cause__ or error)
 
 
-def _in_words(task_id: str, error: JournalError) -> PipelineError:
-    """What an error of the journal means for a task."""
+def _translate(task_id: str, error: JournalError) -> PipelineError:
+    """Return the error of a task for an error of the journal."""
     match error:
         case DirectoryBusy():
             return TaskBusy(task_id, error.waited_seconds, str(error.holder) if error.holder else None)
@@ -775,11 +770,11 @@ def _check_regular(file: IO[bytes], path: str) -> None:
 
 
 def _count_files(path: str) -> tuple[int, int]:
-    """How many files lie below a directory, and their bytes."""
+    """Return the number of files below a directory, and their bytes."""
     count = size_bytes = 0
     for folder, folders, names in os.walk(path):
         if folder == path and task_directory.JOURNAL in folders:
-            folders.remove(task_directory.JOURNAL)  # a mount point keeps its journal inside
+            folders.remove(task_directory.JOURNAL)  # a mount point contains its journal
         for name in names:
             with contextlib.suppress(FileNotFoundError):
                 size_bytes += os.lstat(os.path.join(folder, name)).st_size
@@ -788,7 +783,7 @@ def _count_files(path: str) -> tuple[int, int]:
 
 
 def _sha256(path: str) -> str | None:
-    """A regular file's SHA-256; None for anything else, and for what cannot be read: that is kept."""
+    """Return the SHA-256 of a regular file; None for others and for unreadable files, which are then kept."""
     if os.path.islink(path) or not os.path.isfile(path):
         return None
     try:

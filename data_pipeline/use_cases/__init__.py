@@ -1,1 +1,1 @@
-"""What people do with tasks, for the service and the command line alike."""
+"""The operations on tasks, for the service and the command line."""

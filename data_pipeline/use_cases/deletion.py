@@ -21,7 +21,7 @@ from data_pipeline.vectors.search import SharedVectorStore
 
 @dataclass(frozen=True)
 class Deleted:
-    """What was deleted together with a task's directory."""
+    """The files that were deleted with a task's directory."""
 
     file_count: int
     size_bytes: int
@@ -30,7 +30,7 @@ class Deleted:
 
 @dataclass(frozen=True)
 class TaskDeletion:
-    """Deletes tasks. The queue is asked too, because a queued run keeps its task."""
+    """Deletes tasks. A task with a queued run is not deleted, so the engine is needed too."""
 
     settings: Settings
     store: Store
@@ -64,7 +64,7 @@ class TaskDeletion:
 
 @contextlib.contextmanager
 def task_deletion(settings: Settings) -> Iterator[TaskDeletion]:
-    """Open what a deletion needs, for a command: no server, no worker. Raises StoreUnavailable."""
+    """Open the databases that a deletion needs, without a server or a worker. Raises StoreUnavailable."""
     slots = WorkerSlots(settings.training_data_path)
     with contextlib.ExitStack() as stack:
         with slots.opening():

@@ -1,4 +1,4 @@
-"""How the settings reach the disk."""
+"""The access to the disk by the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks and runs without a server: the same files, the same history as a server makes."""
+"""Tasks and runs without a server, with the same files and the same history."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from data_pipeline.errors import DirectoryUnusable, InvalidInput, OutcomeUnsettl
 from data_pipeline.events import Emit
 from data_pipeline.runs.records import StoreRecords
 from data_pipeline.semantics.glossary import parse_glossary
-from data_pipeline.steps import STEPS, Json, RunParameters
+from data_pipeline.steps import STEPS, RunParameters
 from data_pipeline.steps.qa.step import GLOSSARY
 from data_pipeline.store import Store, Task
 from data_pipeline.tasks import task_directory
@@ -28,6 +28,7 @@ from data_pipeline.tasks.backup.checksums import regular_files, write_checksums
 from data_pipeline.tasks.backup.verify import compute_missing_checksums
 from data_pipeline.tasks.ids import new_work_id
 from data_pipeline.tasks.parameters import RunOptions, TaskParameters
+from data_pipeline.tasks.results import Json, RunResult
 from data_pipeline.tasks.step_names import STEP_NAMES
 from data_pipeline.tasks.table_list import decode_table_list, parse_table_list
 from data_pipeline.tasks.workspace import make_directories, open_workspace, printable
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NewTask:
-    """What a person gives to make a task; `table_list` is the file's content."""
+    """The request for a new task; `table_list` is the content of the file."""
 
     db_connection: str
     table_list: bytes
@@ -48,15 +49,18 @@ class NewTask:
 
 
 def kept_connection(settings: Settings, named: str) -> str:
-    """Return what a task keeps: the name of a configured database, else an absolute URL. Raises InvalidInput."""
+    """Return the connection that a task stores: the name of a configured database, else an absolute URL.
+
+    Raises InvalidInput.
+    """
     url = anchored(settings.database_named(named))
     return named if settings.has_database(named) else url
 
 
 async def create_task(settings: Settings, store: Store, new: NewTask) -> Task:
-    """Check everything, then make the task and its directory with the table list.
+    """Check everything, then create the task and its directory with the table list.
 
-    Raises InvalidInput, DatabaseUnavailable ... before anything is made.
+    Raises InvalidInput, DatabaseUnavailable ... before anything is created.
     """
     url = anchored(settings.database_named(new.db_connection))
     parameters = RunParameters(**new.parameters.model_dump(), db_connection=url, vectors=settings.vector_place)
@@ -74,7 +78,7 @@ async def create_task(settings: Settings, store: Store, new: NewTask) -> Task:
     try:
         put_table_list(settings, task.task_id, new.table_list)
     except OutcomeUnsettled:
-        raise  # its list may be there after recovery: the task stays
+        raise  # recovery may still publish the list: keep the task
     except BaseException:
         store.delete_task(task.task_id)
         raise
@@ -84,14 +88,14 @@ async def create_task(settings: Settings, store: Store, new: NewTask) -> Task:
 def put_table_list(
     settings: Settings, task_id: str, content: bytes, *, lock_timeout_seconds: float | None = None
 ) -> None:
-    """Give a task its table list; another one is kept. Raises InvalidInput, TaskBusy, DirectoryUnusable."""
+    """Write the table list of a task; keep an earlier one aside. Raises InvalidInput, TaskBusy, DirectoryUnusable."""
     parse_table_list(decode_table_list(content))
     path = task_directory.path_of(settings.training_data_path, task_id)
     try:
         make_directories(path)
     except OSError as error:
         raise DirectoryUnusable(
-            f"{printable(path)} cannot be made ({error}). Mend the permissions above it."
+            f"{printable(path)} cannot be created ({error}). Correct the permissions of its parent directories."
         ) from error
     seconds = settings.lock_timeout_seconds if lock_timeout_seconds is None else lock_timeout_seconds
     with open_workspace(path, task_id, label="table list", timeout_seconds=seconds, door=door(settings)) as workspace:
@@ -106,10 +110,10 @@ def put_table_list(
 def change_task(
     settings: Settings, store: Store, task_id: str, changes: Mapping[str, Any], *, lock_timeout_seconds: float = 0
 ) -> Task:
-    """Change parameters of a task, its name and its database: the fields that `changes` has. Not while it runs.
+    """Change the fields of a task that `changes` has: parameters, `task_name`, `db_connection`.
 
-    `db_connection` is what the task keeps: the name of a configured database, or a URL. Raises NotFound, InvalidInput,
-    TaskBusy.
+    `db_connection` is the name of a configured database, or a URL. Raises NotFound, InvalidInput, and TaskBusy while
+    the task runs.
     """
     task = store.task(task_id)
     values = {**task.parameters, **{name: value for name, value in changes.items() if name != "task_name"}}
@@ -132,12 +136,12 @@ def change_task(
 
 
 def check_glossary(content: bytes) -> None:
-    """See that a file is a glossary. Raises InvalidInput with every bad line."""
+    """Check that a file is a glossary. Raises InvalidInput with every bad line."""
     parse_glossary(content, GLOSSARY)
 
 
 def put_glossary(settings: Settings, task_id: str, content: bytes) -> None:
-    """Give a task its glossary; another one is kept. Raises InvalidInput, TaskBusy, DirectoryUnusable."""
+    """Write the glossary of a task; keep an earlier one aside. Raises InvalidInput, TaskBusy, DirectoryUnusable."""
     check_glossary(content)
     path = task_directory.path_of(settings.training_data_path, task_id)
     seconds = settings.lock_timeout_seconds
@@ -154,8 +158,8 @@ async def run_task(
     emit: Emit,
     options: RunOptions | None = None,
     lock_timeout_seconds: float | None = None,
-) -> Json:
-    """Run a task here and now: complete, or one step. Raises as the executor does."""
+) -> RunResult:
+    """Run a task, or one step of it, in this process. Raises the errors of `SimpleWorkflowExecutor`."""
     if step is not None and step not in STEP_NAMES:
         raise InvalidInput("step", f"{step[:80]!a} is not a step; there are: {', '.join(STEP_NAMES)}")
     run_id = new_work_id("run")
@@ -173,16 +177,16 @@ async def run_task(
         lock_timeout_seconds=settings.lock_timeout_seconds if lock_timeout_seconds is None else lock_timeout_seconds,
         door=door(settings),
     )
-    return await (executor.execute_complete_workflow() if step is None else executor.execute_single_step(step))
+    return await executor.execute(step)
 
 
 def record_run_checksums(
     settings: Settings, task_id: str, backup: str, *, progress: Callable[[int, int], None]
 ) -> None:
-    """Record the checksums of the backup that a run made, once the run has ended.
+    """Record the checksums of the backup that a run made. Call it after the run has ended.
 
-    `progress` gets the number of bytes that are read, of all. Raises NotFound, TaskBusy where another run holds the
-    task for longer than the settings allow, DirectoryUnusable, PublishFailed, RecoveryNeeded, OutcomeUnsettled.
+    `progress` gets the number of bytes read and of all bytes. Raises NotFound, DirectoryUnusable, PublishFailed,
+    RecoveryNeeded, OutcomeUnsettled, and TaskBusy if another run holds the task longer than the settings allow.
     """
     path = task_directory.path_of(settings.training_data_path, task_id)
     total, done = sum(file.size_bytes for file in regular_files(find_backup(path, backup))), 0
@@ -200,9 +204,10 @@ def record_run_checksums(
 
 
 def run_parameters(settings: Settings, task: Task, options: RunOptions | None = None) -> RunParameters:
-    """A task's parameters with its database's URL: a task keeps the name of a configured one, so passwords may change.
+    """Return a task's parameters with the URL of its database.
 
-    Raises InvalidInput where the name is not configured any more.
+    A task stores the name of a configured database, so that its password may change. Raises InvalidInput if the name is
+    not configured any more.
     """
     kept = task.parameters["db_connection"]
     if "://" not in kept and not settings.has_database(kept):
@@ -226,7 +231,7 @@ def run_parameters(settings: Settings, task: Task, options: RunOptions | None = 
 
 
 def wishes(settings: Settings) -> Json:
-    """What a task gets where it does not say otherwise."""
+    """Return the settings that are defaults of a task's parameters."""
     return {
         "pairs_per_table": settings.qa_pairs_per_table,
         "max_pairs": settings.qa_max_pairs,
@@ -238,7 +243,7 @@ def wishes(settings: Settings) -> Json:
 
 
 def language_model(settings: Settings, answers: Answers | None = None) -> LanguageModel | None:
-    """The configured model for one run, None where there is none."""
+    """Return the configured language model for one run; None if none is configured."""
     endpoint = settings.model_endpoint
     if endpoint is None:
         return None

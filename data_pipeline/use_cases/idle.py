@@ -20,7 +20,7 @@ def check_idle(engine: Engine, store: Store, task_id: str) -> None:
 
 
 def wait_while_it_settles(store: Store, task_id: str, run_id: str, deadline: float) -> None:
-    """Wait a moment if a run has ended and only the engine does not know it yet; else raise RunActive.
+    """Wait a moment if a run has ended, but not yet in the engine; else raise RunActive.
 
     A client that was notified of the end may send its next request at once.
     """
@@ -32,5 +32,5 @@ def wait_while_it_settles(store: Store, task_id: str, run_id: str, deadline: flo
 def _has_ended(store: Store, run_id: str) -> bool:
     try:
         return store.execution(run_id).has_ended
-    except NotFound:  # it was admitted a moment ago
+    except NotFound:  # it was admitted just now
         return False

@@ -1,4 +1,4 @@
-"""Runs over HTTP: admission, what the worker does with an admitted run, and the store held to the engine's truth."""
+"""Runs over HTTP: admission, the work of the worker, and the reconciliation of the store with the engine."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ from data_pipeline.vectors.search import SharedVectorStore
 
 LOGGER = logging.getLogger("data_pipeline.service")
 
-_OLDER = "It was admitted by an older version of this program, which alone could go on with it. Execute the task again."
-_INTERRUPTED = "Interrupted: its process ended without a word. Execute the task again."
+_OLDER = (
+    "An older version of this program admitted the run, and only that version can continue it. Execute the task again."
+)
+_INTERRUPTED = "Interrupted: the worker process died. Execute the task again."
 
 
 @dataclass(frozen=True)
 class Runs:
-    """All there is to runs, for requests and for the worker. Blocks, but for `work`."""
+    """The operations on runs, for requests and for the worker. All methods block except `work`."""
 
     settings: Settings
     store: Store
@@ -48,20 +50,20 @@ class Runs:
     checksums: ChecksumRecorder | None = None
 
     def admit(self, task_id: str, step: str | None, options: RunOptions | None = None) -> Execution:
-        """Queue a run of a task. Raises NotFound, InvalidInput, RunActive where the task has one."""
+        """Queue a run of a task. Raises NotFound, InvalidInput, and RunActive if the task has one."""
         if step is not None and step not in STEP_NAMES:
             raise InvalidInput("step_name", f"{step[:80]!a} is not a step; there are: {', '.join(STEP_NAMES)}")
         self.store.task(task_id)
         run_id = new_work_id("run")
         order = RunOrder(task_id, run_id, step)
         deadline = time.monotonic() + SETTLE_SECONDS
-        if options is not None and options != RunOptions():  # first: a worker may begin before this request goes on
+        if options is not None and options != RunOptions():  # first: a worker may begin before this request continues
             self.store.keep_run_options(run_id, options.model_dump())
         try:
             while (running := self.engine.admit(order)) != run_id:
                 wait_while_it_settles(self.store, task_id, running, deadline)
         except RunActive:
-            self.store.forget_run_options(run_id)
+            self.store.delete_run_options(run_id)
             raise
         return add_run(self.store, task_id, run_id, step, STEP_NAMES, status="queued")
 
@@ -70,51 +72,49 @@ class Runs:
         check_idle(self.engine, self.store, task_id)
 
     def cancel(self, task_id: str) -> Execution:
-        """Cancel the run that a task has. Raises NotFound, or NotRunning where it has none."""
+        """Cancel the run of a task. Raises NotFound, and NotRunning if it has none."""
         self.store.task(task_id)
         run = self.engine.run_of(task_id)
         if run is None:
             raise NotRunning(task_id)
         self.engine.cancel(task_id, run.run_id)
-        if run.state == "queued":  # nobody has begun it, so nobody else will end it
+        if run.state == "queued":  # no worker has begun it, so no worker will end it
             self.store.end_unfinished(run.run_id, status="cancelled", error="Cancelled before it began.")
         return self.store.execution(run.run_id)
 
     def delete_task(self, task_id: str, *, with_history: bool) -> Deleted:
-        """Delete a task; as `TaskDeletion.delete`."""
+        """Delete a task, as `TaskDeletion.delete` does."""
         deletion = TaskDeletion(self.settings, self.store, self.engine, self.vectors)
         return deletion.delete(task_id, with_history=with_history)
 
     async def work(self, control: RunControl) -> None:
-        """Run what was admitted, to its end; whatever goes wrong is in the store and the log."""
+        """Execute an admitted run to its end; record any error in the store and log it."""
         order = control.order
         try:
             executor = await asyncio.to_thread(self._executor, control)
             if executor is None:
                 return
-            await (
-                executor.execute_complete_workflow() if order.step is None else executor.execute_single_step(order.step)
-            )
-        except NotFound as error:  # the task was deleted: so was its history
+            await executor.execute(order.step)
+        except NotFound as error:  # the task was deleted with its history
             LOGGER.warning("Run %s: %s", order.run_id, error)
         except PipelineError as error:
             LOGGER.error("Run %s failed: %s", order.run_id, error)  # noqa: TRY400 - a message for people
             await self._give_up(order.run_id, error)
         except Exception as error:
-            LOGGER.exception("Run %s ended by a defect of this program", order.run_id)
+            LOGGER.exception("Run %s failed because of a defect of this program", order.run_id)
             await self._give_up(order.run_id, error)
 
     def reconcile(self) -> list[str]:
-        """Make the store say what the engine knows; what was changed, a line each.
+        """Update unfinished runs in the store from the engine; return a line for each change.
 
-        Runs of the command line are not the engine's: they are alive while they hold their directory.
+        The engine does not know the runs of the command line, which are alive while they hold their directory.
         """
         notes = []
         for run in self.engine.older_runs():
             self.engine.cancel(run.task_id, run.run_id)
             if self.store.end_unfinished(run.run_id, status="failed", error=_OLDER):
-                notes.append(f"Run {run.run_id} of task {run.task_id} is failed: {_OLDER}")
-        executions = self.store.unfinished_executions()  # before the engine is asked: a run ends here, then there
+                notes.append(f"Run {run.run_id} of task {run.task_id} has failed: {_OLDER}")
+        executions = self.store.unfinished_executions()  # first, because a run ends in the store before the engine
         active = {run.run_id for run in self.engine.unfinished()}
         for execution in executions:
             if execution.execution_id in active or self._is_held(execution.task_id):
@@ -131,10 +131,10 @@ class Runs:
         await asyncio.to_thread(self.store.end_unfinished, run_id, status="failed", error=message)
 
     def _executor(self, control: RunControl) -> SimpleWorkflowExecutor | None:
-        """What runs an order, None where it has ended: its worker died before the engine heard of it."""
+        """Return the executor of an order; None if its run ended, but its worker died before the engine recorded it."""
         order = control.order
         task = self.store.task(order.task_id)
-        # The request enters the run in the history too, unless it died in between.
+        # The request enters the run in the history too, unless its process died before.
         execution = add_run(self.store, order.task_id, order.run_id, order.step, STEP_NAMES, status="queued")
         if execution.has_ended:
             return None
@@ -169,5 +169,5 @@ class Runs:
                 return False
         except TaskBusy:
             return True
-        except PipelineError:  # there is no such directory, or it cannot be locked: nobody works in it
+        except PipelineError:  # the directory is missing or cannot be locked, so no process works in it
             return False

@@ -1,19 +1,20 @@
-"""Tasks, runs, files and log entries as JSON: the same ones in answers of the API and after `--json`."""
+"""Tasks, runs, files and log entries as JSON, for answers of the API and for `--json`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from data_pipeline.config.database_urls import label_of
+from data_pipeline.tasks.results import StepOutcome
 
-if TYPE_CHECKING:  # a list of tasks needs no journal, one of files no store
+if TYPE_CHECKING:  # a list of tasks does not need the journal, and a list of files not the store
     from data_pipeline.store import Execution, ListedTask, Overview, StepState
     from data_pipeline.tasks.files import TaskFile
     from data_pipeline.tasks.log_reading import LogEntry
 
 
 def listed_task(listed: ListedTask, *, has_directory: bool) -> dict[str, Any]:
-    """A task in a list."""
+    """Return the JSON of a task in a list."""
     task = listed.task
     return {
         "task_id": task.task_id,
@@ -32,7 +33,7 @@ def listed_task(listed: ListedTask, *, has_directory: bool) -> dict[str, Any]:
 
 
 def task_status(overview: Overview) -> dict[str, Any]:
-    """How a task is: its state, its steps, its newest run with the backup's statistics; no secret."""
+    """Return the JSON of a task: its status, its steps, its newest run with its backup, but no secret."""
     task, newest = overview.task, overview.execution
     return {
         "task_id": task.task_id,
@@ -53,7 +54,7 @@ def task_status(overview: Overview) -> dict[str, Any]:
 
 
 def run_summary(execution: Execution) -> dict[str, Any]:
-    """A run in short, with the statistics of its backup."""
+    """Return the JSON of a run with its backup, without its result."""
     return {
         "execution_id": execution.execution_id,
         "execution_mode": execution.mode,
@@ -68,7 +69,7 @@ def run_summary(execution: Execution) -> dict[str, Any]:
 
 
 def task_file(file: TaskFile) -> dict[str, Any]:
-    """A file of a task."""
+    """Return the JSON of a file of a task."""
     return {
         "file_name": file.name,
         "file_type": file.type,
@@ -80,17 +81,17 @@ def task_file(file: TaskFile) -> dict[str, Any]:
 
 
 def log_entry(entry: LogEntry) -> dict[str, Any]:
-    """An entry of a task's log."""
+    """Return the JSON of an entry of a task's log."""
     return {"timestamp": entry.timestamp, "level": entry.level, "logger": entry.logger, "message": entry.message}
 
 
 def size_of(size_bytes: int) -> dict[str, Any]:
-    """A file's size, for programs and for people."""
+    """Return the fields with a file's size, for programs and for people."""
     return {"file_size": size_bytes, "file_size_formatted": formatted_size(size_bytes)}
 
 
 def formatted_size(size_bytes: int) -> str:
-    """A size for people."""
+    """Return a size for people."""
     size, unit = float(size_bytes), "B"
     for larger in ("KB", "MB", "GB"):
         if size < 1024:
@@ -112,13 +113,13 @@ def _current_step(execution: Execution | None) -> dict[str, Any] | None:
 
 
 def _step(step: StepState) -> dict[str, Any]:
-    """A step; its result says more than its state: whether it was done in part, or left out, and why."""
-    result = step.result or {}
+    """Return the JSON of a step; its result tells completed, partial and skipped steps apart."""
+    outcome = StepOutcome.read(step.result) or StepOutcome()
     return {
         "step_name": step.step_name,
         "step_status": step.status,
-        "result_status": result.get("status"),
-        "reason": result.get("reason"),
+        "result_status": outcome.status,
+        "reason": outcome.reason,
         "started_at": step.started_at,
         "completed_at": step.completed_at,
         "error_message": step.error_message,

@@ -1,1 +1,1 @@
-"""The vector store: training items of all tasks, their vectors, their backups, and the search for a question."""
+"""The vector store: training items of all tasks with their vectors, the search for a question, and backups."""

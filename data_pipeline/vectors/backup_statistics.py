@@ -16,7 +16,7 @@ from data_pipeline.vectors.backup.catalogue import backups_in, places
 
 @dataclass(frozen=True)
 class BackupCount:
-    """Number, size and age of some backups. The times are None where there is no backup, or none with a known time."""
+    """Number, size and age of some backups. The times are None without a backup that has a known time."""
 
     backup_count: int = 0
     size_bytes: int = 0
@@ -24,7 +24,7 @@ class BackupCount:
     newest_at: datetime | None = None
 
     def __add__(self, other: BackupCount) -> BackupCount:
-        """Count the backups of both."""
+        """Return the count of the backups of both."""
         oldest = [count.oldest_at for count in (self, other) if count.oldest_at is not None]
         newest = [count.newest_at for count in (self, other) if count.newest_at is not None]
         return BackupCount(
@@ -59,7 +59,7 @@ class TaskCount:
 
 @dataclass(frozen=True)
 class BackupStatistics:
-    """The backups of each task that has any. `unreadable` are the reasons why some were not counted."""
+    """The backups of each task that has some. `unreadable` are the reasons why others were not counted."""
 
     tasks: tuple[TaskCount, ...]
     unreadable: tuple[str, ...]
@@ -95,32 +95,32 @@ class BackupStatistics:
 
 
 def count_backups(training_data: str, *, task_id: str | None = None) -> BackupStatistics:
-    """Count all backups below `training_data`, or those of one task; sizes as lists have them, without records.
+    """Count all backups below `training_data`, or those of one task. Sizes are without the records, as in lists.
 
-    A directory that cannot be read is reported, and the others are counted. Raises InvalidInput for a task id that
-    cannot be, DirectoryUnusable if `training_data` cannot be read.
+    A directory that cannot be read is reported, and the others are counted. Raises InvalidInput for an invalid task id,
+    DirectoryUnusable if `training_data` cannot be read.
     """
     files: dict[str | None, BackupCount] = {}
     vectors: dict[str | None, BackupCount] = {}
     unreadable = []
     for place in places(training_data, task_id=task_id):
         try:
-            vectors[place.task_id] = _count((one.items_size_bytes, one.made_at) for one in backups_in(place))
+            vectors[place.task_id] = _count((backup.items_size_bytes, backup.made_at) for backup in backups_in(place))
         except DirectoryUnusable as error:
             unreadable.append(str(error))
     for name in task_directories(training_data) if task_id is None else [task_id]:
         path = os.path.join(training_data, name)
         try:
-            files[name] = _count((one.size_bytes, one.made_at) for one in list_backups(path))
+            files[name] = _count((backup.size_bytes, backup.made_at) for backup in list_backups(path))
         except DirectoryUnusable as error:
-            if os.path.lexists(path):  # else it was deleted a moment ago, or was never there
+            if os.path.lexists(path):  # else it was deleted meanwhile, or never existed
                 unreadable.append(str(error))
     counts = (
         TaskCount(name, files.get(name, BackupCount()), vectors.get(name, BackupCount()))
         for name in sorted({*files, *vectors}, key=lambda name: name or "")
     )
     return BackupStatistics(
-        tuple(one for one in counts if one.files.backup_count or one.vectors.backup_count), tuple(unreadable)
+        tuple(count for count in counts if count.files.backup_count or count.vectors.backup_count), tuple(unreadable)
     )
 
 

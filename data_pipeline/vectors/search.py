@@ -1,4 +1,4 @@
-"""What is found in the vector store, for answers and for `--json`; and the store that a process keeps open."""
+"""The vector store that a process keeps open, and the results of a search as JSON."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from data_pipeline.config.vector_place import VectorPlace
 from data_pipeline.vectors.store.contract import Found, Item, Load
 
-if TYPE_CHECKING:  # numpy takes a tenth of a second to import, which most commands need not pay
+if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and most commands do not need it
     from data_pipeline.vectors.store.contract import VectorStore
 
 
 class SharedVectorStore:
-    """A process's vector store, opened when somebody first asks; its vectors stay in memory for the next question."""
+    """The vector store of a process, opened at its first use. Its vectors stay in memory for later questions."""
 
     def __init__(self, place: VectorPlace) -> None:
         self._place = place
@@ -22,7 +22,7 @@ class SharedVectorStore:
         self._opened: VectorStore | None = None
 
     def get(self) -> VectorStore:
-        """The store. Raises StoreUnavailable, EmbedderMismatch; then the next call tries again."""
+        """Return the store. Raises StoreUnavailable, EmbedderMismatch; the next call tries again."""
         from data_pipeline.vectors.store.opening import open_vector_store  # noqa: PLC0415 - numpy
 
         with self._opening:
@@ -31,14 +31,14 @@ class SharedVectorStore:
             return self._opened
 
     def drop(self, task_id: str) -> None:
-        """Let a task hold nothing any more; makes no store where there is none. Raises as `get` does."""
+        """Remove the items of a task. A missing store is not created. Raises as `get`."""
         from data_pipeline.vectors.store.opening import look_at_vector_store  # noqa: PLC0415 - numpy
 
         if look_at_vector_store(self._place) is not None:
             self.get().commit(Load(task_id, "deletion", ()))
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         with self._opening:
             if self._opened is not None:
                 self._opened.close()
@@ -46,7 +46,7 @@ class SharedVectorStore:
 
 
 def found_summary(found: Found) -> dict[str, Any]:
-    """An item that was found: score, kind, content, where it comes from. A pair has its question and its SQL."""
+    """Return a found item as JSON: score, kind, content, provenance. A pair has its question and its SQL."""
     return {
         "id": found.item.id,
         "score": round(found.score, 6),
@@ -61,6 +61,6 @@ def found_summary(found: Found) -> dict[str, Any]:
 
 
 def content_of(item: Item) -> dict[str, Any]:
-    """What an item says: `content`, and for a pair `question` and `sql`, else null."""
+    """Return the content of an item as JSON: `content`, and `question` and `sql` of a pair, else null."""
     pair = json.loads(item.content) if item.kind == "sql" else {}
     return {"content": item.content, "question": pair.get("question"), "sql": pair.get("sql")}

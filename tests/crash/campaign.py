@@ -22,7 +22,7 @@ SEED = os.environ.get("CRASH_SEED") or str(random.SystemRandom().randrange(1_000
 
 
 def sample(items: Sequence[Item], count: int, *salt: object) -> list[Item]:
-    """At most `count` of the items, chosen by the seed; all of them in a full campaign."""
+    """Return at most `count` of the items, chosen by the seed; all of them in a full campaign."""
     wanted = os.environ.get("CRASH_SAMPLES", "")
     if wanted == "all" or len(items) <= count:
         return list(items)
@@ -49,8 +49,8 @@ def fail_at(call: int, error: int) -> Hook:
     return hook
 
 
-def calls_of(scenario: Scenario) -> list[str]:
-    """The changing calls of an undisturbed run, such as `link f0`."""
+def list_calls(scenario: Scenario) -> list[str]:
+    """Return the changing calls of an undisturbed run, such as `link f0`."""
     calls: list[str] = []
     disk = scenario.disk()
     disk.on_call = lambda number, verb, name: calls.append(f"{verb} {name}")
@@ -69,43 +69,43 @@ def at_moment(disk: ModelFilesystem, moment: int, act: Callable[[ModelFilesystem
     disk.on_call = disk.on_look = before_each
 
 
-def moments_of(scenario: Scenario) -> int:
-    """How many moments an undisturbed run has."""
+def count_moments(scenario: Scenario) -> int:
+    """Return the number of moments of an undisturbed run."""
     disk = scenario.disk()
     scenario.run(disk)
     return disk.calls + disk.looks
 
 
 def run_until(scenario: Scenario, call: int) -> ModelFilesystem:
-    """The disk of a process that died just before that call."""
-    return interrupted(scenario.disk(), die_at(call), scenario.run)
+    """Return the disk of a process that died just before that call."""
+    return run_into(scenario.disk(), die_at(call), scenario.run)
 
 
-def interrupted(disk: ModelFilesystem, hook: Hook, act: Callable[[ModelFilesystem], None]) -> ModelFilesystem:
-    """Let `act` run into `hook`; the disk is left as the dead process left it, ready for the next one."""
+def run_into(disk: ModelFilesystem, hook: Hook, act: Callable[[ModelFilesystem], None]) -> ModelFilesystem:
+    """Run `act` until `hook` ends it; return the disk as the dead process left it, ready for the next one."""
     disk.on_call = hook
     try:
         act(disk)
     except (Died, JournalError):
-        pass  # how it ended is not the question here: the disk is
+        pass  # only the disk matters here
     disk.revive()
     return disk
 
 
 def recover(disk: ModelFilesystem) -> None:
-    """What the next owner of the lock does first."""
+    """Recover, as the next owner of the lock does first."""
     lock(disk).release()
 
 
-def recovery_calls(disk: ModelFilesystem) -> int:
-    """How many changing calls a recovery of this disk makes."""
+def count_recovery_calls(disk: ModelFilesystem) -> int:
+    """Return the number of changing calls that a recovery of this disk makes."""
     trial = disk.clone()
     recover(trial)
     return trial.calls
 
 
 def all_power_losses(disk: ModelFilesystem, models: Sequence[str]) -> Iterator[ModelFilesystem]:
-    """Every durable state of the disk under the models, each once."""
+    """Yield every durable state of the disk under the models, each once."""
     seen = set()
     for model in models:
         for survivor in disk.power_losses(model):
@@ -115,6 +115,6 @@ def all_power_losses(disk: ModelFilesystem, models: Sequence[str]) -> Iterator[M
                 yield survivor
 
 
-def before(scenario: Scenario) -> dict[str, bytes]:
-    """The files before the run."""
+def files_before(scenario: Scenario) -> dict[str, bytes]:
+    """Return the files before the run."""
     return files_of(scenario.disk())

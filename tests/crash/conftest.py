@@ -1,4 +1,4 @@
-"""Say which sample of the campaigns this run takes."""
+"""Print the seed of the samples in this run."""
 
 from tests.crash.campaign import SEED
 

@@ -1,4 +1,4 @@
-"""Rare turns of a run or a recovery, each on the disk that shows it."""
+"""Rare cases of a commit or a recovery, each on a disk that shows it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import errno
 import pytest
 
 from journal import DirectoryReplaced, Folder, Identity, InvalidOperation, printable
-from tests.crash.campaign import before, calls_of, die_at, interrupted, recover, run_until
+from tests.crash.campaign import die_at, files_before, list_calls, recover, run_into, run_until
 from tests.support.model_filesystem import Died, ModelFilesystem
 from tests.support.scenarios import BACKUP, DELETE_TREE, PATH, PUBLISH, files_of, lock, verdict
 
 
 @pytest.mark.parametrize("has_happened", ["linked", "renamed"])
 def test_move_that_happened_though_it_was_reported_busy_is_not_made_twice(has_happened: str) -> None:
-    """A lost answer of a network disk: before a new try, look whether the move has in fact happened."""
+    """A lost answer of a network disk: before a new attempt, check whether the move has in fact happened."""
     disk = BACKUP.disk()
     done: list[str] = []
 
@@ -32,7 +32,7 @@ def test_move_that_happened_though_it_was_reported_busy_is_not_made_twice(has_ha
     BACKUP.run(disk)
     disk.revive()
 
-    assert verdict(BACKUP, before(BACKUP), disk) == "after"
+    assert verdict(BACKUP, files_before(BACKUP), disk) == "after"
 
 
 def test_stranger_s_file_that_lost_its_old_name_meanwhile_keeps_its_new_one() -> None:
@@ -56,8 +56,8 @@ def test_stranger_s_file_that_lost_its_old_name_meanwhile_keeps_its_new_one() ->
     assert files_of(disk)["bak/f0"] == b"edited before f0"
 
 
-def test_directory_that_somebody_removed_right_after_its_rename_is_reported() -> None:
-    """It cannot be put back any more; nothing else is touched."""
+def test_directory_that_was_removed_right_after_its_rename_is_reported() -> None:
+    """It cannot be renamed back; nothing else is touched."""
 
     class Vanishing(ModelFilesystem):
         def rename(self, source: object, name: str, target: object, new_name: str) -> None:
@@ -80,8 +80,8 @@ def test_directory_that_somebody_removed_right_after_its_rename_is_reported() ->
 
 
 def test_published_file_whose_staging_folder_is_gone_stays_published_as_a_conflict() -> None:
-    """There is no place to move it back to: a person decides."""
-    call = calls_of(PUBLISH).index("unlink f1", calls_of(PUBLISH).index("link fresh"))
+    """There is no folder to move it back to, so an operator decides."""
+    call = list_calls(PUBLISH).index("unlink f1", list_calls(PUBLISH).index("link fresh"))
     disk = run_until(PUBLISH, call)
     disk.nodes[disk._resolve("/t/.journal/D")].entries.pop("work-1")
     recover(disk)
@@ -90,8 +90,8 @@ def test_published_file_whose_staging_folder_is_gone_stays_published_as_a_confli
     assert files_of(disk)["fresh"] == b"new fresh"
 
 
-def test_folder_of_the_directory_that_is_gone_asks_for_a_person() -> None:
-    """A journal that speaks of a sub-directory that somebody removed is set aside."""
+def test_missing_folder_of_the_directory_needs_an_operator() -> None:
+    """A journal that names a sub-directory that was removed is set aside."""
     disk = BACKUP.disk()
     disk.put(f"{PATH}/sub")
     disk.put(f"{PATH}/sub/deeper")
@@ -107,7 +107,7 @@ def test_folder_of_the_directory_that_is_gone_asks_for_a_person() -> None:
     calls: list[str] = []
     trial.on_call = lambda number, verb, name: calls.append(f"{verb} {name}")
     move_down(trial)
-    interrupted(disk, die_at(calls.index("replace f0")), move_down)
+    run_into(disk, die_at(calls.index("replace f0")), move_down)
     disk.nodes[disk._resolve(PATH)].entries.pop("sub")
 
     with pytest.raises(DirectoryReplaced, match="sub"):
@@ -115,8 +115,8 @@ def test_folder_of_the_directory_that_is_gone_asks_for_a_person() -> None:
 
 
 def test_unfinished_journal_of_a_directory_that_is_gone_is_removed() -> None:
-    """Nothing had moved, and there is no directory left to tidy."""
-    disk = run_until(BACKUP, next(n for n, call in enumerate(calls_of(BACKUP)) if call.startswith("replace")))
+    """Nothing had moved, and the directory to clean up does not exist."""
+    disk = run_until(BACKUP, next(n for n, call in enumerate(list_calls(BACKUP)) if call.startswith("replace")))
     disk.nodes[disk._resolve("/t")].entries.pop("D")
     disk.put(PATH)
     recover(disk)
@@ -139,11 +139,11 @@ def test_commit_record_that_was_written_though_its_write_failed_counts() -> None
     disk.__class__ = Lying
     BACKUP.run(disk)
 
-    assert verdict(BACKUP, before(BACKUP), disk) == "after"
+    assert verdict(BACKUP, files_before(BACKUP), disk) == "after"
 
 
-def test_interrupt_whose_rollback_fails_goes_on_and_tells_of_it() -> None:
-    """The interrupt stays what it is, with a note; the journal stays hot, and recovery ends it."""
+def test_interrupt_whose_rollback_fails_propagates_with_a_note() -> None:
+    """The interrupt propagates with a note; the journal stays hot, and recovery ends it."""
     disk = BACKUP.disk()
 
     def interrupt(number: int, verb: str, name: str) -> None:
@@ -161,11 +161,11 @@ def test_interrupt_whose_rollback_fails_goes_on_and_tells_of_it() -> None:
     assert "could not be recovered" in caught.value.__notes__[0]
     disk.revive()
     recover(disk)
-    assert verdict(BACKUP, before(BACKUP), disk) == "before"
+    assert verdict(BACKUP, files_before(BACKUP), disk) == "before"
 
 
 def test_record_of_a_kept_directory_does_not_take_a_taken_name() -> None:
-    """Somebody has put a file under the record's name: theirs stays."""
+    """Another process has put a file under the record's name; it stays."""
     disk = BACKUP.disk()
 
     def run(target: ModelFilesystem) -> None:
@@ -182,7 +182,7 @@ def test_record_of_a_kept_directory_does_not_take_a_taken_name() -> None:
         if verb == "write_at":
             raise Died
 
-    interrupted(disk, die, run)
+    run_into(disk, die, run)
     disk.put(f"{PATH}/f0", b"taken")
     disk.remove(f"{PATH}/bak/info")
     disk.put(f"{PATH}/bak/info", b"theirs")

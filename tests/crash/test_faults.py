@@ -1,4 +1,4 @@
-"""Every errno at every call: reported in the package's own words, and nothing is lost."""
+"""Every errno at every call: reported as an error of the package, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from journal import JournalError, OutcomeUnknown, RollbackIncomplete, TransactionFailed
 from journal.filesystem import Filesystem
 from journal.names import PROBE
-from tests.crash.campaign import before, calls_of, fail_at, recover, run_until, sample
+from tests.crash.campaign import fail_at, files_before, list_calls, recover, run_until, sample
 from tests.support.model_filesystem import Hook, ModelFilesystem
 from tests.support.scenarios import BACKUP, PUBLISH, SCENARIOS, Scenario, assert_nothing_lost, files_of, lock, verdict
 
@@ -20,7 +20,7 @@ ERRNOS = (errno.EIO, errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EBUSY, errno
 
 
 def error_of(act: Callable[[], object]) -> BaseException | None:
-    """What `act` raised; an OSError from inside a commit or a recovery would be a leak of the abstraction."""
+    """Return the exception of `act`; a bare OSError from inside a commit or a recovery is a failure."""
     try:
         act()
     except JournalError as error:
@@ -33,7 +33,7 @@ def error_of(act: Callable[[], object]) -> BaseException | None:
 
 
 def from_call(call: int, error: int) -> Hook:
-    """From that call on, everything that changes something fails: a disk that is gone."""
+    """Let every changing call from that one on fail, as on a disk that was removed."""
 
     def hook(number: int, verb: str, name: str) -> None:
         if number >= call:
@@ -46,8 +46,8 @@ def from_call(call: int, error: int) -> Hook:
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_one_failing_call_is_reported_or_overcome_and_nothing_is_lost(scenario: Scenario, error: int) -> None:
     """I8, I9: after any single failure the disk is as before, or as after, or the failed file is where it was."""
-    originals = before(scenario)
-    for call in range(len(calls_of(scenario))):
+    originals = files_before(scenario)
+    for call in range(len(list_calls(scenario))):
         disk = scenario.disk()
         disk.on_call = fail_at(call, error)
         raised = error_of(partial(scenario.run, disk))
@@ -70,9 +70,9 @@ def test_one_failing_call_is_reported_or_overcome_and_nothing_is_lost(scenario: 
 def test_a_disk_that_fails_from_any_call_on_loses_nothing_and_is_recovered_when_it_is_back(
     scenario: Scenario, error: int
 ) -> None:
-    """I9: a rollback that cannot be carried out keeps everything, and is carried out later."""
-    originals = before(scenario)
-    for call in range(len(calls_of(scenario))):
+    """I9: a rollback that fails keeps everything, and is repeated later."""
+    originals = files_before(scenario)
+    for call in range(len(list_calls(scenario))):
         disk = scenario.disk()
         disk.on_call = from_call(call, error)
         raised = error_of(partial(scenario.run, disk))
@@ -85,9 +85,9 @@ def test_a_disk_that_fails_from_any_call_on_loses_nothing_and_is_recovered_when_
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_any_failing_call_of_a_recovery_is_reported_and_the_next_one_ends_it(scenario: Scenario) -> None:
-    """I3, I9: recovery that met an error is run again, and ends where it would have ended."""
-    originals = before(scenario)
-    for call in range(len(calls_of(scenario))):
+    """I3, I9: a recovery that failed is run again, and ends in the state in which it would have ended."""
+    originals = files_before(scenario)
+    for call in range(len(list_calls(scenario))):
         disk = scenario.disk()
         disk.on_call = from_call(call, errno.EIO)
         error_of(partial(scenario.run, disk))
@@ -106,8 +106,8 @@ def test_any_failing_call_of_a_recovery_is_reported_and_the_next_one_ends_it(sce
 
 
 def test_failed_sync_of_the_commit_record_leaves_the_outcome_unknown_and_the_journal_hot() -> None:
-    """I8: what could not be made durable is neither repeated nor undone; recovery decides."""
-    call = max(number for number, name in enumerate(calls_of(BACKUP)) if name.startswith("sync_file"))
+    """I8: the failed sync is neither repeated nor is the transaction undone; recovery decides."""
+    call = max(number for number, name in enumerate(list_calls(BACKUP)) if name.startswith("sync_file"))
     disk = BACKUP.disk()
     disk.on_call = fail_at(call, errno.EIO)
 
@@ -118,9 +118,9 @@ def test_failed_sync_of_the_commit_record_leaves_the_outcome_unknown_and_the_jou
 
 
 @pytest.mark.parametrize("model", ["M1", "M2"])
-def test_commit_record_whose_sync_failed_is_written_again_before_it_is_believed(model: str) -> None:
-    """I8: the kernel forgets pages it could not write; a second sync says nothing of them, writing them again does."""
-    call = max(number for number, name in enumerate(calls_of(PUBLISH)) if name.startswith("sync_file"))
+def test_commit_record_whose_sync_failed_is_written_again_before_it_is_trusted(model: str) -> None:
+    """I8: the kernel drops pages that it could not write, so a second sync proves nothing; they are written again."""
+    call = max(number for number, name in enumerate(list_calls(PUBLISH)) if name.startswith("sync_file"))
     disk = PUBLISH.disk()
     disk.on_call = fail_at(call, errno.EIO)
     with pytest.raises(OutcomeUnknown):
@@ -130,11 +130,11 @@ def test_commit_record_whose_sync_failed_is_written_again_before_it_is_believed(
 
     for survivor in disk.power_losses(model):
         recover(survivor)
-        assert verdict(PUBLISH, before(PUBLISH), survivor) == "after"
+        assert verdict(PUBLISH, files_before(PUBLISH), survivor) == "after"
 
 
 @pytest.mark.parametrize("verb", ["link", "replace"])
-def test_file_that_cannot_be_moved_is_reported_with_error_errno_and_attempts_and_the_rest_goes_on(verb: str) -> None:
+def test_file_that_cannot_be_moved_is_reported_with_error_errno_and_attempts_and_the_others_move(verb: str) -> None:
     """The policy `continue`: one failure is reported, its file copied, every other file moved."""
     disk = BACKUP.disk()
 
@@ -163,8 +163,8 @@ def test_file_that_cannot_be_moved_is_reported_with_error_errno_and_attempts_and
     assert "f1" not in files
 
 
-def test_file_that_loses_neither_of_its_names_is_reported_and_is_under_both() -> None:
-    """Its old name cannot go, nor can the new one: nothing is lost, and the failure is reported."""
+def test_file_that_keeps_both_names_is_reported() -> None:
+    """Neither its old name nor its new name can be removed: nothing is lost, and the failure is reported."""
     disk = BACKUP.disk()
 
     def refuse(number: int, verb: str, name: str) -> None:
@@ -184,7 +184,7 @@ def test_file_that_loses_neither_of_its_names_is_reported_and_is_under_both() ->
 
 
 def test_busy_files_are_tried_again_in_rounds_and_moved() -> None:
-    """Transient errors pass: three busy tries each, then everything is moved and the new tries are counted."""
+    """Transient errors pass: after two busy attempts each, every file is moved and the retries are counted."""
     disk = BACKUP.disk()
     tries: dict[str, int] = {}
 
@@ -206,7 +206,7 @@ def test_busy_files_are_tried_again_in_rounds_and_moved() -> None:
 
 
 def test_under_the_policy_rollback_the_first_permanent_failure_undoes_everything() -> None:
-    """The error names the file and why; every name is where it was."""
+    """The error has the file and the reason; every name is where it was."""
     disk = PUBLISH.disk()
 
     def refuse(number: int, verb: str, name: str) -> None:
@@ -218,11 +218,11 @@ def test_under_the_policy_rollback_the_first_permanent_failure_undoes_everything
         PUBLISH.run(disk)
 
     disk.on_call = None
-    assert files_of(disk) == before(PUBLISH)
+    assert files_of(disk) == files_before(PUBLISH)
 
 
-def test_rollback_that_fails_names_what_is_kept_and_blocks_the_next_transaction() -> None:
-    """I9: nothing new starts over an incomplete rollback; once the cause is mended, recovery ends it."""
+def test_rollback_that_fails_is_reported_and_blocks_the_next_transaction() -> None:
+    """I9: no transaction starts over an incomplete rollback; once the cause is fixed, recovery ends it."""
     disk = PUBLISH.disk()
 
     def refuse(number: int, verb: str, name: str) -> None:
@@ -239,7 +239,7 @@ def test_rollback_that_fails_names_what_is_kept_and_blocks_the_next_transaction(
         _empty_transaction(directory.transaction("next"))
     disk.revive()
     recover(disk)
-    assert verdict(PUBLISH, before(PUBLISH), disk) == "before"
+    assert verdict(PUBLISH, files_before(PUBLISH), disk) == "before"
 
 
 def _empty_transaction(transaction: object) -> None:
@@ -250,9 +250,9 @@ def _empty_transaction(transaction: object) -> None:
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit, GeneratorExit])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_interrupt_at_any_call_rolls_back_and_propagates(scenario: Scenario, interrupt: type[BaseException]) -> None:
-    """Interrupts are never retried nor swallowed; the live rollback leaves the state before, or after the commit."""
-    originals = before(scenario)
-    for call in range(len(calls_of(scenario))):
+    """Interrupts are neither retried nor suppressed; the live rollback leaves the state before, or after the commit."""
+    originals = files_before(scenario)
+    for call in range(len(list_calls(scenario))):
         disk = scenario.disk()
 
         def interrupt_at(number: int, verb: str, name: str, call: int = call) -> None:
@@ -287,7 +287,7 @@ def test_progress_hook_that_raises_cancels_the_transaction() -> None:
         with pytest.raises(Cancelled):
             transaction.commit(cancel)
 
-    assert verdict(BACKUP, before(BACKUP), disk) == "before"
+    assert verdict(BACKUP, files_before(BACKUP), disk) == "before"
 
 
 def _sync_calls(run: Callable[[Filesystem], None], disk: ModelFilesystem) -> int:
@@ -322,8 +322,8 @@ def test_number_of_syncs_is_constant(scenario: str, expected: int) -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_every_failed_sync_of_a_recovery_is_reported(scenario: Scenario) -> None:
-    """I8, I10: no sync is taken for granted, whether there is much to undo or nothing."""
-    for call in range(len(calls_of(scenario))):
+    """I8, I10: the error of each sync is raised, whether there is much to undo or nothing."""
+    for call in range(len(list_calls(scenario))):
         dead = run_until(scenario, call)
         verbs: list[str] = []
         trial = dead.clone()
@@ -337,9 +337,9 @@ def test_every_failed_sync_of_a_recovery_is_reported(scenario: Scenario) -> None
                     recover(again)
 
 
-def test_recovery_syncs_what_it_found_before_it_acts_and_what_it_did_before_it_says_so() -> None:
+def test_recovery_syncs_the_journal_before_it_acts_and_its_changes_before_the_last_record() -> None:
     """I8, I10: journal, state directory; link back, sync, park; every announced directory; record; `rolled_back`."""
-    disk = run_until(BACKUP, calls_of(BACKUP).index("replace f1"))
+    disk = run_until(BACKUP, list_calls(BACKUP).index("replace f1"))
     done: list[str] = []
     disk.on_call = lambda number, verb, name: done.append(f"{verb} {name}" if len(name) < 20 else verb)
     recover(disk)
@@ -369,7 +369,7 @@ def test_recovery_syncs_what_it_found_before_it_acts_and_what_it_did_before_it_s
 
 def test_journal_is_set_aside_so_that_it_has_a_durable_name_at_every_instant() -> None:
     """I4 for the journal itself: link, sync, and only then unlink."""
-    disk = run_until(BACKUP, calls_of(BACKUP).index("replace f1"))
+    disk = run_until(BACKUP, list_calls(BACKUP).index("replace f1"))
     disk.put("/t/D/f0", b"taken")
     verbs: list[str] = []
     disk.on_call = lambda number, verb, name: verbs.append(verb)

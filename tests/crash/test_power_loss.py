@@ -1,4 +1,4 @@
-"""The plug is pulled at every call: what was not synced may be gone, in every way four kinds of disk may lose it."""
+"""Power fails at every call; unsynced changes are lost in every way that four kinds of disk allow."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pytest
 
 from tests.crash.campaign import (
     all_power_losses,
-    before,
-    calls_of,
+    count_recovery_calls,
     die_at,
-    interrupted,
+    files_before,
+    list_calls,
     recover,
-    recovery_calls,
+    run_into,
     run_until,
     sample,
 )
@@ -29,29 +29,29 @@ CASES = [
 def check(scenario: Scenario, disk: ModelFilesystem) -> None:
     """Recover and judge."""
     recover(disk)
-    assert verdict(scenario, before(scenario), disk) in ("before", "after")
+    assert verdict(scenario, files_before(scenario), disk) in ("before", "after")
 
 
 @pytest.mark.parametrize(("scenario", "model"), CASES)
-def test_plug_pulled_at_any_call_nothing_is_lost(scenario: Scenario, model: str) -> None:
-    """I4: at every instant, and after any loss of what was not synced, every file has a durable name."""
-    for call in range(len(calls_of(scenario)) + 1):
+def test_power_failure_at_any_call_loses_nothing(scenario: Scenario, model: str) -> None:
+    """I4: at every instant, and after any loss of unsynced changes, every file has a durable name."""
+    for call in range(len(list_calls(scenario)) + 1):
         for survivor in all_power_losses(run_until(scenario, call), [model]):
             check(scenario, survivor)
 
 
 @pytest.mark.parametrize(("scenario", "model"), CASES)
-def test_plug_pulled_again_during_recovery_nothing_is_lost(scenario: Scenario, model: str) -> None:
+def test_second_power_failure_during_recovery_loses_nothing(scenario: Scenario, model: str) -> None:
     """I3, I4: power loss, recovery, power loss at any of its calls, recovery."""
     first = [
         survivor
-        for call in range(len(calls_of(scenario)) + 1)
+        for call in range(len(list_calls(scenario)) + 1)
         for survivor in all_power_losses(run_until(scenario, call), [model])
     ]
     judged = set()
     for survivor in sample(first, 25, scenario.name, model):
-        for second in range(recovery_calls(survivor) + 1):
-            cut = interrupted(survivor.clone(), die_at(second), recover)
+        for second in range(count_recovery_calls(survivor) + 1):
+            cut = run_into(survivor.clone(), die_at(second), recover)
             for twice in sample(list(all_power_losses(cut, [model])), 6, scenario.name, model, second):
                 if (key := twice.key()) not in judged:
                     judged.add(key)
@@ -59,13 +59,13 @@ def test_plug_pulled_again_during_recovery_nothing_is_lost(scenario: Scenario, m
 
 
 @pytest.mark.parametrize(("scenario", "model"), CASES)
-def test_killed_then_plug_pulled_during_recovery_nothing_is_lost(scenario: Scenario, model: str) -> None:
-    """I3, I8: the recovery of a killed process acts on what may not be durable; then the plug is pulled."""
+def test_power_failure_during_the_recovery_of_a_killed_process_loses_nothing(scenario: Scenario, model: str) -> None:
+    """I3, I8: the recovery of a killed process acts on changes that may not be durable; then power fails."""
     judged = set()
-    for call in sample(range(len(calls_of(scenario)) + 1), 12, scenario.name, model):
+    for call in sample(range(len(list_calls(scenario)) + 1), 12, scenario.name, model):
         dead = run_until(scenario, call)
-        for second in sample(range(recovery_calls(dead) + 1), 8, scenario.name, model, call):
-            cut = interrupted(dead.clone(), die_at(second), recover)
+        for second in sample(range(count_recovery_calls(dead) + 1), 8, scenario.name, model, call):
+            cut = run_into(dead.clone(), die_at(second), recover)
             for survivor in sample(list(all_power_losses(cut, [model])), 12, scenario.name, model, call, second):
                 if (key := survivor.key()) not in judged:
                     judged.add(key)

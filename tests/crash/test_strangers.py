@@ -1,4 +1,4 @@
-"""Somebody else works in the directory while a transaction runs: an editor, a log, a person with a shell."""
+"""Another process works in the directory while a transaction runs: an editor, a log, a shell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from journal import DirectoryReplaced, Identity, JournalError
 from journal.filesystem import Directory
-from tests.crash.campaign import at_moment, before, calls_of, moments_of, recover, run_until, sample
+from tests.crash.campaign import at_moment, count_moments, files_before, list_calls, recover, run_until, sample
 from tests.support.model_filesystem import Died, ModelFilesystem
 from tests.support.scenarios import (
     BACKUP,
@@ -46,7 +46,7 @@ def write_in_place(disk: ModelFilesystem) -> None:
 
 
 def take_destination(disk: ModelFilesystem) -> None:
-    """Somebody puts a file of their own into the backup directory."""
+    """Another process puts a file into the backup directory."""
     with contextlib.suppress(OSError):
         if "f0" not in disk.nodes[disk._resolve(f"{PATH}/bak")].entries:
             disk.put(f"{PATH}/bak/f0", b"edited")
@@ -55,12 +55,12 @@ def take_destination(disk: ModelFilesystem) -> None:
 
 
 def put_a_new_file(disk: ModelFilesystem) -> None:
-    """Somebody makes a file that no transaction knows."""
+    """Another process creates a file that no transaction announced."""
     disk.put(f"{PATH}/mine", b"edited")
 
 
 def make_source_again(disk: ModelFilesystem) -> None:
-    """Somebody makes a file under the name that was just vacated."""
+    """Another process creates a file under the name that was just vacated."""
     if "f0" not in files_of(disk):
         disk.put(f"{PATH}/f0", b"edited")
     else:
@@ -77,8 +77,10 @@ OVERWRITING = (edit_source, write_in_place)
 
 
 def survives(scenario: Scenario, act: Act, disk: ModelFilesystem) -> None:
-    """What the stranger wrote and what the stranger did not overwrite is all there."""
-    originals = {name: content for name, content in before(scenario).items() if name != "f0" or act not in OVERWRITING}
+    """Check that the stranger's bytes and all bytes that the stranger did not overwrite are there."""
+    originals = {
+        name: content for name, content in files_before(scenario).items() if name != "f0" or act not in OVERWRITING
+    }
     assert_nothing_lost({**originals, "the stranger's": b"edited"}, disk)
 
 
@@ -86,7 +88,7 @@ def survives(scenario: Scenario, act: Act, disk: ModelFilesystem) -> None:
 @pytest.mark.parametrize("scenario", [*LINKING, *RENAMING], ids=lambda scenario: scenario.name)
 def test_stranger_at_any_moment_of_a_run_loses_nothing(scenario: Scenario, act: Act) -> None:
     """I5: a file that was not announced is never touched, not even between a look at a name and its removal."""
-    for moment in range(moments_of(scenario)):
+    for moment in range(count_moments(scenario)):
         disk = scenario.disk()
         at_moment(disk, moment, act)
         with contextlib.suppress(JournalError):
@@ -102,7 +104,7 @@ def test_stranger_at_any_moment_of_a_run_loses_nothing(scenario: Scenario, act: 
 @pytest.mark.parametrize("scenario", [BACKUP, PUBLISH_KEEP, RESTORE], ids=lambda scenario: scenario.name)
 def test_stranger_at_any_moment_of_a_recovery_loses_nothing(scenario: Scenario, act: Act) -> None:
     """I5 backward, also when that recovery is killed and run again."""
-    deaths = sample(range(len(calls_of(scenario)) + 1), 8, scenario.name, act.__name__)
+    deaths = sample(range(len(list_calls(scenario)) + 1), 8, scenario.name, act.__name__)
     for death in deaths:
         dead = run_until(scenario, death)
         trial = dead.clone()
@@ -119,7 +121,7 @@ def test_stranger_at_any_moment_of_a_recovery_loses_nothing(scenario: Scenario, 
 
 
 def test_editor_that_saves_twice_while_its_file_is_moved_keeps_both_texts() -> None:
-    """The first text was moved away with the name, the second took the name: the first gets a name of its own."""
+    """The first text was moved away with the name, the second took the name, so the first gets a new name."""
     disk = BACKUP.disk()
 
     def save_twice(number: int, verb: str, name: str) -> None:
@@ -140,8 +142,8 @@ def test_editor_that_saves_twice_while_its_file_is_moved_keeps_both_texts() -> N
     assert [content for name, content in files.items() if name.startswith("saved-")] == [b"saved once"]
 
 
-def test_file_that_was_saved_and_parked_when_the_process_died_is_kept_for_a_person() -> None:
-    """Nobody knows any more which name it had: the journal is set aside and says where the file is."""
+def test_file_that_was_saved_and_parked_when_the_process_died_is_kept_for_an_operator() -> None:
+    """Its name is lost: the journal is set aside, and the report has the place of the file."""
     disk = BACKUP.disk()
 
     def die_once_parked(number: int, verb: str, name: str) -> None:
@@ -173,7 +175,7 @@ def test_file_that_was_saved_and_parked_when_the_process_died_is_kept_for_a_pers
 @pytest.mark.parametrize("scenario", [BACKUP, RESTORE], ids=lambda scenario: scenario.name)
 def test_stranger_between_a_kill_and_the_recovery_loses_nothing(scenario: Scenario, act: Act) -> None:
     """I5 backward: a stranger at the source or the destination is a conflict, never overwritten or moved."""
-    for call in range(len(calls_of(scenario)) + 1):
+    for call in range(len(list_calls(scenario)) + 1):
         disk = run_until(scenario, call)
         act(disk)
         recover(disk)
@@ -184,7 +186,7 @@ def test_stranger_between_a_kill_and_the_recovery_loses_nothing(scenario: Scenar
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
 def test_stranger_at_any_moment_before_a_kill_loses_nothing(act: Act) -> None:
     """I3, I5: interference, then death, then recovery."""
-    total = moments_of(BACKUP)
+    total = count_moments(BACKUP)
     pairs = [(first, death) for first in range(total) for death in range(first + 1, total + 1)]
     for first, death in sample(pairs, 400, act.__name__):
         disk = BACKUP.disk()
@@ -213,9 +215,9 @@ def test_stranger_at_any_moment_before_a_kill_loses_nothing(act: Act) -> None:
         survives(BACKUP, act, disk)
 
 
-def test_file_in_the_source_s_place_after_a_kill_is_a_conflict_that_a_person_resolves() -> None:
+def test_file_in_the_source_s_place_after_a_kill_is_a_conflict_that_an_operator_resolves() -> None:
     """I5: both files are left, the journal is set aside with its reason, and later transactions are not blocked."""
-    call = calls_of(BACKUP).index("replace f1")
+    call = list_calls(BACKUP).index("replace f1")
     disk = run_until(BACKUP, call)
     disk.put(f"{PATH}/f0", b"edited")
     recover(disk)
@@ -227,9 +229,9 @@ def test_file_in_the_source_s_place_after_a_kill_is_a_conflict_that_a_person_res
     assert files_of(disk)["bak_1/f0"] == b"edited"
 
 
-def test_file_that_is_removed_between_two_looks_of_a_recovery_is_no_obstacle() -> None:
-    """It had taken the old name; once it is gone, that name is free again."""
-    disk = run_until(BACKUP, calls_of(BACKUP).index("replace f1"))
+def test_file_that_is_removed_between_two_looks_of_a_recovery_does_not_stop_it() -> None:
+    """It had taken the old name; once it is removed, that name is free again."""
+    disk = run_until(BACKUP, list_calls(BACKUP).index("replace f1"))
     disk.put(f"{PATH}/f0", b"taken")
 
     class RemovedOnceSeen(ModelFilesystem):
@@ -242,12 +244,12 @@ def test_file_that_is_removed_between_two_looks_of_a_recovery_is_no_obstacle() -
     disk.__class__ = RemovedOnceSeen
     recover(disk)
 
-    assert verdict(BACKUP, before(BACKUP), disk) == "before"
+    assert verdict(BACKUP, files_before(BACKUP), disk) == "before"
 
 
 def test_published_file_that_was_edited_before_the_recovery_is_a_conflict() -> None:
-    """A staged file would be discarded once moved back: with another size or time it stays where people edited it."""
-    call = calls_of(PUBLISH).index("unlink f1", calls_of(PUBLISH).index("link fresh"))
+    """A staged file would be discarded once moved back, so a file of another size or time stays where it was edited."""
+    call = list_calls(PUBLISH).index("unlink f1", list_calls(PUBLISH).index("link fresh"))
     disk = run_until(PUBLISH, call)
     disk.put(f"{PATH}/f0", b"edited since")
     recover(disk)
@@ -258,7 +260,7 @@ def test_published_file_that_was_edited_before_the_recovery_is_a_conflict() -> N
 
 def test_log_that_is_appended_while_it_is_moved_moves_with_all_its_lines() -> None:
     """An open handle follows its inode: size and time do not belong to the identity."""
-    for call in range(len(calls_of(BACKUP))):
+    for call in range(len(list_calls(BACKUP))):
         disk = BACKUP.disk()
         inode = disk.nodes[disk._resolve(PATH)].entries["f0"]
 
@@ -279,8 +281,8 @@ def test_log_that_is_appended_while_it_is_moved_moves_with_all_its_lines() -> No
 
 @pytest.mark.parametrize("model", ["M1", "M2", "M3", "M4"])
 def test_foreign_sync_of_the_directory_at_any_moment_loses_nothing(model: str) -> None:
-    """Somebody else's fsync makes half a transaction durable; recovery copes."""
-    total = len(calls_of(BACKUP))
+    """The fsync of another process makes half a transaction durable; recovery handles it."""
+    total = len(list_calls(BACKUP))
     for call in sample(range(total), 12, model):
         disk = BACKUP.disk()
 
@@ -297,17 +299,17 @@ def test_foreign_sync_of_the_directory_at_any_moment_loses_nothing(model: str) -
         disk.revive()
         for survivor in disk.power_losses(model):
             recover(survivor)
-            assert verdict(BACKUP, before(BACKUP), survivor) in ("before", "after")
+            assert verdict(BACKUP, files_before(BACKUP), survivor) in ("before", "after")
 
 
 def test_committed_journal_that_reappears_is_finished_again_and_undoes_nothing() -> None:
-    """The journal's unlink is not synced; a journal that comes back after a power loss does no harm."""
-    for call in range(len(calls_of(BACKUP)) - 3, len(calls_of(BACKUP)) + 1):
+    """The journal's unlink is not synced: a journal that reappears after a power failure does no harm."""
+    for call in range(len(list_calls(BACKUP)) - 3, len(list_calls(BACKUP)) + 1):
         disk = run_until(BACKUP, call)
         for survivor in disk.power_losses("M4"):
             recover(survivor)
             kept = files_of(survivor)
-            if verdict(BACKUP, before(BACKUP), survivor) == "after":
+            if verdict(BACKUP, files_before(BACKUP), survivor) == "after":
                 survivor.put(f"{PATH}/f0", b"made later")
                 recover(survivor)
                 assert {**kept, "f0": b"made later"} == files_of(survivor)
@@ -315,7 +317,7 @@ def test_committed_journal_that_reappears_is_finished_again_and_undoes_nothing()
 
 def test_renamed_directory_is_found_by_its_inode_and_recovered_under_its_new_name() -> None:
     """The journal's directory has another name now; it is the same directory."""
-    disk = run_until(BACKUP, calls_of(BACKUP).index("replace f1"))
+    disk = run_until(BACKUP, list_calls(BACKUP).index("replace f1"))
     top = disk._resolve("/t")
     inode = disk.nodes[top].entries.pop("D")
     disk.nodes[top].entries["renamed"] = inode
@@ -326,8 +328,8 @@ def test_renamed_directory_is_found_by_its_inode_and_recovered_under_its_new_nam
 
 
 def test_replaced_directory_is_reported_and_its_journal_set_aside_once() -> None:
-    """The announced directory is gone for good: a person must look, but nothing is blocked for ever."""
-    disk = run_until(BACKUP, calls_of(BACKUP).index("replace f1"))
+    """The announced directory is missing: an operator must look, but later transactions are not blocked."""
+    disk = run_until(BACKUP, list_calls(BACKUP).index("replace f1"))
     disk.nodes[disk._resolve("/t")].entries.pop("D")
     disk.put(PATH)
 
@@ -336,9 +338,9 @@ def test_replaced_directory_is_reported_and_its_journal_set_aside_once() -> None
     recover(disk)
 
 
-def test_another_directory_with_files_of_the_same_names_is_not_taken_for_a_copy() -> None:
+def test_another_directory_with_files_of_the_same_names_is_not_treated_as_a_copy() -> None:
     """Every name is there, but the backup directory is not: nothing proves that the moves were undone here."""
-    disk = run_until(BACKUP, calls_of(BACKUP).index("replace f1"))
+    disk = run_until(BACKUP, list_calls(BACKUP).index("replace f1"))
     disk.nodes[disk._resolve("/t")].entries.pop("D")
     disk.put(PATH)
     for name in ("f0", "f1"):
@@ -349,18 +351,18 @@ def test_another_directory_with_files_of_the_same_names_is_not_taken_for_a_copy(
 
 
 def test_renamed_backup_directory_is_found_by_its_inode() -> None:
-    """Somebody renamed the half-filled backup directory between the kill and the recovery."""
-    disk = run_until(BACKUP, calls_of(BACKUP).index("replace f1"))
+    """The half-filled backup directory was renamed between the kill and the recovery."""
+    disk = run_until(BACKUP, list_calls(BACKUP).index("replace f1"))
     entries = disk.nodes[disk._resolve(PATH)].entries
     entries["renamed"] = entries.pop("bak")
     recover(disk)
 
-    assert files_of(disk) == before(BACKUP)
+    assert files_of(disk) == files_before(BACKUP)
 
 
 def test_backup_directory_moved_elsewhere_is_a_conflict_whose_journal_is_kept() -> None:
-    """The moved files are nowhere in sight: the journal is the only evidence and stays."""
-    disk = run_until(BACKUP, calls_of(BACKUP).index("replace f1"))
+    """The moved files are not found: the journal is the only evidence and stays."""
+    disk = run_until(BACKUP, list_calls(BACKUP).index("replace f1"))
     disk.nodes[disk._resolve("/t")].entries["elsewhere"] = disk.nodes[disk._resolve(PATH)].entries.pop("bak")
     recover(disk)
 

@@ -12,14 +12,13 @@ from fastapi.testclient import TestClient
 
 from data_pipeline.runs import engine as engine_module
 from tests.support.service import TABLES, serving, settings_of
-from tests.support.warm import PIPELINE, WarmPython
+from tests.support.shop import Shop
 
 
-@pytest.fixture(scope="session")
-def warm() -> Iterator[WarmPython]:
-    """A process that has imported the command line, for those who need many."""
-    with WarmPython(*PIPELINE) as warm:
-        yield warm
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """A folder with a business database in which commands run, without a server and with a home of its own."""
+    return Shop(tmp_path)
 
 
 @pytest.fixture

@@ -19,8 +19,9 @@ from pyfakefs.fake_filesystem_unittest import Patcher
 from pyfakefs.helpers import reset_ids, set_uid
 
 from data_pipeline.tasks.backup.catalogue import list_backups
-from data_pipeline.tasks.backup.create import BackupFacts, BackupReport, back_up
+from data_pipeline.tasks.backup.create import BackupFacts, back_up
 from data_pipeline.tasks.backup.record import FailedFile, Statistics, largest_size
+from data_pipeline.tasks.backup.report import BackupReport
 from data_pipeline.tasks.workspace import Door, open_workspace
 from journal import LocalFilesystem, printable
 from journal.filesystem import Directory, rename_by_placeholder
@@ -399,8 +400,8 @@ def test_fifty_thousand_files_move_in_one_backup(task: Path) -> None:
         os.close(os.open(task / f"question_{number:05}.json", os.O_CREAT | os.O_WRONLY))
     report = backed_up(task)
 
-    assert report.summary()["moved_count"] == len(os.listdir(task / STAMP)) - 1 == 50_000
-    assert len(json.dumps(report.summary())) < 1_000
+    assert report.moved_count == len(os.listdir(task / STAMP)) - 1 == 50_000
+    assert len(report.model_dump_json()) < 1_000
 
 
 # ---- in a run -------------------------------------------------------------------------------------------------------
@@ -425,7 +426,7 @@ def test_run_goes_on_without_its_backup_and_loses_nothing(task: Path) -> None:
     (kept,) = result["kept_files"]
     assert Path(kept).read_text() == "old"
     log = (task / "data_pipeline.log").read_text()
-    assert "Backup failed, and the run goes on: every file is in its place" in log
+    assert "Backup failed, and the run continues: every file is in its place" in log
 
 
 def test_disabled_backup_replaces_only_what_an_earlier_run_made(task: Path) -> None:

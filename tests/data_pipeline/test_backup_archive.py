@@ -24,8 +24,10 @@ from data_pipeline.errors import DirectoryUnusable, InvalidInput, NotFound
 from data_pipeline.tasks.backup.archive import archive_name, open_backed_up_file, stream_archive
 from data_pipeline.tasks.backup.catalogue import find_backup
 from tests.support.tasks import WritingStep, backups_of, make_task, run_complete
+from tests.support.waiting import PATIENCE_SECONDS
 
 BACKUP = "file_bak_20240101_120000"
+
 NOISE = random.Random(1).randbytes(400_000)
 """It cannot be compressed, so the first chunks of an archive come while this is being read."""
 
@@ -105,7 +107,7 @@ def unzip(*arguments: str | bytes | Path) -> subprocess.CompletedProcess[str]:
         text=True,
         errors="replace",
         env=environment,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
 

@@ -203,7 +203,7 @@ def test_unknown_outcome_is_that_of_each_backup_of_its_transaction(
         report = prune(workspace, RetentionPolicy(keep_last=1))
 
     assert [backup.action for backup in report.backups] == ["keep", "failed", *["unknown"] * 3]
-    assert ["recovery will settle it" in error for error in report.errors] == [False, True, True, True]
+    assert ["unknown until recovery" in error for error in report.errors] == [False, True, True, True]
     assert [line.levelname for line in caplog.records] == ["ERROR"] * 4
     assert [" may still be there: " in line for line in caplog.messages] == [True, True, True, False]
     under_lock(task).directory.release()

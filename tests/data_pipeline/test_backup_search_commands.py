@@ -54,7 +54,7 @@ def test_only_backups_that_hold_the_text_are_listed(home: Path, task: list[str],
 def test_text_is_read_from_input_so_that_no_shell_remembers_it(home: Path) -> None:
     found = list_("--containing", "-", text=f"{PERSON}\n")
     assert found.output.splitlines()[:2] == [f"task_{number}/{BACKUP}\t1\ta.ddl" for number in (1, 2)]
-    assert "2 backups hold the text" in found.output
+    assert "2 backups contain the text" in found.output
 
 
 def test_what_could_not_be_searched_is_named_and_has_an_exit_code(home: Path) -> None:

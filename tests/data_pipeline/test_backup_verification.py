@@ -193,6 +193,6 @@ def test_backup_that_takes_the_name_while_checksums_are_computed_does_not_get_th
         (backup / "next.json").write_text(json.dumps(content))
         os.replace(backup / "next.json", backup / "backup_info.json")
 
-    with pytest.raises(NotFound, match="Another backup took its name"):
+    with pytest.raises(NotFound, match="Another backup has its name now"):
         record_checksums(str(backup.parent), "task_1", backup.name, work_id="checksums_1", on_bytes=replace_backup)
     assert not (backup.parent / "backup_manifests").exists()

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,11 +21,12 @@ from data_pipeline.commands import running
 from data_pipeline.config.settings import Settings
 from data_pipeline.runs.checksum_recorder import WAITING_LIMIT, ChecksumRecorder
 from data_pipeline.runs.metrics import CountedRecords, Metrics
-from data_pipeline.runs.records import NoRecords
+from data_pipeline.runs.records import RunRecords
+from data_pipeline.tasks.backup.report import BackupReport, BackupState
 from data_pipeline.tasks.backup.verify import verify
 from data_pipeline.tasks.workspace import Door, open_workspace
 from journal import DirectoryBusy, FileLock
-from tests.support.server import Server, new_shop, running_server
+from tests.support.server import Server, running_server
 from tests.support.shop import CLI, PATIENCE_SECONDS, Shop
 from tests.support.tasks import WritingStep, backups_of, make_task, run_complete
 from tests.support.waiting import wait_until
@@ -200,7 +203,7 @@ def test_damaged_backup_gets_no_checksums_and_the_others_get_theirs(
     assert recording.outcomes == {"failed": 1, "recorded": 1}
     assert (manifest_of(damaged).exists(), has_checksums(good)) == (False, True)
     (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert "a.ddl: the record lists it, and it is not there" in line
+    assert "a.ddl: it is missing, although the record lists it" in line
     assert f"data-pipeline backups verify task_1 {damaged.name} --record-checksums" in line
 
 
@@ -238,24 +241,22 @@ def test_recorder_takes_a_bounded_number_of_backups(backup: Path, caplog: pytest
 def test_backup_is_left_at_the_end_of_its_run_whatever_the_end() -> None:
     """Not before: the lock is held until then. A run without a backup leaves none."""
     left: list[str] = []
-    summary = {"moved_count": 1, "failed_files": [], "statistics": {"retries": 0}, "directory": "file_bak_1"}
-    for state, expected in (("backed_up", ["file_bak_1"]), ("already_backed_up", ["file_bak_1"]), ("unknown", [])):
-        records = CountedRecords(NoRecords(), Metrics(), left.append)
-        records.backed_up({**summary, "state": state})
+    now = datetime.now(UTC)
+    cases: Sequence[tuple[BackupState, list[str]]] = (
+        ("backed_up", ["file_bak_1"]), ("already_backed_up", ["file_bak_1"]), ("unknown", []),
+    )  # fmt: skip
+    for state, expected in cases:
+        records = CountedRecords(RunRecords(), Metrics(), left.append)
+        records.backed_up(BackupReport(state=state, directory="file_bak_1", started_at=now, ended_at=now))
         assert left == []
         records.ended("failed", error="no", result=None)
         assert left == expected
         left.clear()
-    CountedRecords(NoRecords(), Metrics(), left.append).ended("completed", error=None, result=None)
+    CountedRecords(RunRecords(), Metrics(), left.append).ended("completed", error=None, result=None)
     assert left == []
 
 
 # ---- a real server ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return new_shop(tmp_path)
 
 
 def backed_up(server: Server, shop: Shop) -> Path:

@@ -24,11 +24,6 @@ from tests.support.tasks import backups_of, content_below
 DATABASES = ROOT.parent / "shared" / "databases"
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
-
-
 # ---- the specification's example ------------------------------------------------------------------------------------
 
 
@@ -133,12 +128,12 @@ def test_new_table_list_replaces_the_old_one_which_is_kept(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["run", "task_20200101_000000"], "There is no task"),
+        (["run", "task_20200101_000000"], "Task 'task_20200101_000000' not found"),
         (["run", "../../etc"], "task_id"),
         (["run"], "--db-connection"),
         (["run", "--db-connection", "sqlite:///shop.sqlite", "--table-list", "nowhere.txt"], "nowhere.txt"),
         (["run", "--db-connection", "sqlite:///nowhere.sqlite", "--table-list", "tables.txt"], "no SQLite file"),
-        (["run", "--db-connection", "nonsense", "--table-list", "tables.txt"], "neither a URL nor the name"),
+        (["run", "--db-connection", "nonsense", "--table-list", "tables.txt"], "must be a URL"),
         (["run", "--db-connection", "sqlite:///shop.sqlite", "--table-list", "bad.txt"], "line 2"),
         (["run", "--db-connection", "sqlite:///shop.sqlite", "--table-list", "missing.txt"], "near: customer"),
         (
@@ -146,7 +141,7 @@ def test_new_table_list_replaces_the_old_one_which_is_kept(shop: Shop) -> None:
             "--db-connection: only for a new task",
         ),
         (["run", "task_20200101_000000", "--language", "zh", "--task-name", "x"], "--task-name, --language: only"),
-        (["backups", "list", "task_20200101_000000"], "There is no task"),
+        (["backups", "list", "task_20200101_000000"], "Task 'task_20200101_000000' not found"),
         (["backups", "show", "..", "file_bak_20200101_000000"], "task_id"),
     ],
 )
@@ -213,7 +208,7 @@ def test_history_tells_of_a_killed_run(shop: Shop) -> None:
         runs = [(run.status, run.error_message) for run in store.executions(task.name)]
 
     assert runs == [
-        ("completed", None), ("failed", "Interrupted: its process ended without a word."), ("completed", None),
+        ("completed", None), ("failed", "Interrupted: the worker process died."), ("completed", None),
     ]  # fmt: skip
 
 
@@ -233,7 +228,7 @@ def test_unwritable_place_for_tasks_leaves_no_task_behind(shop: Shop, where: str
     )  # fmt: skip
 
     assert done.returncode == 1
-    assert "cannot be made" in done.stderr
+    assert "cannot be created" in done.stderr
     with Store.open(f"sqlite:///{shop.home / 'data_pipeline.sqlite'}") as store:
         assert store.tasks() == ([], 0)
 
@@ -279,7 +274,7 @@ def test_recover_puts_back_what_a_killed_run_moved(shop: Shop) -> None:
     assert not backups_of(task)
 
     assert shop.answer("recover")[task.name]["state"] == "clean"
-    assert "1 task directories looked at" in shop.call(CLI, "recover").stdout
+    assert "1 task directories checked" in shop.call(CLI, "recover").stdout
 
 
 def test_run_recovers_by_itself_and_says_so_in_its_log(shop: Shop) -> None:
@@ -341,7 +336,7 @@ def test_script_keeps_what_was_edited(shop: Shop) -> None:
     (directory / "customer.ddl").write_text("edited")
     done = shop.call(SCRIPT, *script_arguments(directory))
 
-    kept = re.findall(r"kept, as it was not ours to replace: (.*customer\.ddl)", done.stdout)
+    kept = re.findall(r"already existed and was not created by this task; moved to: (.*customer\.ddl)", done.stdout)
     assert [Path(path).read_text() for path in kept] == ["edited"]
 
 
@@ -432,7 +427,7 @@ def test_validation_says_what_became_of_the_pairs(shop: Shop) -> None:
     found = shop.call(CLI, "run", task.name, "--step", "sql_validation")
 
     assert found.returncode == 0, found.stderr
-    assert "Pairs: 1 of 2 are valid, 0 of them repaired; 1 left the file" in found.stdout
+    assert "Pairs: 1 of 2 are valid, 0 of them repaired; 1 deleted from the file" in found.stdout
     assert json.loads(file.read_text()) == [good]
 
 

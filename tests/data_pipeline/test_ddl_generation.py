@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from data_pipeline.demo.database import SCHEMA, build_database
 from data_pipeline.errors import DatabaseUnavailable, InvalidInput, PipelineError, StepFailed
 from data_pipeline.events import Event
 from data_pipeline.steps import RunParameters, StepContext, StepOutput
+from data_pipeline.steps.contract import Result
 from data_pipeline.steps.ddl.ddl import ddl_of, surroundings_of
 from data_pipeline.steps.ddl.detail import detail_of
 from data_pipeline.steps.ddl.step import DdlGeneration
-from data_pipeline.steps.runner import PlainRunner
+from data_pipeline.steps.runner import StepRunner
+from data_pipeline.tasks.results import DdlResult
+from data_pipeline.tasks.staging import StagedFile
 from data_pipeline.tasks.table_list import TableName, parse_table_list
-from data_pipeline.tasks.workspace import StagedFile
 from tests.support.postgres import fresh_database, postgres_url  # noqa: F401 - a fixture
 
 DATABASES = Path(__file__).parents[3] / "shared" / "databases"
@@ -105,6 +108,9 @@ class Memory:
         self.files[name] = content if isinstance(content, str) else content.decode()
         return StagedFile(name, "", len(content))
 
+    def write_chunks(self, name: str, chunks: Iterable[bytes]) -> StagedFile:
+        return self.write(name, b"".join(chunks))
+
     def has(self, file: StagedFile) -> bool:
         return file.name in self.files
 
@@ -121,7 +127,7 @@ class NoFiles:
     def names(self) -> list[str]:
         return []
 
-    def result_of(self, step: str) -> dict[str, Any] | None:
+    def result_of(self, step: str, kind: type[Result]) -> Result | None:
         return None
 
 
@@ -138,11 +144,17 @@ def generate(
         NoFiles(),
         None,
         staging,
-        PlainRunner(),
+        StepRunner(),
         (events if events is not None else []).append,
         logging.getLogger("test"),
     )
     return staging, asyncio.run(DdlGeneration().run(context))
+
+
+def described(output: StepOutput) -> DdlResult:
+    """The result of the step."""
+    assert isinstance(output.result, DdlResult)
+    return output.result
 
 
 def all_tables(url: str) -> list[TableName]:
@@ -457,7 +469,7 @@ def test_real_sqlite_database_survives_the_round_trip(name: str, tmp_path: Path)
 
     assert reflected(copy) == reflected(url)
     assert independently_reflected(copy) == independently_reflected(url)
-    assert output.result["failed"] == 0
+    assert described(output).failed == 0
 
 
 @REAL
@@ -522,7 +534,7 @@ def test_mapping_names_every_file_in_loading_order(nasty_sqlite: str) -> None:
         "main.child -> child.ddl, child_detail.md",
     ]
     assert {file.name for file in output.files} == set(staging.files)
-    assert output.result["files_generated"] == len(staging.files) == 5
+    assert described(output).files_generated == len(staging.files) == 5
 
 
 def test_every_table_is_an_event(nasty_sqlite: str) -> None:
@@ -574,7 +586,7 @@ def test_missing_table_fails_the_step_unless_the_task_goes_on(nasty_sqlite: str)
 
     assert "child.ddl" in staging.files
     assert dict(output.failures) == {"nothing": "there is no such table"}
-    assert (output.result["processed_successfully"], output.result["failed"]) == (1, 1)
+    assert (described(output).processed_successfully, described(output).failed) == (1, 1)
     with pytest.raises(StepFailed):
         generate(nasty_sqlite, TableName(None, "nothing"), continue_on_error=True)
 
@@ -698,7 +710,7 @@ def test_rules_of_tables_and_views_survive_the_round_trip(postgres_url: str) -> 
     staging, output = generate(postgres_url, *all_tables(postgres_url))
 
     assert output.failures == {}
-    assert output.result["not_profiled"] == {}
+    assert described(output).not_profiled == {}
     with fresh_database() as copy:
         load(copy, staging)
         assert len(rules_of(postgres_url)) == 8
@@ -794,10 +806,10 @@ def test_no_kind_of_relation_ends_the_step(postgres_url: str) -> None:  # noqa: 
         assert f"{name.name}.ddl" in alone.files
 
     assert output.failures == {}
-    assert output.result["processed_successfully"] == len(names) == 16
+    assert described(output).processed_successfully == len(names) == 16
     assert {name for name in staging.files if name.endswith(".ddl")} >= {f"{name.name}.ddl" for name in names}
     # PostgreSQL itself refuses to read the one and the other.
-    assert output.result["not_profiled"].keys() == {
+    assert described(output).not_profiled.keys() == {
         "public.first_of_two", "public.second_of_two", "public.waiting",
     }  # fmt: skip
 

@@ -8,13 +8,18 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 from fastapi.testclient import TestClient
+from pydantic import BaseModel
 
 from data_pipeline.service import description
+from data_pipeline.service.answers import Envelope
+from data_pipeline.service.task_answers import AdmittedRunAnswer, EndedRunAnswer, RunsAnswer, TaskAnswer
+from data_pipeline.tasks.step_names import STEP_NAMES
 from tests.crash.campaign import SEED
 from tests.support.server import API, new_shop, running_server
 from tests.support.service import execute, new_task
@@ -159,3 +164,90 @@ def test_description_has_an_example_of_every_answer_and_of_every_request(client:
         if name.endswith(("Request", "Run")):
             checked = {**schema, "components": described["components"]}
             assert jsonschema_rs.is_valid(checked, schema["example"]), name
+
+
+# ---- the types of its answers ---------------------------------------------------------------------------------------
+
+WITH_RESULTS: dict[tuple[str, str, str], type[Envelope]] = {
+    (f"{API}/tasks/{{task_id}}", "get", "200"): TaskAnswer,
+    (f"{API}/tasks/{{task_id}}", "patch", "200"): TaskAnswer,
+    (f"{API}/tasks/{{task_id}}/executions", "get", "200"): RunsAnswer,
+    (f"{API}/tasks/{{task_id}}/execute", "post", "200"): EndedRunAnswer,
+    (f"{API}/tasks/{{task_id}}/execute", "post", "202"): AdmittedRunAnswer,
+}
+"""The answers about runs and their results, with their models."""
+
+
+def free_forms(described: dict[str, Any], schema: dict[str, Any], place: str = "") -> Iterator[str]:
+    """The places of objects without properties below a schema."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        yield from free_forms(described, described["components"]["schemas"][name], f"{place}/{name}")
+        return
+    has_no_type = not schema.keys() & {"type", "anyOf", "enum", "const"}
+    more = schema.get("additionalProperties")
+    if has_no_type or (schema.get("type") == "object" and not schema.get("properties") and not isinstance(more, dict)):
+        yield place
+    for name, below in schema.get("properties", {}).items():
+        yield from free_forms(described, below, f"{place}/{name}")
+    for below in [*schema.get("anyOf", ()), *([more] if isinstance(more, dict) else ()), schema.get("items")]:
+        if below is not None:
+            yield from free_forms(described, below, place)
+
+
+def unknown_fields(value: Any, place: str = "") -> Iterator[str]:
+    """The places of fields that no model declares."""
+    if isinstance(value, BaseModel):
+        yield from (f"{place}/{name}" for name in value.model_extra or {})
+        for name, item in value:
+            yield from unknown_fields(item, f"{place}/{name}")
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from unknown_fields(item, place)
+
+
+def test_results_are_described_by_types_and_not_as_free_objects(client: TestClient) -> None:
+    """So that a generated client has the fields of each step's result."""
+    described = client.get("/openapi.json").json()
+
+    for path, method, status in WITH_RESULTS:
+        schema = described["paths"][path][method]["responses"][status]["content"]["application/json"]["schema"]
+        assert list(free_forms(described, schema)) == []
+    results = described["components"]["schemas"]["StepResults"]["properties"]
+    assert {step: result["anyOf"][0]["$ref"].rpartition("/")[2] for step, result in results.items()} == {
+        "ddl_generation": "DdlResult",
+        "qa_generation": "PairsResult",
+        "sql_validation": "ValidationResult",
+        "training_load": "LoadResult",
+    }
+    assert tuple(results) == STEP_NAMES
+
+
+def test_example_of_every_result_is_an_instance_of_its_model(client: TestClient) -> None:
+    """Every field is known to the model, and none changes its value on the way through it."""
+    described = client.get("/openapi.json").json()
+
+    for (path, method, status), model in WITH_RESULTS.items():
+        example = described["paths"][path][method]["responses"][status]["content"]["application/json"]["example"]
+        parsed = model.model_validate(example)
+        assert list(unknown_fields(parsed)) == [], (path, method, status)
+        answered, result = parsed.model_dump(mode="json", exclude_unset=True)["data"], example["data"].get("result")
+        assert answered.get("result") == result
+        assert answered.get("execution", {}).get("backup") == example["data"].get("execution", {}).get("backup")
+
+
+def test_real_results_are_instances_of_their_models(client: TestClient) -> None:
+    """Of a run with skipped steps, of one step, of a step that failed."""
+    for parameters, body in (
+        ({"profile_tables": False}, {}),
+        ({}, {"execution_mode": "step", "step_name": "ddl_generation"}),
+        ({}, {"execution_mode": "step", "step_name": "sql_validation"}),
+    ):
+        task_id = new_task(client, **parameters)
+        ended = client.post(f"{API}/tasks/{task_id}/execute", json=body, headers={"Prefer": "wait=60"})
+        status, runs = client.get(f"{API}/tasks/{task_id}"), client.get(f"{API}/tasks/{task_id}/executions")
+        for answer, model in ((ended, EndedRunAnswer), (status, TaskAnswer), (runs, RunsAnswer)):
+            parsed = model.model_validate(answer.json())
+            assert list(unknown_fields(parsed)) == []
+            result = answer.json()["data"].get("result")
+            assert parsed.model_dump(mode="json", exclude_unset=True)["data"].get("result") == result

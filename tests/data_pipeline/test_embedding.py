@@ -135,10 +135,10 @@ def test_server_is_asked_in_batches_and_answers_are_put_in_order() -> None:
     [
         (401, "DATA_PIPELINE_EMBEDDING_API_KEY"),
         (404, "DATA_PIPELINE_EMBEDDING_MODEL"),
-        (400, "it answered 400"),
-        (500, "it answered 500"),
-        ([[1.0, 2.0]], "its vectors have 2 numbers, and not 3: see DATA_PIPELINE_EMBEDDING_DIMENSIONS"),
-        ([], "it was asked for 1 and answered with 0"),
+        (400, "the server answered 400"),
+        (500, "the server answered 500"),
+        ([[1.0, 2.0]], "expected vectors of 3 dimensions, got 2: see DATA_PIPELINE_EMBEDDING_DIMENSIONS"),
+        ([], "expected 1 vectors, got 0"),
     ],
 )
 def test_what_a_server_cannot_do_is_told_without_the_key(reply: Reply, problem: str) -> None:
@@ -173,7 +173,7 @@ def test_server_that_is_not_there_is_told() -> None:
     started = time.monotonic()
     with (
         contextlib.closing(server_at("http://127.0.0.1:9/v1")) as embedder,
-        pytest.raises(EmbeddingFailed, match="cannot be reached"),
+        pytest.raises(EmbeddingFailed, match="not reachable"),
     ):
         embedder.embed([Passage("x")])
 

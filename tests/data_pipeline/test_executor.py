@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ import pytest
 from data_pipeline.config.retention import BackupKind
 from data_pipeline.errors import DatabaseUnavailable, DirectoryUnusable, InvalidInput, TaskBusy
 from data_pipeline.events import Event
-from data_pipeline.runs.records import Ended
+from data_pipeline.runs.records import Ended, RunRecords
 from data_pipeline.steps import RunParameters, StepContext, StepOutput
+from data_pipeline.tasks.backup.report import BackupReport
+from data_pipeline.tasks.results import RunResult, StepResult
 from data_pipeline.tasks.sealed import unsealed
 from data_pipeline.tasks.table_list import TableName
 from data_pipeline.tasks.workspace import Door, RetryLimits, Workspace, open_workspace
@@ -43,7 +45,7 @@ def task(tmp_path: Path) -> Path:
     return make_task(tmp_path / "task_1")
 
 
-class Told:
+class Told(RunRecords):
     """Records of a run, as a list."""
 
     def __init__(self) -> None:
@@ -55,8 +57,8 @@ class Told:
     def started(self) -> None:
         self.said.append(("started",))
 
-    def backed_up(self, summary: Mapping[str, Any]) -> None:
-        self.said.append(("backed_up", summary["state"]))
+    def backed_up(self, report: BackupReport) -> None:
+        self.said.append(("backed_up", report.state))
 
     def pruned(self, kind: BackupKind, deleted_count: int) -> None:
         self.said.append(("pruned", kind, str(deleted_count)))
@@ -64,10 +66,10 @@ class Told:
     def step_started(self, step: str) -> None:
         self.said.append(("step_started", step))
 
-    def step_ended(self, step: str, *, error: str | None, result: Mapping[str, Any] | None) -> None:
+    def step_ended(self, step: str, *, error: str | None, result: StepResult | None) -> None:
         self.said.append(("step_ended", step, error))
 
-    def ended(self, status: Ended, *, error: str | None, result: Mapping[str, Any] | None) -> None:
+    def ended(self, status: Ended, *, error: str | None, result: RunResult | None) -> None:
         self.said.append(("ended", status, error))
 
 
@@ -227,7 +229,7 @@ def test_cancelled_run_stops_waiting_for_the_lock_at_once(task: Path) -> None:
     with open_workspace(str(task), "task_1", label="holder", timeout_seconds=0):
         asyncio.run(cancel_soon())
 
-    assert told.said == [("ended", "cancelled", "It was cancelled.")]
+    assert told.said == [("ended", "cancelled", "Cancelled.")]
 
 
 def test_run_cancelled_while_it_gets_the_lock_gives_it_back(task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +257,7 @@ def test_run_cancelled_while_it_gets_the_lock_gives_it_back(task: Path, monkeypa
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "names no table"), (b"a\nb;c\n", "line 2"), (b"\xff\xfe\xff", "neither UTF-8 nor GBK")],
+    [(b"", "no name of a table"), (b"a\nb;c\n", "line 2"), (b"\xff\xfe\xff", "UTF-8 or GBK")],
 )
 def test_bad_table_list_changes_nothing(task: Path, content: bytes, message: str) -> None:
     """Told before the backup, so the earlier outputs stay in place."""
@@ -346,7 +348,7 @@ def test_unknown_step_is_refused(task: Path) -> None:
 def test_directory_that_cannot_be_made_is_one_clear_sentence(tmp_path: Path) -> None:
     """A file stands where a directory should."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(DirectoryUnusable, match="cannot be made"):
+    with pytest.raises(DirectoryUnusable, match="cannot be created"):
         run_complete(tmp_path / "file" / "task_1", WritingStep({}))
 
 
@@ -440,7 +442,7 @@ def test_log_on_a_full_disk_is_a_warning(task: Path, monkeypatch: pytest.MonkeyP
     result = run_step(task, WritingStep({"t.ddl": "1"}))
 
     assert result["success"]
-    assert "data_pipeline.log lacks lines" in result["warnings"][0]
+    assert "data_pipeline.log is incomplete" in result["warnings"][0]
     assert "No space left" in result["warnings"][0]
 
 

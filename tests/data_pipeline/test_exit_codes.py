@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from data_pipeline.commands.exit_codes import ExitCode, code_of_all, code_of_error, code_of_run
 from data_pipeline.errors import InvalidInput, PipelineError, PublishFailed, RunActive, StepFailed, TaskBusy
+from data_pipeline.runs.report import RunReport
+from data_pipeline.tasks.backup.report import BackupReport
+from data_pipeline.tasks.results import DdlResult, SkippedResult
 from data_pipeline.tasks.workspace import open_workspace
 from tests.support.shop import CLI, PATIENCE_SECONDS, SCRIPT, Shop
 
@@ -61,11 +64,6 @@ cli.main()
 SCRIPT_ARGUMENTS = ("--db-connection", "sqlite:///shop.sqlite", "--table-list", "tables.txt", "--business-context", "x")
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
-
-
 def refusal(done: subprocess.CompletedProcess[str], code: int, error_type: str) -> dict[str, Any]:
     """The data of an error for programs; people get the same sentence, and no more."""
     assert done.returncode == code, done.stderr
@@ -102,21 +100,25 @@ def test_every_kind_of_error_has_its_code(error: BaseException, code: int) -> No
     ("change", "code"),
     [
         ({}, 0),
-        ({"success": False}, 3),
+        ({"error": "no such table"}, 3),
         ({"warnings": ["task_result.json was not written"]}, 4),
         ({"backup": {"error": None, "failed_files": []}}, 0),
         ({"backup": {"error": "no space", "failed_files": []}}, 4),
         ({"backup": {"error": None, "failed_files": [{"file": "a"}]}}, 4),
-        ({"artifacts": {"ddl_generation": {"status": "partial"}}}, 4),
-        ({"artifacts": {"training_load": {"status": "skipped"}}}, 0),
-        ({"kept_files": ["customer.ddl"]}, 0),
+        ({"artifacts": {"ddl_generation": DdlResult(status="partial")}}, 4),
+        ({"artifacts": {"training_load": SkippedResult(reason="not wanted")}}, 0),
+        ({"kept": ["customer.ddl"]}, 0),
     ],
 )
 def test_completed_run_of_which_something_is_missing_is_done_in_part(change: dict[str, Any], code: int) -> None:
     """A step that is left out on purpose is not missing, nor a file of a person that was kept."""
-    whole = {"success": True, "warnings": [], "backup": None, "kept_files": [], "artifacts": {}}
+    now = datetime.now(UTC)
+    if "backup" in change:
+        backup = {"state": "backed_up", "started_at": now, "ended_at": now, **change["backup"]}
+        change = {"backup": BackupReport.model_validate(backup)}
+    report = RunReport("task_1", "run_1", "complete", now, **change)
 
-    assert code_of_run({**whole, **change}) == code
+    assert code_of_run(report.result(now)) == code
 
 
 def test_same_thing_done_to_several_is_done_in_part_where_some_failed() -> None:
@@ -136,8 +138,8 @@ def test_run_that_looks_at_no_row_says_what_it_left_out(shop: Shop) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert "qa_generation was left out: the task looks at no row" in done.stdout
-    assert "sql_validation was left out: " in done.stdout
+    assert "qa_generation was skipped: the task reads no rows" in done.stdout
+    assert "sql_validation was skipped: " in done.stdout
     assert "Training items: " in done.stdout
 
 
@@ -162,7 +164,7 @@ def test_expected_error_is_an_object_for_programs(shop: Shop) -> None:
     missing = refusal(shop.call(CLI, "tasks", "show", "nope", "--json"), 1, "resource_not_found")
     invalid = refusal(shop.call(CLI, "run", "--json"), 1, "invalid_params")
 
-    assert "There is no task store" in missing["response"]
+    assert missing["response"].startswith("Task store ")
     assert list(invalid["invalid_params"]) == ["run"]
 
 

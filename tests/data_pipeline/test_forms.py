@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from data_pipeline.database.query_gate import Dialect, check_query
+from data_pipeline.database.driver import Dialect
+from data_pipeline.database.query_gate import check_query
 from data_pipeline.steps.qa.sql.forms import (
     LIKENESS,
     Duplicates,

@@ -116,7 +116,7 @@ BAD_TARGETS = {
     "SUM(t.a) OVER ()": "a window",
     "PG_SLEEP(t.a)": "not on the list",
     "SUM(load_extension(t.a))": "not on the list",
-    "SUM(": "no SQL",
+    "SUM(": "not valid SQL",
 }
 
 
@@ -150,8 +150,8 @@ def test_every_bad_line_is_named() -> None:
         (b"\n\n", "no header"),
         (b"name,target\n", "line 1: it is not the header"),
         (b'term,target,synonyms\na,"b\n', "line 2: it is no CSV"),
-        (b"\xff\xff\xff", "neither UTF-8 nor GBK"),
-        (b"term\0", "neither UTF-8 nor GBK"),
+        (b"\xff\xff\xff", "UTF-8 or GBK"),
+        (b"term\0", "UTF-8 or GBK"),
         (b"x" * (SIZE_LIMIT_BYTES + 1), "bytes long"),
         (
             b"term,target,synonyms\n" + b"".join(b"t,t%d,\n" % number for number in range(TERM_LIMIT + 1)),

@@ -16,15 +16,15 @@ import pytest
 from tests.crash.campaign import SEED, sample
 from tests.support.losses import PRECIOUS, check_nothing_is_lost, files_of
 from tests.support.shop import CLI, DIES_AT, Shop
-from tests.support.warm import WarmPython
+from tests.support.warm import warm_pipeline
 
 KILLS = int(os.environ.get("PIPELINE_KILLS", "20"))
 
 
 @pytest.fixture
-def shop(tmp_path: Path, warm: WarmPython) -> Shop:
+def shop(tmp_path: Path) -> Shop:
     (tmp_path / "first").mkdir()
-    return Shop(tmp_path / "first", warm)
+    return Shop(tmp_path / "first")
 
 
 def prepared(shop: Shop) -> str:
@@ -60,7 +60,7 @@ def test_run_killed_at_any_change_of_the_disk_loses_nothing(shop: Shop, tmp_path
         shutil.rmtree(victim.folder)
 
 
-def test_run_killed_at_random_times_loses_nothing(shop: Shop, warm: WarmPython, tmp_path: Path) -> None:
+def test_run_killed_at_random_times_loses_nothing(shop: Shop, tmp_path: Path) -> None:
     """The real command, killed from outside, at any time of its work."""
     task_id = prepared(shop)
     before = files_of(shop.home / "training_data" / task_id)
@@ -70,7 +70,7 @@ def test_run_killed_at_random_times_loses_nothing(shop: Shop, warm: WarmPython, 
     chosen = random.Random(SEED)
     for number in range(KILLS):
         victim = shop.copy_to(tmp_path / f"random_{number}")
-        warm.run(
+        warm_pipeline().run(
             CLI[2],
             "run",
             task_id,

@@ -109,9 +109,9 @@ def test_busy_server_is_asked_again(failure: Reply) -> None:
 @pytest.mark.parametrize(
     ("reply", "said", "requests"),
     [
-        (401, "refuses the key: see DATA_PIPELINE_LLM_API_KEY", 1),
+        (401, "rejected the API key: see DATA_PIPELINE_LLM_API_KEY", 1),
         (404, "see DATA_PIPELINE_LLM_MODEL", 1),
-        (503, "its server answered 503", module.ATTEMPTS),
+        (503, "the server answered 503", module.ATTEMPTS),
     ],
 )
 def test_model_that_cannot_answer_is_not_asked_again(reply: Reply, said: str, requests: int) -> None:
@@ -132,7 +132,7 @@ def test_server_that_is_not_there_or_too_slow_is_told() -> None:
     (gone,) = ask(LanguageModel(endpoint(server)))
 
     assert "DATA_PIPELINE_LLM_TIMEOUT_SECONDS" in str(slow)
-    assert "cannot be reached" in str(gone)
+    assert "not reachable" in str(gone)
 
 
 @pytest.mark.parametrize("bad", ["no JSON", {"other": 1}, '{"sql": 7}', "[]"])
@@ -145,7 +145,7 @@ def test_answer_of_another_shape_is_asked_for_once_more(bad: Reply) -> None:
 
     assert mended == Answer(sql="SELECT 1")
     assert "not what the schema asks for" in server.prompt()
-    assert "not what was asked for" in str(failed)
+    assert "does not match the JSON Schema" in str(failed)
     assert len(broken.requests) == 2
 
 
@@ -161,7 +161,7 @@ def test_server_that_says_something_else_has_failed(body: bytes) -> None:
     with model_server(in_turn(body)) as server:
         (found,) = ask(LanguageModel(endpoint(server)))
 
-    assert "not of OpenAI's protocol: see DATA_PIPELINE_LLM_BASE_URL" in str(found)
+    assert "not OpenAI-compatible: see DATA_PIPELINE_LLM_BASE_URL" in str(found)
 
 
 def test_tokens_that_a_server_does_not_count_are_none() -> None:
@@ -299,7 +299,7 @@ def test_run_goes_on_without_a_model_that_fails(tmp_path: Path) -> None:
             done = data(execute(client, task_id))
 
     assert done["status"] == "completed"
-    assert "refuses the key" in done["result"]["artifacts"]["ddl_generation"]["not_suggested"]["main.cust"]
+    assert "rejected the API key" in done["result"]["artifacts"]["ddl_generation"]["not_suggested"]["main.cust"]
 
 
 def test_model_repairs_what_no_rule_mends(tmp_path: Path) -> None:
@@ -338,8 +338,8 @@ def test_model_repairs_what_no_rule_mends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"LLM_BASE_URL": "https://models.example/v1"}, "go together"),
-        ({"LLM_MODEL": "m"}, "go together"),
+        ({"LLM_BASE_URL": "https://models.example/v1"}, "must be set together"),
+        ({"LLM_MODEL": "m"}, "must be set together"),
         ({"LLM_BASE_URL": "models.example", "LLM_MODEL": "m"}, "DATA_PIPELINE_LLM_BASE_URL"),
         ({"LLM_BASE_URL": "https://u:p@models.example/v1", "LLM_MODEL": "m"}, "DATA_PIPELINE_LLM_BASE_URL"),
         ({"LLM_RESPONSE_FORMAT": "xml"}, "DATA_PIPELINE_LLM_RESPONSE_FORMAT"),

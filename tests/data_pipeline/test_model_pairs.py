@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import signal
 import sqlite3
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,6 +32,7 @@ from tests.support.model_server import ModelServer, Reply, model_server
 from tests.support.postgres import fresh_database
 from tests.support.shop import CLI, Shop
 from tests.support.tasks import make_task, run_step
+from tests.support.waiting import PATIENCE_SECONDS
 
 LIBRARY = ("branch", "author", "book", "book_author", "reader", "loan", "reservation", "holiday", "long_book")
 WANTED = 90
@@ -421,7 +420,7 @@ def test_killed_run_pays_only_once_for_what_was_answered(tmp_path: Path) -> None
     shop = Shop(tmp_path)
     fill_sqlite(tmp_path / "library.sqlite")
     (tmp_path / "tables.txt").write_text("\n".join(LIBRARY))
-    librarian, victims = Librarian(), list[subprocess.Popen[bytes]]()
+    librarian, victims = Librarian(), list[Any]()
     with model_server(librarian) as server:
         model = {
             "DATA_PIPELINE_LLM_BASE_URL": server.url,
@@ -441,9 +440,8 @@ def test_killed_run_pays_only_once_for_what_was_answered(tmp_path: Path) -> None
             return librarian(body)
 
         server.reply = dies_at_the_third
-        environment = {**os.environ, **shop.environment}
-        victims.append(subprocess.Popen([*CLI, *words], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL))
-        assert victims[0].wait(timeout=60) == -signal.SIGKILL
+        victims.append(shop.start(CLI, *words, output=tmp_path / "killed.log"))
+        assert victims[0].wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
         before = list(server.requests)
         used = shop.answer(*words)["artifacts"]["qa_generation"]["language_model"]
         after = server.requests[len(before) :]
@@ -585,7 +583,7 @@ def test_cost_is_told_where_prices_are_set(library: str, tmp_path: Path, monkeyp
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATA_PIPELINE_LLM_PRICE_PER_MILLION_PROMPT_TOKENS", "2.5")
-    with pytest.raises(InvalidInput, match="go together"):
+    with pytest.raises(InvalidInput, match="must be set together"):
         load_settings()
     monkeypatch.setenv("DATA_PIPELINE_LLM_PRICE_PER_MILLION_COMPLETION_TOKENS", "10")
     assert load_settings().llm_price_per_million_completion_tokens == 10.0

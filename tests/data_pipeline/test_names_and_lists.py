@@ -82,7 +82,7 @@ def test_hundreds_of_bad_names_are_cut_short() -> None:
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", ",,,"])
 def test_list_without_names_is_refused(text: str) -> None:
     """There would be nothing to do."""
-    with pytest.raises(InvalidInput, match="names no table"):
+    with pytest.raises(InvalidInput, match="no name of a table"):
         parse_table_list(text)
 
 

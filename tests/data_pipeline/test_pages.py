@@ -9,10 +9,11 @@ import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
-from data_pipeline.demo.database import build_database
+from data_pipeline.demo.database import TABLES, build_database
 from tests.support.postgres import fresh_database
 from tests.support.server import API, data
 from tests.support.service import execute, serving, settings_of
+from tests.support.waiting import PATIENCE_SECONDS
 
 PERSONAL = (
     "SELECT full_name FROM employee UNION SELECT email FROM employee UNION SELECT phone FROM member UNION "
@@ -29,16 +30,18 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run_of(demo: Path, folder: Path, **parameters: object) -> dict[str, str]:
-    """A complete run over every table of the demo, over HTTP: the texts of all files of its task directory."""
-    connection = sqlite3.connect(demo)
-    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")]
-    connection.close()
+@pytest.fixture(scope="module")
+def files(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The files of a complete run over every table of the demo, as a task has it by default."""
+    return run_of(demo, tmp_path_factory.mktemp("run"), *TABLES)
+
+
+def run_of(demo: Path, folder: Path, *tables: str, **parameters: object) -> dict[str, str]:
+    """Run a task over tables of the demo, over HTTP; return the texts of all files of its directory."""
     with serving(settings_of(folder, databases={"demo": f"sqlite:///{demo}"})) as client:
         task_id = data(client.post(f"{API}/tasks", json=parameters))["task_id"]
-        names = [name for name in tables if not name.startswith("sqlite_")]
-        data(client.post(f"{API}/tasks/{task_id}/table-list", json={"tables": names}))
-        assert data(execute(client, task_id))["status"] == "completed"
+        data(client.post(f"{API}/tasks/{task_id}/table-list", json={"tables": tables}))
+        assert data(execute(client, task_id, wait_seconds=PATIENCE_SECONDS))["status"] == "completed"
     files = (folder / "home" / "training_data" / task_id).rglob("*")
     return {path.name: path.read_text(encoding="utf-8") for path in files if path.is_file()}
 
@@ -50,9 +53,8 @@ def personal_values(demo: Path) -> set[str]:
     return values
 
 
-def test_no_personal_value_is_in_any_file_of_the_task_directory(demo: Path, tmp_path: Path) -> None:
+def test_no_personal_value_is_in_any_file_of_the_task_directory(demo: Path, files: dict[str, str]) -> None:
     """Every value of every personal column of the demo is looked for, in every file."""
-    files = run_of(demo, tmp_path)
     values = personal_values(demo)
 
     assert len(values) > 5_000
@@ -63,7 +65,7 @@ def test_no_personal_value_is_in_any_file_of_the_task_directory(demo: Path, tmp_
 
 def test_task_may_say_otherwise(demo: Path, tmp_path: Path) -> None:
     """What is masked is shown when the task asks for it; the page still says whose it is."""
-    page = run_of(demo, tmp_path, mask_personal_data=False)["employee_detail.md"]
+    page = run_of(demo, tmp_path, "employee", mask_personal_data=False)["employee_detail.md"]
 
     assert [value for value in personal_values(demo) if value in page]
     assert "- email: personal data (email)\n" in page
@@ -71,15 +73,15 @@ def test_task_may_say_otherwise(demo: Path, tmp_path: Path) -> None:
 
 def test_task_may_leave_rows_alone(demo: Path, tmp_path: Path) -> None:
     """Without profiles the pages hold nothing of any row."""
-    files = run_of(demo, tmp_path, profile_tables=False)
+    files = run_of(demo, tmp_path, *TABLES, profile_tables=False)
 
     assert not any("Profile" in text or "[examples" in text for text in files.values())
 
 
-def test_page_has_examples_enumerations_and_a_profile(demo: Path, tmp_path: Path) -> None:
+def test_page_has_examples_enumerations_and_a_profile(demo: Path, files: dict[str, str], tmp_path: Path) -> None:
     """As the step writes it, the whole page of a table; in Chinese the words of the older system's files."""
-    english = run_of(demo, tmp_path / "en")["service_area_detail.md"].splitlines()
-    chinese = run_of(demo, tmp_path / "zh", language="zh")["service_area_detail.md"].splitlines()
+    english = files["service_area_detail.md"].splitlines()
+    chinese = run_of(demo, tmp_path, "service_area", language="zh")["service_area_detail.md"].splitlines()
 
     assert english[0].startswith("## main.service_area (")
     assert any(line.startswith("- name (TEXT)") and "[examples: " in line for line in english), english

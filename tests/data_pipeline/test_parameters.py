@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from data_pipeline.store import Store
 from data_pipeline.tasks.parameters import RunOptions, TaskParameters
 from data_pipeline.tasks.workspace import open_workspace
 from tests.support.server import API, data
-from tests.support.service import new_task, refused
+from tests.support.service import new_task, refused, serving, settings_of
 from tests.support.shop import PATIENCE_SECONDS
 
 FIELDS = [(model, option) for model in (TaskParameters, RunOptions) for option in options_of(model)]
@@ -50,6 +51,15 @@ def kept(task_id: str) -> dict[str, Any]:
         return dict(store.task(task_id).parameters)
 
 
+@pytest.fixture(scope="module")
+def schemas(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The schemas of the description of the API, which is made once for all fields."""
+    with serving(settings_of(tmp_path_factory.mktemp("described")), "api") as client:
+        described: dict[str, Any] = client.get("/openapi.json").json()["components"]["schemas"]
+        return described
+
+
+@functools.cache
 def commands() -> dict[str, Any]:
     root: Any = typer.main.get_command(cli.app)
     tasks = root.load("tasks").commands
@@ -58,10 +68,9 @@ def commands() -> dict[str, Any]:
 
 @pytest.mark.parametrize(("model", "option"), FIELDS, ids=[by_field(model, option) for model, option in FIELDS])
 def test_http_command_line_and_script_have_each_parameter_with_the_same_default_and_help(
-    client: TestClient, model: type[TaskParameters | RunOptions], option: Option
+    schemas: dict[str, Any], model: type[TaskParameters | RunOptions], option: Option
 ) -> None:
     """The help is the description of the API; what is not given is None, so that the model's default counts."""
-    schemas = client.get("/openapi.json").json()["components"]["schemas"]
     field = model.model_fields[option.field]
     requests = ["NewTaskRequest", "ChangeTaskRequest"] if model is TaskParameters else ["CompleteRun", "StepRun"]
     for name in requests:

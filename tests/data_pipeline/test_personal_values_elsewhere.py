@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from data_pipeline.steps import RunParameters, StepContext
-from data_pipeline.steps.contract import Json, StepRunner, Work
 from data_pipeline.steps.ddl.step import DdlGeneration
-from data_pipeline.steps.runner import PlainRunner
+from data_pipeline.steps.runner import StepRunner, Work
+from data_pipeline.tasks.results import Json
 from data_pipeline.tasks.table_list import TableName
 from tests.data_pipeline.test_ddl_generation import Memory, NoFiles
 from tests.support.postgres import fresh_database
@@ -73,7 +73,7 @@ def pages_of(url: str, runner: StepRunner | None = None) -> dict[str, str]:
     staging = Memory()
     context = StepContext(
         "task_1", "run_1", tuple(tables), RunParameters(db_connection=url), NoFiles(), None, staging,
-        runner or PlainRunner(), lambda _: None, logging.getLogger("test"),
+        runner or StepRunner(), lambda _: None, logging.getLogger("test"),
     )  # fmt: skip
     asyncio.run(DdlGeneration().run(context))
     return staging.files
@@ -94,7 +94,7 @@ def test_personal_values_are_known_after_a_resume_as_well(people: tuple[str, lis
     """Pages of tables that are recorded are not written again; their values are known all the same."""
     url, values = people
 
-    class Resumed(PlainRunner):
+    class Resumed(StepRunner):
         """Has a result for every table but the last two."""
 
         async def run_all(self, works: Sequence[tuple[str, Work]], **options: Any) -> list[Json]:

@@ -154,14 +154,14 @@ def test_pipe_gets_a_line_for_everything_that_begins_with_what_it_is(shop: Shop,
     first_words = {line.split("\t")[0] for line in lines if "\t" in line}
 
     assert done.stderr == ""
-    assert {"table", "family", "difficulty", "refused", "join", "question", "sql", "row"} <= first_words
+    assert {"table", "family", "difficulty", "rejected", "join", "question", "sql", "row"} <= first_words
     assert "table\tmain.refund" in done.stdout
     assert [line.split("\t")[-1] for line in lines if line.startswith(("table\tmain.ref", "table\tmain.col"))] == [
         "no rows",
         "one column",
     ]
     assert not set(done.stdout) & set("\x1b█")
-    assert f"pairs         {report(shop, task)['made']} of 32 asked for" in lines
+    assert f"pairs         {report(shop, task)['made']} of 32 requested" in lines
 
 
 def test_terminal_gets_bars_and_headings(shop: Shop, task: Path) -> None:
@@ -170,7 +170,7 @@ def test_terminal_gets_bars_and_headings(shop: Shop, task: Path) -> None:
     counts = report(shop, task)["difficulty"]
     bars = {name: next(line for line in said.splitlines() if line.startswith(name)).count("█") for name in counts}
 
-    assert all(title in said for title in ("Tables", "Families", "Difficulty", "Refused by the gates", "SELECT"))
+    assert all(title in said for title in ("Tables", "Families", "Difficulty", "Rejected by the gates", "SELECT"))
     assert max(bars, key=lambda name: bars[name]) == max(counts, key=lambda name: counts[name])
     assert max(bars.values()) == 40
 
@@ -244,7 +244,10 @@ def test_pairs_that_were_changed_or_removed_since_are_told_and_not_run(shop: Sho
 
     assert (found["changed_or_added"], found["gone"], found["pairs"]) == (1, 2, found["made"] - 1)
     assert found["notes"] == [
-        f"{pair_file(task).name}: somebody changed or added 1 pairs and removed 2 after the step made it"
+        (
+            f"{pair_file(task).name}: a person or another program changed or added 1 pairs "
+            "and removed 2 after the step made it"
+        )
     ]
     assert samples["SELECT email FROM customer"]["rows"] is None
     assert "not run" in samples["SELECT email FROM customer"]["problem"]
@@ -272,7 +275,7 @@ def test_result_that_was_changed_is_left_out_and_the_files_are_counted(shop: Sho
     done = shop.call(CLI, "qa", "report", task.name)
 
     assert found["result_is_unchanged"] is False
-    assert found["notes"] == ["qa_generation_result.json was changed after the run: what it says is left out"]
+    assert found["notes"] == ["qa_generation_result.json was changed after the run, so its numbers are omitted"]
     assert (found["made"], found["tables"], found["pairs"]) == (None, [], whole["pairs"])
     assert found["difficulty"] == whole["difficulty"]
     assert found["families"] == {name: count for name, count in whole["families"].items() if count}
@@ -282,9 +285,9 @@ def test_result_that_was_changed_is_left_out_and_the_files_are_counted(shop: Sho
 @pytest.mark.parametrize(
     ("content", "note"),
     [
-        (None, "is gone: there are no pairs to look at"),
+        (None, "is missing, so there are no pairs"),
         ("{}", "it is no array of objects"),
-        ('[{"question": "Who?"}]', "1 items are no pairs"),
+        ('[{"question": "Who?"}]', "1 items are not pairs"),
     ],
 )
 def test_pair_file_that_cannot_be_read_is_told(shop: Shop, task: Path, content: str | None, note: str) -> None:
@@ -307,7 +310,7 @@ def test_meta_file_that_is_gone_leaves_the_numbers_of_the_result(shop: Shop, tas
     meta.unlink()
     found = report(shop, task)
 
-    assert found["notes"] == [f"{meta.name} is gone: nobody knows what the pairs are made of"]
+    assert found["notes"] == [f"{meta.name} is missing, so the origin of the pairs is unknown"]
     assert sum(found["families"].values()) == found["made"]
     assert {sample["rows"] is None for sample in found["samples"]} == {True}
 
@@ -344,7 +347,7 @@ def test_unknown_task_is_refused(shop: Shop) -> None:
     done = shop.call(CLI, "qa", "report", UNKNOWN)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"There is no task '{UNKNOWN}'" in done.stderr
+    assert f"Task '{UNKNOWN}' not found" in done.stderr
 
 
 def test_task_whose_step_never_ran_is_told_what_to_run(shop: Shop) -> None:
@@ -363,7 +366,7 @@ def test_task_that_the_store_does_not_know_has_no_rows(shop: Shop, task: Path, t
     done = shop.call(CLI, "qa", "report", task.name, DATA_PIPELINE_DATABASE_URL=other)
 
     assert done.returncode == 0
-    assert "no rows\tThere is no task store" in done.stdout
+    assert "no rows\tTask store " in done.stdout
 
 
 def test_tasks_are_completed(shop: Shop, task: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from data_pipeline.database.query_gate import Dialect
+from data_pipeline.database.driver import Dialect
 from data_pipeline.database.schema import Column, Key, Table
 from data_pipeline.steps.validation.repair import repairs_of
 from data_pipeline.tasks.table_list import TableName

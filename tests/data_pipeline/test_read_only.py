@@ -23,7 +23,7 @@ from data_pipeline.database.execution import (
     explain_query,
     limited_connection,
 )
-from data_pipeline.database.query_gate import Dialect, Query, check_query
+from data_pipeline.database.query_gate import Query, check_query
 from data_pipeline.errors import QueryFailed
 from tests.support.pooler import transaction_pooler
 from tests.support.postgres import postgres_url  # noqa: F401 - a fixture
@@ -223,7 +223,7 @@ def test_no_statement_gets_through_the_wall_of_postgresql(business: str, texts: 
 
 def unchecked(text: str, database: BusinessDatabase) -> Query:
     """A query that never saw the gate."""
-    dialect: Dialect = "sqlite" if database.dialect_name == "sqlite" else "postgresql"
+    dialect = database.dialect_name
     return Query(text, dialect, (), check_query("SELECT 1", "sqlite").expression)
 
 

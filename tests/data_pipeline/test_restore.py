@@ -262,7 +262,7 @@ def test_backup_without_a_file_to_restore_is_refused(task: Path) -> None:
     """Nothing is moved for nothing."""
     (task / "file_bak_20240303_120000").mkdir()
     os.mkfifo(task / "file_bak_20240303_120000" / "fifo")
-    with pytest.raises(InvalidInput, match="holds no file that can be restored"):
+    with pytest.raises(InvalidInput, match="does not contain a file that can be restored"):
         restored(task, "file_bak_20240303_120000")
 
 

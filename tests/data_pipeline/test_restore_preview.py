@@ -138,11 +138,6 @@ def test_prediction_is_the_difference_that_the_restore_makes(
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
-
-
-@pytest.fixture
 def task(tmp_path: Path) -> Path:
     """A task with a current file of each kind of change, and a backup."""
     path = make_task(tmp_path / "task_1", {"same.ddl": "same", "other.ddl": "new", "gone.json": "here"})
@@ -250,7 +245,7 @@ def test_interrupted_change_is_named_and_stays_as_it_is(task: Path) -> None:
 def test_backup_without_a_file_to_restore_is_refused_in_advance(task: Path) -> None:
     """As the restore refuses it."""
     (task / "file_bak_20240303_120000").mkdir()
-    with pytest.raises(InvalidInput, match="holds no file that can be restored"):
+    with pytest.raises(InvalidInput, match="does not contain a file that can be restored"):
         preview_restore(str(task), "file_bak_20240303_120000")
 
 
@@ -269,7 +264,7 @@ def test_command_line_lists_every_change_with_counts(shop: Shop) -> None:
         "  removed    gone.json (4 bytes)",
         "1 added, 1 replaced, 0 unchanged, 1 removed, 0 unknown",
         "2 current files would first move into a new backup",
-        "The task was not locked: what changes in its directory before the restore is not in this answer.",
+        "The task was not locked: changes in its directory before the restore are not in this answer.",
     ]
     answer = shop.answer("backups", "restore", "task_1", BACKUP, "a.ddl", "--dry-run")
     assert answer["changes"] == [

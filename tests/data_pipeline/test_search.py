@@ -16,8 +16,10 @@ from data_pipeline.use_cases.foreground import run_parameters
 from tests.support.server import API, data
 from tests.support.service import execute, new_task, refused, serving, settings_of
 from tests.support.shop import CLI, Shop
+from tests.support.waiting import PATIENCE_SECONDS
 
 SEARCH = f"{API}/training_data/search"
+WAITING = {"Prefer": f"wait={PATIENCE_SECONDS}"}
 PAIRS = [
     ("How many customers are there?", "SELECT count(*) FROM customer"),
     ("有多少个客户？", "SELECT count(id) FROM customer"),
@@ -124,11 +126,9 @@ def test_flags_of_a_request_reach_its_run_and_no_other(client: TestClient) -> No
     task_id = loaded_task(client)
     other = new_task(client, "purchase")
     flags = {"truncate_vector_tables": True}
-    answer = client.post(
-        f"{API}/tasks/{other}/execute", json={"execution_mode": "complete", **flags}, headers={"Prefer": "wait=30"}
-    )
+    answer = client.post(f"{API}/tasks/{other}/execute", json={"execution_mode": "complete", **flags}, headers=WAITING)
     load = data(answer)["result"]["artifacts"]["training_load"]
-    skipped = client.post(f"{API}/tasks/{other}/execute", json={"skip_training": True}, headers={"Prefer": "wait=30"})
+    skipped = client.post(f"{API}/tasks/{other}/execute", json={"skip_training": True}, headers=WAITING)
     again = data(execute(client, other))["result"]["artifacts"]["training_load"]
 
     assert load["vector_backup"]["item_count"] == 7
@@ -146,7 +146,7 @@ def test_flags_of_a_refused_request_are_forgotten(api: TestClient, folder: Path)
     settings = settings_of(folder)
     with Store.open(settings.store_url) as store:
         assert store.run_options(first) == {}
-        with store._engine.connect() as connection:
+        with store._database.reading() as connection:
             rows = connection.exec_driver_sql("SELECT count(*) FROM data_pipeline_run_options").scalar()
         assert rows == 0
 
@@ -173,11 +173,6 @@ def test_secrets_of_a_run_are_in_no_text(folder: Path) -> None:
 # ---- the command line -----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
-
-
 def test_command_finds_what_was_loaded(shop: Shop) -> None:
     """For people and for programs."""
     task = shop.new_task()
@@ -193,8 +188,8 @@ def test_command_finds_what_was_loaded(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem", "code"),
     [
-        (["x"], "Nothing was loaded yet", 1),
-        ([" "], "question: it is empty", 1),
+        (["x"], "Vector store not found. Run a task", 1),
+        ([" "], "question: must not be empty", 1),
         (["x", "--task", "../x"], "task_id", 1),
         (["x", "--kind", "tables"], "--kind", 1),
         (["x", "--limit", "0"], "--limit", 2),

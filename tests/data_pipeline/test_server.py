@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import sqlite3
 import time
 from collections import Counter
@@ -151,13 +152,14 @@ def prepared(shop: Shop) -> tuple[str, Counter[tuple[str, str]]]:
     return task_id, files_of(task)
 
 
-def check_after_restart(shop: Shop, task_id: str, before: Counter[tuple[str, str]], runs: int, reason: str) -> int:
-    """The restarted server ends the run by itself; returns how many directories it recovered at its start."""
-    with running_server(shop) as server:
-        recovered: int = server.client.get("/health").json()["recovery"]["recovered"]
-        assert server.wait_until_ended(task_id)["status"] == "completed", reason
-        assert server.status(task_id)["error_message"] is None, reason
-        check_history(shop, task_id, runs, reason)
+def check_after_restart(
+    shop: Shop, server: Server, task_id: str, before: Counter[tuple[str, str]], runs: int, reason: str
+) -> int:
+    """The restarted server ends the run by itself; return the number of directories that it recovered at its start."""
+    recovered: int = server.client.get("/health").json()["recovery"]["recovered"]
+    assert server.wait_until_ended(task_id)["status"] == "completed", reason
+    assert server.status(task_id)["error_message"] is None, reason
+    check_history(shop, task_id, runs, reason)
     check_nothing_is_lost(shop, task_id, before, reason)
     return recovered
 
@@ -180,23 +182,24 @@ def test_server_killed_at_any_change_of_the_disk_goes_on_and_loses_nothing(shop:
         server.process.wait(timeout=PATIENCE_SECONDS)
         server.close()
         reason = f"killed at call {limit} of {calls}, CRASH_SEED={SEED}"
-        recovered += check_after_restart(victim, task_id, before, 2, reason)
+        with running_server(victim) as restarted:
+            recovered += check_after_restart(victim, restarted, task_id, before, 2, reason)
+        shutil.rmtree(victim.folder)
     assert recovered or KILLS < 10, "no kill left a transaction half done: what were they good for?"
 
 
 def test_server_killed_at_random_times_goes_on_and_loses_nothing(shared: Shop) -> None:
-    """From outside, again and again, in the same directory: from the request on, at any time."""
+    """From outside, at any time from the request on; the server that ended the last run is the next to be killed."""
     task_id, before = prepared(shared)
     chosen = random.Random(SEED)
-    for number in range(1, KILLS + 1):
-        with running_server(shared) as server:
+    with ExitStack() as servers:
+        server = servers.enter_context(running_server(shared))
+        for number in range(1, KILLS + 1):
             assert server.execute(task_id).status_code == 202
             time.sleep(chosen.uniform(0, 0.4))
             server.kill()
-        check_after_restart(shared, task_id, before, 1 + number, f"kill {number}, CRASH_SEED={SEED}")
-
-
-# ---- SIGTERM --------------------------------------------------------------------------------------------------------
+            server = servers.enter_context(running_server(shared))
+            check_after_restart(shared, server, task_id, before, 1 + number, f"kill {number}, CRASH_SEED={SEED}")
 
 
 def test_validation_of_a_killed_server_goes_on_where_it_was(shop: Shop) -> None:
@@ -228,11 +231,14 @@ def test_validation_of_a_killed_server_goes_on_where_it_was(shop: Shop) -> None:
 
 
 def validated(shop: Shop, task_id: str) -> int:
-    """How many batches the engine has recorded."""
+    """Return the number of batches that the engine has recorded."""
     with contextlib.closing(sqlite3.connect(shop.home / "engine.sqlite")) as connection:
         of_batches = "workflow_uuid LIKE ? AND function_name LIKE 'sql_validation:%'"
         found = connection.execute(f"SELECT count(*) FROM operation_outputs WHERE {of_batches}", (f"{task_id}:%",))
         return int(found.fetchone()[0])
+
+
+# ---- SIGTERM --------------------------------------------------------------------------------------------------------
 
 
 def test_stopped_server_gives_its_runs_to_the_next_start(shop: Shop) -> None:
@@ -247,7 +253,7 @@ def test_stopped_server_gives_its_runs_to_the_next_start(shop: Shop) -> None:
                     break
             started = time.monotonic()
             assert server.terminate() == 0, server.log.read_text()
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < PATIENCE_SECONDS / 2
     with Store.open(settings_of(shop).store_url) as store:
         status = store.executions(task_id)[0].status
     if status != "completed":  # it may have been quicker
@@ -270,28 +276,27 @@ def test_roles_are_split_over_two_processes(shared: Shop) -> None:
 # ---- what must not block --------------------------------------------------------------------------------------------
 
 
-def test_slow_disk_keeps_nobody_from_asking_for_health(shop: Shop) -> None:
-    """Every change of the disk takes 100 ms, in runs and in uploads: a loop that waits for one is away for a second."""
-    with running_server(shop, words=[*SERVER_WITH_DISK, "slow"]) as server:
-        tasks = [server.new_task("customer") for _ in range(3)]
-        with ThreadPoolExecutor(30) as pool:
+def test_disk_that_does_not_answer_keeps_nobody_from_asking_for_health(shop: Shop) -> None:
+    """Runs and uploads wait for it, as long as it takes; a loop that waited with them would answer nothing."""
+    go = shop.folder / "go"
+    go.touch()
+    with running_server(shop, words=[*SERVER_WITH_DISK, "wait everywhere"], GO_FILE=str(go)) as server:
+        *tasks, first, second = [server.new_task("customer") for _ in range(5)]
+        go.unlink()
+        with ThreadPoolExecutor(2) as pool:
             for task_id in tasks:
                 server.execute(task_id)
             uploads = [
-                pool.submit(
-                    server.client.post, f"{API}/tasks/{server.new_task('customer')}/table-list", json={"tables": name}
-                )
-                for name in ("customer", "purchase")
+                pool.submit(server.client.post, f"{API}/tasks/{task_id}/table-list", json={"tables": "purchase"})
+                for task_id in (first, second)
             ]
-            slowest, asked = 0.0, 0
-            wait_until(lambda: server.client.get("/health").json()["runs_active"])
-            while server.client.get("/health").json()["runs_active"] and slowest < 1:
-                started = time.monotonic()
-                server.client.get("/health")
-                slowest, asked = max(slowest, time.monotonic() - started), asked + 1
-            assert asked > 10
-            assert slowest < 0.6
+            wait_until(lambda: server.client.get("/health").json()["runs_active"] == len(tasks))
+            assert {server.client.get("/health").status_code for _ in range(20)} == {200}
+            assert server.client.get("/health").json()["runs_active"] == len(tasks)
+            assert not any(upload.done() for upload in uploads)
+            go.touch()
             assert {upload.result().status_code for upload in uploads} == {200}
+        assert {server.wait_until_ended(task_id)["status"] for task_id in tasks} == {"completed"}
 
 
 # ---- the beginning --------------------------------------------------------------------------------------------------
@@ -322,7 +327,7 @@ def test_server_that_cannot_start_says_why_in_one_sentence(shop: Shop) -> None:
     """And changes nothing."""
     for arguments, environment, reason in (
         (["--host", "0.0.0.0"], {}, "DATA_PIPELINE_API_KEY"),
-        ([], {"DATA_PIPELINE_DATABASE_URL": "postgresql://user:s3cret@127.0.0.1:1/x"}, "cannot be opened"),
+        ([], {"DATA_PIPELINE_DATABASE_URL": "postgresql://user:s3cret@127.0.0.1:1/x"}, "cannot be used"),
         ([], {"DATA_PIPELINE_RUNS_AT_ONCE": "0"}, "DATA_PIPELINE_RUNS_AT_ONCE"),
         (["--host", "192.0.2.1"], {"DATA_PIPELINE_API_KEY": "k"}, "cannot be bound"),
     ):

@@ -22,11 +22,13 @@ from data_pipeline.errors import (
     RestoreFailed,
     TaskBusy,
 )
-from data_pipeline.runs.records import NoRecords
+from data_pipeline.runs.records import RunRecords
 from data_pipeline.tasks.backup.catalogue import find_backup, list_backups
-from data_pipeline.tasks.backup.create import IN_PLACE, BackupReport, back_up
+from data_pipeline.tasks.backup.create import IN_PLACE, back_up
+from data_pipeline.tasks.backup.report import BackupReport
 from data_pipeline.tasks.backup.restore import restore
 from data_pipeline.tasks.files import list_files, open_file, read_log
+from data_pipeline.tasks.results import RunResult, StepResult
 from data_pipeline.tasks.workspace import Door, WorkFolder, Workspace, open_workspace, recover_tasks
 from tests.support.hooked_disk import (
     CHANGES,
@@ -173,14 +175,14 @@ def test_backup_that_stays_unknown_is_its_own_state_everywhere(task: Path) -> No
 
     backup = result["backup"]
     assert (backup["state"], backup["directory"], backup["moved_count"]) == ("unknown", STAMP, 0)
-    assert "not known yet whether the backup of run run_1 took effect" in backup["error"]
+    assert "unknown until recovery whether the backup of run run_1 took effect" in backup["error"]
     assert "data-pipeline recover" in backup["error"]
     assert told.backups == ["unknown"]
     assert result["success"] is False
     assert any(warning.startswith("data_pipeline.log is not written") for warning in result["warnings"])
     assert top_of(task) == {}  # neither a log nor an output
-    told_to_people = "\n".join(_lines(result, str(task)))
-    assert "Backup: its outcome is unknown. It is not known yet" in told_to_people
+    told_to_people = "\n".join(_lines(RunResult.model_validate(result), str(task)))
+    assert "Backup: It is unknown until recovery" in told_to_people
     assert "failed, every file" not in told_to_people
 
     recovered(task)
@@ -209,7 +211,7 @@ def test_backup_whose_journal_cannot_be_read_any_more_is_left_to_an_operator(tas
 
     assert (report.state, report.directory) == ("unknown", STAMP)
     assert "docs/operating.md" in (report.error or "")
-    assert "recovery will settle it" not in (report.error or "")
+    assert "unknown until recovery" not in (report.error or "")
     assert again.state == "nothing_to_back_up"
     assert in_backups(task) == FILES
 
@@ -237,18 +239,18 @@ def test_backup_that_is_settled_later_in_the_run_is_reported_as_what_it_is(task:
     assert stored["backup"]["state"] == "backed_up"
 
 
-class Told(NoRecords):
+class Told(RunRecords):
     """Remembers the states that a run records."""
 
     def __init__(self) -> None:
         self.backups: list[str] = []
         self.steps: list[tuple[str, str | None, Mapping[str, Any] | None]] = []
 
-    def backed_up(self, summary: Mapping[str, Any]) -> None:
-        self.backups.append(summary["state"])
+    def backed_up(self, report: BackupReport) -> None:
+        self.backups.append(report.state)
 
-    def step_ended(self, step: str, *, error: str | None, result: Mapping[str, Any] | None) -> None:
-        self.steps.append((step, error, result))
+    def step_ended(self, step: str, *, error: str | None, result: StepResult | None) -> None:
+        self.steps.append((step, error, None if result is None else result.as_json()))
 
 
 # ---- resumed runs ---------------------------------------------------------------------------------------------------
@@ -379,7 +381,7 @@ def test_record_that_cannot_be_read_is_not_restored_as_a_file(task: Path, monkey
     assert backup.record_state == "unreadable"
     assert "backup_info_1.json cannot be read" in str(backup.details()["record_error"])
     with opened(task) as workspace:
-        with pytest.raises(DirectoryUnusable, match="cannot be told from its files"):
+        with pytest.raises(DirectoryUnusable, match="cannot be distinguished from the files"):
             restore(workspace, STAMP, restore_id="rs_1")
         report = restore(workspace, STAMP, restore_id="rs_2", chosen=["a.ddl"])
     assert report.restored == ("a.ddl",)
@@ -478,7 +480,7 @@ def test_step_whose_publication_is_unknown_is_not_called_failed(task: Path) -> N
 
     state = result["workflow_state"]
     assert (state["unknown_steps"], state["failed_steps"], state["completed_steps"]) == (["writing"], [], [])
-    assert "not known yet" in result["error"]
+    assert "unknown until recovery" in result["error"]
     ((name, error, recorded),) = told.steps
     assert (name, recorded) == ("writing", {"step": "writing", "status": "unknown", "files": []})
     assert error == result["error"]

@@ -5,6 +5,7 @@ No test measures a time; `benchmarks/bench_startup.py` does.
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ from data_pipeline.commands.groups import LazyGroup, first_sentence
 from data_pipeline.steps import STEPS
 from data_pipeline.store.tables import NEWEST_VERSION
 from data_pipeline.tasks.step_names import STEP_NAMES
-from tests.support.shop import Shop
+from tests.support.shop import ROOT, Shop
+from tests.support.warm import WarmPython
 
 HEAVY = {
     "alembic", "asyncio", "dbos", "dotenv", "fastapi", "httpx2", "journal", "numpy", "portalocker",
@@ -37,7 +39,7 @@ NOT_FOR_A_LIST = {"alembic", "dbos", "fastapi", "journal", "numpy", "psycopg", "
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
+    return Shop(tmp_path, is_cold=True)
 
 
 IMPORTS = """
@@ -113,6 +115,26 @@ def test_help_of_every_command_imports_nothing_that_works(shop: Shop) -> None:
     assert len(imported) == len(EVERY_COMMAND)
     for command, packages in imported.items():
         assert packages & NOT_FOR_HELP == set(), command
+
+
+def imported_in_functions() -> set[str]:
+    """The modules of this project that its functions import when they need them."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "data_pipeline").rglob("*.py")]
+    functions = [
+        node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    found = [node for function in functions for node in ast.walk(function) if isinstance(node, ast.ImportFrom)]
+    return {str(node.module) for node in found if str(node.module).startswith("data_pipeline")}
+
+
+def test_module_that_a_command_imports_when_it_needs_it_may_be_the_first_of_all() -> None:
+    """Commands of other tests find all modules imported; a new process has the order of its own command."""
+    modules = imported_in_functions()
+    assert len(modules) > 20
+    with WarmPython("typer", *sorted(HEAVY - {"journal"})) as warm:
+        for module in modules:
+            done = warm.run(f"import sys; assert 'data_pipeline' not in sys.modules; import {module}")
+            assert done.returncode == 0, done.stderr
 
 
 def test_list_of_tasks_imports_the_store_and_nothing_of_runs(shop: Shop) -> None:

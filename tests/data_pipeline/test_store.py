@@ -24,6 +24,7 @@ from data_pipeline.events import Event
 from data_pipeline.store import Store, TaskQuery
 from data_pipeline.store.tables import METADATA
 from tests.support.postgres import fresh_database
+from tests.support.waiting import PATIENCE_SECONDS
 
 LOCAL = datetime(2025, 1, 21, 9, 44, 0, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]
@@ -117,7 +118,7 @@ def test_processes_that_open_a_new_store_at_once_get_different_ids(url: str) -> 
         )
         for _ in range(4)
     ]
-    ids = [line for process in processes for line in process.communicate(timeout=60)[0].split()]
+    ids = [line for process in processes for line in process.communicate(timeout=PATIENCE_SECONDS)[0].split()]
 
     assert [process.returncode for process in processes] == [0] * 4
     assert len(set(ids)) == len(ids) == 20
@@ -258,11 +259,11 @@ def test_abandoned_run_is_ended_and_others_are_left_alone(store: Store) -> None:
         store.start_execution(execution_id)
         store.start_step(execution_id, "ddl_generation")
     store.add_execution(one, "queued", mode="complete", step_names=STEPS)
-    assert [store.fail_abandoned(one, besides=besides) for besides in ("e1", None, None)] == [0, 1, 0]
+    assert [store.fail_abandoned(one, except_for=run_id) for run_id in ("e1", None, None)] == [0, 1, 0]
 
     abandoned = store.execution("e1")
     assert (abandoned.status, [step.status for step in abandoned.steps]) == ("failed", ["failed", "pending"])
-    assert "without a word" in str(abandoned.error_message)
+    assert "the worker process died" in str(abandoned.error_message)
     assert (store.execution("e2").status, store.execution("queued").status) == ("in_progress", "queued")
 
 
@@ -350,7 +351,7 @@ def test_what_is_unknown_or_taken_is_refused_and_changes_nothing(store: Store) -
     for call in unknown:
         with pytest.raises(NotFound):
             call()
-    with pytest.raises(InvalidInput, match="taken"):
+    with pytest.raises(InvalidInput, match="already exists"):
         store.add_execution(new_task(store), "e1", mode="complete", step_names=STEPS)
 
     assert (store.task(task_id).status, len(store.executions(task_id))) == ("completed", 1)

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -16,11 +15,6 @@ from tests.support.shop import CLI, PATIENCE_SECONDS, Shop
 from tests.support.waiting import wait_until
 
 NEW = ["--db-connection", "sqlite:///shop.sqlite", "--table-list", "tables.txt"]
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
 
 
 def test_asking_makes_nothing(shop: Shop) -> None:
@@ -68,7 +62,7 @@ def test_list_says_how_many_more_there_are(shop: Shop) -> None:
 
 
 def test_bad_input_of_create_makes_no_task(shop: Shop) -> None:
-    """Every table is looked up first."""
+    """Every table must exist in the database."""
     (shop.folder / "missing.txt").write_text("custome\n")
     done = shop.call(CLI, "tasks", "create", *NEW[:3], "missing.txt")
 

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from data_pipeline.steps.threads import in_step_thread, in_waiting_thread, stopped_by
+from tests.support.waiting import PATIENCE_SECONDS
 
 
-async def cancelled_after(seconds: float, calling: Any) -> None:
+async def cancelled_when(event: threading.Event, calling: Any) -> None:
+    """Cancel the caller once the event is set."""
     task = asyncio.ensure_future(calling)
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(0)  # it calls
+    assert await asyncio.to_thread(event.wait, PATIENCE_SECONDS)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -24,29 +27,35 @@ async def cancelled_after(seconds: float, calling: Any) -> None:
 @pytest.mark.parametrize("in_thread", [in_step_thread, in_waiting_thread])
 def test_cancelled_caller_waits_for_the_end_of_what_has_begun(in_thread: Callable[..., Any]) -> None:
     """What the work uses may be closed only then."""
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def work() -> None:
+        begun.set()
         time.sleep(0.2)
         ended.set()
         raise ValueError("nobody is told")
 
-    asyncio.run(cancelled_after(0.05, in_thread(work)))
+    asyncio.run(cancelled_when(begun, in_thread(work)))
 
     assert ended.is_set()
 
 
 def test_work_that_has_not_begun_never_does() -> None:
-    """There is one thread that computes; the second call waits for it."""
+    """There is one thread that computes, and it is busy until the second call has been cancelled."""
     calls: list[str] = []
+    begun, release = threading.Event(), threading.Event()
+
+    def work() -> bool:
+        begun.set()
+        return release.wait(PATIENCE_SECONDS)
 
     async def both() -> None:
-        first = asyncio.ensure_future(in_step_thread(time.sleep, 0.3))
-        await asyncio.sleep(0.05)
-        started = time.monotonic()
-        await cancelled_after(0.05, in_step_thread(calls.append, "called"))
-        assert time.monotonic() - started < 0.2
-        await first
+        first = asyncio.ensure_future(in_step_thread(work))
+        await asyncio.sleep(0)
+        await cancelled_when(begun, in_step_thread(calls.append, "called"))
+        assert not first.done()
+        release.set()
+        assert await first
 
     asyncio.run(both())
 
@@ -54,16 +63,15 @@ def test_work_that_has_not_begun_never_does() -> None:
 
 
 def test_work_that_can_be_stopped_is() -> None:
-    """At once, and the caller waits for that."""
-    stop, ended = threading.Event(), threading.Event()
+    """The caller waits for its end, which is not that of its patience."""
+    begun, stop, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
-        assert stop.wait(30)
+        begun.set()
+        assert stop.wait(PATIENCE_SECONDS)
         ended.set()
 
-    started = time.monotonic()
-    asyncio.run(cancelled_after(0.05, stopped_by(stop.set, in_waiting_thread(work))))
+    asyncio.run(cancelled_when(begun, stopped_by(stop.set, in_waiting_thread(work))))
 
     assert ended.is_set()
-    assert time.monotonic() - started < 10
     assert asyncio.run(stopped_by(stop.set, in_waiting_thread(lambda: 7))) == 7

@@ -199,8 +199,8 @@ def test_published_file_that_is_gone_fails_by_name_and_changes_nothing(local: Tr
     (local.task / "customer_detail.md").write_bytes(b"\xff\xfe")
     error = failed(local)
 
-    assert "purchase.ddl: it was published and is gone: run ddl_generation again" in error
-    assert "customer_detail.md: it is no UTF-8" in error
+    assert "purchase.ddl: it was published and is missing: run ddl_generation again" in error
+    assert "customer_detail.md: it is not UTF-8" in error
     assert local.contents() == before
 
 
@@ -258,7 +258,7 @@ def test_what_cannot_work_is_told_before_anything_is_changed(local: Training) ->
     names = sorted(path.name for path in local.task.iterdir())
     endpoint = EmbeddingEndpoint("http://127.0.0.1:9/v1", "other", 8)
     local.place = VectorPlace(local.place.url, endpoint)
-    with pytest.raises(EmbedderMismatch, match="name another DATA_PIPELINE_VECTOR_STORE_URL"):
+    with pytest.raises(EmbedderMismatch, match="set another DATA_PIPELINE_VECTOR_STORE_URL"):
         asyncio.run(local.executor().execute_complete_workflow())
 
     assert sorted(path.name for path in local.task.iterdir()) == names
@@ -282,7 +282,7 @@ def test_load_by_an_embeddings_server_that_fails_half_way_changes_nothing(local:
         second = again(local)
     written = "".join(path.read_text(errors="replace") for path in local.task.rglob("*") if path.is_file())
 
-    assert "it answered 400" in result["error"]
+    assert "the server answered 400" in result["error"]
     assert seen == set()
     assert second["total_records"] == 10
     assert second["embedder"] == "small, version 1, 2 dimensions"
@@ -306,7 +306,7 @@ def test_item_that_vanishes_while_it_is_loaded_fails_the_step_by_name(
     monkeypatch.setattr(sqlite.SqliteVectorStore, "commit", after_a_restore)
     error = failed(local)
 
-    assert "10 items left the vector store while they were loaded" in error
+    assert "10 items were removed from the vector store during their load" in error
     assert local.contents() == set()
 
 

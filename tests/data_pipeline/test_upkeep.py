@@ -29,11 +29,6 @@ from tests.support.shop import CLI, DIES_AT, Shop
 from tests.support.tasks import content_below
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
-
-
 def findings(shop: Shop, *, code: int = 0, **environment: str) -> dict[str, dict[str, Any]]:
     """What the doctor says, by name; of several of one name the last."""
     done = shop.call(CLI, "doctor", "--json", **environment)
@@ -56,9 +51,9 @@ def test_doctor_finds_nothing_in_an_empty_folder_and_makes_nothing(shop: Shop) -
     found = findings(shop)
 
     assert {finding["state"] for finding in found.values()} == {"ok"}
-    assert "not there yet" in found["home"]["message"]
+    assert "does not exist yet" in found["home"]["message"]
     assert not shop.home.exists()
-    assert "All is well." in shop.call(CLI, "doctor").stdout
+    assert "No problems found." in shop.call(CLI, "doctor").stdout
 
 
 def test_doctor_looks_at_the_vector_store(shop: Shop) -> None:
@@ -72,8 +67,8 @@ def test_doctor_looks_at_the_vector_store(shop: Shop) -> None:
     (shop.home / "vectors.sqlite").write_text("no database, and long enough to be looked at" * 30)
     broken = findings(shop, code=1)["vector store"]
 
-    assert "not there yet" in before["message"]
-    assert after["message"] == "9 items, vectors by hashed-words, version 1, 1024 dimensions"
+    assert "does not exist yet" in before["message"]
+    assert after["message"] == "9 items, embedded by hashed-words, version 1, 1024 dimensions"
     assert (mixed["state"], "configured is m" in mixed["message"]) == ("problem", True)
     assert (broken["state"], "not a database" in broken["message"]) == ("problem", True)
 
@@ -91,7 +86,7 @@ def test_doctor_after_a_run_changes_no_byte(shop: Shop) -> None:
     assert (content_below(task), journal.read_bytes()) == before
     said = shop.call(CLI, "doctor").stdout
     assert "0 problems, 2 warnings." in said
-    assert "-> data-pipeline recover" in said
+    assert "-> Run `data-pipeline recover`" in said
 
 
 def test_doctor_names_a_damaged_journal_and_where_it_lies(shop: Shop) -> None:
@@ -209,10 +204,10 @@ def test_doctor_tells_of_a_server_at_work_and_of_a_store_that_is_none(shop: Shop
     shop.new_task()
     with running_server(shop):
         assert "slot_0" in findings(shop)["server"]["message"]
-    assert findings(shop)["server"]["message"] == "none is at work on these task directories"
+    assert findings(shop)["server"]["message"] == "no server uses these task directories"
     (shop.home / "data_pipeline.sqlite").write_bytes(b"no database at all, whatever it is called")
     found = findings(shop, code=1)["task store"]
-    assert (found["state"], "cannot be opened" in found["message"]) == ("problem", True)
+    assert (found["state"], "cannot be used" in found["message"]) == ("problem", True)
 
 
 def test_doctor_says_when_the_store_is_of_another_version(shop: Shop) -> None:

@@ -209,19 +209,19 @@ def link_the_items(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (flip_a_bit, "its content is not that of its id"),
-        (cut_the_tail, "line 10 of .*: it is no item"),
+        (flip_a_bit, "its content does not match its id"),
+        (cut_the_tail, "line 10 of .*: not an item"),
         (drop_a_line, "SHA-256"),
-        (repeat_a_line, "line 2 of .* is there twice"),
-        (shorten_a_vector, "line 4 of .*: its vector does not have 1024 numbers"),
-        (orphan_an_item, "line 1 of .*: no task holds it"),
+        (repeat_a_line, "line 2 of .* is a duplicate"),
+        (shorten_a_vector, "line 4 of .*: its vector must have 1024 finite numbers"),
+        (orphan_an_item, "line 1 of .*: it has no holders"),
         (edit_the_manifest, "its manifest was changed"),
         (remove_the_items, "cannot be read"),
         (link_the_items, "cannot be read"),
-        (lambda folder: resealed(folder, format=9), "its format is 9"),
+        (lambda folder: resealed(folder, format=9), "unknown format: expected 1, got 9"),
         (lambda folder: resealed(folder, extra=1), "written by another program"),
-        (lambda folder: resealed(folder, item_count=11), "holds 10 items, and not 11"),
-        (lambda folder: resealed(folder, items_file="../../x"), "that of another backup"),
+        (lambda folder: resealed(folder, item_count=11), "expected 11 items, got 10"),
+        (lambda folder: resealed(folder, items_file="../../x"), "belongs to another backup"),
         (lambda folder: resealed(folder, sha256="0" * 64), "SHA-256"),
     ],
 )
@@ -343,13 +343,13 @@ def test_damaged_backup_is_a_conflict(client: TestClient, folder: Path) -> None:
     (location,) = data(client.get(f"{API}/vector/restore/list"))["backup_locations"]
 
     assert "Nothing was changed" in said["response"]
-    assert "bytes, and not" in location["backups"][0]["problem"]
+    assert "bytes, got" in location["backups"][0]["problem"]
 
 
 def test_commands_back_up_list_and_restore(tmp_path: Path) -> None:
     """For people and for programs."""
     shop = Shop(tmp_path)
-    assert "Nothing was loaded yet" in shop.call(CLI, "vectors", "backup").stderr
+    assert "Vector store not found. Run a task" in shop.call(CLI, "vectors", "backup").stderr
     task = shop.new_task()
     made = shop.answer("vectors", "backup", "--task", task.name)
     assert "9 items in vector_bak/vectors_" in shop.call(CLI, "vectors", "backup").stdout
@@ -363,4 +363,4 @@ def test_commands_back_up_list_and_restore(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert lines.split("\t")[:2] == [f"{task.name}/vector_bak", made["timestamp"]]
     assert done["items"] == {"ddl": 2, "documentation": 4, "sql": 3}
-    assert (missing.returncode, "There is no vector backup" in missing.stderr) == (1, True)
+    assert (missing.returncode, "not found" in missing.stderr) == (1, True)

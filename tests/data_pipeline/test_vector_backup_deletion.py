@@ -347,7 +347,7 @@ def test_backup_that_cannot_be_asked_for_a_restore_stays(place: BackupPlace) -> 
     items_of(place, oldest).chmod(0)
     kept = pruned(place, LAST_ONE, is_forced=True).backups[-1]
     assert (kept.action, kept.reasons) == (
-        "keep", ("it is not known whether it is being restored (Permission denied)",),
+        "keep", ("it is unknown whether it is being restored (Permission denied)",),
     )  # fmt: skip
     items_of(place, oldest).chmod(0o400)
     assert oldest in [backup.backup for backup in pruned(place, LAST_ONE).deleted]

@@ -13,7 +13,6 @@ from data_pipeline.vectors.backup.verify import verify
 from tests.support.shop import CLI, DIES_AT, Shop
 from tests.support.tasks import make_task
 from tests.support.vector_backups import make_backups, new_store, timestamps
-from tests.support.warm import WarmPython
 
 DIES = [sys.executable, "-c", DIES_AT]
 BACKUPS = 4
@@ -29,11 +28,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     [("delete", "task_1", 1), ("delete", None, 1), ("prune", "task_1", 3), ("prune", None, 3)],
 )
 def test_killed_at_any_change_of_the_disk_a_backup_is_whole_or_gone(
-    tmp_path: Path, warm: WarmPython, command: str, task_id: str | None, stride: int
+    tmp_path: Path, command: str, task_id: str | None, stride: int
 ) -> None:
     """Recovery is killed, too; then the same command ends where it should."""
     (tmp_path / "shop").mkdir()
-    shop = Shop(tmp_path / "shop", warm)
+    shop = Shop(tmp_path / "shop")
     root = Path("home", "training_data")
     make_task(shop.folder / root / "task_1", {"a.ddl": "current a"})
     store = new_store(tmp_path)

@@ -17,7 +17,7 @@ from data_pipeline.vectors.store.contract import VectorStore
 from data_pipeline.vectors.store.opening import open_vector_store
 from tests.crash.campaign import SEED
 from tests.support.postgres import fresh_database
-from tests.support.warm import WarmPython
+from tests.support.warm import warm_pipeline
 
 KILLS = int(os.environ.get("VECTOR_KILLS", "20"))
 ITEMS = 1_500
@@ -63,17 +63,17 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
             yield database
 
 
-def completed(warm: WarmPython, program: str, *arguments: str) -> float:
+def completed(program: str, *arguments: str) -> float:
     """Run it to its end; the seconds that it took."""
     began = time.monotonic()
-    done = warm.run(program, *arguments)
+    done = warm_pipeline().run(program, *arguments)
     assert done.returncode == 0, done.stderr
     return time.monotonic() - began
 
 
-def killed(warm: WarmPython, program: str, *arguments: str, after_seconds: float) -> None:
+def killed(program: str, *arguments: str, after_seconds: float) -> None:
     """Kill it so many seconds after it has come as far as its work."""
-    warm.run(program, *arguments, kill_after_seconds=after_seconds, waits_for_line=True)
+    warm_pipeline().run(program, *arguments, kill_after_seconds=after_seconds, waits_for_line=True)
 
 
 def content_of(store: VectorStore) -> list[tuple[str, bytes, Any]]:
@@ -92,22 +92,22 @@ def look(url: str) -> list[tuple[str, bytes, Any]]:
         store.close()
 
 
-def test_load_killed_at_random_times_leaves_the_old_content_or_the_new(url: str, warm: WarmPython) -> None:
+def test_load_killed_at_random_times_leaves_the_old_content_or_the_new(url: str) -> None:
     """Every item of it; and the next load ends where it should, from whatever was left."""
-    seconds = completed(warm, LOADS, url, "first", str(ITEMS))
+    seconds = completed(LOADS, url, "first", str(ITEMS))
     now = look(url)
     chosen = random.Random(SEED)
     outcomes = []
     for number in range(KILLS):
         before = now
         edition = f"edition {number}"
-        killed(warm, LOADS, url, edition, str(ITEMS), after_seconds=chosen.uniform(0, 1.2 * seconds))
+        killed(LOADS, url, edition, str(ITEMS), after_seconds=chosen.uniform(0, 1.2 * seconds))
         now = look(url)
         is_old = now == before
         new = {f"page {n} of {'all' if n % 3 else edition}" for n in range(ITEMS)}
         assert is_old or {content for content, _, _ in now} == new, f"kill {number}, CRASH_SEED={SEED}"
         outcomes.append(is_old)
-    completed(warm, LOADS, url, "last", str(ITEMS))
+    completed(LOADS, url, "last", str(ITEMS))
 
     assert {content for content, _, _ in look(url)} == {
         f"page {n} of {'all' if n % 3 else 'last'}" for n in range(ITEMS)
@@ -115,30 +115,28 @@ def test_load_killed_at_random_times_leaves_the_old_content_or_the_new(url: str,
     assert any(outcomes), "no kill came in time"
 
 
-def test_restore_killed_at_random_times_leaves_the_old_content_or_the_new(
-    url: str, warm: WarmPython, tmp_path: Path
-) -> None:
+def test_restore_killed_at_random_times_leaves_the_old_content_or_the_new(url: str, tmp_path: Path) -> None:
     """Never an empty store, never a part; and the next restore succeeds."""
     dumps = []
     for edition in ("one", "two"):
-        completed(warm, LOADS, url, edition, str(ITEMS))
+        completed(LOADS, url, edition, str(ITEMS))
         store = open_vector_store(VectorPlace(url))
         path = tmp_path / f"{edition}.pickle"
         path.write_bytes(pickle.dumps(list(store.dump())))
         dumps.append((path, content_of(store)))
         store.close()
-    seconds = completed(warm, RESTORES, url, str(dumps[0][0]))
+    seconds = completed(RESTORES, url, str(dumps[0][0]))
     now = dumps[0][1]
     chosen = random.Random(f"{SEED} restore")
     outcomes = []
     for number in range(KILLS):
         before = now
         path, restored = dumps[1] if before == dumps[0][1] else dumps[0]
-        killed(warm, RESTORES, url, str(path), after_seconds=chosen.uniform(0, 1.2 * seconds))
+        killed(RESTORES, url, str(path), after_seconds=chosen.uniform(0, 1.2 * seconds))
         now = look(url)
         assert now in (before, restored), f"kill {number}, CRASH_SEED={SEED}"
         outcomes.append(now == before)
-    completed(warm, RESTORES, url, str(dumps[1][0]))
+    completed(RESTORES, url, str(dumps[1][0]))
 
     assert look(url) == dumps[1][1]
     assert any(outcomes), "no kill came in time"

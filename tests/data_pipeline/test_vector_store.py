@@ -347,7 +347,7 @@ def test_database_that_is_not_there_is_told_without_its_password() -> None:
         assert "sesame" not in str(caught.value)
     with pytest.raises(StoreUnavailable, match="not supported"):
         open_vector_store(VectorPlace("mysql://x/y"))
-    with pytest.raises(StoreUnavailable, match="cannot be made"):
+    with pytest.raises(StoreUnavailable, match="cannot be created"):
         open_vector_store(VectorPlace("sqlite:////proc/nothing/v.sqlite"))
 
 

@@ -14,7 +14,7 @@ from data_pipeline.semantics.facts import Facts, TableFacts
 from data_pipeline.semantics.parts import At, Measure, Value
 from data_pipeline.steps.qa.families import FAMILIES
 from data_pipeline.steps.qa.families.family import Draw, at, rows_of, select, up_source
-from data_pipeline.steps.qa.generator import VOICES
+from data_pipeline.steps.qa.generator import VOICES, GeneratedPair, Generator
 from data_pipeline.steps.qa.plans.plan import (
     BesideAverage,
     Compared,
@@ -60,6 +60,12 @@ def facts(database: BusinessDatabase) -> Facts:
     return look(database)[0]
 
 
+@pytest.fixture(scope="module")
+def generated(database: BusinessDatabase) -> tuple[list[GeneratedPair], Generator, Facts]:
+    """English pairs of all families, which tests only read."""
+    return generate(database, wanted=300)
+
+
 def said(
     facts: Facts, query: Selection, family: str = "count_filter", variant: str = "plain", language: Language = "en"
 ) -> set[str]:
@@ -86,10 +92,11 @@ def loans_where(facts: Facts, column: str, condition: Callable[[At], Simple]) ->
 TRAVEL = Value(kind="text", text="travel")
 
 
-def test_rows_of_a_view_are_called_by_the_column_that_never_repeats(database: BusinessDatabase) -> None:
+def test_rows_of_a_view_are_called_by_the_column_that_never_repeats(
+    generated: tuple[list[GeneratedPair], Generator, Facts],
+) -> None:
     """Its name is no noun for one of them; the question begins with it."""
-    pairs, _, _ = generate(database, wanted=200)
-    told = [pair.question for pair in pairs if '"Loans by Branch"' in pair.sql]
+    told = [pair.question for pair in generated[0] if '"Loans by Branch"' in pair.sql]
 
     assert len(told) > 5
     assert all('"Loans by Branch"' in question for question in told), told
@@ -97,11 +104,11 @@ def test_rows_of_a_view_are_called_by_the_column_that_never_repeats(database: Bu
     assert not any(re.search(r"\brows?\b|(?<!on )\brecords?\b|loans by branches", question) for question in told), told
 
 
-def test_rows_that_nothing_names_are_records(database: BusinessDatabase) -> None:
+def test_rows_that_nothing_names_are_records(
+    database: BusinessDatabase, generated: tuple[list[GeneratedPair], Generator, Facts]
+) -> None:
     """In both languages."""
-    expected: dict[Language, str] = {"en": "record", "zh": "记录"}
-    for language, word in expected.items():
-        pairs, _, _ = generate(database, wanted=200, language=language)
+    for word, pairs in (("record", generated[0]), ("记录", generate(database, wanted=200, language="zh")[0])):
         told = [pair.question for pair in pairs if '"Fees by Day"' in pair.sql]
 
         assert any(word in question for question in told), told
@@ -185,19 +192,18 @@ def test_key_of_a_table_is_its_id(facts: Facts) -> None:
     assert any("the loan with ID 3" in question for question in told), told
 
 
-def test_views_are_asked_about_less_than_tables(database: BusinessDatabase) -> None:
+def test_views_are_asked_about_less_than_tables(generated: tuple[list[GeneratedPair], Generator, Facts]) -> None:
     """What they hold is in their tables."""
-    _, generator, facts = generate(database, wanted=300)
+    _, generator, facts = generated
     asked = generator.coverage.tables
     views = [asked[table.name] for table in facts.tables if table.is_view]
 
     assert max(views) < asked[table_of(facts, "loan").name] / 2
 
 
-def test_sentences_take_turns(database: BusinessDatabase) -> None:
+def test_sentences_take_turns(generated: tuple[list[GeneratedPair], Generator, Facts]) -> None:
     """However short one is: no sentence of a kind of question is used again before all others were."""
-    pairs, _, _ = generate(database, wanted=300)
-    counted = [pair.question for pair in pairs if pair.family == "count_filter"]
+    counted = [pair.question for pair in generated[0] if pair.family == "count_filter"]
     begun = [re.split(r" (the|many|me|total|number)\b", question)[0] for question in counted]
 
     assert len(counted) >= 10

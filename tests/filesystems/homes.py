@@ -31,7 +31,7 @@ def copy_contents(source: Path, target: Path, *, state: bool) -> None:
 def shop_on(shop: Shop, path: Path, *, own_files: int, state: bool = True) -> tuple[Shop, Path]:
     """Copy a shop's home to a path and add files to its task; return a shop with that home, and the task."""
     copied = Shop.__new__(Shop)
-    copied.folder, copied.home, copied.warm = shop.folder, path / "home", None
+    copied.folder, copied.home, copied.is_cold = shop.folder, path / "home", shop.is_cold
     copied.environment = {**shop.environment, "DATA_PIPELINE_HOME": str(copied.home)}
     copy_contents(shop.home, copied.home, state=state)
     (task,) = copied.home.glob("training_data/task_*")

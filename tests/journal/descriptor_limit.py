@@ -1,7 +1,7 @@
 """Run backups at the limit of open files and compare each report with the disk: `python -m ... FOLDER`.
 
 In a process of its own, because the limit holds for the whole process. Before the n-th call of the disk the limit is
-lowered to what is open, so that the kernel itself refuses the next descriptor: for that one call, or from then on.
+lowered to the open descriptors, so the kernel itself refuses the next one: for that one call, or from then on.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ FILES = {"few": ("a",), "some": ("a", "b", "immovable")}
 
 
 def lowest_free() -> int:
-    """The number that the next descriptor would get: a limit of it refuses that one."""
+    """Return the number of the next descriptor; as the limit, it refuses that descriptor."""
     fd = os.open(os.devnull, os.O_RDONLY)
     os.close(fd)
     return fd
 
 
 class Limited(HookedDisk):
-    """The real disk, whose process may open nothing at the call `at`, or from there on; `b` cannot be linked."""
+    """The real disk, on which nothing can be opened at the call `at`, or from there on; `b` cannot be linked."""
 
     def __init__(self, at: int, *, lasting: bool) -> None:
         super().__init__(self._limit, VERBS)
@@ -59,13 +59,13 @@ class Limited(HookedDisk):
 
 
 def files_below(folder: Path) -> dict[str, str]:
-    """The files of a task by path, but for records."""
+    """Return the files of a task by path, without records."""
     found = (path for path in folder.rglob("*") if path.is_file() and path.name != "backup_info.json")
     return {str(path.relative_to(folder)): path.read_text() for path in found}
 
 
 def promised(outcome: Outcome, task: Path) -> dict[str, str]:
-    """What must be there by the outcome, each file's content being its old name."""
+    """Return the files that the outcome promises; each file's content is its old name."""
     expected: dict[str, str] = {}
     for result in outcome.results():
         name = result.source
@@ -81,7 +81,7 @@ def promised(outcome: Outcome, task: Path) -> dict[str, str]:
 
 
 def one_run(task: Path, names: tuple[str, ...], at: int, *, lasting: bool) -> tuple[str, int]:
-    """Back up at the limit; returns what was reported, and how many calls there were. A lie is an AssertionError."""
+    """Back up at the limit; return the reported result and the number of calls. A false report is an AssertionError."""
     make_files(task, *names)
     before = {name: name for name in names}
     disk = Limited(at, lasting=lasting)
@@ -118,7 +118,7 @@ def one_run(task: Path, names: tuple[str, ...], at: int, *, lasting: bool) -> tu
 
 
 def runs(folder: Path) -> Iterator[tuple[str, str]]:
-    """Every run: where the limit struck, and what was reported."""
+    """Yield every run: the call at which the limit was reached, and the reported result."""
     for kind, names in FILES.items():
         for lasting in (False, True):
             at = 1
@@ -131,7 +131,7 @@ def runs(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def main(folder: str) -> int:
-    """Print how often what was reported, and each lie; the exit code says whether there was one."""
+    """Print the number of each reported result, and each false report; return 1 if there was one."""
     reports: Counter[str] = Counter()
     resource.setrlimit(resource.RLIMIT_NOFILE, (ROOMY, HARD))
     for _, report in runs(Path(folder)):

@@ -1,9 +1,9 @@
 """A second decoder of the journal file, written from docs/journal-format.md alone.
 
-It shares nothing with the package: what both read alike is what the page says, not what one program happens to do.
+It shares nothing with the package: results on which both agree follow from the page, not from one program.
 It is written for clarity, not for speed, and refuses a file rather than guess at it. Each record is judged by itself:
-whether the places of one are announced by another, and whether a terminal record counts the operations rightly, is not
-what makes a journal readable.
+it does not check whether places are announced by another record, or whether a terminal record counts the operations
+correctly.
 """
 
 import json
@@ -29,14 +29,14 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Damaged:
-    """A file that no writer leaves behind; `line`, counted from 1, is the one that shows it."""
+    """A file that no writer leaves behind; `line`, counted from 1, shows the damage."""
 
     line: int
 
 
 @dataclass(frozen=True)
 class Unsupported:
-    """A journal that another version wrote; `line`, counted from 1, is not what the page writes."""
+    """A journal that another version wrote; `line`, counted from 1, is not as the page describes it."""
 
     line: int
 
@@ -62,7 +62,7 @@ def _list_of(check: Check) -> Check:
 
 
 def _object(fields: dict[str, Check], optional: frozenset[str] = frozenset()) -> Check:
-    """The object of these keys in this order; those in `optional` may be left out."""
+    """Return the object of these keys in this order; those in `optional` may be left out."""
 
     def check(value: Any) -> bool:
         return (
@@ -79,12 +79,12 @@ def _count(value: Any) -> bool:
 
 
 def _text(value: Any) -> bool:
-    """Characters, and bytes of file names that are not UTF-8: no other surrogate stands alone."""
+    """Check text: characters, and bytes of file names that are not UTF-8; no other lone surrogate."""
     return isinstance(value, str) and re.search("[\ud800-\udc7f\udd00-\udfff]", value) is None
 
 
 def _name(value: Any) -> bool:
-    """What a file can be called: no NUL, and bytes that are UTF-8 are written as the character that they make."""
+    """Check a file name: no NUL, and bytes that are UTF-8 are written as their character."""
     if not _text(value) or "\0" in value:
         return False
     return bool(value.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape") == value)

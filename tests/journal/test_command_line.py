@@ -1,4 +1,4 @@
-"""`python -m journal status|recover|verify`: what it prints, what it returns, what it leaves alone."""
+"""`python -m journal status|recover|verify`: output, exit codes, and files that it does not touch."""
 
 from __future__ import annotations
 
@@ -34,15 +34,17 @@ def journal_of(task: Path) -> Path:
 def test_directory_that_was_never_locked_is_clean_and_stays_untouched(
     task: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 0; no state directory is made by looking."""
+    """Exit code 0; an inspection creates no state directory."""
     for command in ("status", "recover", "verify"):
         assert main([command, str(task)]) == 0
         assert capsys.readouterr().out == f"{task}: clean\n"
     assert names_in(task.parent) == ["task"]
 
 
-def test_status_of_a_hot_journal_says_what_recovery_would_do(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 4: something is half done, and still is."""
+def test_status_of_a_hot_journal_reports_the_effect_of_a_recovery(
+    task: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 4: a transaction is half done, and stays so."""
     leave_hot_journal(task)
 
     assert main(["status", str(task)]) == 4
@@ -54,7 +56,7 @@ def test_status_of_a_hot_journal_says_what_recovery_would_do(task: Path, capsys:
 
 
 def test_recover_does_it_and_then_everything_is_clean(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 0, as `data-pipeline recover`: what was to be done is done."""
+    """Exit code 0, as `data-pipeline recover`: everything is recovered."""
     leave_hot_journal(task)
 
     assert main(["recover", str(task)]) == 0
@@ -77,7 +79,7 @@ def test_held_directory_is_busy_and_its_holder_named(task: Path, capsys: pytest.
 
 
 def test_damaged_journal_is_explained_line_by_line(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 3, before and after it was set aside: a person must look."""
+    """Exit code 3, before and after it was set aside: an operator must look."""
     leave_hot_journal(task)
     journal = journal_of(task)
     lines = journal.read_bytes().split(b"\n")
@@ -85,9 +87,9 @@ def test_damaged_journal_is_explained_line_by_line(task: Path, capsys: pytest.Ca
     journal.write_bytes(b"\n".join(lines))
 
     assert main(["status", str(task)]) == 3
-    assert "line 3: the checksum does not fit the line" in capsys.readouterr().out
+    assert "line 3: the checksum does not match the line" in capsys.readouterr().out
     assert main(["verify", str(task)]) == 3
-    assert "line 3: the checksum does not fit the line" in capsys.readouterr().out
+    assert "line 3: the checksum does not match the line" in capsys.readouterr().out
     assert journal.exists()
     assert main(["recover", str(task)]) == 3
     assert ".damaged" in capsys.readouterr().out
@@ -95,10 +97,10 @@ def test_damaged_journal_is_explained_line_by_line(task: Path, capsys: pytest.Ca
     assert main(["verify", str(task)]) == 3
 
 
-def test_status_of_unfinished_and_ended_journals_says_that_little_is_to_do(
+def test_status_of_unfinished_and_ended_journals_reports_that_only_files_are_removed(
     task: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One that was being written is discarded, one with its last record is only forgotten."""
+    """A journal that was being written is discarded, a journal with its last record is only removed."""
     from journal.records import RolledBack, encode_terminal
 
     leave_hot_journal(task)
@@ -124,7 +126,9 @@ def test_verify_of_an_intact_hot_journal_counts_its_lines(task: Path, capsys: py
     assert "5 lines, 0 of them damaged" in capsys.readouterr().out
 
 
-def test_conflict_is_told_with_its_reason_and_the_kept_journal(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_conflict_is_printed_with_its_reason_and_the_kept_journal(
+    task: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Exit code 3: a file has taken an old name; both files are there."""
     leave_hot_journal(task)
     make_files(task, "a")
@@ -133,21 +137,21 @@ def test_conflict_is_told_with_its_reason_and_the_kept_journal(task: Path, capsy
     assert "conflict" in capsys.readouterr().out
     assert main(["recover", str(task)]) == 3
     out = capsys.readouterr().out
-    assert "its old name was taken since" in out
+    assert "another file has its old name" in out
     assert "the journal is kept as" in out
 
 
-def test_removed_file_and_leftovers_are_told(
+def test_removed_file_and_leftovers_are_printed(
     task: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Notes on what somebody removed, names that were swept, names that could not be."""
+    """Notes about files that another process removed, swept names, and names that could not be removed."""
     leave_hot_journal(task)
     (task / "bak" / "a").unlink()
     make_files(task.parent / ".journal" / "task", "staged-20260101T000000000000-00000000-0")
 
     assert main(["recover", str(task)]) == 0
     out = capsys.readouterr().out
-    assert "removed by somebody else" in out
+    assert "removed by another process" in out
     assert "swept staged-20260101T000000000000-00000000-0" in out
 
     def refuse(self: LocalFilesystem, parent: Directory, name: str) -> None:
@@ -162,7 +166,7 @@ def test_removed_file_and_leftovers_are_told(
 def test_failed_recovery_is_work_that_remains(
     task: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit code 4 with the reason: mend it, recover again."""
+    """Exit code 4 with the reason: fix the cause, recover again."""
     leave_hot_journal(task)
 
     def refuse(self: LocalFilesystem, source: Directory, name: str, target: Directory, new_name: str) -> None:
@@ -173,8 +177,8 @@ def test_failed_recovery_is_work_that_remains(
     assert "Read-only file system" in capsys.readouterr().out
 
 
-def test_json_holds_the_same_for_programs(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A list with one object a directory, names as valid text."""
+def test_json_has_the_same_results(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A list with one object for each directory, names as valid text."""
     odd = os.fsdecode(b"latin-\xe9")
     make_files(task, odd)
     leave_hot_journal(task)
@@ -182,7 +186,7 @@ def test_json_holds_the_same_for_programs(task: Path, capsys: pytest.CaptureFixt
 
     assert main(["recover", "--json", str(task)]) == 3
     (answer,) = json.loads(capsys.readouterr().out)
-    assert main(["recover", str(task)]) == 3, "the journal that was set aside still asks for a person"
+    assert main(["recover", str(task)]) == 3, "the journal that was set aside still needs an operator"
     assert answer["exit_code"] == 3
     assert answer["directory"] == str(task)
     assert answer["report"]["journals"][0]["action"] == "conflict"
@@ -205,7 +209,7 @@ def test_all_takes_every_directory_below(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_state_directory_elsewhere_is_named_by_an_option(task: Path) -> None:
-    """Where the caller chose one, the command line must find it."""
+    """Where the caller chose a state directory, the command line must find it."""
     state = task.parent / "state"
     leave_hot_journal(task, state_directory=state)
 
@@ -214,10 +218,10 @@ def test_state_directory_elsewhere_is_named_by_an_option(task: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["mend", "x"], ["status"], ["status", "--nonsense", "x"]])
-def test_wrong_usage_is_said_in_one_line_with_exit_code_2(
+def test_wrong_usage_is_reported_in_one_line_with_exit_code_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Usage errors are told apart from everything a directory may be."""
+    """Usage errors have an exit code of their own."""
     assert main(arguments) == 2
     assert "usage:" in capsys.readouterr().err
 
@@ -289,7 +293,7 @@ def test_refusal_is_an_object_for_programs(arguments: list[str], code: int, caps
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (ZeroDivisionError, 70)])
-def test_what_nobody_expects_is_one_sentence(
+def test_unexpected_error_is_reported_in_one_sentence(
     task: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -309,8 +313,8 @@ def test_what_nobody_expects_is_one_sentence(
 @pytest.mark.parametrize(
     ("target", "code", "said"), [("> /dev/full", 1, "No space left"), (">&-", 0, ""), ("| true", 0, "")]
 )
-def test_output_that_nobody_takes_is_no_traceback(task: Path, target: str, code: int, said: str) -> None:
-    """A full disk is said, a closed pipe is not; what was found is the exit code."""
+def test_output_that_cannot_be_written_gives_no_traceback(task: Path, target: str, code: int, said: str) -> None:
+    """A full disk is reported, a closed pipe is not; the exit code is that of the command."""
     command = f'set -o pipefail; "{sys.executable}" -m journal status "$1" {target}'
     done = subprocess.run(
         ["bash", "-c", command, "bash", str(task)],
@@ -324,7 +328,7 @@ def test_output_that_nobody_takes_is_no_traceback(task: Path, target: str, code:
 
 
 def test_closed_pipe_hides_no_exit_code(task: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Written in one piece, it fails as one: no second try at the end of the interpreter."""
+    """The output is written once: there is no second attempt at the exit of the interpreter."""
     reading, writing = os.pipe()
     os.close(reading)
     leave_hot_journal(task)
@@ -342,7 +346,7 @@ def test_closed_pipe_hides_no_exit_code(task: Path, capfd: pytest.CaptureFixture
 
 
 def test_name_that_the_encoding_cannot_express_is_escaped(tmp_path: Path) -> None:
-    """ASCII is a way to say it, too."""
+    """It is printed as ASCII."""
     make_files(tmp_path / "任务", "a")
     done = subprocess.run(
         [sys.executable, "-m", "journal", "status", str(tmp_path / "任务")],
@@ -355,10 +359,10 @@ def test_name_that_the_encoding_cannot_express_is_escaped(tmp_path: Path) -> Non
     assert (done.returncode, "\\u4efb" in done.stdout) == (0, True), done.stderr
 
 
-def test_journal_that_cannot_be_read_is_a_damaged_one_with_its_name(
+def test_journal_that_cannot_be_read_is_reported_as_damaged_with_its_name(
     task: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code of damage: a directory under a journal's name is no journal, and no traceback."""
+    """Exit code of damage, without a traceback: a directory has the name of a journal."""
     lock_directory(task, label="test").release()
     name = "20250121T094400000000-01234567.journal"
     (task.parent / ".journal" / task.name / name).mkdir()
@@ -370,7 +374,7 @@ def test_journal_that_cannot_be_read_is_a_damaged_one_with_its_name(
 def test_relative_path_from_a_folder_that_was_removed_is_an_error_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The system does not know what the path is relative to; no traceback."""
+    """The path is relative to a folder that no longer exists; no traceback."""
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()

@@ -39,7 +39,7 @@ MOVABLE = tuple(scenario for scenario in SCENARIOS if "copy" not in scenario.nam
 
 
 def build(scenario: Scenario, top: Path) -> dict[str, bytes]:
-    """Lay a scenario's files out on the real disk; returns them by path below /t/D."""
+    """Write a scenario's files to the real disk; return them by path below /t/D."""
     originals = {}
     (top / "t" / "D").mkdir(parents=True)
     for path, content in sorted(scenario.disk().tree("/t/D").items()):
@@ -52,7 +52,7 @@ def build(scenario: Scenario, top: Path) -> dict[str, bytes]:
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, by path."""
+    """Return the files below a folder, by path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -63,7 +63,7 @@ def copy_home(top: Path, copied: Path) -> None:
 
 
 def recover_copy(scenario: Scenario, originals: dict[str, bytes], copied: Path, where: str) -> str:
-    """Recover a copied home and return how that ended; a lost byte or a half state without a word is a failure."""
+    """Recover a copied home and return the result; fail if a byte is lost or a half state is not reported."""
     end = ""
     try:
         with lock(Home(copied)) as directory:
@@ -91,7 +91,7 @@ def recover_copy(scenario: Scenario, originals: dict[str, bytes], copied: Path, 
 def test_home_copied_after_a_kill_at_any_call_is_recovered_or_explained(
     scenario: Scenario, has_links: bool, tmp_path: Path
 ) -> None:
-    """Names and bytes show how far each move got; where they do not, a person is asked and nothing is touched."""
+    """Names and bytes show how far each move got; where they do not, nothing is touched and an operator decides."""
     build(scenario, tmp_path / "whole")
     whole = Home(tmp_path / "whole", has_links=has_links)
     scenario.run(whole)
@@ -112,7 +112,7 @@ def test_home_copied_after_a_kill_at_any_call_is_recovered_or_explained(
 
 @pytest.mark.parametrize("scenario", MOVABLE, ids=lambda scenario: scenario.name)
 def test_home_copied_again_after_its_recovery_was_killed_loses_nothing(scenario: Scenario, tmp_path: Path) -> None:
-    """Two moves of the home, two kills: the second recovery knows no number of the first copy either."""
+    """Two copies of the home, two kills: the inode numbers of the first copy are void in the second one, too."""
     build(scenario, tmp_path / "whole")
     whole = Home(tmp_path / "whole")
     scenario.run(whole)
@@ -136,7 +136,7 @@ def test_home_copied_again_after_its_recovery_was_killed_loses_nothing(scenario:
             recover_copy(scenario, originals, twice, f"killed at call {call}, again at {second}")
 
 
-def test_file_saved_in_a_copied_home_leaves_no_proof_and_asks_for_a_person(tmp_path: Path) -> None:
+def test_file_saved_in_a_copied_home_leaves_no_proof_and_needs_an_operator(tmp_path: Path) -> None:
     """Two files under the two names of a move, neither the beginning of the other: nothing is touched."""
     home, copied = tmp_path / "home", tmp_path / "copied"
     make_files(home / "task", "a", "b")
@@ -153,8 +153,8 @@ def test_file_saved_in_a_copied_home_leaves_no_proof_and_asks_for_a_person(tmp_p
     assert names_in(copied / "task") == ["a", "bak"]
 
 
-def test_copied_home_without_its_backup_directory_asks_for_a_person(tmp_path: Path) -> None:
-    """What was copied is not all there was: the journal is the only evidence and is kept."""
+def test_copied_home_without_its_backup_directory_needs_an_operator(tmp_path: Path) -> None:
+    """The copy is incomplete: the journal is the only evidence and is kept."""
     home, copied = tmp_path / "home", tmp_path / "copied"
     make_files(home / "task", "a")
     leave_hot_journal(home / "task")

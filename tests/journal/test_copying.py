@@ -1,4 +1,4 @@
-"""Copies: holes stay holes, blocks are shared where the disk can, and no copy fills the disk."""
+"""Copies keep holes, share blocks where the disk can, and never fill the disk."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ real_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give fil
 
 
 def put_instead(monkeypatch: pytest.MonkeyPatch, name: str, **replaced: object) -> None:
-    """Let copying alone see other things in a module."""
+    """Replace names of a module, for `journal.copying` alone."""
     monkeypatch.setattr(copying, name, Instead(getattr(copying, name), **replaced))
 
 
 def on_each_look(monkeypatch: pytest.MonkeyPatch, *happens: Callable[[], object], free: int = 1 << 50) -> None:
-    """Let something happen at each look at the free space; later looks repeat the last."""
+    """Run an action at each check of the free space; later checks repeat the last action."""
     events = itertools.chain(happens, itertools.repeat(happens[-1]))
 
     def disk_usage(place: object) -> Usage:
@@ -65,19 +65,19 @@ def by_kernel(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def no_sharing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a disk that shares no blocks."""
+    """Make the disk refuse to share blocks."""
     put_instead(monkeypatch, "sys", platform="elsewhere")
 
 
 def copied(path: Path, *, by_kernel: bool = True) -> Path:
-    """A copy of the file, beside it."""
+    """Copy the file under a name beside it."""
     with open(path, "rb") as source, open(path.with_name("copy"), "xb") as target:
         copy_content(source, target, str(path.parent), by_kernel=by_kernel)
     return path.with_name("copy")
 
 
 def make_sparse(path: Path, size: int, *pieces: tuple[int, bytes]) -> Path:
-    """A file that holds these pieces of data, and holes; skips the test where there are no holes."""
+    """Write a file with these pieces of data, and holes; skip the test where there are no holes."""
     with open(path, "wb") as file:
         file.truncate(size)
         for offset, data in pieces:
@@ -97,7 +97,7 @@ def allocated(path: Path) -> int:
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES + 1, KERNEL_CHUNK_BYTES, KERNEL_CHUNK_BYTES + 1])
 def test_copy_has_every_byte_and_no_more(here: Path, size: int, *, by_kernel: bool) -> None:
-    """Whatever the pieces in which it is copied."""
+    """No matter in which pieces it is copied."""
     path = here / "file"
     path.write_bytes(bytes(range(251)) * (size // 251) + b"x" * (size % 251))
 
@@ -118,7 +118,7 @@ def test_copy_has_every_byte_and_no_more(here: Path, size: int, *, by_kernel: bo
 def test_copy_of_a_sparse_file_keeps_content_and_holes(
     here: Path, request: pytest.FixtureRequest, pieces: tuple[tuple[int, bytes], ...], *, shares: bool
 ) -> None:
-    """Where it shares blocks and where it does not."""
+    """With shared blocks and without them."""
     if not shares:
         request.getfixturevalue("no_sharing")
     path = make_sparse(here / "file", 20 * MEBIBYTE, *pieces)
@@ -142,8 +142,8 @@ def test_sparse_file_of_ten_gibibytes_is_copied_without_reading_its_holes(here: 
         assert file.read(7) == b"middle\0"
 
 
-def test_content_of_a_file_that_does_not_know_its_size_is_copied(tmp_path: Path) -> None:
-    """Some file systems say 0 and have content nevertheless."""
+def test_content_of_a_file_with_a_reported_size_of_zero_is_copied(tmp_path: Path) -> None:
+    """Some file systems report 0 for files that have content."""
     path = Path("/proc/version")
     if not path.is_file():
         pytest.skip("there is no /proc here")
@@ -153,10 +153,10 @@ def test_content_of_a_file_that_does_not_know_its_size_is_copied(tmp_path: Path)
     assert (tmp_path / "copy").read_bytes() == path.read_bytes() != b""
 
 
-def test_what_is_appended_while_it_is_copied_is_copied_too(
+def test_bytes_that_are_appended_during_the_copy_are_copied_too(
     here: Path, monkeypatch: pytest.MonkeyPatch, *, by_kernel: bool
 ) -> None:
-    """A log goes on growing; the copy is the beginning of it in any case."""
+    """A log goes on growing; the copy is a prefix of it in any case."""
     path = here / "log"
     path.write_bytes(b"a" * MEBIBYTE)
 
@@ -171,10 +171,10 @@ def test_what_is_appended_while_it_is_copied_is_copied_too(
     assert copied(path, by_kernel=by_kernel).read_bytes() == b"a" * MEBIBYTE + b"b" * MEBIBYTE
 
 
-def test_file_that_is_cut_while_it_is_copied_gives_what_it_still_has(
+def test_copy_of_a_file_that_is_cut_meanwhile_has_its_remaining_bytes(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The copy is not filled up with zeros that never were in the file."""
+    """The copy is not padded with zeros."""
     path = here / "log"
     path.write_bytes(b"a" * 20 * MEBIBYTE)
     on_each_look(monkeypatch, lambda: os.truncate(path, MEBIBYTE))
@@ -209,8 +209,8 @@ def test_where_the_kernel_does_not_copy_the_content_is_read_and_written(
 
 
 @pytest.mark.usefixtures("no_sharing")
-def test_kernel_that_copies_nothing_is_not_believed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some file systems answer 0 before the end."""
+def test_copy_goes_on_if_the_kernel_copies_nothing_before_the_end(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems return 0 before the end of the file."""
     path = here / "file"
     path.write_bytes(b"x" * 3 * MEBIBYTE)
     put_instead(monkeypatch, "os", copy_file_range=lambda *_: 0)
@@ -230,7 +230,7 @@ def test_platform_without_copy_file_range_reads_and_writes(here: Path, monkeypat
 
 
 @pytest.mark.usefixtures("no_sharing")
-def test_write_that_takes_a_part_is_continued(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partial_write_is_continued(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel may write less than it was given."""
     path = here / "file"
     path.write_bytes(bytes(range(256)) * 64)
@@ -245,8 +245,8 @@ def test_write_that_takes_a_part_is_continued(here: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("no_sharing")
-def test_file_system_that_does_not_tell_its_holes_is_copied_whole(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then all of it counts as data."""
+def test_file_is_copied_whole_where_holes_are_not_reported(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole file counts as data."""
     path = make_sparse(here / "file", 20 * MEBIBYTE, (MEBIBYTE, b"data"))
     put_instead(monkeypatch, "os", lseek=failing(errno.EINVAL))
 
@@ -255,7 +255,9 @@ def test_file_system_that_does_not_tell_its_holes_is_copied_whole(here: Path, mo
 
 @pytest.mark.parametrize("call", ["lseek", "copy_file_range"])
 @pytest.mark.usefixtures("no_sharing")
-def test_error_of_the_disk_is_no_missing_feature(here: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+def test_error_of_the_disk_is_not_treated_as_a_missing_feature(
+    here: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
     """EIO is raised, not worked around."""
     path = make_sparse(here / "file", 20 * MEBIBYTE, (MEBIBYTE, b"data"))
     put_instead(monkeypatch, "os", **{call: failing(errno.EIO)})
@@ -264,10 +266,8 @@ def test_error_of_the_disk_is_no_missing_feature(here: Path, monkeypatch: pytest
         copied(path)
 
 
-def test_file_system_that_claims_to_share_what_it_does_not_share_is_not_believed(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file system in user space may answer any request with success."""
+def test_shared_blocks_are_checked_by_the_size_of_the_copy(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system in user space may report success for any request."""
     path = here / "file"
     path.write_bytes(b"content")
     monkeypatch.setattr(fcntl, "ioctl", lambda *_: 0)
@@ -276,7 +276,7 @@ def test_file_system_that_claims_to_share_what_it_does_not_share_is_not_believed
 
 
 def test_shared_blocks_need_no_space(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sharing is tried before the free space is looked at."""
+    """Sharing is tried before the free space is checked."""
     path = here / "file"
     path.write_bytes(b"content")
 
@@ -311,14 +311,14 @@ def disk(here: Path, by_kernel: bool) -> Iterator[tuple[LocalFilesystem, Directo
     ids=["large-disk", "small-disk"],
 )
 @pytest.mark.usefixtures("no_sharing")
-def test_copy_that_would_eat_into_the_reserve_is_refused_and_leaves_nothing(
+def test_copy_that_would_use_the_reserve_is_refused_and_leaves_nothing(
     disk: tuple[LocalFilesystem, Directory],
     monkeypatch: pytest.MonkeyPatch,
     total: int,
     reserved: int,
     words: str,
 ) -> None:
-    """One MiB less than it takes: how much is needed, is free and stays; with that MiB it is copied."""
+    """With one MiB too little the error has the needed, the free and the reserved space; with that MiB it is copied."""
     door, here = disk
     enough = 20 * MEBIBYTE + reserved
     on_each_look(monkeypatch, lambda: Usage(total, 0, enough - MEBIBYTE))
@@ -337,10 +337,10 @@ def test_copy_that_would_eat_into_the_reserve_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.usefixtures("no_sharing")
-def test_space_that_others_take_during_the_copy_ends_it(
+def test_space_that_other_processes_use_during_the_copy_ends_it(
     disk: tuple[LocalFilesystem, Directory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once is not enough: each piece is preceded by a look; nothing is left of the copy."""
+    """The free space is checked before each piece; no part of the copy is left."""
     door, here = disk
     looks: list[int] = []
 
@@ -358,7 +358,7 @@ def test_space_that_others_take_during_the_copy_ends_it(
 
 
 @pytest.mark.usefixtures("no_sharing")
-def test_copy_asks_for_the_allocated_size_of_a_sparse_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copy_needs_only_the_allocated_size_of_a_sparse_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of 10 GiB with one block of data fits on a disk with 65 MiB free."""
     path = make_sparse(tmp_path / "file", 10 * GIBIBYTE, (0, b"data"))
     on_each_look(monkeypatch, lambda: Usage(100 * GIBIBYTE, 0, 65 * MEBIBYTE))
@@ -369,7 +369,7 @@ def test_copy_asks_for_the_allocated_size_of_a_sparse_file(tmp_path: Path, monke
 def test_file_without_content_is_copied_onto_a_full_disk(
     here: Path, monkeypatch: pytest.MonkeyPatch, *, by_kernel: bool
 ) -> None:
-    """It takes nothing of the reserve."""
+    """It needs no space."""
     (here / "file").touch()
     on_each_look(monkeypatch, lambda: Usage(GIBIBYTE, GIBIBYTE, 0))
 
@@ -377,8 +377,8 @@ def test_file_without_content_is_copied_onto_a_full_disk(
 
 
 @pytest.mark.usefixtures("no_sharing")
-def test_disk_that_does_not_tell_its_size_is_no_full_disk(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some network file systems say 0 of 0."""
+def test_disk_that_reports_no_size_is_not_treated_as_full(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network file systems report 0 of 0 bytes."""
     (here / "file").write_bytes(b"content")
     on_each_look(monkeypatch, lambda: Usage(0, 0, 0))
 
@@ -390,10 +390,10 @@ def test_disk_that_does_not_tell_its_size_is_no_full_disk(here: Path, monkeypatc
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.EIO, "the disk is dying")])
 @pytest.mark.usefixtures("no_sharing")
-def test_copy_that_is_broken_off_leaves_nothing_and_no_descriptor(
+def test_failed_copy_leaves_no_file_and_no_open_descriptor(
     disk: tuple[LocalFilesystem, Directory], monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    """Whatever the reason."""
+    """No matter why it failed."""
     door, here = disk
     free_before = os.open(os.devnull, os.O_RDONLY)
     os.close(free_before)
@@ -412,7 +412,7 @@ def test_copy_that_is_broken_off_leaves_nothing_and_no_descriptor(
 
 
 @pytest.mark.usefixtures("no_sharing")
-def test_part_of_a_copy_that_cannot_be_removed_does_not_hide_why_it_failed(
+def test_part_of_a_copy_that_cannot_be_removed_does_not_hide_the_first_error(
     disk: tuple[LocalFilesystem, Directory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first error is the cause."""
@@ -427,7 +427,7 @@ def test_part_of_a_copy_that_cannot_be_removed_does_not_hide_why_it_failed(
 @real_root
 @pytest.mark.parametrize("owner", [0, 4711])
 def test_set_user_id_is_copied_only_between_files_of_one_owner(tmp_path: Path, owner: int) -> None:
-    """A copy that root makes of a user's program must not run as root."""
+    """A copy that root makes of a user's set-user-ID program must not run as root."""
     (tmp_path / "file").touch()
     os.chown(tmp_path / "file", owner, os.getegid())
     os.chmod(tmp_path / "file", 0o6755)
@@ -442,7 +442,7 @@ def test_set_user_id_is_copied_only_between_files_of_one_owner(tmp_path: Path, o
 
 
 def test_real_disk_is_asked_for_its_free_space(tmp_path: Path) -> None:
-    """No copy needs what no disk has."""
+    """A copy larger than any disk is refused."""
     free = shutil.disk_usage(tmp_path).free
     room = copying._Room(str(tmp_path), 0)
 

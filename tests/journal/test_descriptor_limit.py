@@ -1,4 +1,4 @@
-"""Errors where nobody expects them: at the limit of open files, and after the commit record."""
+"""Errors at the limit of open files, and after the commit record."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def run_with_trash(disk: Filesystem) -> Outcome:
 
 
 class FailingAfterCommit:
-    """Fails the call or look of a number, counted from the sync of the commit record on; `lasting`: all later, too."""
+    """Fails the call or look of a number, counted from the sync of the commit record; if `lasting`, all later ones."""
 
     def __init__(self, disk: ModelFilesystem, at: int, number: int, *, lasting: bool) -> None:
         self.failed = 0
@@ -77,8 +77,10 @@ class FailingAfterCommit:
 
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "from-then-on"])
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ENOMEM], ids=errno.errorcode.get)
-def test_error_at_any_call_or_look_after_the_commit_is_a_leftover_and_no_failure(number: int, lasting: bool) -> None:
-    """The transaction is committed whatever fails; what stays is named and goes with the next recovery."""
+def test_error_at_any_call_or_look_after_the_commit_gives_a_leftover_and_not_a_failure(
+    number: int, lasting: bool
+) -> None:
+    """The transaction is committed whatever fails; remaining entries are listed, and the next recovery removes them."""
     for moment in itertools.count():
         disk = BACKUP.disk()
         fault = FailingAfterCommit(disk, moment, number, lasting=lasting)

@@ -1,4 +1,4 @@
-"""A directory under its lock: setting up, recovering, staging, recovering all of them."""
+"""A directory under its lock: set-up, recovery, staging, and recovery of all directories."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from tests.support.backup import back_up, content_of, make_files, names_in
 
 
 class PowerCut(BaseException):
-    """Ends a run where it stands."""
+    """Ends a run at this point."""
 
 
 class DiesAtCommit(LocalFilesystem):
-    """Everything is moved; then nothing works any more, so that the journal stays hot."""
+    """Every file is moved; then all calls fail, so the journal stays hot."""
 
     dead = False
 
@@ -55,8 +55,8 @@ def leave_hot_journal(path: Path, **options: object) -> None:
         back_up(locked)
 
 
-def test_next_lock_recovers_what_a_dead_owner_left(tmp_path: Path) -> None:
-    """The report says what was done; the files are where they were."""
+def test_next_lock_recovers_the_changes_of_a_dead_owner(tmp_path: Path) -> None:
+    """The report lists the changes; the files are where they were."""
     task = tmp_path / "task"
     make_files(task, "a", "b")
     leave_hot_journal(task)
@@ -83,7 +83,7 @@ def test_lock_without_recovery_leaves_the_journal_hot_until_a_transaction_begins
 
 
 def test_recovery_that_fails_while_locking_frees_the_lock(tmp_path: Path) -> None:
-    """Whoever mends the cause must be able to lock again."""
+    """The operator who fixes the cause must be able to lock again."""
     task = tmp_path / "task"
     make_files(task, "a")
     leave_hot_journal(task)
@@ -113,13 +113,13 @@ def test_missing_directory_is_refused_and_nothing_is_made(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("path", ["/", "/somewhere/.journal"])
 def test_directory_without_a_place_beside_it_is_refused(path: str) -> None:
-    """The state directory lies beside the directory."""
+    """The state directory is beside the directory."""
     with pytest.raises(InvalidOperation):
         lock_directory(path, label="test")
 
 
 def test_directory_that_was_removed_after_its_last_use_is_reported_missing(tmp_path: Path) -> None:
-    """Its state directory is still there; there is nothing to work in."""
+    """Its state directory still exists, but the directory does not."""
     task = tmp_path / "task"
     make_files(task, "a")
     lock_directory(task, label="test").release()
@@ -157,7 +157,7 @@ def test_directory_can_be_spelled_in_every_way(tmp_path: Path, ending: str) -> N
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EIO])
 def test_directory_that_cannot_be_opened_is_not_called_missing(tmp_path: Path, number: int) -> None:
-    """Out of descriptors, nobody is helped by the advice to create it."""
+    """Without free descriptors, the advice to create it would be wrong."""
     task = tmp_path / "task"
     make_files(task, "a")
     lock_directory(task, label="once").release()
@@ -173,7 +173,7 @@ def test_directory_that_cannot_be_opened_is_not_called_missing(tmp_path: Path, n
 
 
 def test_symbolic_link_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None:
-    """Whoever may write beside the directory could lead a transaction elsewhere; nothing is made."""
+    """A user who can write beside the directory could redirect a transaction; nothing is created."""
     make_files(tmp_path / "outside", "a")
     (tmp_path / "task").symlink_to(tmp_path / "outside")
 
@@ -196,8 +196,8 @@ def test_state_directory_elsewhere_serves_as_well(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["elsewhere", "task"]
 
 
-def test_state_directory_on_another_mount_is_refused_by_name(tmp_path: Path) -> None:
-    """No file can be moved between two areas of the disk; device numbers alone would not tell them apart."""
+def test_state_directory_on_another_mount_is_refused_with_its_name(tmp_path: Path) -> None:
+    """No file can be moved between two areas of the disk; device numbers alone do not distinguish them."""
     task = tmp_path / "task"
     make_files(task, "a")
 
@@ -228,8 +228,8 @@ def test_state_directory_that_cannot_be_made_or_opened_is_reported_with_its_path
         lock_directory(task, label="test", filesystem=Refusing())
 
 
-def test_file_system_is_looked_at_without_touching_the_directory(tmp_path: Path) -> None:
-    """A name that could not be removed again, as in an append-only directory, would be taken for a user's file."""
+def test_file_system_is_tested_without_touching_the_directory(tmp_path: Path) -> None:
+    """A probe file that could not be removed, as in an append-only directory, would look like a user's file."""
     task = tmp_path / "task"
     make_files(task, "a")
 
@@ -244,8 +244,8 @@ def test_file_system_is_looked_at_without_touching_the_directory(tmp_path: Path)
     assert "ready" in names_in(tmp_path / ".journal" / "task")
 
 
-def test_file_system_is_looked_at_again_where_the_home_is_mounted_elsewhere(tmp_path: Path) -> None:
-    """A home may have been copied to a disk that can do less: what `ready` says holds only for its own area."""
+def test_file_system_is_tested_again_where_the_home_is_mounted_elsewhere(tmp_path: Path) -> None:
+    """A home may have been copied to a disk with fewer abilities: `ready` holds only for its own area."""
     task = tmp_path / "task"
     make_files(task, "a")
 
@@ -267,8 +267,8 @@ def test_file_system_is_looked_at_again_where_the_home_is_mounted_elsewhere(tmp_
         assert disk.probes == probes
 
 
-def test_mark_of_an_older_version_is_made_anew(tmp_path: Path) -> None:
-    """It was an empty file: it says nothing about the file system."""
+def test_mark_of_an_older_version_is_replaced(tmp_path: Path) -> None:
+    """It was an empty file, without results about the file system."""
     task = tmp_path / "task"
     make_files(task, "a")
     lock_directory(task, label="test").release()
@@ -280,7 +280,7 @@ def test_mark_of_an_older_version_is_made_anew(tmp_path: Path) -> None:
     assert b"has_links" in ready.read_bytes()
 
 
-def test_set_up_that_was_cut_is_done_again(tmp_path: Path) -> None:
+def test_set_up_that_was_interrupted_is_repeated(tmp_path: Path) -> None:
     """Without the mark that everything is durable, the syncs are repeated."""
     task = tmp_path / "task"
     make_files(task, "a")
@@ -292,7 +292,7 @@ def test_set_up_that_was_cut_is_done_again(tmp_path: Path) -> None:
 
 
 def test_staged_files_stay_until_they_are_published_or_removed(tmp_path: Path) -> None:
-    """Folders of the caller are never swept, not by recovery either."""
+    """Folders of the caller are never swept, not even by recovery."""
     task = tmp_path / "task"
     make_files(task, "a")
     with lock_directory(task, label="one") as directory:
@@ -331,7 +331,7 @@ def test_failed_write_leaves_no_staged_file(tmp_path: Path) -> None:
 
 
 def test_files_are_staged_only_in_state_folders(tmp_path: Path) -> None:
-    """The directory itself changes through transactions alone."""
+    """The directory itself is changed only by transactions."""
     task = tmp_path / "task"
     make_files(task, "a")
     with lock_directory(task, label="one") as directory:
@@ -382,8 +382,8 @@ def test_transactions_of_several_threads_run_one_after_another(tmp_path: Path) -
     assert names_in(task) == []
 
 
-def test_recover_all_recovers_the_free_ones_and_names_the_busy(tmp_path: Path) -> None:
-    """One call for a whole root: reports, and DirectoryBusy for what has a live owner."""
+def test_recover_all_recovers_free_directories_and_reports_busy_ones(tmp_path: Path) -> None:
+    """One call for a whole root: reports, and DirectoryBusy for each directory with a live owner."""
     for name in ("dead", "busy", "clean"):
         make_files(tmp_path / name, "a")
         lock_directory(tmp_path / name, label="first").release()
@@ -401,7 +401,7 @@ def test_recover_all_recovers_the_free_ones_and_names_the_busy(tmp_path: Path) -
 
 
 def test_recover_all_of_a_root_without_state_does_nothing(tmp_path: Path) -> None:
-    """Nothing was ever locked here."""
+    """No directory was ever locked here."""
     assert recover_all(tmp_path) == {}
     assert names_in(tmp_path) == []
 

@@ -1,4 +1,4 @@
-"""Every call of locking, recovery and inspection fails once: what comes out is one of the package's own errors."""
+"""Every call of locking, recovery and inspection fails once: each failure is raised as an error of the package."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def task(tmp_path: Path) -> Path:
 
 
 def lay_out_nothing(task: Path) -> None:
-    """No state directory yet."""
+    """Leave the directory without a state directory."""
 
 
 def lay_out_ready(task: Path) -> None:
@@ -128,7 +128,7 @@ def failing_door(countdown: Countdown, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 @contextmanager
 def failing_kernel(countdown: Countdown, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalFilesystem]:
-    """Also where the door is not asked: portalocker opens the lock file itself."""
+    """Fail calls outside the door, too: portalocker opens the lock file itself."""
     failing = Instead(os, **{name: countdown.counted(getattr(os, name), name) for name in CALLS})
     with monkeypatch.context() as patched:
         patched.setattr(journal.filesystem, "os", failing)
@@ -148,7 +148,7 @@ def test_errno_at_any_call_is_an_error_of_the_package_and_leaves_the_lock_free(
     layer: Callable[..., Any],
     number: int,
 ) -> None:
-    """Never a bare OSError; no descriptor stays open; the next one finds the lock free and every file."""
+    """Never a bare OSError; no descriptor stays open; the lock is free afterwards, and every file is there."""
     for at in range(1000):
         task = tmp_path / str(at) / "task"
         make_files(task, "a", "b")
@@ -198,14 +198,14 @@ ODD = (os.mkfifo, os.mkdir, make_socket, make_link, make_device)
 
 @pytest.fixture(autouse=True)
 def _no_hanging() -> Iterator[None]:
-    """What waits for the other end of a FIFO is ended."""
+    """End a test that waits for the other end of a FIFO."""
     signal.alarm(60)
     yield
     signal.alarm(0)
 
 
 def replaced(task: Path, name: str, make: Callable[[Path], object]) -> Path:
-    """The state directory's file of that name, or the one journal, is now something else."""
+    """Replace the state directory's file of that name, or its journal, by an entry of another type."""
     state = Path(state_directory_of(str(task)))
     path = state / name if name != "journal" else next(state.glob("*.journal"))
     path.unlink(missing_ok=True)
@@ -215,10 +215,10 @@ def replaced(task: Path, name: str, make: Callable[[Path], object]) -> Path:
 
 @pytest.mark.parametrize("make", ODD, ids=lambda make: make.__name__)
 @pytest.mark.parametrize("timeout_seconds", [0, 60])
-def test_lock_that_is_no_regular_file_is_refused_at_once(
+def test_lock_that_is_not_a_regular_file_is_refused_at_once(
     task: Path, make: Callable[[Path], object], timeout_seconds: float
 ) -> None:
-    """Nobody waits for the other end of a FIFO, and the reason says what to do; to ask gives the same."""
+    """Without waiting for the other end of a FIFO; the error says what to do, also for an inspection."""
     lay_out_ready(task)
     path = replaced(task, "lock", make)
 
@@ -230,8 +230,8 @@ def test_lock_that_is_no_regular_file_is_refused_at_once(
 
 @pytest.mark.parametrize("make", ODD, ids=lambda make: make.__name__)
 @pytest.mark.parametrize("name", ["holder", "ready"])
-def test_note_that_is_no_regular_file_hinders_nobody(task: Path, make: Callable[[Path], object], name: str) -> None:
-    """Notes explain; they decide nothing."""
+def test_note_that_is_not_a_regular_file_is_ignored(task: Path, make: Callable[[Path], object], name: str) -> None:
+    """The note is for messages only."""
     lay_out_ready(task)
     replaced(task, name, make)
 
@@ -240,8 +240,8 @@ def test_note_that_is_no_regular_file_hinders_nobody(task: Path, make: Callable[
 
 
 @pytest.mark.parametrize("make", ODD, ids=lambda make: make.__name__)
-def test_journal_that_is_no_regular_file_is_reported_and_stays(task: Path, make: Callable[[Path], object]) -> None:
-    """Recovery reads it or says why not; it does not wait."""
+def test_journal_that_is_not_a_regular_file_is_reported_and_stays(task: Path, make: Callable[[Path], object]) -> None:
+    """Recovery reads it or reports the reason; it does not wait."""
     lay_out_hot(task)
     path = replaced(task, "journal", make)
 

@@ -19,7 +19,7 @@ TASK = "/data/task"
 
 @pytest.fixture
 def disk() -> Iterator[LocalFilesystem]:
-    """A fake disk, by paths: the platform's rename would reach the real one."""
+    """Return a fake disk that is used by paths, because the platform's rename would reach the real disk."""
     with Patcher():
         os.makedirs("/data")
         make_files(TASK, "a", "b")
@@ -36,8 +36,8 @@ def test_backup_on_a_fake_disk_moves_every_file(disk: LocalFilesystem) -> None:
     assert names_in(f"{TASK}/bak") == ["a", "b", "backup_info.json"]
 
 
-def test_directory_that_may_not_be_written_leaves_everything_in_place(disk: LocalFilesystem) -> None:
-    """No backup directory can be made: reported, nothing changed."""
+def test_directory_without_write_permission_leaves_everything_in_place(disk: LocalFilesystem) -> None:
+    """No backup directory can be created: this is reported, and nothing is changed."""
     lock_directory(TASK, label="first", filesystem=disk, lock_factory=NoLock).release()
     os.chmod(TASK, 0o555)
     for path in ("/data/.journal", "/data/.journal/task"):

@@ -28,7 +28,7 @@ from journal.filesystem import (
     rename_by_placeholder,
     share_like,
 )
-from journal.records import Identity, Type
+from journal.values import Identity, Type
 
 ODD_NAMES = {
     "undecodable": os.fsdecode(b"r\xe9sum\xe9\xff.md"),
@@ -47,7 +47,7 @@ real_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give fil
 
 
 class Instead:
-    """A module in which some names stand for something else; put it into the module under test, not into `sys`."""
+    """A module with some names replaced; put it into the module under test, not into `sys`."""
 
     def __init__(self, module: Any, **replaced: Any) -> None:
         self.__dict__.update(replaced)
@@ -58,7 +58,7 @@ class Instead:
 
 
 def put_instead(monkeypatch: pytest.MonkeyPatch, module: Any, **replaced: Any) -> None:
-    """Let the door alone see other things in a module."""
+    """Replace names of a module, for the door alone."""
     monkeypatch.setattr(door, module.__name__, Instead(module, **replaced))
 
 
@@ -165,7 +165,7 @@ each_odd_name = pytest.mark.parametrize("name", ODD_NAMES.values(), ids=ODD_NAME
 
 
 def is_unharmed(path: Path, kind: str, inode: int) -> bool:
-    """Whether the very entry stands there: for links, that they were not followed; for files, their content."""
+    """True if the entry is unchanged: links were not followed, files have their content."""
     if inode_of(path) != inode:
         return False
     return path.read_bytes() == b"content" if kind == "file" else True
@@ -174,8 +174,8 @@ def is_unharmed(path: Path, kind: str, inode: int) -> bool:
 # ---- opening directories ----------------------------------------------------------------------------------------
 
 
-def test_opened_directory_knows_its_path_and_inode(disk: LocalFilesystem, tmp_path: Path) -> None:
-    """The inode is what a journal announces of a directory."""
+def test_opened_directory_has_its_path_and_inode(disk: LocalFilesystem, tmp_path: Path) -> None:
+    """A journal announces the inode of a directory."""
     directory = disk.open_directory(str(tmp_path))
 
     assert (directory.path, directory.inode) == (str(tmp_path), inode_of(tmp_path))
@@ -183,7 +183,7 @@ def test_opened_directory_knows_its_path_and_inode(disk: LocalFilesystem, tmp_pa
     disk.close(directory)
 
 
-def test_opened_subdirectory_knows_its_path_and_inode(disk: LocalFilesystem, here: Directory) -> None:
+def test_opened_subdirectory_has_its_path_and_inode(disk: LocalFilesystem, here: Directory) -> None:
     """A subdirectory is opened relative to its parent and reports the whole path."""
     path_in(here, "sub").mkdir()
 
@@ -195,7 +195,7 @@ def test_opened_subdirectory_knows_its_path_and_inode(disk: LocalFilesystem, her
 
 
 def test_on_this_platform_names_are_used_through_descriptors(tmp_path: Path) -> None:
-    """Nobody can lead a name elsewhere by renaming or linking a directory above it."""
+    """No process can redirect a name by renaming or linking a directory above it."""
     disk = LocalFilesystem()
     directory = disk.open_directory(str(tmp_path))
 
@@ -232,16 +232,18 @@ def test_open_directory_stays_the_same_one_when_its_name_is_given_to_another(tmp
     disk.close(directory)
 
 
-def test_opening_a_missing_directory_says_that_it_is_missing(disk: LocalFilesystem, here: Directory) -> None:
-    """The caller tells a missing directory from one that cannot be opened."""
+def test_opening_a_missing_directory_raises_file_not_found(disk: LocalFilesystem, here: Directory) -> None:
+    """The caller distinguishes a missing directory from one that cannot be opened."""
     with pytest.raises(FileNotFoundError):
         disk.open_directory(f"{here.path}/missing")
     with pytest.raises(FileNotFoundError):
         disk.open_subdirectory(here, "missing")
 
 
-def test_opening_what_is_no_directory_is_refused(disk: LocalFilesystem, here: Directory, leaf: Kind) -> None:
-    """A symbolic link to a directory is none, and a FIFO does not make the caller wait for a writer."""
+def test_opening_an_entry_that_is_not_a_directory_is_refused(
+    disk: LocalFilesystem, here: Directory, leaf: Kind
+) -> None:
+    """A symbolic link to a directory is not a directory, and a FIFO does not make the caller wait for a writer."""
     leaf.make(path_in(here, "entry"))
 
     with pytest.raises(OSError, match=r"entry") as of_path:
@@ -253,7 +255,7 @@ def test_opening_what_is_no_directory_is_refused(disk: LocalFilesystem, here: Di
 
 
 def test_closing_a_directory_twice_does_not_close_a_strangers_descriptor(tmp_path: Path) -> None:
-    """The number of a closed descriptor soon belongs to somebody else."""
+    """The number of a closed descriptor is soon used for another file."""
     disk = LocalFilesystem(by_descriptor=True)
     directory = disk.open_directory(str(tmp_path))
     number = directory.fd
@@ -271,7 +273,7 @@ def test_closing_a_directory_twice_does_not_close_a_strangers_descriptor(tmp_pat
 # ---- looking ----------------------------------------------------------------------------------------------------
 
 
-def test_look_tells_what_stands_under_a_name_without_following_it(
+def test_look_returns_the_identity_of_an_entry_without_following_it(
     disk: LocalFilesystem, here: Directory, kind: Kind
 ) -> None:
     """A name is an inode and a type, with size and mtime; a symbolic link is a link."""
@@ -282,19 +284,21 @@ def test_look_tells_what_stands_under_a_name_without_following_it(
 
 
 def test_look_at_a_free_name_gives_none(disk: LocalFilesystem, here: Directory) -> None:
-    """That nothing stands there is an answer, not an error."""
+    """A free name is not an error."""
     assert disk.look(here, "free") is None
 
 
 def test_look_at_an_impossible_name_is_an_error(disk: LocalFilesystem, here: Directory) -> None:
-    """Too long a name is not a free one."""
+    """A name that is too long is not a free one."""
     with pytest.raises(OSError, match=r"nnn") as error:
         disk.look(here, "n" * 256)
 
     assert error.value.errno == errno.ENAMETOOLONG
 
 
-def test_scan_sees_what_look_sees_but_size_and_time(disk: LocalFilesystem, here: Directory, kind: Kind) -> None:
+def test_scan_gives_the_identities_of_look_without_size_and_time(
+    disk: LocalFilesystem, here: Directory, kind: Kind
+) -> None:
     """One pass over the directory costs no system call an entry, so it gives inode and type only."""
     kind.make(path_in(here, "entry"))
 
@@ -302,7 +306,7 @@ def test_scan_sees_what_look_sees_but_size_and_time(disk: LocalFilesystem, here:
 
 
 def test_scan_gives_every_entry_once(disk: LocalFilesystem, here: Directory) -> None:
-    """Neither . nor .. is an entry; hidden files are."""
+    """Hidden files are entries; . and .. are not."""
     names = {f"file-{number}" for number in range(200)} | {".hidden"}
     for name in names:
         path_in(here, name).touch()
@@ -332,10 +336,10 @@ def test_scan_of_inodes_gives_names_and_inodes_of_entries_of_any_kind(
 
 
 @pytest.mark.parametrize("scan", [LocalFilesystem.scan, LocalFilesystem.scan_inodes])
-def test_scan_sees_what_came_and_went_since_the_directory_was_opened(
+def test_scan_sees_changes_since_the_directory_was_opened(
     disk: LocalFilesystem, here: Directory, scan: Callable[[LocalFilesystem, Directory], Iterator[tuple[str, object]]]
 ) -> None:
-    """Each scan is a pass of its own: some file systems show through a descriptor what was there when it was opened."""
+    """Each scan uses a new descriptor, because some file systems show the entries of the time when it was opened."""
     seen = []
     for name in ("one", "two"):
         path_in(here, name).touch()
@@ -362,12 +366,12 @@ def test_scans_at_the_same_time_do_not_disturb_each_other(
 
 
 def test_scan_of_an_empty_directory_gives_nothing(disk: LocalFilesystem, here: Directory) -> None:
-    """That is how recovery knows that a directory it made may go."""
+    """Recovery removes a new directory only if it is empty."""
     assert list(disk.scan(here)) == []
 
 
 def test_entry_that_disappears_during_a_scan_is_left_out(disk: LocalFilesystem, here: Directory) -> None:
-    """A FIFO needs a look of its own; when it is gone by then, it is not there."""
+    """A FIFO needs a separate look; if it was removed by then, it is skipped."""
     for name in ("one", "two"):
         os.mkfifo(path_in(here, name))
     scan = disk.scan(here)
@@ -391,7 +395,7 @@ def test_entry_that_disappears_during_a_scan_is_left_out(disk: LocalFilesystem, 
     ],
 )
 def test_each_file_type_of_the_kernel_has_its_word(mode: int, kind: str) -> None:
-    """What no kernel of today knows is moved like a file."""
+    """An unknown type is moved like a file."""
     assert door._type_of(mode | 0o644) == kind
 
 
@@ -432,7 +436,7 @@ class Watched(LocalFilesystem):
 
 @pytest.fixture
 def crowd(tmp_path: Path) -> Iterator[Directory]:
-    """A directory with more entries than one would look at singly, and a stranger among them."""
+    """A directory with more entries than are looked at one by one, with a stranger among them."""
     for number in range(SCAN_FROM + 6):
         (tmp_path / f"file-{number}").touch()
     (tmp_path / "stranger").touch()
@@ -452,10 +456,10 @@ def seen_as(observed: dict[str, Identity]) -> dict[str, tuple[int, str]]:
 
 @pytest.mark.parametrize("count", [0, 1, SCAN_FROM - 1, SCAN_FROM, SCAN_FROM + 5])
 @pytest.mark.parametrize("collect", [list, set, dict.fromkeys], ids=["list", "set", "dict"])
-def test_observing_gives_the_names_asked_for_and_no_others(
+def test_observing_gives_only_the_requested_names(
     crowd: Directory, count: int, collect: Callable[[list[str]], Any]
 ) -> None:
-    """Few names or many, one free name among them: what stands there is found, and nothing else is."""
+    """A few names or many, one free name among them: only the requested entries are returned."""
     names = [f"file-{number}" for number in range(count)]
 
     observed = dict(observe(Watched(), crowd, collect([*names, "free"])))
@@ -463,7 +467,7 @@ def test_observing_gives_the_names_asked_for_and_no_others(
     assert seen_as(observed) == true_identities(crowd, names)
 
 
-def test_few_names_are_looked_at_singly(crowd: Directory) -> None:
+def test_few_names_are_looked_at_one_by_one(crowd: Directory) -> None:
     """A scan of a directory with a million entries for three names would take seconds."""
     disk = Watched()
 
@@ -482,7 +486,7 @@ def test_many_names_take_one_scan(crowd: Directory) -> None:
 
 
 class OtherNumber:
-    """A directory entry whose number in readdir is not that of lstat."""
+    """A directory entry whose inode number in readdir differs from that in lstat."""
 
     def __init__(self, entry: os.DirEntry[str]) -> None:
         self._entry = entry
@@ -496,12 +500,12 @@ class OtherNumber:
 
 
 @pytest.mark.parametrize("scan", [LocalFilesystem.scan, LocalFilesystem.scan_inodes])
-def test_false_inodes_of_a_scan_are_not_believed(
+def test_false_inodes_of_a_scan_are_not_trusted(
     crowd: Directory,
     monkeypatch: pytest.MonkeyPatch,
     scan: Callable[[LocalFilesystem, Directory], Iterator[tuple[str, Identity | int]]],
 ) -> None:
-    """File systems in user space give one inode in readdir and another in lstat: then each name is looked at."""
+    """Some file systems in user space give different numbers in readdir and lstat: then each name is looked at."""
     entries = door._entries
 
     @contextlib.contextmanager
@@ -516,12 +520,12 @@ def test_false_inodes_of_a_scan_are_not_believed(
 
 
 @pytest.mark.parametrize("scan", [LocalFilesystem.scan, LocalFilesystem.scan_inodes])
-def test_entry_that_is_gone_before_it_is_compared_is_left_out(
+def test_entry_that_is_removed_before_it_is_compared_is_left_out(
     crowd: Directory,
     monkeypatch: pytest.MonkeyPatch,
     scan: Callable[[LocalFilesystem, Directory], Iterator[tuple[str, Identity | int]]],
 ) -> None:
-    """Another process removed it: the others are looked at one by one, which cannot be wrong."""
+    """Another process removed it: the other entries are looked at one by one, which is always right."""
     entries = door._entries
     removed: list[str] = []
 
@@ -556,7 +560,7 @@ def test_read_gives_the_whole_file(disk: LocalFilesystem, here: Directory) -> No
 
 
 def test_reading_through_a_symbolic_link_is_refused(disk: LocalFilesystem, here: Directory) -> None:
-    """Nobody makes recovery read, or later write, elsewhere by planting a link."""
+    """No process can make recovery read, or later write, elsewhere by placing a link."""
     make_live_link(path_in(here, "link"))
 
     with pytest.raises(OSError, match="link") as error:
@@ -565,8 +569,8 @@ def test_reading_through_a_symbolic_link_is_refused(disk: LocalFilesystem, here:
     assert error.value.errno == errno.ELOOP
 
 
-def test_reading_a_missing_file_says_that_it_is_missing(disk: LocalFilesystem, here: Directory) -> None:
-    """The caller tells it from a file that cannot be read."""
+def test_reading_a_missing_file_raises_file_not_found(disk: LocalFilesystem, here: Directory) -> None:
+    """The caller distinguishes it from a file that cannot be read."""
     with pytest.raises(FileNotFoundError):
         disk.read(here, "missing")
 
@@ -599,10 +603,10 @@ def test_file_is_a_prefix_when_all_its_bytes_begin_the_other(
 
 
 @pytest.mark.parametrize("missing", ["part", "whole"])
-def test_prefix_of_a_missing_file_cannot_be_told(
+def test_prefix_of_a_missing_file_is_an_error(
     disk: LocalFilesystem, here: Directory, there: Directory, missing: str
 ) -> None:
-    """No answer is better than a wrong one: on it, a copy would be removed."""
+    """An error is better than a wrong result, by which a copy would be removed."""
     if missing != "part":
         path_in(here, "part").touch()
     if missing != "whole":
@@ -631,7 +635,7 @@ def mode_of(path: Path) -> int:
 def test_new_directory_has_the_mode_that_the_umask_leaves(
     disk: LocalFilesystem, here: Directory, umask: Callable[[int], None], mask: int, expected: int
 ) -> None:
-    """A backup directory is as open as any that its user makes."""
+    """A backup directory has the permissions of any directory that its user makes."""
     umask(mask)
 
     disk.make_directory(here, "new", is_private=False)
@@ -644,7 +648,7 @@ def test_new_directory_has_the_mode_that_the_umask_leaves(
 def test_private_directory_is_open_to_the_group_only_where_its_parent_is(
     disk: LocalFilesystem, here: Directory, umask: Callable[[int], None], mask: int, parent_mode: int, expected: int
 ) -> None:
-    """A service and an operator of one group can both work; nobody else sees the files on their way."""
+    """A service and an operator of one group can both work; other users have no access to staged files."""
     os.chmod(here.path, parent_mode)
     umask(mask)
 
@@ -657,7 +661,7 @@ def test_private_directory_is_open_to_the_group_only_where_its_parent_is(
 def test_directory_is_never_made_over_anything(
     disk: LocalFilesystem, here: Directory, kind: Kind, is_private: bool
 ) -> None:
-    """I5: making a directory is how a name is taken for good: whoever comes second learns it."""
+    """I5: mkdir takes a name exclusively, and the second caller gets an error."""
     kind.make(path_in(here, "taken"))
     before = os.lstat(path_in(here, "taken"))
 
@@ -668,7 +672,7 @@ def test_directory_is_never_made_over_anything(
 
 
 def test_empty_directory_can_be_removed(disk: LocalFilesystem, here: Directory) -> None:
-    """A backup directory that stayed empty goes again."""
+    """A backup directory that stayed empty can be removed."""
     path_in(here, "empty").mkdir()
 
     disk.remove_directory(here, "empty")
@@ -676,8 +680,8 @@ def test_empty_directory_can_be_removed(disk: LocalFilesystem, here: Directory) 
     assert names_in(here) == set()
 
 
-def test_directory_with_anything_in_it_is_not_removed(disk: LocalFilesystem, here: Directory) -> None:
-    """I5: what somebody put there meanwhile is not deleted."""
+def test_directory_that_is_not_empty_is_not_removed(disk: LocalFilesystem, here: Directory) -> None:
+    """I5: a file that another process put there is not deleted."""
     path_in(here, "full").mkdir()
     make_file(path_in(here, "full/file"))
 
@@ -689,7 +693,7 @@ def test_directory_with_anything_in_it_is_not_removed(disk: LocalFilesystem, her
 
 
 def test_removing_a_directory_removes_nothing_else(disk: LocalFilesystem, here: Directory, leaf: Kind) -> None:
-    """Neither a file nor a link to a directory goes."""
+    """Neither a file nor a link to a directory is removed."""
     leaf.make(path_in(here, "entry"))
 
     with pytest.raises(NotADirectoryError):
@@ -699,7 +703,7 @@ def test_removing_a_directory_removes_nothing_else(disk: LocalFilesystem, here: 
 
 
 def test_remove_tree_removes_an_entry_of_any_kind(disk: LocalFilesystem, here: Directory, kind: Kind) -> None:
-    """The trash holds whatever was deleted."""
+    """The trash has entries of all types."""
     kind.make(path_in(here, "entry"))
 
     disk.remove_tree(here, "entry")
@@ -708,7 +712,7 @@ def test_remove_tree_removes_an_entry_of_any_kind(disk: LocalFilesystem, here: D
 
 
 def test_remove_tree_removes_all_below_and_follows_no_link(disk: LocalFilesystem, here: Directory) -> None:
-    """Links go; what they point to stays, inside a tree and at its top."""
+    """Links are removed and their targets stay, inside a tree and at its top."""
     tree = path_in(here, "tree")
     (tree / "deep" / "deeper").mkdir(parents=True)
     for name in ODD_NAMES.values():
@@ -723,7 +727,7 @@ def test_remove_tree_removes_all_below_and_follows_no_link(disk: LocalFilesystem
 
 
 def test_remove_tree_removes_a_link_to_a_directory_as_a_link(disk: LocalFilesystem, here: Directory) -> None:
-    """The directory behind it is somebody else's."""
+    """Its target is not touched."""
     make_link_to_directory(path_in(here, "link"))
     target = Path(here.path).parent / "target-directory"
 
@@ -733,7 +737,7 @@ def test_remove_tree_removes_a_link_to_a_directory_as_a_link(disk: LocalFilesyst
 
 
 def test_remove_tree_of_a_missing_name_is_no_error(disk: LocalFilesystem, here: Directory) -> None:
-    """I3: a sweep that was cut is repeated."""
+    """I3: a sweep that was interrupted is repeated."""
     disk.remove_tree(here, "missing")
 
     assert names_in(here) == set()
@@ -757,7 +761,7 @@ def test_link_gives_the_entry_itself_a_second_name(
 
 
 def test_link_never_replaces(disk: LocalFilesystem, here: Directory, there: Directory, kind: Kind) -> None:
-    """I5: whatever has the new name keeps it, a dangling link included."""
+    """I5: every entry keeps its name, a dangling link included."""
     path_in(here, "old").write_bytes(b"ours")
     kind.make(path_in(there, "taken"))
     inode = inode_of(path_in(there, "taken"))
@@ -772,7 +776,7 @@ def test_link_never_replaces(disk: LocalFilesystem, here: Directory, there: Dire
 def test_linking_a_directory_fails_as_where_there_are_no_hard_links(
     disk: LocalFilesystem, here: Directory, there: Directory
 ) -> None:
-    """The caller renames what cannot be linked."""
+    """The caller renames entries that cannot be linked."""
     path_in(here, "old").mkdir()
 
     with pytest.raises(OSError, match="old") as error:
@@ -781,15 +785,13 @@ def test_linking_a_directory_fails_as_where_there_are_no_hard_links(
     assert error.value.errno in NO_HARD_LINK
 
 
-def test_linking_a_missing_file_says_that_it_is_missing(
-    disk: LocalFilesystem, here: Directory, there: Directory
-) -> None:
+def test_linking_a_missing_file_raises_file_not_found(disk: LocalFilesystem, here: Directory, there: Directory) -> None:
     """A file may disappear before it is moved."""
     with pytest.raises(FileNotFoundError):
         disk.link(here, "missing", there, "new")
 
 
-def test_without_hard_links_linking_says_so(by_descriptor: bool, tmp_path: Path) -> None:
+def test_without_hard_links_linking_raises_enotsup(by_descriptor: bool, tmp_path: Path) -> None:
     """A platform that cannot link without following is treated as one that cannot link."""
     disk = LocalFilesystem(by_descriptor=by_descriptor, hard_links=False)
     make_file(tmp_path / "old")
@@ -809,7 +811,7 @@ def test_without_hard_links_linking_says_so(by_descriptor: bool, tmp_path: Path)
 
 
 def refusing_kernel(number: int) -> Rename:
-    """The rename that a kernel or a file system gives which knows nothing of no-replace renames."""
+    """The rename of a kernel or a file system without no-replace renames."""
 
     def call(*_: object) -> int:
         ctypes.set_errno(number)
@@ -829,7 +831,7 @@ RENAMES: dict[str, Callable[[], Rename]] = {
 
 @pytest.fixture(params=RENAMES)
 def renaming_disk(request: pytest.FixtureRequest, by_descriptor: bool) -> LocalFilesystem:
-    """A disk that renames in each of the ways that there are."""
+    """A disk for each way to rename."""
     return LocalFilesystem(by_descriptor=by_descriptor, exclusive_rename=RENAMES[request.param]())
 
 
@@ -870,7 +872,7 @@ def test_rename_onto_another_name_of_the_same_file_is_refused(renaming_disk: Loc
     assert names_in(here) == {"old", "new"}
 
 
-def test_rename_of_a_missing_file_says_that_it_is_missing(
+def test_rename_of_a_missing_file_raises_file_not_found(
     renaming_disk: LocalFilesystem, here: Directory, there: Directory
 ) -> None:
     """A file may disappear before it is moved."""
@@ -879,7 +881,7 @@ def test_rename_of_a_missing_file_says_that_it_is_missing(
 
 
 def test_directory_is_renamed_with_all_that_is_in_it(disk: LocalFilesystem, here: Directory, there: Directory) -> None:
-    """Directories have one name only: the kernel's rename moves them at once."""
+    """Directories have one name only, and the kernel's rename moves them."""
     path_in(here, "old").mkdir()
     make_file(path_in(here, "old/file"))
 
@@ -890,7 +892,7 @@ def test_directory_is_renamed_with_all_that_is_in_it(disk: LocalFilesystem, here
 
 
 def test_directory_is_not_renamed_over_an_empty_one(disk: LocalFilesystem, here: Directory, there: Directory) -> None:
-    """I5: a plain rename would replace it without a word."""
+    """I5: a plain rename would replace it silently."""
     path_in(here, "old").mkdir()
     path_in(there, "taken").mkdir()
     inode = inode_of(path_in(there, "taken"))
@@ -904,7 +906,7 @@ def test_directory_is_not_renamed_over_an_empty_one(disk: LocalFilesystem, here:
 def test_directory_is_renamed_over_a_placeholder_where_the_kernel_cannot_rename_without_replacing(
     by_descriptor: bool, here: Directory, there: Directory
 ) -> None:
-    """An empty directory of our own takes the name first; one of another process is not replaced."""
+    """A placeholder directory takes the name first; a directory of another process is not replaced."""
     disk = LocalFilesystem(by_descriptor=by_descriptor, exclusive_rename=refusing_kernel(errno.EINVAL))
     path_in(here, "old").mkdir()
     make_file(path_in(here, "old/file"))
@@ -919,7 +921,7 @@ def test_directory_is_renamed_over_a_placeholder_where_the_kernel_cannot_rename_
 
 
 @pytest.mark.parametrize("kind_of_entry", ["file", "directory"])
-def test_placeholder_goes_where_the_rename_over_it_fails(
+def test_placeholder_is_removed_if_the_rename_over_it_fails(
     by_descriptor: bool, here: Directory, there: Directory, monkeypatch: pytest.MonkeyPatch, kind_of_entry: str
 ) -> None:
     """The old name is as it was, and the new one is free again."""
@@ -943,7 +945,7 @@ def test_placeholder_goes_where_the_rename_over_it_fails(
 def test_error_of_the_kernels_rename_is_raised_with_its_number_and_path(
     by_descriptor: bool, here: Directory, there: Directory, number: int
 ) -> None:
-    """Only what says "I do not know this flag" is tried by a placeholder; all else is the answer."""
+    """Only an error that means an unknown flag leads to the placeholder; all other errors are raised."""
     disk = LocalFilesystem(by_descriptor=by_descriptor, exclusive_rename=refusing_kernel(number))
     make_file(path_in(here, "old"))
 
@@ -973,10 +975,10 @@ def test_kernels_rename_gets_descriptors_and_bytes(here: Directory, there: Direc
 # ---- replacing and unlinking -------------------------------------------------------------------------------------
 
 
-def test_replacing_takes_whatever_has_the_name(
+def test_replace_renames_over_an_existing_file(
     disk: LocalFilesystem, here: Directory, there: Directory, leaf: Kind
 ) -> None:
-    """It serves the parking place, where only this package has a file; what was there loses that name."""
+    """It is used for the parking place, where only this package has files; the replaced file loses that name."""
     leaf.make(path_in(here, "entry"))
     inode = inode_of(path_in(here, "entry"))
     make_file(path_in(there, "parked"))
@@ -988,7 +990,7 @@ def test_replacing_takes_whatever_has_the_name(
 
 
 def test_replacing_one_of_two_names_of_a_file_by_the_other_does_nothing(disk: LocalFilesystem, here: Directory) -> None:
-    """So rename(2) has it: who wants the name to go must empty the place first."""
+    """As in rename(2): to remove the name, the caller must empty the place first."""
     make_file(path_in(here, "one"))
     os.link(path_in(here, "one"), path_in(here, "two"))
 
@@ -998,7 +1000,7 @@ def test_replacing_one_of_two_names_of_a_file_by_the_other_does_nothing(disk: Lo
 
 
 def test_private_name_is_unlinked(disk: LocalFilesystem, here: Directory, leaf: Kind) -> None:
-    """The entry itself goes, not what a link points to."""
+    """The entry itself is removed, not the target of a link."""
     leaf.make(path_in(here, "entry"))
 
     assert disk.unlink(here, "entry") is True
@@ -1007,12 +1009,12 @@ def test_private_name_is_unlinked(disk: LocalFilesystem, here: Directory, leaf: 
 
 
 def test_free_name_needs_no_unlinking(disk: LocalFilesystem, here: Directory) -> None:
-    """I3: a recovery that was cut is repeated."""
+    """I3: a recovery that was interrupted is repeated."""
     assert disk.unlink(here, "free") is False
 
 
 def test_unlink_keeps_a_directory(disk: LocalFilesystem, here: Directory) -> None:
-    """A directory has its own verb, which refuses one that is not empty."""
+    """Directories have their own method, which refuses one that is not empty."""
     path_in(here, "directory").mkdir()
 
     with pytest.raises(OSError, match="directory"):
@@ -1025,7 +1027,7 @@ def test_unlink_keeps_a_directory(disk: LocalFilesystem, here: Directory) -> Non
 
 
 def test_reserved_file_has_its_space_and_is_filled_in_place(disk: LocalFilesystem, here: Directory) -> None:
-    """What is allocated and not needed is given back."""
+    """Blocks that are allocated and not needed are freed."""
     disk.reserve(here, "record", b"short\n", 1_000_000)
     reserved = os.stat(path_in(here, "record"))
     disk.fill(here, "record", b"longer than that\n")
@@ -1041,7 +1043,7 @@ def test_reserved_file_has_its_space_and_is_filled_in_place(disk: LocalFilesyste
 def test_where_no_blocks_can_be_allocated_a_reserved_file_is_written_full_of_blanks(
     disk: LocalFilesystem, here: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A reader sees the same content and blanks; filling it cuts them off."""
+    """A reader sees the content and blanks, which are cut off later."""
     monkeypatch.setattr(door, "allocate", lambda fd, size_bytes: False)
     disk.reserve(here, "record", b"short\n", 10_000)
     assert path_in(here, "record").read_bytes() == b"short\n".ljust(10_000)
@@ -1051,7 +1053,9 @@ def test_where_no_blocks_can_be_allocated_a_reserved_file_is_written_full_of_bla
 
 
 @pytest.mark.parametrize(("number", "expected"), [(errno.EOPNOTSUPP, False), (errno.ENOSYS, False)])
-def test_file_system_without_allocation_says_so(monkeypatch: pytest.MonkeyPatch, number: int, expected: bool) -> None:
+def test_allocation_returns_false_where_it_is_not_supported(
+    monkeypatch: pytest.MonkeyPatch, number: int, expected: bool
+) -> None:
     """Some file systems in user space, and NFS before 4.2."""
     libc = SimpleNamespace(fallocate=lambda *_: ctypes.set_errno(number) or -1)
     put_instead(monkeypatch, ctypes, CDLL=lambda *_, **__: libc)
@@ -1060,7 +1064,7 @@ def test_file_system_without_allocation_says_so(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_full_disk_cannot_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That is what reserving is for."""
+    """A reservation fails before anything moves."""
     libc = SimpleNamespace(fallocate=lambda *_: ctypes.set_errno(errno.ENOSPC) or -1)
     put_instead(monkeypatch, ctypes, CDLL=lambda *_, **__: libc)
 
@@ -1069,7 +1073,7 @@ def test_full_disk_cannot_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_platforms_do_not_allocate_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The call is Linux's."""
+    """The call exists on Linux only."""
     put_instead(monkeypatch, sys, platform="darwin")
 
     assert door.allocate(0, 1) is False
@@ -1081,7 +1085,7 @@ def test_other_platforms_do_not_allocate_ahead(monkeypatch: pytest.MonkeyPatch) 
 def test_file_system_without_owners_and_modes_is_served(
     disk: LocalFilesystem, here: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On exfat nobody owns a file: there is nothing to share. A disk that fails is another matter."""
+    """On exfat files have no owner, so nothing has to be shared. Errors of a failing disk are raised."""
     os.chmod(here.path, 0o770)
     numbers = [errno.EPERM, errno.ENOSYS, errno.EIO]
 
@@ -1114,15 +1118,15 @@ def test_directories_of_two_mounts_are_in_two_areas(disk: LocalFilesystem, here:
     disk.close(other)
 
 
-def test_mount_point_is_known_by_its_area() -> None:
-    """Its parent is in another one; a path that does not exist is left to whoever opens it."""
+def test_mount_point_is_recognised_by_its_area() -> None:
+    """Its parent is in another area; a missing path is reported when it is opened."""
     assert door.is_mount_point("/proc")
     assert not door.is_mount_point("/proc/self/fd")
     assert not door.is_mount_point("/proc/nowhere")
 
 
-def test_where_proc_is_missing_the_device_number_has_to_do(here: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No mount number, no project: the area is the device."""
+def test_where_proc_is_missing_the_area_is_the_device_number(here: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without mount number and project the area is the device."""
 
     def refuse(*_: object, **__: object) -> None:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory")
@@ -1157,7 +1161,7 @@ def test_created_file_holds_its_chunks(disk: LocalFilesystem, here: Directory, c
 def test_created_file_is_open_to_the_group_only_where_its_directory_is(
     disk: LocalFilesystem, here: Directory, umask: Callable[[int], None], mask: int, parent_mode: int, expected: int
 ) -> None:
-    """A service and an operator of one group can both recover; nobody else reads file names in a journal."""
+    """A service and an operator of one group can both recover; other users cannot read file names in a journal."""
     os.chmod(here.path, parent_mode)
     umask(mask)
 
@@ -1167,7 +1171,7 @@ def test_created_file_is_open_to_the_group_only_where_its_directory_is(
 
 
 def test_file_is_never_created_over_anything(disk: LocalFilesystem, here: Directory, kind: Kind) -> None:
-    """I5: nor through a link, live or dangling; whatever has the name keeps it."""
+    """I5: not through a link either, live or dangling; every entry keeps its name."""
     kind.make(path_in(here, "taken"))
     inode = inode_of(path_in(here, "taken"))
     around = set(os.listdir(Path(here.path).parent))
@@ -1179,10 +1183,10 @@ def test_file_is_never_created_over_anything(disk: LocalFilesystem, here: Direct
     assert set(os.listdir(Path(here.path).parent)) == around
 
 
-def test_content_is_written_whole_though_the_kernel_takes_it_in_pieces(
+def test_content_is_written_whole_although_the_kernel_writes_it_in_pieces(
     disk: LocalFilesystem, here: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A signal or a nearly full disk makes write() take less than it was given."""
+    """A signal or a nearly full disk makes write() write fewer bytes than requested."""
     put_instead(monkeypatch, os, write=lambda fd, content: os.write(fd, content[:3]))
 
     disk.create(here, "new", [b"ten bytes!", b"and more"])
@@ -1192,7 +1196,7 @@ def test_content_is_written_whole_though_the_kernel_takes_it_in_pieces(
 
 
 def test_error_from_the_content_leaves_no_descriptor_open(disk: LocalFilesystem, here: Directory) -> None:
-    """A service that fails for weeks must not run out of descriptors; the torn file is the caller's to remove."""
+    """A service must not run out of descriptors after many failures; the caller removes the torn file."""
 
     def chunks() -> Iterator[bytes]:
         yield b"begun"
@@ -1225,7 +1229,7 @@ def test_error_from_the_content_leaves_no_descriptor_open(disk: LocalFilesystem,
 def test_write_at_changes_a_file_in_place(
     disk: LocalFilesystem, here: Directory, offset: int, content: bytes, truncate: bool, expected: bytes
 ) -> None:
-    """With `truncate` what stands from the offset on is cut off first; without, the same bytes can be written again."""
+    """With `truncate` the bytes after the offset are cut off first; without it, the same bytes can be written again."""
     path_in(here, "file").write_bytes(b"0123456789")
     inode = inode_of(path_in(here, "file"))
 
@@ -1236,7 +1240,7 @@ def test_write_at_changes_a_file_in_place(
 
 
 def test_write_at_creates_nothing(disk: LocalFilesystem, here: Directory) -> None:
-    """A terminal record without its journal would be no journal."""
+    """A terminal record needs its journal."""
     with pytest.raises(FileNotFoundError):
         disk.write_at(here, "missing", 0, b"content", truncate=True)
 
@@ -1244,7 +1248,7 @@ def test_write_at_creates_nothing(disk: LocalFilesystem, here: Directory) -> Non
 
 
 def test_write_at_through_a_symbolic_link_is_refused(disk: LocalFilesystem, here: Directory) -> None:
-    """I5: nobody makes us cut another file by planting a link."""
+    """I5: no process can have another file cut by placing a link."""
     make_live_link(path_in(here, "link"))
 
     with pytest.raises(OSError, match="link") as error:
@@ -1262,7 +1266,7 @@ def test_write_at_through_a_symbolic_link_is_refused(disk: LocalFilesystem, here
 def test_copy_keeps_content_mode_and_times(
     disk: LocalFilesystem, here: Directory, there: Directory, umask: Callable[[int], None], mode: int, mask: int
 ) -> None:
-    """A backup that had to copy a file looks like one that moved it, whatever the umask."""
+    """A copied file looks like a moved one, whatever the umask."""
     content = bytes(range(256)) * 8192 + b"tail"
     path_in(here, "old").write_bytes(content)
     os.utime(path_in(here, "old"), ns=(1_600_000_000_123_456_789, 1_500_000_000_987_654_321))
@@ -1279,7 +1283,7 @@ def test_copy_keeps_content_mode_and_times(
 
 
 def test_copy_never_replaces(disk: LocalFilesystem, here: Directory, there: Directory, kind: Kind) -> None:
-    """I5: nor through a link."""
+    """I5: not through a link either."""
     path_in(here, "old").write_bytes(b"ours")
     kind.make(path_in(there, "taken"))
     inode = inode_of(path_in(there, "taken"))
@@ -1293,7 +1297,7 @@ def test_copy_never_replaces(disk: LocalFilesystem, here: Directory, there: Dire
 
 
 def test_symbolic_link_is_copied_as_a_link(disk: LocalFilesystem, here: Directory, there: Directory) -> None:
-    """Never followed: where it leads, or whether it leads anywhere, does not matter."""
+    """Never followed, whether its target exists or not."""
     os.symlink("nowhere/at all", path_in(here, "old"))
 
     disk.copy(here, "old", there, "new")
@@ -1307,10 +1311,10 @@ NOT_COPIED = [name for name, kind in KINDS.items() if kind.type not in ("file", 
 
 
 @pytest.mark.parametrize("make", [KINDS[name].make for name in NOT_COPIED], ids=NOT_COPIED)
-def test_what_is_neither_a_regular_file_nor_a_link_is_not_copied(
+def test_entry_of_another_type_is_not_copied(
     disk: LocalFilesystem, here: Directory, there: Directory, make: Callable[[Path], None]
 ) -> None:
-    """A FIFO would never end: refused at once, and nothing is left behind."""
+    """A FIFO may have no end: it is refused at once, and no file is left."""
     make(path_in(here, "old"))
 
     with pytest.raises(OSError):  # noqa: PT011 - each kind fails by another number
@@ -1334,7 +1338,7 @@ def test_device_is_not_copied(disk: LocalFilesystem, there: Directory) -> None:
 def test_where_mode_and_times_cannot_be_set_the_content_is_copied(
     disk: LocalFilesystem, here: Directory, there: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows sets neither through a descriptor."""
+    """Windows cannot set them through a descriptor."""
     make_file(path_in(here, "old"))
     os.chmod(path_in(here, "old"), 0o755)
     put_instead(monkeypatch, os, supports_fd=set())
@@ -1350,7 +1354,7 @@ def test_where_mode_and_times_cannot_be_set_the_content_is_copied(
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The inodes that were synced, in order."""
+    """Record the inodes that were synced, in order."""
     inodes: list[int] = []
 
     def fsync(fd: int) -> None:
@@ -1377,10 +1381,8 @@ def test_sync_directory_syncs_the_directory_once(disk: LocalFilesystem, here: Di
     assert synced == [here.inode]
 
 
-def test_nothing_else_syncs_of_its_own_accord(
-    disk: LocalFilesystem, here: Directory, there: Directory, synced: list[int]
-) -> None:
-    """I7: what is synced, and when, is decided by the protocol alone."""
+def test_no_other_method_syncs(disk: LocalFilesystem, here: Directory, there: Directory, synced: list[int]) -> None:
+    """I7: only the protocol decides what is synced, and when."""
     disk.create(here, "one", [b"content"])
     disk.copy(here, "one", there, "two")
     disk.link(here, "one", there, "three")
@@ -1397,7 +1399,7 @@ def test_nothing_else_syncs_of_its_own_accord(
 
 
 def test_sync_of_a_missing_file_is_an_error(disk: LocalFilesystem, here: Directory) -> None:
-    """I8: that nothing was synced must not go unnoticed."""
+    """I8: a missing sync must be noticed."""
     with pytest.raises(FileNotFoundError):
         disk.sync_file(here, "missing")
 
@@ -1406,7 +1408,7 @@ def test_sync_of_a_missing_file_is_an_error(disk: LocalFilesystem, here: Directo
 def test_failed_sync_is_raised_and_leaves_no_descriptor_open(
     disk: LocalFilesystem, here: Directory, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """I8: the caller has to know; it is never repeated in here."""
+    """I8: the caller gets the error; the sync is never repeated."""
     make_file(path_in(here, "file"))
     calls: list[int] = []
 
@@ -1457,8 +1459,8 @@ VERBS: dict[str, Callable[[LocalFilesystem, Directory], object]] = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_no_verb_leaves_a_descriptor_open(disk: LocalFilesystem, here: Directory, verb: str) -> None:
-    """A service that works for weeks must not run out of them."""
+def test_no_method_leaves_a_descriptor_open(disk: LocalFilesystem, here: Directory, verb: str) -> None:
+    """A service that runs for weeks must not run out of descriptors."""
     make_file(path_in(here, "file"))
     path_in(here, "sub").mkdir()
     free_before = os.open(os.devnull, os.O_RDONLY)
@@ -1475,10 +1477,10 @@ def test_no_verb_leaves_a_descriptor_open(disk: LocalFilesystem, here: Directory
 
 
 @each_odd_name
-def test_odd_name_goes_through_every_verb(
+def test_odd_name_goes_through_every_method(
     renaming_disk: LocalFilesystem, here: Directory, there: Directory, name: str
 ) -> None:
-    """Names are bytes to the kernel: each verb gives back the very name it was given."""
+    """Names are bytes to the kernel: each method returns exactly the given name."""
     disk = renaming_disk
     disk.create(here, name, [b"content"])
     assert [found for found, _ in disk.scan(here)] == [name]
@@ -1506,7 +1508,7 @@ def test_odd_name_goes_through_every_verb(
 
 @each_odd_name
 def test_directory_with_an_odd_name_can_be_opened(disk: LocalFilesystem, tmp_path: Path, name: str) -> None:
-    """Also the path of the directory itself is bytes to the kernel."""
+    """The path of the directory itself is bytes to the kernel, too."""
     (tmp_path / name).mkdir()
     directory = disk.open_directory(str(tmp_path / name))
 
@@ -1522,10 +1524,10 @@ def test_directory_with_an_odd_name_can_be_opened(disk: LocalFilesystem, tmp_pat
 
 @real_root
 @pytest.mark.parametrize(("parent_mode", "shared"), [(0o755, 0o000), (0o775, 0o070)])
-def test_what_root_makes_belongs_to_the_directorys_owner_and_group(
+def test_entry_made_by_root_belongs_to_the_directorys_owner_and_group(
     disk: LocalFilesystem, here: Directory, parent_mode: int, shared: int
 ) -> None:
-    """A journal that root left can be recovered by the service user who owns the directory."""
+    """The service user who owns the directory can recover a journal of root."""
     os.chown(here.path, 4242, 4343)
     os.chmod(here.path, parent_mode)
 
@@ -1567,7 +1569,7 @@ def test_group_of_the_directory_is_given_by_a_member(
     assert ownership.changes == [(-1, group), (-1, group)]
 
 
-def test_group_of_the_directory_is_not_asked_for_by_a_stranger_to_it(
+def test_group_of_the_directory_is_not_set_by_a_user_outside_it(
     disk: LocalFilesystem, here: Directory, monkeypatch: pytest.MonkeyPatch, ownership: Ownership
 ) -> None:
     """The kernel would refuse, and the entry is usable as it is."""
@@ -1585,7 +1587,7 @@ def test_group_of_the_directory_is_not_asked_for_by_a_stranger_to_it(
 def test_root_asks_for_owner_and_group_of_the_directory(
     disk: LocalFilesystem, here: Directory, monkeypatch: pytest.MonkeyPatch, ownership: Ownership
 ) -> None:
-    """What the real change needs root for, seen without."""
+    """The calls of root, tested without being root."""
     found = os.stat(here.path)
     put_instead(monkeypatch, os, geteuid=lambda: 0, chown=ownership.chown)
 
@@ -1599,7 +1601,7 @@ def test_root_asks_for_owner_and_group_of_the_directory(
 
 
 def test_lock_file_is_opened_without_being_created(tmp_path: Path) -> None:
-    """Whoever opens a lock file asks for creation; it is made by one verb only, exclusively."""
+    """`open` asks for creation, but a lock file is created only by `create`, exclusively."""
     with pytest.raises(FileNotFoundError):
         open_lock_file(str(tmp_path / "lock"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
@@ -1608,7 +1610,7 @@ def test_lock_file_is_opened_without_being_created(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", [make_live_link, make_dangling_link, make_link_to_directory])
 def test_lock_file_is_not_opened_through_a_symbolic_link(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    """Nobody makes us lock, or make, a file elsewhere."""
+    """No process can have a file elsewhere locked or created."""
     (tmp_path / "state").mkdir()
     make(tmp_path / "state" / "lock")
     around = set(os.listdir(tmp_path))
@@ -1621,7 +1623,7 @@ def test_lock_file_is_not_opened_through_a_symbolic_link(tmp_path: Path, make: C
 
 
 def test_lock_files_descriptor_is_not_inherited_by_programs(tmp_path: Path) -> None:
-    """A program that we start must not keep the lock after our death."""
+    """A started program must not keep the lock after the death of this process."""
     make_file(tmp_path / "lock")
 
     fd = open_lock_file(str(tmp_path / "lock"), os.O_RDONLY)
@@ -1644,7 +1646,7 @@ def test_this_platform_has_its_own_no_replace_rename(here: Directory, there: Dir
 
 
 def test_libc_without_such_a_rename_leaves_the_placeholder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An old C library does not know renameat2."""
+    """An old C library has no renameat2."""
     put_instead(monkeypatch, ctypes, CDLL=lambda *_, **__: SimpleNamespace())
 
     assert platform_rename() is rename_by_placeholder
@@ -1702,7 +1704,7 @@ def test_on_macos_a_sync_reaches_the_platters(
 
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
-    """The door as it would be on Windows; gives the calls that are different there."""
+    """The door as on Windows; yields the calls that are different there."""
     calls: list[tuple[object, ...]] = []
     real_open = os.open
 

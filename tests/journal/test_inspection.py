@@ -1,4 +1,4 @@
-"""Looking at directories: what is said of each condition, and that nothing is changed or locked by looking."""
+"""Inspection of directories: the report of each condition; nothing is changed or locked."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def state_of(task: Path) -> Path:
 
 
 def test_directory_that_was_never_locked_is_clean_and_is_not_among_all(task: Path) -> None:
-    """No state directory is made by looking."""
+    """An inspection creates no state directory."""
     assert inspect_directory(str(task)).condition == "clean"
     assert inspect_all(str(task.parent)) == {}
     assert names_in(task.parent) == ["task"]
 
 
 def test_hot_journal_is_work_and_stays_hot(task: Path) -> None:
-    """What recovery would do is said, and not done."""
+    """The effect of a recovery is reported, and nothing is done."""
     leave_hot_journal(task)
     before = sorted(os.listdir(state_of(task)))
     found = inspect_all(str(task.parent))["task"]
@@ -56,7 +56,7 @@ def test_held_directory_is_busy_and_names_its_holder(task: Path) -> None:
 
 @pytest.mark.parametrize("is_set_aside", [False, True])
 def test_damaged_journal_is_damaged_before_and_after_it_is_set_aside(task: Path, is_set_aside: bool) -> None:
-    """A person must look until the file is gone."""
+    """An operator must look until the file is removed."""
     leave_hot_journal(task)
     (journal,) = state_of(task).glob("*.journal")
     journal.write_bytes(b"x" + journal.read_bytes()[1:])
@@ -78,7 +78,7 @@ class Unreadable(LocalFilesystem):
         return super().open_directory(path)
 
 
-def test_directory_that_cannot_be_read_is_damaged_and_the_others_are_told(task: Path) -> None:
+def test_directory_that_cannot_be_read_is_damaged_and_the_others_are_inspected(task: Path) -> None:
     """One bad place does not hide the rest."""
     make_files(task.parent / "other", "a")
     for path in (task, task.parent / "other"):

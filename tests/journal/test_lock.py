@@ -1,4 +1,4 @@
-"""The lock, between objects, threads and real processes, and the note that says who holds it."""
+"""The lock between objects, threads and real processes, and the note about its holder."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PATIENCE_SECONDS = 30.0
 
 
 class Program:
-    """A Python script in a process of its own; it says lines, and goes on when it is told to."""
+    """A Python script in its own process, which prints lines and waits for `resume`."""
 
     def __init__(self, script: str, *arguments: str) -> None:
         found = str(Path(journal.__file__).parents[1])
@@ -62,24 +62,24 @@ class Program:
     def pid(self) -> int:
         return self.process.pid
 
-    def says(self) -> str:
-        """The next line of its output."""
+    def read_line(self) -> str:
+        """Read the next line of its output."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().rstrip("\n")
 
-    def tell(self) -> None:
-        """Let it go on."""
+    def resume(self) -> None:
+        """Send a line, for which the script waits."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
 
     def kill(self) -> None:
-        """Kill -9, and wait until the kernel has buried it."""
+        """Kill -9, and wait for the end of the process."""
         self.process.kill()
         self.process.wait(PATIENCE_SECONDS)
 
     def end(self) -> None:
-        """Let it come to its end: whoever reads lines sees the last one."""
+        """Close its input and wait for its end."""
         try:
             self.process.communicate(timeout=PATIENCE_SECONDS)
         finally:
@@ -91,7 +91,7 @@ Start = Callable[..., Program]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts scripts and waits for their end; they have no more to read then."""
+    """Start scripts, and wait for their end after the test."""
     programs: list[Program] = []
 
     def start_program(script: str, *arguments: str) -> Program:
@@ -116,7 +116,7 @@ def state(tmp_path: Path) -> Iterator[Directory]:
 
 @pytest.fixture
 def lock_of(state: Directory) -> Iterator[Callable[..., FileLock]]:
-    """Makes locks of that state directory and releases them at the end."""
+    """Make locks of that state directory, and release them after the test."""
     locks: list[FileLock] = []
 
     def make(label: str = "test", disk: LocalFilesystem | None = None) -> FileLock:
@@ -141,14 +141,14 @@ def path_in(state: Directory, name: str) -> Path:
 
 
 def note_of(state: Directory) -> Holder:
-    """The note, which is there."""
+    """Return the note, which must exist."""
     note = read_holder(LocalFilesystem(), state)
     assert note is not None
     return note
 
 
 def is_free(lock_of: Callable[..., FileLock]) -> bool:
-    """Whether the lock can be had now."""
+    """True if the lock is free now."""
     probe = lock_of("probe")
     try:
         probe.acquire(0)
@@ -173,7 +173,7 @@ def test_two_locks_in_one_process_exclude_each_other(lock_of: Callable[..., File
 
 
 def test_released_lock_can_be_taken_by_another(lock_of: Callable[..., FileLock]) -> None:
-    """Giving it back is enough: nothing of the first owner stays in the way."""
+    """A release is enough: nothing of the first owner is left."""
     first, second = lock_of(), lock_of()
     first.acquire(0)
     first.release()
@@ -183,7 +183,7 @@ def test_released_lock_can_be_taken_by_another(lock_of: Callable[..., FileLock])
     assert (first.is_held, second.is_held) == (False, True)
 
 
-def test_failed_attempt_of_another_takes_nothing_from_the_holder(lock_of: Callable[..., FileLock]) -> None:
+def test_failed_attempt_of_another_lock_does_not_free_the_holders(lock_of: Callable[..., FileLock]) -> None:
     """I6: closing a descriptor of a busy lock file must not drop the lock, as it does with lockf."""
     holder = lock_of()
     holder.acquire(0)
@@ -207,7 +207,7 @@ def test_threads_exclude_each_other(lock_of: Callable[..., FileLock]) -> None:
 
 
 def test_waiting_thread_gets_the_lock_when_it_is_released(lock_of: Callable[..., FileLock]) -> None:
-    """Waiting ends with the lock, not with the time."""
+    """The wait ends when the lock is free, not with the timeout."""
     first, second = lock_of(), lock_of()
     first.acquire(0)
 
@@ -233,35 +233,35 @@ print("released", flush=True)
 
 
 def test_second_process_finds_the_directory_busy_until_the_first_releases_it(start: Start, task: Path) -> None:
-    """I6: one writer at a time, whoever else starts on the same directory."""
+    """I6: one writer at a time on one directory."""
     program = start(HOLD, str(task), "another run")
-    assert program.says() == "held"
+    assert program.read_line() == "held"
 
     with pytest.raises(DirectoryBusy):
         lock_directory(task, label="test", timeout_seconds=0)
 
-    program.tell()
-    assert program.says() == "released"
+    program.resume()
+    assert program.read_line() == "released"
     lock_directory(task, label="test", timeout_seconds=0).release()
 
 
 def test_waiting_process_gets_the_lock_when_the_other_releases_it(start: Start, task: Path) -> None:
-    """A run that comes a moment too early does its work all the same."""
+    """A run that starts a moment too early waits and does its work."""
     program = start(HOLD, str(task), "another run")
-    assert program.says() == "held"
+    assert program.read_line() == "held"
 
     with ThreadPoolExecutor(1) as thread:
         waiting = thread.submit(lock_directory, task, label="test", timeout_seconds=PATIENCE_SECONDS)
         time.sleep(0.05)
         assert not waiting.done()
-        program.tell()
+        program.resume()
         waiting.result(PATIENCE_SECONDS).release()
 
 
 def test_kill_9_frees_the_lock_at_once(start: Start, task: Path) -> None:
-    """The kernel takes it from the dead: no stale lock ever needs a person."""
+    """The kernel frees it: no stale lock ever needs an operator."""
     program = start(HOLD, str(task), "doomed run")
-    assert program.says() == "held"
+    assert program.read_line() == "held"
 
     program.kill()
 
@@ -288,14 +288,14 @@ for _ in range(int(times)):
 
 
 def test_racing_processes_never_hold_the_lock_together(start: Start, task: Path, tmp_path: Path) -> None:
-    """I6: of many increments by several processes at once none is lost, from the first use of the directory on."""
+    """I6: of many increments by several processes none is lost, from the first use of the directory on."""
     counter = tmp_path / "counter"
     counter.write_text("0")
 
     programs = [start(COUNT, str(task), str(counter), "50") for _ in range(3)]
-    assert [program.says() for program in programs] == ["ready"] * 3
+    assert [program.read_line() for program in programs] == ["ready"] * 3
     for program in programs:
-        program.tell()
+        program.resume()
 
     assert [program.process.wait(PATIENCE_SECONDS) for program in programs] == [0, 0, 0]
     assert counter.read_text() == "150"
@@ -314,7 +314,7 @@ def test_locks_of_two_directories_do_not_exclude_each_other(tmp_path: Path) -> N
 
 
 def test_two_spellings_of_one_directory_share_one_lock(task: Path) -> None:
-    """I6: through a symbolic link or with dots it is the same directory."""
+    """I6: a path through a symbolic link or with dots leads to the same directory."""
     link = task.parent.parent / "link"
     link.symlink_to(task.parent)
 
@@ -329,7 +329,7 @@ def test_two_spellings_of_one_directory_share_one_lock(task: Path) -> None:
 
 @pytest.fixture
 def attempts(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """When the kernel was asked for a lock."""
+    """Record the times at which the kernel was asked for a lock."""
     times: list[float] = []
 
     def flock(fd: int, flags: int) -> None:
@@ -341,8 +341,8 @@ def attempts(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return times
 
 
-def test_without_a_timeout_the_lock_is_asked_for_once(lock_of: Callable[..., FileLock], attempts: list[float]) -> None:
-    """With `timeout_seconds=0` the question is: busy now."""
+def test_without_a_timeout_the_lock_is_tried_once(lock_of: Callable[..., FileLock], attempts: list[float]) -> None:
+    """`timeout_seconds=0` tests whether the lock is busy now."""
     lock_of().acquire(0)
     attempts.clear()
 
@@ -353,10 +353,10 @@ def test_without_a_timeout_the_lock_is_asked_for_once(lock_of: Callable[..., Fil
     assert busy.value.waited_seconds < PATIENCE_SECONDS
 
 
-def test_with_a_timeout_the_lock_is_asked_for_often_until_it_is_over(
+def test_with_a_timeout_the_lock_is_tried_often_until_its_end(
     lock_of: Callable[..., FileLock], attempts: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every 0.02 s: whoever waits does not lose a quarter of a second after the release."""
+    """Every 0.02 s, so a waiting process does not lose a quarter of a second after the release."""
     lock_of().acquire(0)
     attempts.clear()
     sleeps: list[float] = []
@@ -379,7 +379,7 @@ def test_with_a_timeout_the_lock_is_asked_for_often_until_it_is_over(
 def test_seconds_waited_are_measured_by_the_clock_given(
     lock_of: Callable[..., FileLock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error tells how long this call waited, whatever came before."""
+    """The error has the waiting time of this call alone."""
     lock_of().acquire(0)
     now = [100.0]
 
@@ -399,7 +399,7 @@ def test_seconds_waited_are_measured_by_the_clock_given(
 def test_interrupt_while_waiting_leaves_the_lock_as_it_was(
     lock_of: Callable[..., FileLock], monkeypatch: pytest.MonkeyPatch, interrupt: type[BaseException]
 ) -> None:
-    """Ctrl-C ends the wait at once and takes the lock neither for itself nor from its holder."""
+    """Ctrl-C ends the wait at once, does not take the lock and does not free it."""
     holder, impatient = lock_of(), lock_of()
     holder.acquire(0)
 
@@ -420,7 +420,7 @@ def test_interrupt_while_waiting_leaves_the_lock_as_it_was(
 def test_interrupt_while_the_note_is_written_leaves_the_lock_free(
     lock_of: Callable[..., FileLock], then: type[BaseException] | None
 ) -> None:
-    """Whoever asked got no lock, so nobody would ever give it back; also when the note cannot be removed then."""
+    """The caller gets no lock, and so could not release it; also when the note cannot be removed."""
 
     class Interrupted(LocalFilesystem):
         was_interrupted = False
@@ -448,10 +448,10 @@ def test_interrupt_while_the_note_is_written_leaves_the_lock_free(
 
 
 def test_busy_error_names_the_holder(start: Start, task: Path) -> None:
-    """Process, machine, since when and for what: enough to decide whether to wait."""
+    """Process, machine, time and label: enough to decide whether to wait."""
     before = datetime.now(UTC)
     program = start(HOLD, str(task), "nightly run 7")
-    assert program.says() == "held"
+    assert program.read_line() == "held"
 
     with pytest.raises(DirectoryBusy) as busy:
         lock_directory(task, label="test", timeout_seconds=0)
@@ -466,7 +466,7 @@ def test_busy_error_names_the_holder(start: Start, task: Path) -> None:
 
 
 def test_holder_reads_as_a_sentence() -> None:
-    """Label first: it is what a person recognises."""
+    """The label comes first, because users recognise it."""
     holder = Holder(pid=815, host="pipeline-1", since=datetime(2025, 1, 21, 9, 44, tzinfo=UTC), label="run 7")
 
     assert str(holder) == "'run 7' (process 815 on pipeline-1, since 2025-01-21 09:44:00 UTC)"
@@ -492,10 +492,10 @@ UNREADABLE_NOTES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("spoil", UNREADABLE_NOTES.values(), ids=UNREADABLE_NOTES)
-def test_note_that_cannot_be_read_is_no_error(
+def test_unreadable_note_is_not_an_error(
     lock_of: Callable[..., FileLock], state: Directory, spoil: Callable[[Path], object]
 ) -> None:
-    """The lock decides, the note only explains: the holder is then another process."""
+    """The lock decides, the note only explains: the error then names another process."""
     lock_of().acquire(0)
     path_in(state, "holder").unlink()
     spoil(path_in(state, "holder"))
@@ -507,10 +507,10 @@ def test_note_that_cannot_be_read_is_no_error(
 
 
 @pytest.mark.parametrize("spoil", UNREADABLE_NOTES.values(), ids=UNREADABLE_NOTES)
-def test_note_that_a_dead_owner_left_in_any_state_does_not_keep_the_lock(
+def test_note_of_a_dead_owner_in_any_state_does_not_block_the_lock(
     lock_of: Callable[..., FileLock], state: Directory, spoil: Callable[[Path], object]
 ) -> None:
-    """Kill -9 may come in the middle of the note; the next owner takes the lock all the same."""
+    """Kill -9 may come in the middle of the note; the next owner can take the lock."""
     spoil(path_in(state, "holder"))
     lock = lock_of()
 
@@ -520,8 +520,8 @@ def test_note_that_a_dead_owner_left_in_any_state_does_not_keep_the_lock(
     assert not is_free(lock_of)
 
 
-def test_note_tells_who_holds_the_lock_and_goes_with_it(lock_of: Callable[..., FileLock], state: Directory) -> None:
-    """A note without a holder would accuse the innocent."""
+def test_note_names_the_holder_and_is_removed_with_the_lock(lock_of: Callable[..., FileLock], state: Directory) -> None:
+    """A note without a holder would be wrong."""
     lock = lock_of("run 7")
     assert read_holder(LocalFilesystem(), state) is None
 
@@ -543,10 +543,10 @@ def test_note_of_a_dead_owner_is_replaced(lock_of: Callable[..., FileLock], stat
     assert note_of(state).label == "alive"
 
 
-def test_label_of_bytes_that_are_no_text_is_escaped_in_the_note(
+def test_label_of_bytes_that_are_not_text_is_escaped_in_the_note(
     lock_of: Callable[..., FileLock], state: Directory
 ) -> None:
-    """A label may hold a file name; the note is for people and valid UTF-8."""
+    """A label may contain a file name; the note is for people and is valid UTF-8."""
     lock_of(os.fsdecode(b"r\xe9sum\xe9")).acquire(0)
 
     assert note_of(state).label == "r\\xe9sum\\xe9"
@@ -554,7 +554,7 @@ def test_label_of_bytes_that_are_no_text_is_escaped_in_the_note(
 
 
 class Noteless(LocalFilesystem):
-    """A disk that is full when it comes to the note, or does not let it go."""
+    """A disk on which the note cannot be created, or not removed."""
 
     def create(self, directory: Directory, name: str, chunks: Iterable[bytes]) -> None:
         if name == "holder":
@@ -567,8 +567,8 @@ class Noteless(LocalFilesystem):
         return super().unlink(directory, name)
 
 
-def test_lock_is_had_though_its_note_cannot_be_written(lock_of: Callable[..., FileLock]) -> None:
-    """On a full disk a recovery may be what makes room: the note is only a courtesy."""
+def test_lock_is_taken_although_its_note_cannot_be_written(lock_of: Callable[..., FileLock]) -> None:
+    """On a full disk a recovery may free space, so it must get the lock without a note."""
     lock = lock_of("test", Noteless())
 
     lock.acquire(0)
@@ -577,8 +577,8 @@ def test_lock_is_had_though_its_note_cannot_be_written(lock_of: Callable[..., Fi
     assert not is_free(lock_of)
 
 
-def test_lock_is_given_back_though_its_note_cannot_be_removed(lock_of: Callable[..., FileLock]) -> None:
-    """Whatever the disk does, the next owner need not wait."""
+def test_lock_is_released_although_its_note_cannot_be_removed(lock_of: Callable[..., FileLock]) -> None:
+    """The next owner does not have to wait."""
     lock = lock_of("test", Noteless())
     lock.acquire(0)
 
@@ -592,13 +592,13 @@ def test_lock_is_given_back_though_its_note_cannot_be_removed(lock_of: Callable[
 
 
 def test_new_lock_is_not_held(lock_of: Callable[..., FileLock], state: Directory) -> None:
-    """Making the object neither locks nor writes."""
+    """The constructor neither locks nor writes."""
     assert not lock_of().is_held
     assert os.listdir(state.path) == []
 
 
 def test_taking_a_lock_twice_through_one_object_is_refused_and_keeps_it(lock_of: Callable[..., FileLock]) -> None:
-    """The lock library would return silently, and the first release would free both."""
+    """The lock library would return silently, and the first release would free the lock."""
     lock = lock_of()
     lock.acquire(0)
 
@@ -609,7 +609,7 @@ def test_taking_a_lock_twice_through_one_object_is_refused_and_keeps_it(lock_of:
     assert not is_free(lock_of)
 
 
-def test_releasing_what_is_not_held_does_nothing(lock_of: Callable[..., FileLock], state: Directory) -> None:
+def test_release_without_the_lock_does_nothing(lock_of: Callable[..., FileLock], state: Directory) -> None:
     """A second release must not free the next owner's lock nor remove its note."""
     first, second = lock_of("first"), lock_of("second")
     first.release()
@@ -624,7 +624,7 @@ def test_releasing_what_is_not_held_does_nothing(lock_of: Callable[..., FileLock
 
 
 def test_released_lock_can_be_taken_again_through_the_same_object(lock_of: Callable[..., FileLock]) -> None:
-    """An object is good for more than one turn."""
+    """An object can be used several times."""
     lock = lock_of()
     for _ in range(3):
         lock.acquire(0)
@@ -634,7 +634,7 @@ def test_released_lock_can_be_taken_again_through_the_same_object(lock_of: Calla
 
 
 def test_lock_object_that_lost_a_race_can_try_again(lock_of: Callable[..., FileLock]) -> None:
-    """A busy directory leaves nothing behind in the object."""
+    """The object is unchanged after a busy directory."""
     first, second = lock_of(), lock_of()
     first.acquire(0)
     with pytest.raises(DirectoryBusy):
@@ -647,7 +647,7 @@ def test_lock_object_that_lost_a_race_can_try_again(lock_of: Callable[..., FileL
 
 
 def test_lock_file_is_never_deleted_nor_emptied(lock_of: Callable[..., FileLock], state: Directory) -> None:
-    """Whoever deleted it would let two processes lock two files of one name."""
+    """If it were deleted, two processes could lock two files of one name."""
     path_in(state, "lock").write_bytes(b"whatever")
     inode = os.stat(path_in(state, "lock")).st_ino
     lock = lock_of()
@@ -660,7 +660,7 @@ def test_lock_file_is_never_deleted_nor_emptied(lock_of: Callable[..., FileLock]
 
 
 def test_held_lock_survives_the_garbage_collector(lock_of: Callable[..., FileLock]) -> None:
-    """The file is kept open by the lock object: a collected handle would unlock."""
+    """The lock object keeps the file open, because a collected handle would unlock."""
     lock = lock_of()
     lock.acquire(0)
 
@@ -671,7 +671,7 @@ def test_held_lock_survives_the_garbage_collector(lock_of: Callable[..., FileLoc
 
 
 def test_lock_object_that_is_dropped_frees_the_lock(lock_of: Callable[..., FileLock], state: Directory) -> None:
-    """A forgotten release shows as a warning and does not lock out the rest of the process."""
+    """A forgotten release gives a warning and does not block the rest of the process."""
 
     def forget() -> None:
         forgotten = FileLock(LocalFilesystem(), state, "forgotten")
@@ -688,7 +688,7 @@ def test_lock_object_that_is_dropped_frees_the_lock(lock_of: Callable[..., FileL
 
 
 def test_busy_lock_leaves_no_descriptor_open(lock_of: Callable[..., FileLock]) -> None:
-    """Who asks every second for a week must not run out of descriptors."""
+    """A process that tries every second for a week must not run out of descriptors."""
     lock_of().acquire(0)
     free_before = os.open(os.devnull, os.O_RDONLY)
     os.close(free_before)
@@ -745,11 +745,11 @@ locked.release()
 
 
 def test_forked_child_does_not_hold_its_parents_lock(start: Start, task: Path) -> None:
-    """I6: it shares the open file, but whatever would change something is refused there; the parent goes on."""
+    """I6: the child shares the open file, but every change is refused there; the parent goes on."""
     (task / "file").write_bytes(b"content")
     program = start(FORK_AND_ASK, str(task))
 
-    child, parent = json.loads(program.says()), json.loads(program.says())
+    child, parent = json.loads(program.read_line()), json.loads(program.read_line())
 
     assert child.pop("is held") is False
     assert child.pop("second lock") == "DirectoryBusy"
@@ -775,9 +775,9 @@ os.waitpid(child, 0)
 
 
 def test_release_in_a_forked_child_does_not_free_the_parents_lock(start: Start, task: Path) -> None:
-    """A worker's clean-up must not open the parent's directory to others, nor take its note away."""
+    """The clean-up of a worker must neither free the parent's lock nor remove its note."""
     program = start(FORK_AND_RELEASE, str(task))
-    assert program.says() == "released"
+    assert program.read_line() == "released"
 
     with pytest.raises(DirectoryBusy) as busy:
         lock_directory(task, label="test", timeout_seconds=0)
@@ -787,9 +787,9 @@ def test_release_in_a_forked_child_does_not_free_the_parents_lock(start: Start, 
 
 
 def test_forked_child_that_released_does_not_keep_a_dead_parents_lock(start: Start, task: Path) -> None:
-    """Kill -9 frees at once also where a worker lives on, once that has let go of its copy."""
+    """After kill -9 of the parent, the lock is free although a worker lives on, if the worker has closed its copy."""
     program = start(FORK_AND_RELEASE, str(task))
-    assert program.says() == "released"
+    assert program.read_line() == "released"
 
     program.kill()
 
@@ -799,7 +799,7 @@ def test_forked_child_that_released_does_not_keep_a_dead_parents_lock(start: Sta
 def test_release_under_another_process_id_only_closes_its_own_copy(
     lock_of: Callable[..., FileLock], state: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a forked child does, seen from inside: another copy of the open file stands for the parent's."""
+    """The behaviour of a forked child, seen from inside, with another copy of the open file as the parent's."""
     lock = lock_of("parent")
     lock.acquire(0)
     assert lock._lock is not None
@@ -837,18 +837,18 @@ os.waitpid(child, 0)
 def test_parents_release_frees_the_lock_though_a_child_still_has_the_file_open(start: Start, task: Path) -> None:
     """The owner unlocks; it does not merely close its copy of the file."""
     program = start(FORK_AND_OUTLIVE, str(task))
-    assert program.says() == "released"
+    assert program.read_line() == "released"
 
     lock_directory(task, label="test", timeout_seconds=0).release()
 
-    program.tell()
+    program.resume()
 
 
 # ---- strangers at the lock file ---------------------------------------------------------------------------------
 
 
 def meddle(monkeypatch: pytest.MonkeyPatch, *deeds: Callable[[str], object]) -> None:
-    """Let a stranger do something each time between the opening of the lock file and its locking."""
+    """Let a stranger act each time between the opening of the lock file and its locking."""
     remaining = list(deeds)
 
     def open_and_meddle(path: str, flags: int) -> int:
@@ -873,7 +873,7 @@ def replace(path: str) -> None:
 def test_lock_file_that_a_stranger_took_away_before_it_was_locked_protects_nothing(
     lock_of: Callable[..., FileLock], monkeypatch: pytest.MonkeyPatch, deeds: list[Callable[[str], object]]
 ) -> None:
-    """I6: what was locked must be what stands under the name, else the next one locks another file."""
+    """I6: the locked file must have the name `lock`, or the next process locks another file."""
     meddle(monkeypatch, *deeds)
     lock = lock_of()
 
@@ -888,7 +888,7 @@ def test_lock_file_that_a_stranger_took_away_before_it_was_locked_protects_nothi
 def test_new_lock_file_that_another_has_locked_already_is_busy(
     lock_of: Callable[..., FileLock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """I6: the name decides; the old file, though locked, gives no right."""
+    """I6: the name decides; a lock on the old file protects nothing."""
     other, late = lock_of("other"), lock_of("late")
 
     def replace_and_lock(path: str) -> None:
@@ -908,7 +908,7 @@ def test_new_lock_file_that_another_has_locked_already_is_busy(
 def test_time_spent_on_a_lock_file_that_was_taken_away_counts(
     lock_of: Callable[..., FileLock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The timeout bounds the whole call, not each new start of it."""
+    """The timeout bounds the whole call, not each attempt."""
     other = lock_of("other")
     now = [0.0]
 
@@ -930,7 +930,7 @@ def test_time_spent_on_a_lock_file_that_was_taken_away_counts(
 def test_lock_file_that_is_a_symbolic_link_is_refused(
     lock_of: Callable[..., FileLock], state: Directory, tmp_path: Path, is_dangling: bool
 ) -> None:
-    """Its target is neither locked, nor emptied, nor made."""
+    """Its target is neither locked, nor emptied, nor created."""
     target = tmp_path / "target"
     if not is_dangling:
         target.write_bytes(b"precious")
@@ -948,7 +948,7 @@ def test_lock_file_that_is_a_symbolic_link_is_refused(
 def test_lock_file_that_a_stranger_put_behind_a_link_before_it_was_locked_is_refused(
     lock_of: Callable[..., FileLock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """I6: the next one would be refused at the link: the name itself must stand for what was locked."""
+    """I6: the next process would be refused at the link, so the name itself must be the locked file's."""
 
     def put_behind_a_link(path: str) -> None:
         os.rename(path, path + ".aside")
@@ -964,7 +964,7 @@ def test_lock_file_that_a_stranger_put_behind_a_link_before_it_was_locked_is_ref
 
 
 def test_lock_file_that_is_a_directory_is_refused(lock_of: Callable[..., FileLock], state: Directory) -> None:
-    """A person has to look what was put there."""
+    """An operator has to inspect it."""
     path_in(state, "lock").mkdir()
 
     with pytest.raises(StateUnusable, match="its lock file cannot be opened"):
@@ -974,7 +974,7 @@ def test_lock_file_that_is_a_directory_is_refused(lock_of: Callable[..., FileLoc
 def test_state_directory_that_was_removed_meanwhile_is_unusable(
     lock_of: Callable[..., FileLock], state: Directory
 ) -> None:
-    """It was there when it was opened; nothing is locked in the void."""
+    """It existed when it was opened; a lock in a removed directory protects nothing."""
     os.rmdir(state.path)
 
     with pytest.raises(StateUnusable, match="its lock file cannot be opened"):
@@ -1000,31 +1000,31 @@ os._exit(0)
 
 @pytest.fixture
 def open_directory() -> Iterator[Path]:
-    """A directory that everybody may enter; those of pytest are its user's alone."""
+    """A directory that every user can enter, unlike those of pytest."""
     path = Path(tempfile.mkdtemp())
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
 
 
-def test_lock_file_that_nobody_else_may_open_gives_an_error_that_says_so(start: Start, open_directory: Path) -> None:
-    """Root ran it once, and the service cannot: the error names the file and the way out."""
+def test_lock_file_of_another_user_gives_an_error_that_names_it(start: Start, open_directory: Path) -> None:
+    """Root ran it once, and the service cannot open it: the error names the file and the solution."""
     lock = open_directory / "lock"
     lock.touch()
     lock.chmod(0o600 if os.geteuid() == 0 else 0o000)
 
-    message = start(LOCK_AS_STRANGER, str(open_directory)).says()
+    message = start(LOCK_AS_STRANGER, str(open_directory)).read_line()
 
     assert message.startswith(f"The state directory {open_directory} cannot be used")
-    assert f"the lock file {lock} belongs to another user and may not be opened" in message
-    assert "Let its owner run this, or give its group access" in message
+    assert f"the lock file {lock} belongs to another user and cannot be opened" in message
+    assert "Run this as its owner, or give its group access" in message
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
-def test_refused_lock_file_leaves_the_lock_free_for_those_who_may(
+def test_refused_lock_file_leaves_the_lock_free_for_other_users(
     lock_of: Callable[..., FileLock], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """The error is about this user: nothing was taken, and nothing has to be given back."""
+    """Only this user is refused: the lock was not taken and does not have to be released."""
 
     def refuse(path: str, flags: int) -> int:
         raise OSError(number, os.strerror(number), path)
@@ -1032,7 +1032,7 @@ def test_refused_lock_file_leaves_the_lock_free_for_those_who_may(
     with monkeypatch.context() as patched:
         patched.setattr(journal.lock, "open_lock_file", refuse)
         lock = lock_of()
-        with pytest.raises(StateUnusable, match="belongs to another user and may not be opened"):
+        with pytest.raises(StateUnusable, match="belongs to another user and cannot be opened"):
             lock.acquire(0)
 
     assert not lock.is_held
@@ -1043,7 +1043,7 @@ def test_refused_lock_file_leaves_the_lock_free_for_those_who_may(
 def test_file_system_that_cannot_lock_makes_the_state_directory_unusable(
     lock_of: Callable[..., FileLock], state: Directory, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """I6: without a lock nothing is begun; it is not mistaken for a lock that somebody holds."""
+    """I6: nothing begins without a lock; the error is not that of a busy lock."""
 
     def flock(fd: int, flags: int) -> None:
         if flags & fcntl.LOCK_EX:
@@ -1061,7 +1061,7 @@ def test_file_system_that_cannot_lock_makes_the_state_directory_unusable(
     assert not path_in(state, "holder").exists()
 
 
-def test_lock_file_that_another_process_makes_first_is_taken_as_it_is(
+def test_lock_file_that_another_process_creates_first_is_used(
     lock_of: Callable[..., FileLock], state: Directory
 ) -> None:
     """Two processes that start together make the state directory together."""
@@ -1083,10 +1083,8 @@ def test_lock_file_that_another_process_makes_first_is_taken_as_it_is(
 # ---- asking without taking --------------------------------------------------------------------------------------
 
 
-def test_question_whether_it_is_locked_is_answered_without_a_trace(
-    lock_of: Callable[..., FileLock], state: Directory
-) -> None:
-    """A status page asks: held, not held, never used; neither lock nor note changes."""
+def test_check_of_the_lock_leaves_no_trace(lock_of: Callable[..., FileLock], state: Directory) -> None:
+    """Held, not held, never used: neither the lock nor the note changes."""
     lock = lock_of("run 7")
     never_used = is_locked(state)
     assert os.listdir(state.path) == []
@@ -1100,20 +1098,18 @@ def test_question_whether_it_is_locked_is_answered_without_a_trace(
     assert is_free(lock_of)
 
 
-def test_question_while_the_lock_is_held_takes_nothing_from_the_holder(
-    lock_of: Callable[..., FileLock], state: Directory
-) -> None:
-    """I6: asking often does not wear the lock out."""
+def test_check_of_a_held_lock_does_not_free_it(lock_of: Callable[..., FileLock], state: Directory) -> None:
+    """I6: many checks do not change the lock."""
     lock_of().acquire(0)
 
     assert [is_locked(state) for _ in range(3)] == [True] * 3
     assert not is_free(lock_of)
 
 
-def test_two_who_ask_at_the_same_time_do_not_take_each_other_for_a_holder(
+def test_two_checks_at_the_same_time_do_not_report_each_other_as_a_holder(
     lock_of: Callable[..., FileLock], state: Directory
 ) -> None:
-    """The question takes a shared lock for a moment; only who works takes an exclusive one."""
+    """A check takes a shared lock for a moment; only a writer takes an exclusive one."""
     lock = lock_of()
     lock.acquire(0)
     lock.release()
@@ -1125,10 +1121,10 @@ def test_two_who_ask_at_the_same_time_do_not_take_each_other_for_a_holder(
     os.close(other_asker)
 
 
-def test_lock_of_another_process_is_seen_and_its_death_too(start: Start, task: Path) -> None:
-    """A journal is hot only when its owner is gone: the kernel knows."""
+def test_check_sees_the_lock_of_another_process_and_its_death(start: Start, task: Path) -> None:
+    """A journal is hot only if its owner is dead, which the kernel shows."""
     program = start(HOLD, str(task), "another run")
-    assert program.says() == "held"
+    assert program.read_line() == "held"
     disk = LocalFilesystem()
     state = disk.open_directory(state_directory_of(str(task)))
 
@@ -1144,7 +1140,7 @@ def test_lock_of_another_process_is_seen_and_its_death_too(start: Start, task: P
 # ---- a locked directory -----------------------------------------------------------------------------------------
 
 
-def test_locked_directory_is_busy_for_everybody_else_and_free_after_with(task: Path) -> None:
+def test_locked_directory_is_busy_for_others_and_free_after_with(task: Path) -> None:
     """I6: recovery and transactions alike happen under one lock."""
     with lock_directory(task, label="first", timeout_seconds=0), pytest.raises(DirectoryBusy, match="first"):
         lock_directory(task, label="second", timeout_seconds=0)
@@ -1153,7 +1149,7 @@ def test_locked_directory_is_busy_for_everybody_else_and_free_after_with(task: P
 
 
 def test_directory_is_free_after_an_error_inside_with(task: Path) -> None:
-    """An exception on the way out does not keep the next one waiting."""
+    """An exception does not keep the lock."""
     with pytest.raises(ValueError, match="mistake"), lock_directory(task, label="test", timeout_seconds=0):
         raise ValueError("mistake")
 
@@ -1161,7 +1157,7 @@ def test_directory_is_free_after_an_error_inside_with(task: Path) -> None:
 
 
 def test_directory_is_free_when_its_recovery_fails(task: Path) -> None:
-    """What asks for a person must not lock that person out."""
+    """The operator who is needed must be able to lock it."""
     lock_directory(task, label="test", timeout_seconds=0).release()
     journal_path = Path(state_directory_of(str(task)), "20250121T094400123456-1a2b3c4d.journal")
     journal_path.write_bytes(b"not a journal\n")
@@ -1183,7 +1179,7 @@ def test_releasing_a_locked_directory_twice_frees_it_once(task: Path) -> None:
 
 
 def test_released_directory_refuses_to_work(task: Path) -> None:
-    """I6: nothing changes without the lock, whoever still has the object."""
+    """I6: nothing changes without the lock, through any object."""
     locked = lock_directory(task, label="test", timeout_seconds=0)
     begun = locked.transaction("begun under the lock")
     begun.make_directory("made")
@@ -1212,7 +1208,7 @@ def test_transaction_alone_keeps_its_directory_locked(task: Path) -> None:
 
 
 def test_busy_directory_leaves_no_descriptor_open(task: Path) -> None:
-    """Who asks every second for a week must not run out of descriptors."""
+    """A process that tries every second for a week must not run out of descriptors."""
     with lock_directory(task, label="first", timeout_seconds=0):
         free_before = os.open(os.devnull, os.O_RDONLY)
         os.close(free_before)
@@ -1224,8 +1220,8 @@ def test_busy_directory_leaves_no_descriptor_open(task: Path) -> None:
     assert free_after == free_before
 
 
-def test_directory_whose_name_is_no_text_can_be_locked(tmp_path: Path) -> None:
-    """Names are bytes to the kernel; the message shows them as escapes."""
+def test_directory_whose_name_is_not_text_can_be_locked(tmp_path: Path) -> None:
+    """Names are bytes to the kernel; the message shows them escaped."""
     path = tmp_path / os.fsdecode(b"t\xe2che")
     path.mkdir()
 
@@ -1239,7 +1235,7 @@ def test_directory_whose_name_is_no_text_can_be_locked(tmp_path: Path) -> None:
 
 
 def test_waiting_for_a_directory_ends_with_its_own_timeout(task: Path) -> None:
-    """The caller says how long; the error says how long it was."""
+    """The caller sets the timeout; the error has the waiting time."""
     with lock_directory(task, label="first", timeout_seconds=0), pytest.raises(DirectoryBusy) as busy:
         lock_directory(task, label="second", timeout_seconds=0.1)
 
@@ -1249,9 +1245,9 @@ def test_waiting_for_a_directory_ends_with_its_own_timeout(task: Path) -> None:
 def test_lock_file_that_is_replaced_again_and_again_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lock on a file that has lost its name protects nothing; trying comes to an end."""
+    """A lock on a file that has lost its name protects nothing, and the attempts end."""
     (tmp_path / "task").mkdir()
     monkeypatch.setattr(FileLock, "_is_current", lambda self, file: False)
 
-    with pytest.raises(StateUnusable, match="replaced again and again"):
+    with pytest.raises(StateUnusable, match="replaces its lock file again and again"):
         lock_directory(tmp_path / "task", label="test", timeout_seconds=1)

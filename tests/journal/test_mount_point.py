@@ -1,4 +1,4 @@
-"""A directory that is a mount point has its state inside: no file could be moved to the outside."""
+"""A directory that is a mount point has its state inside, because no file could be moved to the outside."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_state_of_a_mount_point_is_inside_and_no_backup_moves_it(task: Path) -> 
 
 
 def test_dead_run_in_a_mount_point_is_found_and_recovered_with_all_others(task: Path) -> None:
-    """`recover_all` looks beside the directories and into them."""
+    """`recover_all` finds state directories beside the directories and in them."""
     make_files(task.parent / "other", "c")
     leave_hot_journal(task.parent / "other")
     leave_hot_journal(task)
@@ -75,7 +75,7 @@ def test_dead_run_in_a_mount_point_is_found_and_recovered_with_all_others(task: 
 
 
 def test_state_stays_inside_once_it_is_there(task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The volume is mounted as a whole later: what its journal says must still be found."""
+    """The volume may be mounted as a whole later; its journal must still be found."""
     leave_hot_journal(task)
     monkeypatch.undo()
 
@@ -86,7 +86,7 @@ def test_state_stays_inside_once_it_is_there(task: Path, monkeypatch: pytest.Mon
     assert names_in(task) == [".journal", "a", "b"]
 
 
-def test_root_that_does_not_exist_has_nothing_to_recover(tmp_path: Path) -> None:
+def test_missing_root_has_nothing_to_recover(tmp_path: Path) -> None:
     """No error, and nothing is made."""
     assert recover_all(tmp_path / "nowhere") == {}
     assert names_in(tmp_path) == []
@@ -94,7 +94,7 @@ def test_root_that_does_not_exist_has_nothing_to_recover(tmp_path: Path) -> None
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare of util-linux")
 def test_directory_that_is_bound_onto_itself_is_served_by_a_state_inside(tmp_path: Path) -> None:
-    """A real mount in a namespace of its own: recovery and a backup, all within it."""
+    """A real mount in a separate namespace: recovery and a backup within it."""
     task = tmp_path / "task"
     make_files(task, "a", "b")
     words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", BOUND, "sh", str(task)]

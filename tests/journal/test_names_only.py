@@ -1,4 +1,4 @@
-"""A disk whose inode numbers identify nothing: every crash point, and what tells such a disk from others."""
+"""A disk whose inode numbers identify nothing: every crash point, and the test for such a disk."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from journal import LocalFilesystem, NeedsAttention, lock_directory
 from journal.filesystem import SCAN_FROM, Directory, rename_by_placeholder
 from journal.names import PROBE, PROBE_LINK
 from journal.names_only import NamesOnly
-from journal.records import NO_INODE, Identity
+from journal.values import NO_INODE, Identity
 from tests.crash.campaign import (
     all_power_losses,
-    before,
-    calls_of,
+    count_recovery_calls,
     die_at,
-    interrupted,
+    files_before,
+    list_calls,
     recover,
-    recovery_calls,
+    run_into,
     run_until,
     sample,
 )
@@ -36,24 +36,24 @@ class Died(BaseException):
 
 
 @pytest.mark.parametrize("scenario", WITHOUT_LINKS, ids=lambda scenario: scenario.name)
-def test_without_links_a_run_goes_by_names_and_ends_as_with_them(scenario: Scenario) -> None:
-    """The caller can ask which of the two guarantees holds."""
+def test_without_links_a_run_uses_names_and_has_the_same_result(scenario: Scenario) -> None:
+    """`goes_by_names` shows which of the two guarantees holds."""
     disk = scenario.disk()
     scenario.run(disk)
 
-    assert verdict(scenario, before(scenario), disk) == "after"
+    assert verdict(scenario, files_before(scenario), disk) == "after"
     with lock(disk) as directory:
         assert directory.goes_by_names
 
 
 @pytest.mark.parametrize("scenario", WITHOUT_LINKS, ids=lambda scenario: scenario.name)
 def test_without_links_killed_at_any_call_the_next_owner_finds_the_state_before_or_after(scenario: Scenario) -> None:
-    """I4, I9 where names and types are all there is to go by."""
+    """I4, I9 where only names and types identify a file."""
     ends = []
-    for call in range(len(calls_of(scenario)) + 1):
+    for call in range(len(list_calls(scenario)) + 1):
         disk = run_until(scenario, call)
         recover(disk)
-        ends.append(verdict(scenario, before(scenario), disk))
+        ends.append(verdict(scenario, files_before(scenario), disk))
 
     assert ends == sorted(ends, reverse=True)
     assert {"before", "after"} == set(ends)
@@ -61,34 +61,34 @@ def test_without_links_killed_at_any_call_the_next_owner_finds_the_state_before_
 
 @pytest.mark.parametrize("scenario", WITHOUT_LINKS, ids=lambda scenario: scenario.name)
 def test_without_links_killed_again_at_any_call_of_the_recovery_nothing_changes_the_end(scenario: Scenario) -> None:
-    """I3: recovery cut anywhere and run again ends in the state in which it would have ended."""
-    for call in range(len(calls_of(scenario)) + 1):
+    """I3: a recovery that is interrupted anywhere and run again ends in the state in which it would have ended."""
+    for call in range(len(list_calls(scenario)) + 1):
         dead = run_until(scenario, call)
         uncut = dead.clone()
         recover(uncut)
-        for second in sample(range(recovery_calls(dead) + 1), 8, scenario.name, call):
-            disk = interrupted(dead.clone(), die_at(second), recover)
+        for second in sample(range(count_recovery_calls(dead) + 1), 8, scenario.name, call):
+            disk = run_into(dead.clone(), die_at(second), recover)
             recover(disk)
 
             assert files_of(uncut) == files_of(disk), f"killed at call {call}, cut again at call {second}"
-            assert verdict(scenario, before(scenario), disk) in ("before", "after")
+            assert verdict(scenario, files_before(scenario), disk) in ("before", "after")
 
 
 @pytest.mark.parametrize("scenario", WITHOUT_LINKS, ids=lambda scenario: scenario.name)
-def test_without_links_plug_pulled_at_any_call_nothing_is_lost_where_renames_are_atomic(scenario: Scenario) -> None:
+def test_without_links_power_failure_at_any_call_loses_nothing_where_renames_are_atomic(scenario: Scenario) -> None:
     """I4's exception: entries that can only be renamed rely on the file system's atomic rename (M1)."""
-    for call in range(len(calls_of(scenario)) + 1):
+    for call in range(len(list_calls(scenario)) + 1):
         for survivor in all_power_losses(run_until(scenario, call), ["M1"]):
             recover(survivor)
 
-            assert verdict(scenario, before(scenario), survivor) in ("before", "after"), f"at call {call}"
+            assert verdict(scenario, files_before(scenario), survivor) in ("before", "after"), f"at call {call}"
 
 
 @pytest.mark.parametrize("has_links", [True, False], ids=["numbers-agree", "numbers-differ"])
-def test_links_with_numbers_of_their_own_are_found_out_and_no_number_is_believed(
+def test_links_with_different_inode_numbers_are_detected_and_no_number_is_trusted(
     tmp_path: Path, has_links: bool
 ) -> None:
-    """Some file systems in layers give each hard link a number of its own: no number identifies a file there."""
+    """Some layered file systems give each hard link its own number, so no number identifies a file there."""
 
     class Layered(LocalFilesystem):
         def look(self, directory: Directory, name: str) -> Identity | None:
@@ -107,8 +107,8 @@ def test_links_with_numbers_of_their_own_are_found_out_and_no_number_is_believed
     assert names_in(directory.state_path) == [PROBE, "lock", "ready"]
 
 
-def test_error_of_the_look_for_links_that_says_nothing_about_links_is_reported(tmp_path: Path) -> None:
-    """A full disk is no disk without links: a wrong answer would hold for good."""
+def test_unrelated_error_of_the_test_for_links_is_reported(tmp_path: Path) -> None:
+    """A full disk is not a disk without links, and a wrong result would be recorded."""
 
     class Full(LocalFilesystem):
         def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
@@ -119,8 +119,8 @@ def test_error_of_the_look_for_links_that_says_nothing_about_links_is_reported(t
         lock_directory(tmp_path / "task", label="test", filesystem=Full())
 
 
-def test_door_shows_no_numbers_and_skips_what_vanishes_while_it_looks(tmp_path: Path) -> None:
-    """A scan looks at each entry for its size; one that another process removes meanwhile is not there."""
+def test_door_shows_no_numbers_and_skips_entries_that_vanish_during_a_scan(tmp_path: Path) -> None:
+    """A scan looks at each entry for its size; an entry that another process removes meanwhile is skipped."""
 
     class Vanishing(LocalFilesystem):
         def look(self, directory: Directory, name: str) -> Identity | None:
@@ -180,7 +180,7 @@ class Placeholders(LocalFilesystem):
         return False
 
 
-def test_placeholder_that_a_kill_left_is_removed_and_no_file_with_it(tmp_path: Path) -> None:
+def test_placeholder_of_a_killed_process_is_removed_and_every_file_stays(tmp_path: Path) -> None:
     """Between the placeholder and the rename over it, both names exist: the file keeps its old one."""
     for deadly in range(3):  # of the two files and the record
         task = tmp_path / f"task-{deadly}"
@@ -197,10 +197,10 @@ def test_placeholder_that_a_kill_left_is_removed_and_no_file_with_it(tmp_path: P
         assert names_in(directory.state_path) == [PROBE, "lock", "ready"]
 
 
-def test_two_files_under_the_two_names_of_a_move_are_left_for_a_person() -> None:
-    """Neither is the beginning of the other: without numbers nothing tells which of them was announced."""
+def test_two_files_under_the_two_names_of_a_move_are_left_for_an_operator() -> None:
+    """Neither is the beginning of the other: without numbers, the announced one is not known."""
     scenario = next(candidate for candidate in WITHOUT_LINKS if candidate.name.startswith(BACKUP.name + "-"))
-    disk = run_until(scenario, next(n for n, call in enumerate(calls_of(scenario)) if call.startswith("fill")))
+    disk = run_until(scenario, next(n for n, call in enumerate(list_calls(scenario)) if call.startswith("fill")))
     disk.put("/t/D/f0", b"saved since")
     with contextlib.suppress(NeedsAttention):
         recover(disk)
@@ -212,8 +212,8 @@ def test_two_files_under_the_two_names_of_a_move_are_left_for_a_person() -> None
 
 
 @pytest.mark.parametrize("others", [0, SCAN_FROM], ids=["few moves", "many moves"])
-def test_old_name_that_stays_after_a_rename_is_reported_and_a_file_saved_there_since_is_not(others: int) -> None:
-    """A disk that lies: size and time tell the file that was not moved from one that another process saved."""
+def test_old_name_that_stays_after_a_rename_is_reported_but_not_a_file_saved_there_since(others: int) -> None:
+    """A disk that reports false success: size and time distinguish the file from one that another process saved."""
 
     class Lying(ModelFilesystem):
         def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
@@ -255,7 +255,7 @@ def test_old_name_that_stays_after_a_rename_is_reported_and_a_file_saved_there_s
 
 
 @pytest.mark.parametrize("deadly", range(3))
-def test_placeholder_that_a_kill_left_in_a_publication_is_removed_and_the_old_file_comes_back(
+def test_placeholder_of_a_killed_publication_is_removed_and_the_old_file_is_moved_back(
     tmp_path: Path, deadly: int
 ) -> None:
     """One name was free, the other one is replaced: its old file goes into the trash first."""
@@ -278,10 +278,8 @@ def test_placeholder_that_a_kill_left_in_a_publication_is_removed_and_the_old_fi
 
 
 @pytest.mark.parametrize("is_taken", [False, True])
-def test_placeholder_of_a_directory_that_a_kill_left_is_removed_while_it_is_empty(
-    tmp_path: Path, is_taken: bool
-) -> None:
-    """With hard links and without the kernel's flag directories alone are renamed over a placeholder."""
+def test_placeholder_directory_of_a_killed_process_is_removed_while_it_is_empty(tmp_path: Path, is_taken: bool) -> None:
+    """With hard links and without the kernel's flag, only directories are renamed over a placeholder."""
     task = tmp_path / "task"
     make_files(task / "sub", "inner")
 

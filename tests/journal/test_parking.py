@@ -1,4 +1,4 @@
-"""The parking place: a public name goes only together with the file that was announced under it."""
+"""The parking place: a public name is removed only if it is the announced file's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from journal import (
 )
 from journal.filesystem import SCAN_FROM, Directory
 from journal.parking import Parking, ReturnFailed
-from tests.crash.campaign import before, calls_of, die_at, interrupted, recover
+from tests.crash.campaign import die_at, files_before, list_calls, recover, run_into
 from tests.journal.test_directory import leave_hot_journal
 from tests.support.backup import back_up, content_of, make_files, names_in
 from tests.support.model_filesystem import ModelFilesystem
@@ -48,7 +48,7 @@ def identity_of(disk: LocalFilesystem, directory: Directory, name: str) -> Ident
     return found
 
 
-def test_expected_file_stays_in_the_parking_place_until_the_next_one_takes_it(
+def test_expected_file_stays_in_the_parking_place_until_the_next_one_replaces_it(
     places: tuple[LocalFilesystem, Directory, Directory],
 ) -> None:
     """One rename a name: the replaced file has its other name."""
@@ -65,10 +65,10 @@ def test_expected_file_stays_in_the_parking_place_until_the_next_one_takes_it(
     assert parking.notes == []
 
 
-def test_free_name_and_another_s_file_are_no_error_and_stay_as_they_are(
+def test_free_name_and_another_file_are_not_errors_and_stay_as_they_are(
     places: tuple[LocalFilesystem, Directory, Directory],
 ) -> None:
-    """The caller learns that nothing was removed."""
+    """The result shows that nothing was removed."""
     disk, task, state = places
     parking = Parking(disk, state, TRANSACTION)
 
@@ -79,7 +79,7 @@ def test_free_name_and_another_s_file_are_no_error_and_stay_as_they_are(
 
 
 def test_two_links_to_one_file_are_both_moved(tmp_path: Path) -> None:
-    """A rename between two names of one file does nothing and reports success: the place is emptied first."""
+    """A rename between two names of one file does nothing and reports success, so the place is emptied first."""
     task = tmp_path / "task"
     make_files(task, "a", "c")
     os.link(task / "a", task / "b")
@@ -129,7 +129,7 @@ class Faulty(LocalFilesystem):
 
 
 def test_error_of_the_look_gives_the_file_back_before_it_is_reported(tmp_path: Path) -> None:
-    """What was renamed away may be another's: it has its name again, and the move has failed."""
+    """The renamed file may be another one: it gets its name back, and the move has failed."""
     task = tmp_path / "task"
     make_files(task, "a", "b")
     with lock_directory(task, label="test", filesystem=Faulty("look")) as directory:
@@ -146,7 +146,7 @@ def test_error_of_the_look_gives_the_file_back_before_it_is_reported(tmp_path: P
 
 @pytest.mark.parametrize("failing", ["replace", "look"])
 def test_busy_name_is_tried_again_and_removed(tmp_path: Path, failing: str) -> None:
-    """A transient error of the rename or of the look passes: the file is moved, and the new try counted."""
+    """A transient error of the rename or of the look passes: the file is moved, and the retry is counted."""
     task = tmp_path / "task"
     make_files(task, "a", "b")
     disk = Faulty(failing, errno.EBUSY, times=2)
@@ -161,8 +161,8 @@ def test_busy_name_is_tried_again_and_removed(tmp_path: Path, failing: str) -> N
 
 @pytest.mark.parametrize("first", [False, True], ids=["place-taken", "place-free"])
 @pytest.mark.parametrize("number", [errno.ETIMEDOUT, errno.EIO], ids=errno.errorcode.get)
-def test_rename_that_reported_an_error_and_was_made_counts(tmp_path: Path, first: bool, number: int) -> None:
-    """A lost answer of a network disk, transient or not: the look shows that the file has arrived."""
+def test_rename_that_took_place_in_spite_of_an_error_counts(tmp_path: Path, first: bool, number: int) -> None:
+    """A lost answer of a network disk, transient or not: a look shows that the file has arrived."""
     task = tmp_path / "task"
     make_files(task, "a", *([] if first else ["b"]))
     with lock_directory(task, label="test", filesystem=Faulty("answer", number)) as directory:
@@ -174,7 +174,7 @@ def test_rename_that_reported_an_error_and_was_made_counts(tmp_path: Path, first
 
 
 def test_rename_that_failed_leaves_the_file_its_old_name_only(tmp_path: Path) -> None:
-    """The second name goes, the move is reported as failed."""
+    """The second name is removed, and the move is reported as failed."""
     task = tmp_path / "task"
     make_files(task, "a", "b")
     with lock_directory(task, label="test", filesystem=Faulty("replace", errno.EACCES)) as directory:
@@ -187,7 +187,7 @@ def test_rename_that_failed_leaves_the_file_its_old_name_only(tmp_path: Path) ->
 
 
 def test_file_that_cannot_be_given_back_stops_the_transaction_and_is_kept(tmp_path: Path) -> None:
-    """Neither a look nor the way back: nothing is committed, and the next recovery finds the file."""
+    """Neither a look nor a rename back works: nothing is committed, and the next recovery finds the file."""
     task = tmp_path / "task"
     make_files(task, "a")
     disk = Faulty("look and rename", times=1000)
@@ -207,7 +207,7 @@ def test_file_that_cannot_be_given_back_stops_the_transaction_and_is_kept(tmp_pa
 
 
 def test_stranger_s_file_that_cannot_be_given_back_ends_in_a_conflict_that_names_it(tmp_path: Path) -> None:
-    """Its only name is the parking place: the rollback keeps it there for a person."""
+    """Its only name is the parking place: the rollback keeps it there for an operator."""
     task = tmp_path / "task"
     make_files(task, "a", "b")
 
@@ -262,8 +262,10 @@ def test_file_saved_twice_gets_the_first_free_name_for_saved_files(
     assert note.endswith(f"the first of the two files is now saved-{TRANSACTION}-2")
 
 
-def test_way_back_that_fails_says_which_file_and_why(places: tuple[LocalFilesystem, Directory, Directory]) -> None:
-    """The error is one of its own: the name is not as it was."""
+def test_failed_rename_back_is_reported_with_file_and_reason(
+    places: tuple[LocalFilesystem, Directory, Directory],
+) -> None:
+    """It has its own error class, because the name is not as it was."""
     _, task, state = places
     parking = Parking(Faulty("look and rename"), state, TRANSACTION)
     with pytest.raises(ReturnFailed, match=r"a: .*Input/output error"):
@@ -274,7 +276,7 @@ def test_way_back_that_fails_says_which_file_and_why(places: tuple[LocalFilesyst
 
 @pytest.mark.parametrize("others", [1, SCAN_FROM], ids=["few moves", "many moves"])
 def test_move_whose_old_name_stays_although_every_call_succeeded_is_reported(others: int) -> None:
-    """A disk that lies: what still has its old name was not moved. Few names are looked at, many are scanned."""
+    """A disk that reports false success: a file with its old name was not moved. Many names are checked by a scan."""
 
     class Lying(ModelFilesystem):
         def replace(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
@@ -351,7 +353,7 @@ def test_few_directories_leave_a_large_one_without_a_scan_of_it_and_without_a_pa
 
 
 def test_nothing_public_is_ever_unlinked_replaced_or_written() -> None:
-    """I5: between a look and an unlink another process may have saved its file; only private names may go so."""
+    """I5: between a look and an unlink another process may save its file, so only private names are unlinked."""
 
     class Watched(ModelFilesystem):
         def unlink(self, directory: Directory, name: str) -> bool:
@@ -371,17 +373,17 @@ def test_nothing_public_is_ever_unlinked_replaced_or_written() -> None:
             super().fill(directory, name, content)
 
     for scenario in SCENARIOS:
-        for call in range(len(calls_of(scenario)) + 1):
+        for call in range(len(list_calls(scenario)) + 1):
             disk = scenario.disk()
             disk.__class__ = Watched
-            interrupted(disk, die_at(call), scenario.run)
+            run_into(disk, die_at(call), scenario.run)
             recover(disk)
-            assert verdict(scenario, before(scenario), disk) in ("before", "after")
+            assert verdict(scenario, files_before(scenario), disk) in ("before", "after")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_full_disk_without_room_for_a_parking_place_is_recovered_all_the_same(tmp_path: Path, number: int) -> None:
-    """A journal of an earlier version has taken none; renaming takes no room in most directories."""
+def test_full_disk_without_room_for_a_parking_place_is_recovered(tmp_path: Path, number: int) -> None:
+    """An earlier version reserved none; a rename needs no space in most directories."""
     task = tmp_path / "task"
     make_files(task, "a", "b")
     leave_hot_journal(task)

@@ -1,4 +1,4 @@
-"""The undo plan: every row of the recovery table of docs/journal-format.md, chains, and what holds for any moves."""
+"""The undo plan: every row of the recovery table of docs/journal-format.md, chains, and laws for any moves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journal.playback import Seen, Undo, Verdict, judge, plan_undo
-from journal.records import DIRECTORY, Create, Folder, Identity, Move, Operation, Type
+from journal.values import DIRECTORY, Create, Folder, Identity, Move, Operation, Type
 
 BACKUP = Folder("directory", "file_bak_1")
 ELSEWHERE = Folder("directory", "sub")
@@ -32,7 +32,7 @@ SAME_INODE_OTHER_TYPE = Identity(11, "symlink", 5, 700)
 
 
 def move_of(source: Place, destination: Place, identity: Identity, *, is_published: bool = False) -> Move:
-    """The announcement of one move; only a published file is announced with size and mtime."""
+    """Return the announcement of one move; only a published file is announced with size and mtime."""
     inode, kind, size, mtime_ns = identity
     return Move(*source, *destination, inode, kind, *((size, mtime_ns) if is_published else (None, None)))
 
@@ -41,19 +41,19 @@ def move_of(source: Place, destination: Place, identity: Identity, *, is_publish
 
 
 class Row(NamedTuple):
-    """One line of the table: what stands under both names, and the verdict in each of the four surroundings."""
+    """One row of the table: the files under both names, and the verdict in each of the four surroundings."""
 
     label: str
     source: Identity | None
     destination: Identity | None
     ordinary: Verdict
-    ordinary_into_made: Verdict
+    ordinary_into_new: Verdict
     staged: Verdict
-    staged_into_made: Verdict
+    staged_into_new: Verdict
 
 
 def always(label: str, source: Identity | None, destination: Identity | None, verdict: Verdict) -> Row:
-    """A line whose verdict depends on the two names alone."""
+    """Return a row whose verdict depends on the two names alone."""
     return Row(label, source, destination, verdict, verdict, verdict, verdict)
 
 
@@ -69,27 +69,27 @@ TABLE = [
         None,
         OTHER,
         ordinary=Verdict.STRANGER,
-        ordinary_into_made=Verdict.MOVE_BACK,
+        ordinary_into_new=Verdict.MOVE_BACK,
         staged=Verdict.NOTHING,
-        staged_into_made=Verdict.NOTHING,
+        staged_into_new=Verdict.NOTHING,
     ),
     Row(
         "O and the same O",
         OTHER,
         OTHER,
         ordinary=Verdict.NOTHING,
-        ordinary_into_made=Verdict.DROP,
+        ordinary_into_new=Verdict.DROP,
         staged=Verdict.NOTHING,
-        staged_into_made=Verdict.DROP,
+        staged_into_new=Verdict.DROP,
     ),
     Row(
         "O and another O",
         OTHER,
         ANOTHER,
         ordinary=Verdict.NOTHING,
-        ordinary_into_made=Verdict.STRANGER,
+        ordinary_into_new=Verdict.STRANGER,
         staged=Verdict.NOTHING,
-        staged_into_made=Verdict.STRANGER,
+        staged_into_new=Verdict.STRANGER,
     ),
     always("nothing and nothing", None, None, Verdict.GONE),
     # An inode number is used again as soon as it is free: another type is another file.
@@ -101,9 +101,9 @@ TABLE = [
         None,
         SAME_INODE_OTHER_TYPE,
         ordinary=Verdict.STRANGER,
-        ordinary_into_made=Verdict.MOVE_BACK,
+        ordinary_into_new=Verdict.MOVE_BACK,
         staged=Verdict.NOTHING,
-        staged_into_made=Verdict.NOTHING,
+        staged_into_new=Verdict.NOTHING,
     ),
 ]
 
@@ -114,7 +114,7 @@ def plan(
     places: Mapping[tuple[Folder, str], Identity | None],
     gone: frozenset[Folder] = frozenset(),
 ) -> list[Undo]:
-    """Plan for moves of these numbers, among other operations, where each place holds this identity."""
+    """Plan for moves of these numbers, among other operations, with these identities at their places."""
     operations: list[Operation] = [Create(BACKUP, "other")] * (max((number for number, _ in numbered), default=-1) + 1)
     for number, move in numbered:
         operations[number] = move
@@ -127,16 +127,16 @@ def plan(
 
 SURROUNDINGS = {
     "ordinary": (DIRECTORY, ELSEWHERE, frozenset({BACKUP})),
-    "ordinary_into_made": (DIRECTORY, BACKUP, frozenset({BACKUP})),
+    "ordinary_into_new": (DIRECTORY, BACKUP, frozenset({BACKUP})),
     "staged": (STAGING, DIRECTORY, frozenset({BACKUP})),
-    "staged_into_made": (STAGING, BACKUP, frozenset({BACKUP})),
+    "staged_into_new": (STAGING, BACKUP, frozenset({BACKUP})),
 }
 
 
 @pytest.mark.parametrize("surrounding", SURROUNDINGS)
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.label.replace(" ", "-"))
 def test_each_row_of_the_recovery_table_gives_its_verdict(row: Row, surrounding: str) -> None:
-    """A move is judged by what stands under its two names, by where it came from and by who made its new folder."""
+    """The verdict depends on the files under its two names, and on the two folders."""
     source_folder, destination_folder, made = SURROUNDINGS[surrounding]
     is_published = source_folder.root == "state"
     move = move_of((source_folder, "a"), (destination_folder, "b"), ANNOUNCED, is_published=is_published)
@@ -155,21 +155,21 @@ def test_size_and_time_do_not_count_for_a_file_that_is_announced_without_them(ro
     def grown(seen: Identity | None) -> Identity | None:
         return seen and seen._replace(size=4711, mtime_ns=4712)
 
-    assert judge(move, grown(row.source), grown(row.destination), is_made=True) is row.ordinary_into_made
+    assert judge(move, grown(row.source), grown(row.destination), is_new=True) is row.ordinary_into_new
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.label.replace(" ", "-"))
-def test_what_a_scan_saw_without_size_and_time_is_judged_alike(row: Row) -> None:
-    """One pass over a directory gives inode and type only; for an ordinary move that is enough."""
+def test_identity_of_a_scan_without_size_and_time_is_judged_alike(row: Row) -> None:
+    """A scan gives inode and type only; for an ordinary move that is enough."""
     move = move_of((DIRECTORY, "a"), (ELSEWHERE, "b"), ANNOUNCED)
 
     def scanned(seen: Identity | None) -> Identity | None:
         return seen and Identity(seen.inode, seen.type)
 
-    assert judge(move, scanned(row.source), scanned(row.destination), is_made=False) is row.ordinary
+    assert judge(move, scanned(row.source), scanned(row.destination), is_new=False) is row.ordinary
 
 
-@pytest.mark.parametrize("is_made", [True, False], ids=["made", "not-made"])
+@pytest.mark.parametrize("is_new", [True, False], ids=["new", "existing"])
 @pytest.mark.parametrize("source", [None, EDITED, ANNOUNCED, OTHER], ids=["nothing", "edited", "A", "O"])
 @pytest.mark.parametrize(
     "published",
@@ -177,22 +177,22 @@ def test_what_a_scan_saw_without_size_and_time_is_judged_alike(row: Row) -> None
     ids=["other-size", "other-time", "other-size-and-time"],
 )
 def test_published_file_that_was_changed_since_is_a_conflict(
-    published: Identity, source: Identity | None, is_made: bool
+    published: Identity, source: Identity | None, is_new: bool
 ) -> None:
-    """I5: what somebody wrote into a published file is neither moved back into staging nor dropped."""
+    """I5: a published file that another process changed is neither moved back into staging nor dropped."""
     move = move_of((STAGING, "a"), (DIRECTORY, "a"), ANNOUNCED, is_published=True)
 
-    verdict = judge(move, source, published, is_made=is_made)
+    verdict = judge(move, source, published, is_new=is_new)
 
     assert verdict is Verdict.CHANGED
     assert verdict.is_conflict
 
 
 def test_staged_file_that_was_changed_before_it_was_published_is_left_where_it_is() -> None:
-    """Only a published name is compared by size and time: under its staged name the file is simply not moved yet."""
+    """Only a published name is compared by size and time: a file with its staged name is not moved yet."""
     move = move_of((STAGING, "a"), (DIRECTORY, "a"), ANNOUNCED, is_published=True)
 
-    assert judge(move, EDITED, None, is_made=False) is Verdict.NOTHING
+    assert judge(move, EDITED, None, is_new=False) is Verdict.NOTHING
 
 
 HOME_IS_GONE = {Verdict.MOVE_BACK: Verdict.HOMELESS}
@@ -203,8 +203,8 @@ HOME_IS_GONE = {Verdict.MOVE_BACK: Verdict.HOMELESS}
 @pytest.mark.parametrize(
     "row", [row for row in TABLE if row.source is None], ids=lambda row: row.label.replace(" ", "-")
 )
-def test_file_whose_old_folder_is_gone_is_a_conflict_instead_of_moved_back(row: Row, surrounding: str) -> None:
-    """I9: there is no place to move it back to, so it keeps the name it has."""
+def test_file_whose_old_folder_is_missing_is_a_conflict(row: Row, surrounding: str) -> None:
+    """I9: it cannot be moved back, so it keeps its new name."""
     source_folder, destination_folder, made = SURROUNDINGS[surrounding]
     is_published = source_folder.root == "state"
     move = move_of((source_folder, "a"), (destination_folder, "b"), ANNOUNCED, is_published=is_published)
@@ -215,8 +215,8 @@ def test_file_whose_old_folder_is_gone_is_a_conflict_instead_of_moved_back(row: 
     assert undo.verdict is HOME_IS_GONE.get(verdict, verdict)
 
 
-def test_gone_folder_of_another_move_changes_nothing() -> None:
-    """Only the folder that a file comes from has to be there to take it back."""
+def test_missing_folder_of_another_move_changes_nothing() -> None:
+    """Only the folder of a file's old name has to exist."""
     move = move_of((DIRECTORY, "a"), (ELSEWHERE, "a"), ANNOUNCED)
 
     (undo,) = plan([(0, move)], frozenset(), {(ELSEWHERE, "a"): ANNOUNCED}, frozenset({STAGING, BACKUP}))
@@ -224,20 +224,20 @@ def test_gone_folder_of_another_move_changes_nothing() -> None:
     assert undo.verdict is Verdict.MOVE_BACK
 
 
-def test_exactly_the_verdicts_that_a_person_has_to_decide_are_conflicts() -> None:
-    """Everything else recovery decides itself."""
+def test_exactly_the_verdicts_that_an_operator_has_to_decide_are_conflicts() -> None:
+    """Recovery decides all other cases itself."""
     conflicts = {verdict for verdict in Verdict if verdict.is_conflict}
 
     assert conflicts == {Verdict.NAME_TAKEN, Verdict.STRANGER, Verdict.CHANGED, Verdict.HOMELESS}
 
 
-def test_each_verdict_says_something_different() -> None:
-    """The texts stand in reports; two members of one text would be one verdict."""
+def test_each_verdict_has_its_own_text() -> None:
+    """The texts are in reports; two enum members with one text would be one verdict."""
     assert len(Verdict) == len(Verdict.__members__)
 
 
-def test_names_that_were_not_looked_at_count_as_free() -> None:
-    """The folder of a name may be gone with all that was in it: then nothing was seen there."""
+def test_names_that_were_not_observed_count_as_free() -> None:
+    """The folder of a name may be missing: then nothing was seen there."""
     move = move_of((DIRECTORY, "a"), (BACKUP, "a"), ANNOUNCED)
 
     assert plan([(0, move)], frozenset({BACKUP}), {}) == [Undo(0, move, Verdict.GONE, None)]
@@ -248,8 +248,8 @@ def test_no_moves_give_an_empty_plan() -> None:
     assert plan([], frozenset({BACKUP}), {(DIRECTORY, "a"): OTHER}) == []
 
 
-def test_planning_brings_what_was_seen_up_to_what_older_moves_will_find() -> None:
-    """A second copy of a million names would cost more memory than the backup took: others are not held."""
+def test_planning_updates_the_sightings_for_older_moves() -> None:
+    """The view is not copied, because a second copy of a million names would need too much memory."""
     older = move_of((ELSEWHERE, "a"), (DIRECTORY, "a"), ANNOUNCED)
     move = move_of((DIRECTORY, "a"), (BACKUP, "a"), ANNOUNCED)
     alone: Seen = {BACKUP: {"a": ANNOUNCED}}
@@ -261,17 +261,17 @@ def test_planning_brings_what_was_seen_up_to_what_older_moves_will_find() -> Non
     assert [undo.verdict for undo in undos] == [Verdict.MOVE_BACK, Verdict.MOVE_BACK]
 
 
-def test_undo_tells_what_stands_at_the_new_name_not_what_was_announced() -> None:
-    """An editor's new file is moved back as what it is: its inode is checked before its name goes (I5)."""
+def test_undo_has_the_file_of_the_new_name_not_the_announced_one() -> None:
+    """An editor's new file is moved back with its own inode, which is checked before its name is removed (I5)."""
     move = move_of((DIRECTORY, "a"), (BACKUP, "a"), ANNOUNCED)
 
     (undo,) = plan([(0, move)], frozenset({BACKUP}), {(BACKUP, "a"): OTHER})
 
-    assert (undo.verdict, undo.found) == (Verdict.MOVE_BACK, OTHER)
+    assert (undo.verdict, undo.occupant) == (Verdict.MOVE_BACK, OTHER)
 
 
 def test_each_undo_carries_the_number_of_its_operation() -> None:
-    """Numbers count all operations of the journal, so they have gaps where others stand between the moves."""
+    """Numbers count all operations of the journal, so they have gaps where other operations are between the moves."""
     moves = [(number, move_of((DIRECTORY, f"{number}"), (BACKUP, f"{number}"), ANNOUNCED)) for number in (0, 3, 4)]
 
     assert [undo.operation for undo in plan(moves, frozenset(), {})] == [4, 3, 0]
@@ -281,9 +281,9 @@ def test_each_undo_carries_the_number_of_its_operation() -> None:
 
 
 def states_while_moving(disk: Disk, moves: Sequence[Move]) -> Iterator[Disk]:
-    """Every state between the first change and the last, the start and the end included.
+    """Yield every state between the first change and the last, start and end included.
 
-    Moves into one folder go together: all are linked, then all old names go. Directories are renamed at once.
+    Moves into one folder go together: all are linked, then all old names are removed. Directories are renamed.
     """
     now = dict(disk)
     yield dict(now)
@@ -320,7 +320,7 @@ def planned(disk: Disk, moves: Sequence[Move], made: frozenset[Folder]) -> list[
 
 
 def states_while_undoing(disk: Disk, plan: Sequence[Undo]) -> Iterator[Disk]:
-    """Every state that carrying out a plan passes through, in the plan's order."""
+    """Yield every state of an undo, in the plan's order."""
     now = dict(disk)
     yield dict(now)
     for undo in plan:
@@ -397,7 +397,7 @@ CUTS = [
 
 
 @pytest.mark.parametrize(("name", "cut"), CUTS)
-def test_chain_of_moves_cut_anywhere_is_undone_to_its_start(name: str, cut: int) -> None:
+def test_chain_of_moves_interrupted_anywhere_is_undone_to_its_start(name: str, cut: int) -> None:
     """I3: a later move that took an earlier one's name is judged first, and as undone when the earlier one is."""
     start, moves = CHAINS[name]
     made = frozenset({TRASH})
@@ -411,7 +411,7 @@ def test_chain_of_moves_cut_anywhere_is_undone_to_its_start(name: str, cut: int)
 
 
 @pytest.mark.parametrize(("name", "cut"), CUTS)
-def test_undoing_a_chain_cut_anywhere_and_planned_again_ends_at_the_start(name: str, cut: int) -> None:
+def test_undo_of_a_chain_interrupted_anywhere_and_planned_again_ends_at_the_start(name: str, cut: int) -> None:
     """I3: a recovery that dies after any of its own changes is finished by the next one."""
     start, moves = CHAINS[name]
     made = frozenset({TRASH})
@@ -422,7 +422,7 @@ def test_undoing_a_chain_cut_anywhere_and_planned_again_ends_at_the_start(name: 
 
 
 def test_finished_publish_is_undone_newest_first() -> None:
-    """The new file leaves its name before the old one comes back to it."""
+    """The new file loses its name before the old file gets it back."""
     start, moves = CHAINS["publish-one"]
     *_, finished = states_while_moving(start, moves)
 
@@ -431,7 +431,7 @@ def test_finished_publish_is_undone_newest_first() -> None:
     assert plan == [Undo(1, moves[1], Verdict.MOVE_BACK, NEW), Undo(0, moves[0], Verdict.MOVE_BACK, OLD)]
 
 
-def test_publish_cut_between_link_and_unlink_frees_the_name_for_the_old_file() -> None:
+def test_publish_interrupted_between_link_and_unlink_frees_the_name_for_the_old_file() -> None:
     """A dropped name counts as free when the older move is judged, though it is still taken on disk."""
     _, moves = CHAINS["publish-one"]
     disk = {(DIRECTORY, "a"): NEW, (STAGING, "a"): NEW, (TRASH, "a"): OLD}
@@ -442,7 +442,7 @@ def test_publish_cut_between_link_and_unlink_frees_the_name_for_the_old_file() -
 
 
 def test_editors_new_file_that_was_moved_back_is_seen_by_the_older_move() -> None:
-    """The view holds what really comes back: here a stranger's file takes the name that the older move needs."""
+    """The view has the file that is moved back: here a stranger's file, under the name that the older move needs."""
     moves = [
         move_of((DIRECTORY, "a"), (TRASH, "a"), OLD),
         move_of((DIRECTORY, "a"), (BACKUP, "a"), NEW),
@@ -454,8 +454,8 @@ def test_editors_new_file_that_was_moved_back_is_seen_by_the_older_move() -> Non
     assert [undo.verdict for undo in plan] == [Verdict.MOVE_BACK, Verdict.NAME_TAKEN]
 
 
-def test_what_is_moved_back_is_judged_as_what_it_is() -> None:
-    """I5: a stranger's file that comes back to a name is not taken for the announced one that had it before."""
+def test_file_that_is_moved_back_is_judged_by_its_own_identity() -> None:
+    """I5: a stranger's file that gets a name back is not mistaken for the announced one that had it before."""
     moves = [
         move_of((ELSEWHERE, "a"), (DIRECTORY, "a"), NEW),
         move_of((DIRECTORY, "a"), (BACKUP, "a"), NEW),
@@ -468,7 +468,7 @@ def test_what_is_moved_back_is_judged_as_what_it_is() -> None:
 
 
 def test_published_file_changed_since_keeps_the_old_one_in_the_trash() -> None:
-    """I9: a conflict at the newer move leaves the older one alone too, with its file where it is."""
+    """I9: a conflict of the newer move leaves the file of the older one where it is, too."""
     _, moves = CHAINS["publish-one"]
     disk = {(DIRECTORY, "a"): NEW._replace(mtime_ns=201), (TRASH, "a"): OLD}
 
@@ -478,7 +478,7 @@ def test_published_file_changed_since_keeps_the_old_one_in_the_trash() -> None:
     assert undone(disk, moves, frozenset({TRASH})) == disk
 
 
-def test_published_file_whose_staging_folder_is_gone_keeps_the_old_one_in_the_trash() -> None:
+def test_published_file_whose_staging_folder_is_missing_keeps_the_old_one_in_the_trash() -> None:
     """I9: the new file stays under its name, so the older move must not be seen as if that name were free."""
     _, moves = CHAINS["publish-one"]
     disk = {(DIRECTORY, "a"): NEW, (TRASH, "a"): OLD}
@@ -489,7 +489,7 @@ def test_published_file_whose_staging_folder_is_gone_keeps_the_old_one_in_the_tr
 
 
 def test_old_file_never_vacated_is_kept_when_the_staged_name_was_lost() -> None:
-    """A power loss may take the staged name, which nobody synced, and leave the old file under both of its names."""
+    """A power failure may lose the staged name, which is not synced, and leave the old file under both of its names."""
     _, moves = CHAINS["publish-one"]
     disk = {(DIRECTORY, "a"): OLD, (TRASH, "a"): OLD}
 
@@ -506,7 +506,7 @@ KINDS: list[Type] = ["file", "file", "symlink", "directory"]
 
 
 class Interrupted(NamedTuple):
-    """What stood where before, the announced moves, and the state that the crash left."""
+    """The files before, the announced moves, and the state after the crash."""
 
     start: Disk
     moves: list[Move]
@@ -516,7 +516,7 @@ class Interrupted(NamedTuple):
 
 @st.composite
 def interrupted_transactions(draw: st.DrawFn) -> Interrupted:
-    """A transaction as the planner makes it: no name left or reached twice, each free once it is needed."""
+    """Draw a transaction as the planner makes it: no name left or reached twice, each free when it is needed."""
     folders = draw(st.permutations(FOLDERS))
     taken = draw(st.lists(st.tuples(st.sampled_from(FOLDERS), st.sampled_from(NAMES)), min_size=1, unique=True))
     start: Disk = {}
@@ -526,7 +526,7 @@ def interrupted_transactions(draw: st.DrawFn) -> Interrupted:
     moves: list[Move] = []
     now = dict(start)
     left: set[Place] = set()
-    for folder in folders:  # whoever leaves a name goes before whoever takes it: one folder after the other
+    for folder in folders:  # a move that vacates a name goes before the move that takes it: one folder after the other
         free = [(folder, name) for name in NAMES if (folder, name) not in now]
         sources = [place for place in now if place in start and place not in left]
         count = draw(st.integers(0, min(len(free), len(sources))))
@@ -544,8 +544,8 @@ def interrupted_transactions(draw: st.DrawFn) -> Interrupted:
 
 @PATIENT
 @given(interrupted_transactions())
-def test_any_moves_cut_anywhere_are_undone_to_their_start(interrupted: Interrupted) -> None:
-    """I3: whatever was announced and however far it came, the planned undos give back what stood before."""
+def test_any_moves_interrupted_anywhere_are_undone_to_their_start(interrupted: Interrupted) -> None:
+    """I3: whatever was announced and however far it came, the planned undos restore the files before."""
     start, moves, made, after_crash = interrupted
 
     result = undone(after_crash, moves, made)
@@ -556,7 +556,7 @@ def test_any_moves_cut_anywhere_are_undone_to_their_start(interrupted: Interrupt
 @PATIENT
 @given(interrupted_transactions())
 def test_planning_again_after_a_recovery_finds_nothing_to_do(interrupted: Interrupted) -> None:
-    """I3: a recovery that died before it removed its journal is repeated without any change."""
+    """I3: a recovery that died before it removed its journal is repeated without a change."""
     start, moves, made, after_crash = interrupted
 
     again = planned(undone(after_crash, moves, made), moves, made)
@@ -567,8 +567,8 @@ def test_planning_again_after_a_recovery_finds_nothing_to_do(interrupted: Interr
 
 @settings(PATIENT, max_examples=50)
 @given(interrupted_transactions())
-def test_any_recovery_cut_anywhere_is_finished_by_the_next(interrupted: Interrupted) -> None:
-    """I3: cut after any of its own changes, planned anew and carried out, it ends in the same state."""
+def test_any_recovery_interrupted_anywhere_is_finished_by_the_next(interrupted: Interrupted) -> None:
+    """I3: interrupted after any of its own changes, planned again and carried out, it ends in the same state."""
     start, moves, made, after_crash = interrupted
 
     for state in states_while_undoing(after_crash, planned(after_crash, moves, made)):
@@ -578,7 +578,7 @@ def test_any_recovery_cut_anywhere_is_finished_by_the_next(interrupted: Interrup
 @PATIENT
 @given(interrupted_transactions())
 def test_plan_has_one_entry_for_each_move_newest_first(interrupted: Interrupted) -> None:
-    """Every move is judged, also those that never ran: the report counts them."""
+    """Every move is judged, also a move that never ran."""
     _, moves, made, after_crash = interrupted
 
     plan = planned(after_crash, moves, made)
@@ -589,7 +589,7 @@ def test_plan_has_one_entry_for_each_move_newest_first(interrupted: Interrupted)
 @PATIENT
 @given(interrupted_transactions(), st.data())
 def test_strangers_files_are_never_dropped(interrupted: Interrupted, data: st.DataObject) -> None:
-    """I5: whatever a stranger put under the announced names meanwhile, each file keeps at least one name."""
+    """I5: whatever files a stranger put under the announced names, each file keeps at least one name."""
     _, moves, made, after_crash = interrupted
     places = sorted({place for move in moves for place in (place_before(move), place_after(move))})
     disk = dict(after_crash)

@@ -47,7 +47,7 @@ with lock_directory(sys.argv[1], label="racer") as directory:
 
 
 def start(script: str, *arguments: str | Path) -> subprocess.Popen[str]:
-    """Start a process without measuring its coverage: a signal that meets coverage in its lock leaves it locked."""
+    """Start a process without measuring its coverage, because a signal could leave the lock of coverage locked."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     return subprocess.Popen(
         [sys.executable, "-c", script, *map(str, arguments)],
@@ -68,12 +68,12 @@ def victims() -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def files_below(path: Path) -> list[Path]:
-    """Every file below a path but the records."""
+    """Return every file below a path, without the records."""
     return [file for file in path.rglob("*") if file.is_file() and file.name != "backup_info.json"]
 
 
 def inodes_below(path: Path) -> set[int]:
-    """The files themselves, whatever their names, however many."""
+    """Return the inode numbers of these files."""
     return {file.stat().st_ino for file in files_below(path)}
 
 
@@ -93,7 +93,7 @@ def test_process_killed_at_random_times_never_loses_a_file(tmp_path: Path) -> No
 
 
 def check_nothing_is_lost(task: Path) -> None:
-    """After a recovery every name is in place or in a backup, once, and no backup is half a backup."""
+    """Check after a recovery that every name is in place or in a backup, once, and no backup is incomplete."""
     before = inodes_below(task)
     lock_directory(task, label="next", timeout_seconds=5).release()
 
@@ -110,7 +110,7 @@ def check_nothing_is_lost(task: Path) -> None:
 def test_signal_frees_the_lock_and_the_next_run_finds_everything(
     tmp_path: Path, victims: list[subprocess.Popen[str]], number: int
 ) -> None:
-    """SIGTERM kills, SIGINT raises KeyboardInterrupt: either way nothing is half done after the next lock."""
+    """SIGTERM kills, SIGINT raises KeyboardInterrupt: in both cases nothing is half done after the next lock."""
     task = tmp_path / "task"
     make_files(task, *FILES)
     victim = start(BACK_UP_FOR_EVER, task, *FILES)

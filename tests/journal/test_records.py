@@ -1,4 +1,4 @@
-"""The journal file: what is written can be read, by a second decoder too, and nothing else passes for it."""
+"""The journal file: the package and a second decoder read every written journal, and refuse everything else."""
 
 import json
 import random
@@ -15,24 +15,19 @@ from pydantic import ValidationError
 from journal import names
 from journal.errors import JournalDamaged, JournalUnsupported
 from journal.records import (
-    DIRECTORY,
-    STATE,
     Committed,
     Conflict,
-    Create,
     FailedOperation,
-    Folder,
-    Identity,
     Journal,
-    Move,
     RolledBack,
     decode_journal,
     decode_unfinished_header,
+    encode_body,
     encode_journal,
     encode_terminal,
     explain,
-    is_name,
 )
+from journal.values import DIRECTORY, STATE, Create, Folder, Identity, Move, is_name
 from tests.journal.independent_decoder import Damaged, Decoded, Record, Unsupported, decode
 
 PAGE = Path(__file__).parents[2] / "docs" / "journal-format.md"
@@ -85,7 +80,7 @@ EACH_ENDING = pytest.mark.parametrize(
 
 
 def text_of(body: object) -> str:
-    """The body of a record as the page writes it."""
+    """Return the body of a record as the page describes it."""
     return json.dumps(body, separators=(",", ":"))
 
 
@@ -96,7 +91,7 @@ def line_of(body: object) -> bytes:
 
 
 def written(header: object = HEADER, operations: list[Any] = OPERATIONS, terminals: tuple[Any, ...] = ()) -> bytes:
-    """The bytes of a journal, made without the package."""
+    """Return the bytes of a journal, made without the package."""
     before = b"".join(line_of(body) for body in [header, *operations])
     prepared = {"record": "prepared", "records": 1 + len(operations), "checksum": f"{zlib.crc32(before):08x}"}
     return b"".join([before, line_of(prepared), *(line_of(terminal) for terminal in terminals)])
@@ -116,7 +111,7 @@ EACH_RECORD = pytest.mark.parametrize("kind", SAMPLES)
 
 
 def journal_with(kind: str, body: object) -> tuple[bytes, int]:
-    """A journal with `body` in the place of the sample of that kind, and the number of that line."""
+    """Return a journal with `body` in the place of the sample of that kind, and the number of that line."""
     if kind == "header":
         return written(header=body), 1
     if kind == "prepared":
@@ -127,7 +122,7 @@ def journal_with(kind: str, body: object) -> tuple[bytes, int]:
 
 
 def everywhere(value: Any, change: Callable[[Any], Iterator[Any]]) -> Iterator[Any]:
-    """Copies of a value with one part of it, however deep, replaced by each of what `change` makes of that part."""
+    """Yield copies of a value in which one part, at any depth, is replaced by each result of `change` for that part."""
     yield from change(value)
     if isinstance(value, dict):
         for key, part in value.items():
@@ -140,18 +135,18 @@ def everywhere(value: Any, change: Callable[[Any], Iterator[Any]]) -> Iterator[A
 
 
 def ended(terminal: Record | None) -> tuple[Record, ...]:
-    """The terminal records of a journal that has this one or none."""
+    """Return the terminal records of a journal with this one or none."""
     return () if terminal is None else (terminal,)
 
 
 def encoded(journal: Journal) -> bytes:
-    """What the package writes for a journal that it has read."""
+    """Return the bytes that the package writes for a journal that it has read."""
     end = b"" if journal.terminal is None else encode_terminal(journal.terminal)
     return b"".join(encode_journal(journal.header, journal.operations)) + end
 
 
 def verdict(content: bytes) -> Decoded | Damaged | Unsupported:
-    """What the package makes of a file, in the terms of the independent decoder."""
+    """Return the package's verdict on a file, in the terms of the independent decoder."""
     try:
         journal = decode_journal(BytesIO(content), PATH)
     except JournalDamaged as error:
@@ -159,9 +154,9 @@ def verdict(content: bytes) -> Decoded | Damaged | Unsupported:
     except JournalUnsupported as error:
         return Unsupported(error.line)
     return Decoded(
-        json.loads(journal.header.encoded_body()),
-        [json.loads(operation.encoded_body()) for operation in journal.operations],
-        None if journal.terminal is None else json.loads(journal.terminal.encoded_body()),
+        json.loads(encode_body(journal.header)),
+        [json.loads(encode_body(operation)) for operation in journal.operations],
+        None if journal.terminal is None else json.loads(encode_body(journal.terminal)),
         journal.length_bytes,
     )
 
@@ -173,7 +168,7 @@ NAME_PIECES += ["é", "e\u0301", "שלום", "\u202e", "مرحبا", "\u2028", "
 
 
 def random_name(rng: random.Random) -> str:
-    """A name that a Linux file can have: up to 255 bytes, cut anywhere, or arbitrary bytes among them."""
+    """Return a name that a Linux file can have: up to 255 bytes, cut anywhere, or with arbitrary bytes."""
     length = rng.choice([1, 4, 12, 40, 255])
     raw = b""
     while len(raw) < length:
@@ -183,17 +178,17 @@ def random_name(rng: random.Random) -> str:
 
 
 def random_path(rng: random.Random) -> str:
-    """A relative path of one to three parts."""
+    """Return a relative path of one to three parts."""
     return "/".join(random_name(rng) for _ in range(rng.randint(1, 3)))
 
 
 def random_place(rng: random.Random) -> list[str]:
-    """A place below one of the two roots."""
+    """Return a place below one of the two roots."""
     return [rng.choice(["directory", "state"]), random_path(rng)]
 
 
 def random_operation(rng: random.Random) -> Record:
-    """A move, plain or with its options, or a create."""
+    """Return a move, plain or with its options, or a create."""
     if rng.random() < 0.25:
         create: Record = {"record": "create", "destination": random_place(rng)}
         return create | ({"if_kept": random_path(rng)} if rng.random() < 0.5 else {})
@@ -206,7 +201,7 @@ def random_operation(rng: random.Random) -> Record:
 
 
 def random_terminal(rng: random.Random, operations: int) -> Record | None:
-    """No terminal record, or one of the two with up to three entries."""
+    """Return no terminal record, or one of the two with up to three entries."""
     which = rng.choice(["none", "committed", "rolled_back"])
     some = rng.sample(range(operations), rng.randint(0, min(3, operations)))
     if which == "rolled_back":
@@ -220,7 +215,7 @@ def random_terminal(rng: random.Random, operations: int) -> Record | None:
 
 
 def random_journal(seed: str) -> tuple[Record, list[Record], Record | None]:
-    """Header, operations and terminal record of a journal; the same for the same seed."""
+    """Return header, operations and terminal record of a journal; the same for the same seed."""
     rng = random.Random(seed)
     directories = [
         {"root": root, "path": rng.choice(["", path]), "inode": rng.getrandbits(64), "made": rng.random() < 0.5}
@@ -239,14 +234,14 @@ def random_journal(seed: str) -> tuple[Record, list[Record], Record | None]:
 
 
 def seeds(batch: int) -> Iterator[str]:
-    """Fresh seeds for one batch; each failing assertion names its own."""
+    """Return new seeds for one batch; each failing assertion names its seed."""
     run = random.getrandbits(64)
     return (f"{run:x}/{batch}/{index}" for index in range(BATCH_SIZE))
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_random_journals_read_as_written_in_both_decoders(batch: int) -> None:
-    """What was put into a journal comes out of both decoders, and the package writes the same bytes again."""
+    """Both decoders return the values of a journal, and the package writes the same bytes again."""
     for seed in seeds(batch):
         header, operations, terminal = random_journal(seed)
         content = written(header, operations, ended(terminal))
@@ -291,7 +286,7 @@ def test_every_prefix_of_a_journal_is_damage_or_the_same_operations(terminal: Re
 
 @EACH_ENDING
 def test_every_single_flipped_bit_is_noticed(terminal: Record | None) -> None:
-    """Any one flipped bit is damage on its own line, or makes the package ignore the terminal record it lies in."""
+    """One flipped bit is damage on its line, or makes the package ignore the terminal record that has it."""
     content = written(terminals=ended(terminal))
     prepared_end = len(written())
     without_terminal = Decoded(HEADER, OPERATIONS, None, prepared_end)
@@ -305,8 +300,8 @@ def test_every_single_flipped_bit_is_noticed(terminal: Record | None) -> None:
         assert decode(bytes(altered)) == expected, f"bit {bit % 8} of byte {position}"
 
 
-def test_worked_example_of_the_page_reads_as_the_page_says() -> None:
-    """The example in docs/journal-format.md is a good journal of two backed up files and a record beside them."""
+def test_worked_example_of_the_page_is_read_as_described() -> None:
+    """The example in docs/journal-format.md is a good journal of two files in a backup and a record."""
     example = PAGE.read_text("utf-8").split("<!-- example -->")[1].split("<!-- /example -->")[0]
     content = example.strip().removeprefix("```\n").removesuffix("```").encode("ascii")
     journal = decode_journal(BytesIO(content), PATH)
@@ -329,7 +324,7 @@ def test_worked_example_of_the_page_reads_as_the_page_says() -> None:
 
 
 def test_each_field_of_a_record_is_read_into_its_own_attribute() -> None:
-    """Options of moves and creates, failures and conflicts arrive where their names say."""
+    """Options of moves and creates, failures and conflicts are read into the attributes of their names."""
     committed = decode_journal(BytesIO(written(terminals=(COMMITTED,))), PATH)
     assert committed.operations == (
         Move(DIRECTORY, "a", Folder("directory", "bak"), "a", 21, "file", copy_on_failure=True),
@@ -349,14 +344,14 @@ def test_each_field_of_a_record_is_read_into_its_own_attribute() -> None:
 )
 @EACH_ENDING
 def test_bad_tail_after_prepared_is_ignored(terminal: Record | None, tail: bytes) -> None:
-    """What a crash leaves behind the last good record is not part of the journal."""
+    """Bytes that a crash left after the last good record are not part of the journal."""
     content = written(terminals=ended(terminal))
     expected = Decoded(HEADER, OPERATIONS, terminal, len(content))
     assert verdict(content + tail) == decode(content + tail) == expected
 
 
 def test_torn_last_record_is_ignored() -> None:
-    """A terminal record that lacks nothing but its newline was not finished: the transaction did not take effect."""
+    """A terminal record without its newline was not finished: the transaction did not take effect."""
     journal = decode_journal(BytesIO(written(terminals=(COMMITTED,))[:-1]), PATH)
     assert journal.terminal is None
     assert journal.length_bytes == len(written())
@@ -368,11 +363,11 @@ def test_torn_last_record_is_ignored() -> None:
 def test_good_record_after_a_bad_line_is_damage_on_its_own_line(
     terminal: Record | None, bad: bytes, good: Record
 ) -> None:
-    """No crash writes a good record behind a bad one, so the file is not trusted; the good one is what shows it."""
+    """No crash writes a good record after a bad one, so the file is not trusted; the good one shows the damage."""
     before = written(terminals=ended(terminal)) + bad
     content = before + line_of(good) + b"more garbage\n"
     line = before.count(b"\n") + 1
-    with pytest.raises(JournalDamaged, match=f"line {line}: a record that belongs elsewhere"):
+    with pytest.raises(JournalDamaged, match=f"line {line}: the record belongs elsewhere"):
         decode_journal(BytesIO(content), PATH)
     assert verdict(content) == decode(content) == Damaged(line)
 
@@ -384,7 +379,7 @@ def test_good_record_after_a_bad_line_is_damage_on_its_own_line(
 )
 @EACH_ENDING
 def test_second_good_record_after_prepared_is_damage(terminal: Record | None, stray: Record) -> None:
-    """After `prepared` stands one terminal record and no other."""
+    """After `prepared` there is at most one terminal record."""
     if terminal is None and stray in (COMMITTED, ROLLED_BACK):
         terminal = stray
     content = written(terminals=(*ended(terminal), stray))
@@ -426,8 +421,8 @@ def test_journal_that_breaks_the_grammar_is_damage_on_that_line(content: bytes, 
     ],
     ids=["empty", "in the header", "in prepared", "after the header", "after an operation"],
 )
-def test_message_tells_a_cut_inside_a_line_from_one_after_it(content: bytes, message: str) -> None:
-    """A person sees whether the last line is whole."""
+def test_message_distinguishes_a_cut_inside_a_line_from_one_after_it(content: bytes, message: str) -> None:
+    """The message shows whether the last line is whole."""
     with pytest.raises(JournalDamaged, match=re.escape(message)):
         decode_journal(BytesIO(content), PATH)
 
@@ -435,15 +430,15 @@ def test_message_tells_a_cut_inside_a_line_from_one_after_it(content: bytes, mes
 @pytest.mark.parametrize(
     ("operations", "message"),
     [
-        ([MOVE, CREATE], "line 4: 3 records stand before it, it says 4"),
-        ([*OPERATIONS, MOVE], "line 6: 5 records stand before it, it says 4"),
-        ([PUBLISH, MOVE, CREATE], "line 5: the records before it are not those that were written"),
-        ([MOVE, MOVE, CREATE], "line 5: the records before it are not those that were written"),
+        ([MOVE, CREATE], "line 4: expected 4 records before `prepared`, got 3"),
+        ([*OPERATIONS, MOVE], "line 6: expected 4 records before `prepared`, got 5"),
+        ([PUBLISH, MOVE, CREATE], "line 5: the records before `prepared` are not those that were written"),
+        ([MOVE, MOVE, CREATE], "line 5: the records before `prepared` are not those that were written"),
     ],
     ids=["one gone", "one more", "swapped", "replaced"],
 )
-def test_prepared_that_disagrees_with_what_stands_before_it_is_damage(operations: list[Record], message: str) -> None:
-    """Good lines that were removed, added, swapped or replaced do not pass for the journal that was written."""
+def test_prepared_that_disagrees_with_the_lines_before_it_is_damage(operations: list[Record], message: str) -> None:
+    """Good lines that were removed, added, swapped or replaced are noticed."""
     prepared = written().splitlines(keepends=True)[-1]
     content = b"".join(line_of(body) for body in [HEADER, *operations]) + prepared
     with pytest.raises(JournalDamaged, match=message):
@@ -469,8 +464,8 @@ def test_prepared_that_disagrees_with_what_stands_before_it_is_damage(operations
     ids=["format", "format of another shape", "header key", "key of the owner", "record", "move key", "create key",
          "terminal", "terminal key", "key of a conflict", "record after the terminal one"],
 )  # fmt: skip
-def test_what_a_newer_version_wrote_is_unsupported_with_its_line(content: bytes, line: int) -> None:
-    """What this version would not write, under a right checksum, is not damage: the one that wrote it can read it."""
+def test_record_of_a_newer_version_is_unsupported_with_its_line(content: bytes, line: int) -> None:
+    """A line of another version, with a right checksum, is not damage: the version that wrote it can read it."""
     with pytest.raises(JournalUnsupported, match="Recover with the version that wrote it") as caught:
         decode_journal(BytesIO(content), PATH)
     assert caught.value.path == PATH
@@ -480,8 +475,8 @@ def test_what_a_newer_version_wrote_is_unsupported_with_its_line(content: bytes,
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (written(header={"record": "header", "format": 2}), "line 1: format 2 is not known"),
-        (written(operations=[{"record": "exchange"}]), "line 2: record 'exchange' is not known"),
+        (written(header={"record": "header", "format": 2}), "line 1: unknown format 2"),
+        (written(operations=[{"record": "exchange"}]), "line 2: unknown record 'exchange'"),
         (written(operations=[MOVE | {"mode": 420}]), "line 2: move.mode: Extra inputs are not permitted"),
         (written(header=HEADER | {"inode": True}), "line 1: header.inode: "),
         (written(terminals=({"record": "committed"},)), "line 6: committed.failed: Field required"),
@@ -490,8 +485,8 @@ def test_what_a_newer_version_wrote_is_unsupported_with_its_line(content: bytes,
     ],
     ids=["format", "record", "key", "value", "missing key", "order", "not JSON"],
 )
-def test_message_says_what_is_not_known(content: bytes, message: str) -> None:
-    """A person can tell from the message alone how far away the newer version is."""
+def test_message_names_the_unknown_part(content: bytes, message: str) -> None:
+    """The message shows the difference to the newer version."""
     with pytest.raises(JournalUnsupported) as caught:
         decode_journal(BytesIO(content), PATH)
     assert message in str(caught.value)
@@ -500,7 +495,7 @@ def test_message_says_what_is_not_known(content: bytes, message: str) -> None:
 @pytest.mark.parametrize("path", ["", None, 7, *NO_PATHS], ids=ascii)
 @pytest.mark.parametrize("which", ["source", "destination"])
 def test_place_that_leads_elsewhere_is_refused(which: str, path: object) -> None:
-    """No path that is absolute, climbs, has empty parts or cannot exist gets from a journal to the file system."""
+    """No path that is absolute, climbs, has empty parts or cannot exist is used from a journal."""
     content = written(operations=[MOVE | {which: ["directory", path]}])
     with pytest.raises(JournalUnsupported, match=rf"line 2: move\.{which}: "):
         decode_journal(BytesIO(content), PATH)
@@ -520,7 +515,7 @@ def test_announced_directory_that_leads_elsewhere_is_refused(path: object) -> No
     "place", [["home", "a"], ["", "a"], [None, "a"], ["state"], ["state", "a", "b"], [], "state", {"state": "a"}, None]
 )
 def test_place_of_another_shape_is_refused(place: object) -> None:
-    """A place is one of the two roots and a path, nothing else."""
+    """A place is one of the two roots and a path."""
     content = written(operations=[{"record": "create", "destination": place}])
     with pytest.raises(JournalUnsupported, match=r"line 2: create\.destination: .*not a place"):
         decode_journal(BytesIO(content), PATH)
@@ -529,7 +524,7 @@ def test_place_of_another_shape_is_refused(place: object) -> None:
 
 @pytest.mark.parametrize("path", ["...", "..a", "a..", ".a", "a/...", " ", "~", "-", "*", "C:", "a\\..\\b", "\udcff"])
 def test_place_of_an_odd_but_lawful_name_is_read(path: str) -> None:
-    """Dots within a name, blanks and undecodable bytes are names like any other."""
+    """Names may contain dots, blanks and undecodable bytes."""
     content = written(operations=[{"record": "create", "destination": ["state", path]}])
     (operation,) = decode_journal(BytesIO(content), PATH).operations
     assert verdict(content) == decode(content)
@@ -554,15 +549,15 @@ def test_place_of_an_odd_but_lawful_name_is_read(path: str) -> None:
          "root", "number as truth", "missing key"],
 )  # fmt: skip
 def test_header_with_an_unlawful_value_is_refused(body: Record) -> None:
-    """A value that no version wrote so far is never taken for another one."""
+    """A value that no version wrote so far is never mistaken for another one."""
     content = written(header=body)
     with pytest.raises(JournalUnsupported, match="line 1: header"):
         decode_journal(BytesIO(content), PATH)
     assert verdict(content) == decode(content) == Unsupported(1)
 
 
-def test_every_sample_is_read_where_it_stands() -> None:
-    """The records that the following tests spoil are good before that."""
+def test_every_sample_is_read_in_its_place() -> None:
+    """The records that the following tests change are good before."""
     for kind, body in SAMPLES.items():
         content, _ = journal_with(kind, body)
         assert isinstance(verdict(content), Decoded), kind
@@ -571,7 +566,7 @@ def test_every_sample_is_read_where_it_stands() -> None:
 
 @EACH_RECORD
 def test_value_of_another_type_is_unsupported(kind: str) -> None:
-    """True is not 1, 1 not 1.0, "1" or [1], and null never stands for a key left out."""
+    """True is not 1, 1 is not 1.0, "1" or [1], and null is not a missing key."""
 
     def retyped(value: Any) -> Iterator[Any]:
         yield from (None, [value], {"value": value})
@@ -587,7 +582,7 @@ def test_value_of_another_type_is_unsupported(kind: str) -> None:
 
 @EACH_RECORD
 def test_value_replaced_by_any_other_is_judged_alike_by_both_decoders(kind: str) -> None:
-    """Whatever stands in the place of a value, both read it or both refuse it."""
+    """For any value in any place, both decoders read it or both refuse it."""
     values = [True, False, 0, 1, 2**63, 10**30, -1, 0.5, 1e300, "", "1", "a/b", "state", "file", "rollback", "move"]
     values += ["00000000", "\udce9", [], [[]], {}, ["state", "a"], ["state", "a\0"], [{}], None]
     for body in everywhere(SAMPLES[kind], lambda _: iter(values)):
@@ -612,7 +607,7 @@ def test_key_more_or_less_is_unsupported(kind: str) -> None:
 
 @EACH_RECORD
 def test_keys_in_another_order_are_unsupported(kind: str) -> None:
-    """Two neighbouring keys that changed places are enough."""
+    """Two neighbouring keys in the other order are enough."""
 
     def swapped(value: Any) -> Iterator[Any]:
         if isinstance(value, dict):
@@ -627,7 +622,7 @@ def test_keys_in_another_order_are_unsupported(kind: str) -> None:
 
 @EACH_RECORD
 def test_key_written_twice_is_unsupported(kind: str) -> None:
-    """Programs differ in which of the two they take, even where both say the same now."""
+    """Programs differ in which of the two they use, even if both are equal now."""
     text = text_of(SAMPLES[kind])
     twice = [
         f"{text[: pair.end()]},{pair[0]}{text[pair.end() :]}" for pair in re.finditer(r'"\w+":("[^"]*"|-?\w+)', text)
@@ -640,7 +635,7 @@ def test_key_written_twice_is_unsupported(kind: str) -> None:
 
 @EACH_RECORD
 def test_white_space_outside_strings_is_unsupported(kind: str) -> None:
-    """Not a blank, not a tab, not a carriage return: before the body, in it or after it."""
+    """No blank, tab or carriage return before the body, in it or after it."""
     text = text_of(SAMPLES[kind])
     gaps = [token.start() for token in re.finditer(r'"[^"]*"|[^"]', text)] + [len(text)]
     for gap in gaps:
@@ -651,7 +646,7 @@ def test_white_space_outside_strings_is_unsupported(kind: str) -> None:
 
 @pytest.mark.parametrize("escape", ["\\u00E9", "\\u0061", "\\/", "\\u000a", "\\u0022", "\x7f", "é"])
 def test_character_written_in_another_way_is_unsupported(escape: str) -> None:
-    """Each character has one spelling, so that no two journals say the same."""
+    """Each character has one spelling, so no two journals have the same content."""
     for text in (f'{{"record":"create","destination":["state","a{escape}b"]}}', text_of(CREATE)[:-2] + escape + '"}'):
         content = written(operations=[text])
         assert verdict(content) == decode(content) == Unsupported(2), text
@@ -665,8 +660,8 @@ def test_character_written_in_another_way_is_unsupported(escape: str) -> None:
      '{"record":"header","format":' + "[" * 700 + "]" * 700 + "}"],
     ids=lambda body: f"{body[:24]!a} {len(body)}",
 )  # fmt: skip
-def test_body_that_is_no_record_is_unsupported(body: str) -> None:
-    """However strange, a line whose checksum is right ends in a refusal that names it and nothing else."""
+def test_body_that_is_not_a_record_is_unsupported(body: str) -> None:
+    """Any other body with a right checksum is refused with its line."""
     content = written(operations=[MOVE, body])
     assert verdict(content) == decode(content) == Unsupported(3)
     assert decode_unfinished_header(BytesIO(line_of(body)), PATH) is None
@@ -692,7 +687,7 @@ def test_body_that_is_no_record_is_unsupported(body: str) -> None:
          "false copy", "number as copy", "truth as inode", "null text"],
 )  # fmt: skip
 def test_operation_with_an_unlawful_value_is_refused(body: Record) -> None:
-    """Nothing is moved on the word of a record that this version would have written otherwise."""
+    """Nothing is moved by a record that this version would have written in another way."""
     content = written(operations=[CREATE, body])
     assert verdict(content) == decode(content) == Unsupported(3)
 
@@ -714,7 +709,7 @@ def test_operation_with_an_unlawful_value_is_refused(body: Record) -> None:
          "number as copied", "negative operation", "truth as operation"],
 )  # fmt: skip
 def test_terminal_record_with_an_unlawful_value_is_refused(body: Record) -> None:
-    """What would decide that a transaction took effect, or did not, is never half understood."""
+    """A record that decides whether a transaction took effect is never read in part."""
     content = written(terminals=(body,))
     assert verdict(content) == decode(content) == Unsupported(6)
 
@@ -753,8 +748,8 @@ def test_package_refuses_what_the_page_rules_out(which: str) -> None:
 
 @pytest.mark.parametrize("newer", ['{"record":"audited"}', "not JSON", text_of(COMMITTED) + " "])
 @EACH_ENDING
-def test_unsupported_line_is_named_wherever_it_stands(terminal: Record | None, newer: str) -> None:
-    """Before `prepared`, in place of it, in the tail, behind bad lines of the tail and behind the terminal record."""
+def test_unsupported_line_is_named_wherever_it_is(terminal: Record | None, newer: str) -> None:
+    """Before `prepared`, in place of it, in the tail, after bad lines of the tail and after the terminal record."""
     lines = written(terminals=ended(terminal)).splitlines(keepends=True)
     for number in range(len(lines) + 1):
         for tail in (b"", b"garbage\n", b"torn", line_of(COMMITTED), line_of("{")):
@@ -765,7 +760,7 @@ def test_unsupported_line_is_named_wherever_it_stands(terminal: Record | None, n
 
 
 def test_first_line_at_fault_decides_between_damage_and_another_version() -> None:
-    """Damage before an unsupported line is damage; a torn line is nothing but torn, whatever it would have said."""
+    """Damage before an unsupported line is damage; a torn line is torn, whatever its content was."""
     newer = line_of({"record": "audited"})
     prefix = line_of(HEADER) + line_of(MOVE)
     for content, expected in [
@@ -780,23 +775,23 @@ def test_first_line_at_fault_decides_between_damage_and_another_version() -> Non
 
 
 @pytest.mark.parametrize("terminal", [Committed, RolledBack])
-def test_terminal_record_says_what_it_left_undone_even_if_that_is_nothing(
+def test_terminal_record_lists_failures_and_conflicts_even_if_there_are_none(
     terminal: type[Committed] | type[RolledBack],
 ) -> None:
-    """There is no default: a journal read without that key would be one that was never written."""
+    """There is no default, because no version wrote a journal without that key."""
     with pytest.raises(ValidationError, match="Field required"):
         terminal.model_validate({})
 
 
 def test_error_names_an_undecodable_path_in_valid_text() -> None:
-    """The message can be printed whatever bytes the journal's path holds."""
+    """The message can be printed whatever bytes are in the journal's path."""
     with pytest.raises(JournalDamaged) as caught:
         decode_journal(BytesIO(b""), "/srv/r\udce9sum\udce9/x.journal")
     assert str(caught.value) == "/srv/r\\xe9sum\\xe9/x.journal, line 1: the line is cut off."
 
 
-def test_explain_tells_the_fault_of_each_line() -> None:
-    """Good lines have no fault, each bad one has its own, the torn last one too."""
+def test_explain_returns_the_fault_of_each_line() -> None:
+    """Good lines have no fault, each bad line has its own, the torn last line, too."""
     content = b"".join(
         [
             line_of(HEADER),
@@ -811,12 +806,12 @@ def test_explain_tells_the_fault_of_each_line() -> None:
     )
     assert explain(content, PATH) == [
         (1, None),
-        (2, "the checksum does not fit the line"),
+        (2, "the checksum does not match the line"),
         (3, None),
-        (4, "the checksum does not fit the line"),
-        (5, "the checksum does not fit the line"),
+        (4, "the checksum does not match the line"),
+        (5, "the checksum does not match the line"),
         (6, "not a JSON object in ASCII"),
-        (7, "record 'exchange' is not known"),
+        (7, "unknown record 'exchange'"),
         (8, "the line is cut off"),
     ]
 
@@ -833,20 +828,20 @@ def test_explain_finds_no_fault_in_whole_lines(content: bytes, lines: int) -> No
         (b"", 1, "the line is cut off"),
         (line_of(MOVE), 1, "not a header"),
         (line_of(HEADER) + line_of(MOVE), 2, "the journal ends before `prepared`"),
-        (written(operations=[MOVE, HEADER]), 3, "a record that belongs elsewhere"),
-        (written(operations=[MOVE, COMMITTED, MOVE]), 3, "a record that belongs elsewhere"),
-        (written(terminals=(COMMITTED, ROLLED_BACK)), 7, "a record that belongs elsewhere"),
-        (written().replace(line_of(PUBLISH), b""), 4, "3 records stand before it, it says 4"),
+        (written(operations=[MOVE, HEADER]), 3, "the record belongs elsewhere"),
+        (written(operations=[MOVE, COMMITTED, MOVE]), 3, "the record belongs elsewhere"),
+        (written(terminals=(COMMITTED, ROLLED_BACK)), 7, "the record belongs elsewhere"),
+        (written().replace(line_of(PUBLISH), b""), 4, "expected 4 records before `prepared`, got 3"),
         (
             written().replace(line_of(PUBLISH), line_of(MOVE)),
             5,
-            "the records before it are not those that were written",
+            "the records before `prepared` are not those that were written",
         ),
     ],
     ids=["empty", "no header", "no prepared", "second header", "terminal too early", "second terminal", "one gone",
          "replaced"],
 )  # fmt: skip
-def test_explain_names_what_is_wrong_between_lines_that_are_good(content: bytes, line: int, fault: str) -> None:
+def test_explain_finds_a_good_line_in_the_wrong_place(content: bytes, line: int, fault: str) -> None:
     """A record that is good in itself but wrong in its place is a fault, and the only one."""
     number_of_lines = max(content.count(b"\n"), 1)
     assert explain(content, PATH) == [
@@ -854,11 +849,11 @@ def test_explain_names_what_is_wrong_between_lines_that_are_good(content: bytes,
     ]
 
 
-def test_explain_tells_of_a_bad_tail_that_reading_ignores() -> None:
-    """A person sees what a crash left, though the journal is good without it."""
+def test_explain_reports_a_bad_tail_that_decoding_ignores() -> None:
+    """An operator sees the trace of a crash, although the journal is good without it."""
     assert explain(written() + b"garbage\ntorn", PATH) == [
         *((number, None) for number in range(1, 6)),
-        (6, "the checksum does not fit the line"),
+        (6, "the checksum does not match the line"),
         (7, "the line is cut off"),
     ]
 
@@ -867,18 +862,18 @@ def test_explain_tells_of_a_bad_tail_that_reading_ignores() -> None:
     "path", ["/srv/line 1: x/j", "line 2: ", "line 3: line 3: ", "/srv/r\udce9sum\udce9: line 4: "]
 )
 def test_explain_does_not_depend_on_the_journals_path(path: str) -> None:
-    """A directory may be called as a message is worded."""
+    """The name of a directory may contain the words of a message."""
     content = line_of(HEADER) + b"garbage\n" + line_of({"record": "exchange"}) + line_of(MOVE)[:-1]
     assert explain(content, path) == [
         (1, None),
-        (2, "the checksum does not fit the line"),
-        (3, "record 'exchange' is not known"),
+        (2, "the checksum does not match the line"),
+        (3, "unknown record 'exchange'"),
         (4, "the line is cut off"),
     ]
 
 
 def test_unfinished_journal_gives_its_header_once_that_is_whole() -> None:
-    """Cut anywhere behind its first line, a journal being written still tells whose it is."""
+    """Cut anywhere after its first line, a journal being written still has its header."""
     content, header_length = written(), len(line_of(HEADER))
     expected = decode_journal(BytesIO(content), PATH).header
     for length in range(len(content) + 1):
@@ -924,7 +919,7 @@ def test_move_that_keeps_its_name_holds_it_once() -> None:
 
 
 def test_long_journal_is_written_in_chunks_of_64_kibibytes() -> None:
-    """Each chunk but the last ends with the line that fills it, and together they are the journal."""
+    """Each chunk ends with the line that fills it, and together they are the journal."""
     folder = Folder("directory", "b" * 200)
     operations = [Create(folder, f"{number:04}" + "\n" * 200) for number in range(500)]
     header = decode_journal(BytesIO(written()), PATH).header
@@ -954,17 +949,17 @@ def test_short_journal_is_one_chunk() -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "/", "a/b", "/a", "a/", "\0", "a\0b"])
-def test_what_cannot_be_one_entry_is_no_name(name: str) -> None:
-    """A name is one part of a path, so that it cannot lead anywhere else."""
+def test_text_that_cannot_be_one_entry_is_not_a_name(name: str) -> None:
+    """A name is one part of a path, so it cannot lead elsewhere."""
     assert not is_name(name)
 
 
-def test_header_tells_the_directories_that_change_and_those_that_were_made() -> None:
+def test_header_lists_the_directories_that_change_and_those_that_were_made() -> None:
     """The directory itself comes first; only those marked as made are the transaction's own."""
     header = decode_journal(BytesIO(written()), PATH).header
     bak = Folder("directory", "bak")
     assert list(header.announced()) == [(DIRECTORY, 11), (bak, 12), (STATE, 13)]
-    assert [directory.folder for directory in header.made()] == [bak]
+    assert [directory.folder for directory in header.new_directories()] == [bak]
 
 
 def test_folder_places_names_below_its_root() -> None:
@@ -984,12 +979,12 @@ def test_identity_is_the_same_whatever_size_and_time_became() -> None:
 
 @pytest.mark.parametrize("suffix", [".journal.new", ".journal", ".damaged", ".conflict"])
 def test_journal_name_splits_into_transaction_and_suffix(suffix: str) -> None:
-    """Each of the four states of a journal is told by its suffix."""
+    """Each of the four states of a journal has its suffix."""
     assert names.journal_of(TRANSACTION + suffix) == (TRANSACTION, suffix)
 
 
-def test_names_made_for_a_transaction_tell_their_owner() -> None:
-    """What is swept after a transaction is found by its name alone."""
+def test_names_made_for_a_transaction_contain_their_owner() -> None:
+    """Entries to be swept are found by their names alone."""
     assert names.owner_of(names.trash(TRANSACTION)) == TRANSACTION
     assert names.owner_of(names.staged(TRANSACTION, 17)) == TRANSACTION
 

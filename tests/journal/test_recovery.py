@@ -19,8 +19,9 @@ from journal import (
     lock_directory,
 )
 from journal.filesystem import Directory
-from journal.recovery import find_journals, preview
+from journal.recovery import preview
 from journal.retry import RetryLimits, Rounds
+from journal.state_files import list_journals
 from tests.journal.test_directory import leave_hot_journal
 from tests.support.backup import back_up, content_of, make_files, names_in
 
@@ -48,7 +49,7 @@ def test_damaged_journal_is_set_aside_with_its_line_and_blocks_nothing(task: Pat
     staged = journal.with_name(f"staged-{journal.stem}-7")
     staged.write_bytes(b"evidence")
 
-    with pytest.raises(JournalDamaged, match=r"line 2: the checksum does not fit") as caught:
+    with pytest.raises(JournalDamaged, match=r"line 2: the checksum does not match") as caught:
         lock_directory(task, label="next")
     assert caught.value.line == 2
     assert caught.value.set_aside == str(journal.with_suffix(".damaged"))
@@ -62,8 +63,8 @@ def test_damaged_journal_is_set_aside_with_its_line_and_blocks_nothing(task: Pat
     assert names_in(task / "bak_1") == ["backup_info.json", "later"]
 
 
-def test_journal_of_a_newer_version_is_set_aside_too(task: Path) -> None:
-    """What this version cannot read, it does not touch."""
+def test_journal_of_a_newer_version_is_set_aside(task: Path) -> None:
+    """A version that cannot read the journal touches nothing."""
     journal = journal_of(task)
     from journal.records import encode_record
 
@@ -76,8 +77,8 @@ def test_journal_of_a_newer_version_is_set_aside_too(task: Path) -> None:
     assert names_in(task) == ["bak"]
 
 
-def test_preview_says_what_recovery_would_do_and_changes_nothing(task: Path) -> None:
-    """The dry run: the same report, the journal still hot."""
+def test_preview_reports_the_effect_of_a_recovery_and_changes_nothing(task: Path) -> None:
+    """A dry run: the same report, and the journal is still hot."""
     disk = LocalFilesystem()
     state = disk.open_directory(str(task.parent / ".journal" / task.name))
     before = names_in(state.path)
@@ -101,13 +102,13 @@ def test_journal_is_set_aside_on_disks_with_and_without_hard_links(task: Path, l
     assert report.action == "conflict"
     assert report.set_aside == str(task.parent / ".journal" / "task" / f"{report.transaction}.conflict")
     assert os.path.exists(report.set_aside)
-    assert "its old name was taken since" in report.conflicts[0]
+    assert "another file has its old name" in report.conflicts[0]
     assert content_of(task / "a") == b"a"
     assert content_of(task / "bak" / "a") == b"a"
     assert (task / "b").exists()
 
 
-def test_setting_aside_that_was_cut_is_ended(task: Path) -> None:
+def test_setting_aside_that_was_interrupted_is_finished(task: Path) -> None:
     """The journal has both names already."""
     make_files(task, "a")
     journal = journal_of(task)
@@ -119,7 +120,7 @@ def test_setting_aside_that_was_cut_is_ended(task: Path) -> None:
 
 
 def test_setting_aside_that_fails_is_reported_and_done_later(task: Path) -> None:
-    """I9: the terminal record is durable; only the name is still to go."""
+    """I9: the terminal record is durable; only the old name has to be removed."""
     make_files(task, "a")
 
     class NoAside(LocalFilesystem):
@@ -164,19 +165,19 @@ def test_kept_backup_directory_gets_the_record_that_was_prepared_for_it(tmp_path
 
 
 def test_stranger_under_the_record_s_name_stays(tmp_path: Path) -> None:
-    """Only a record with the transaction's id is ours to remove."""
+    """Recovery removes only a record that contains the transaction's id."""
     task = tmp_path / "task"
     make_files(task, "a")
     leave_hot_journal(task)
     (task / "bak" / "backup_info.json").unlink()
-    (task / "bak" / "backup_info.json").write_bytes(b"somebody else's")
+    (task / "bak" / "backup_info.json").write_bytes(b"another process's")
     lock_directory(task, label="next").release()
 
     assert names_in(task) == ["a", "bak"]
-    assert content_of(task / "bak" / "backup_info.json") == b"somebody else's"
+    assert content_of(task / "bak" / "backup_info.json") == b"another process's"
 
 
-def test_leftover_of_an_unfinished_journal_goes_with_its_empty_directory(tmp_path: Path) -> None:
+def test_unfinished_journal_is_removed_with_its_empty_directory(tmp_path: Path) -> None:
     """Nothing had moved: `.new` and the directory of its announced inode are removed, another directory is not."""
     task = tmp_path / "task"
     make_files(task, "a")
@@ -203,7 +204,7 @@ def test_leftover_of_an_unfinished_journal_goes_with_its_empty_directory(tmp_pat
 
 @pytest.mark.parametrize("content", [b"", b"0000", b"garbage\n"])
 def test_unfinished_journal_that_cannot_be_read_is_removed(tmp_path: Path, content: bytes) -> None:
-    """A torn first line is how a crash looks; nothing had moved."""
+    """A torn first line is the trace of a crash; nothing had moved."""
     task = tmp_path / "task"
     make_files(task, "a")
     lock_directory(task, label="first").release()
@@ -244,14 +245,14 @@ def test_full_disk_while_finishing_a_committed_journal_leaves_the_outcome_unknow
         ) -> None:
             raise OSError(errno.EIO, "Input/output error", name)
 
-    with pytest.raises(OutcomeUnknown, match="Mend the disk"):
+    with pytest.raises(OutcomeUnknown, match="Repair the disk"):
         lock_directory(task, label="next", filesystem=NoSync())
     with lock_directory(task, label="next") as directory:
         assert [journal.action for journal in directory.recovered.journals] == ["finished"]
     assert names_in(task) == ["bak"]
 
 
-def test_torn_commit_record_does_not_glue_itself_to_the_next_record(task: Path) -> None:
+def test_torn_commit_record_does_not_join_with_the_next_record(task: Path) -> None:
     """The torn tail is cut off before `rolled_back` is written, and never settles."""
     from journal.records import Committed, FailedOperation, decode_journal, encode_terminal
 
@@ -278,7 +279,7 @@ def test_torn_commit_record_does_not_glue_itself_to_the_next_record(task: Path) 
 
 
 def test_copy_of_an_unmovable_file_is_removed_by_recovery_only_while_it_is_a_prefix(tmp_path: Path) -> None:
-    """A copy whose source has grown is still ours; one that differs is left where it is."""
+    """A copy whose source has grown is removed; a file with other bytes is left where it is."""
     from tests.journal.test_directory import DiesAtCommit, PowerCut
 
     class DiesWithCopies(DiesAtCommit):
@@ -303,14 +304,14 @@ def test_copy_of_an_unmovable_file_is_removed_by_recovery_only_while_it_is_a_pre
 
 
 def test_journals_are_found_newest_first(tmp_path: Path) -> None:
-    """Their names begin with the time; other entries of the state directory are no journals."""
+    """Their names begin with the time; other entries of the state directory are not journals."""
     for stamp in ("20260101T000000000000", "20260102T000000000000"):
         make_files(tmp_path, f"{stamp}-00000000.journal", f"{stamp}-00000000.damaged")
     make_files(tmp_path, "lock", "x.journal")
     disk = LocalFilesystem()
     state = disk.open_directory(str(tmp_path))
 
-    assert [(found.transaction[:8], found.suffix) for found in find_journals(disk, state)] == [
+    assert [(journal.transaction[:8], journal.suffix) for journal in list_journals(disk, state)] == [
         ("20260102", ".journal"),
         ("20260102", ".damaged"),
         ("20260101", ".journal"),

@@ -1,4 +1,4 @@
-"""Which errors pass by themselves, how often and for how long they are tried again, and what is told afterwards."""
+"""Transient errors, the number and time of new attempts after them, and the reported failures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PERMANENT = [
 
 
 class Clock:
-    """A clock that only sleeping, and what a test adds to `now`, moves on."""
+    """A clock that moves only by sleeps, and by the time that a test adds to `now`."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -41,7 +41,7 @@ def clock() -> Clock:
 
 
 def rounds_by(clock: Clock, **limits: Any) -> Rounds:
-    """Rounds on a test's own clock; patient unless the test says otherwise."""
+    """Return rounds on the clock of a test, with generous limits by default."""
     patient = RetryLimits(attempts=5, total_seconds=1000.0, first_wait_seconds=0.05, longest_wait_seconds=2.0)
     return Rounds(replace(patient, **limits), sleep=clock.sleep, clock=clock)
 
@@ -72,24 +72,24 @@ class Script:
 
 
 @pytest.mark.parametrize("name", TRANSIENT)
-def test_error_that_waiting_may_cure_is_transient(name: str) -> None:
-    """Somebody else is using the file, or a server or a signal was in the way."""
+def test_error_that_may_pass_is_transient(name: str) -> None:
+    """Another process uses the file, a server did not answer, or a signal interrupted the call."""
     assert is_transient(OSError(getattr(errno, name), name))
 
 
 @pytest.mark.parametrize("name", PERMANENT)
-def test_error_that_waiting_does_not_cure_is_permanent(name: str) -> None:
-    """A missing permission, a full disk, another file system: trying again would only take time."""
+def test_error_that_does_not_pass_is_permanent(name: str) -> None:
+    """A missing permission, a full disk, another file system: a new attempt would fail, too."""
     assert not is_transient(OSError(getattr(errno, name), name))
 
 
 def test_no_other_error_number_is_transient() -> None:
-    """All that is not named is permanent, EWOULDBLOCK included only because it is EAGAIN."""
+    """All other numbers are permanent; EWOULDBLOCK is transient only because it is EAGAIN."""
     assert {getattr(errno, name) for name in TRANSIENT} == TRANSIENT_ERRNOS
 
 
 def test_error_without_a_number_is_permanent() -> None:
-    """An error of our own, such as a file that was replaced, carries none."""
+    """An error of the package itself, such as a replaced file, has no number."""
     assert not is_transient(OSError("the file was replaced"))
 
 
@@ -105,7 +105,7 @@ def test_windows_sharing_violations_are_transient_whatever_their_errno(winerror:
 # ---- one pass, then rounds --------------------------------------------------------------------------------------
 
 
-def test_when_all_succeed_each_is_called_once_and_nobody_sleeps(clock: Clock) -> None:
+def test_when_all_succeed_each_is_called_once_without_a_sleep(clock: Clock) -> None:
     """The usual case costs one call an item."""
     operation = Script(None)
     rounds = rounds_by(clock)
@@ -115,7 +115,7 @@ def test_when_all_succeed_each_is_called_once_and_nobody_sleeps(clock: Clock) ->
     assert (clock.sleeps, rounds.retries) == ([], 0)
 
 
-def test_no_items_at_all_are_no_failure(clock: Clock) -> None:
+def test_without_items_there_is_no_failure(clock: Clock) -> None:
     """A transaction may only make directories."""
     assert rounds_by(clock).run(Script(busy()), []) == []
 
@@ -146,7 +146,7 @@ def test_transient_failure_is_tried_again_until_it_succeeds(clock: Clock, failur
 
 @pytest.mark.parametrize("attempts", [1, 2, 3, 7])
 def test_first_failure_counts_as_the_first_attempt(clock: Clock, attempts: int) -> None:
-    """`attempts` is how often an item is tried in all; the last error and that number are reported."""
+    """`attempts` is the number of all tries of an item; the last error and that number are reported."""
     errors = [busy() for _ in range(attempts)]
     operation = Script(*errors)
     rounds = rounds_by(clock, attempts=attempts)
@@ -168,7 +168,7 @@ def test_permanent_failure_is_reported_after_one_attempt_without_a_sleep(clock: 
 
 
 def test_permanent_failures_are_not_tried_again_beside_transient_ones(clock: Clock) -> None:
-    """Only what may still succeed takes part in the new rounds."""
+    """Only items that may still succeed are in the new rounds."""
     calls: list[str] = []
 
     def operation(item: str) -> None:
@@ -185,7 +185,7 @@ def test_permanent_failures_are_not_tried_again_beside_transient_ones(clock: Clo
 
 
 def test_transient_failure_that_turns_permanent_is_given_up_at_once(clock: Clock) -> None:
-    """The permanent error is what the caller has to mend: it is reported, with the attempts made by then."""
+    """The permanent error is the one to fix: it is reported, with the number of attempts."""
     error = denied()
     operation = Script(busy(), busy(), error)
     rounds = rounds_by(clock, attempts=9)
@@ -196,7 +196,7 @@ def test_transient_failure_that_turns_permanent_is_given_up_at_once(clock: Clock
 
 
 def test_item_that_turned_permanent_leaves_the_others_waiting(clock: Clock) -> None:
-    """One round sorts its items anew: succeeded, given up, still waiting."""
+    """Each round sorts its items: succeeded, given up, still waiting."""
     outcomes: dict[str, list[OSError | None]] = {
         "cured": [busy(), None],
         "denied": [busy(), denied()],
@@ -233,7 +233,7 @@ def test_a_thousand_busy_items_wait_together(clock: Clock) -> None:
     assert rounds.retries == 4000
 
 
-def test_each_round_is_one_pass_over_all_that_still_wait(clock: Clock) -> None:
+def test_each_round_is_one_pass_over_all_waiting_items(clock: Clock) -> None:
     """No item is tried twice between two sleeps."""
     events: list[object] = []
 
@@ -250,15 +250,15 @@ def test_each_round_is_one_pass_over_all_that_still_wait(clock: Clock) -> None:
 
 
 def test_later_tries_call_again_instead_of_first(clock: Clock) -> None:
-    """The caller's `again` looks first whether the earlier try succeeded after all."""
+    """The caller's `again` checks first whether the earlier attempt succeeded."""
     first, again = Script(busy()), Script(busy(), None)
 
     assert rounds_by(clock).run(first, ["a"], again) == []
     assert (first.calls, again.calls) == (["a"], ["a", "a"])
 
 
-def test_again_is_not_called_for_what_succeeded_or_failed_for_good(clock: Clock) -> None:
-    """It is for new tries only."""
+def test_again_is_not_called_for_items_that_succeeded_or_failed_for_good(clock: Clock) -> None:
+    """It is for new attempts only."""
     again = Script(None)
 
     def first(item: str) -> None:
@@ -274,7 +274,7 @@ def test_again_is_not_called_for_what_succeeded_or_failed_for_good(clock: Clock)
 
 
 def test_retries_add_up_over_several_runs(clock: Clock) -> None:
-    """One transaction has several phases; it reports all its new tries together."""
+    """One transaction has several phases; it reports the sum of its retries."""
     rounds = rounds_by(clock)
 
     rounds.run(Script(busy(), busy(), None), ["a"])
@@ -299,7 +299,7 @@ def test_new_tries_end_before_the_total_time_would_be_exceeded(clock: Clock) -> 
 
 
 def test_total_time_is_shared_by_all_runs_of_one_transaction(clock: Clock) -> None:
-    """What the linking spent, the unlinking no longer has."""
+    """The time that links spent is not left for unlinks."""
     rounds = rounds_by(clock, attempts=4, total_seconds=10.0, first_wait_seconds=2.0, longest_wait_seconds=2.0)
 
     first = rounds.run(Script(busy()), ["a"])
@@ -311,7 +311,7 @@ def test_total_time_is_shared_by_all_runs_of_one_transaction(clock: Clock) -> No
 
 
 def test_used_up_time_still_allows_the_first_pass(clock: Clock) -> None:
-    """The limit bounds new tries only: what succeeds at once is done however late it is."""
+    """The limit bounds new attempts only: an item that succeeds at once is done however late it is."""
     rounds = rounds_by(clock, total_seconds=1.0, first_wait_seconds=0.9, longest_wait_seconds=0.9)
     rounds.run(Script(busy()), ["a"])
     operation = Script(None)
@@ -336,7 +336,7 @@ def test_time_that_the_tries_themselves_take_counts(clock: Clock) -> None:
 
 
 def test_time_between_two_runs_does_not_count(clock: Clock) -> None:
-    """Hours of work on a million files take nothing from the time for new tries."""
+    """Hours of work on a million files do not reduce the time for new attempts."""
     rounds = rounds_by(clock, total_seconds=10.0)
     rounds.run(Script(busy(), None), ["a"])
 
@@ -356,7 +356,7 @@ def test_no_seconds_at_all_mean_no_new_tries(clock: Clock) -> None:
 
 
 def test_time_spent_before_an_interrupt_is_counted(clock: Clock) -> None:
-    """The rollback that follows an interrupt has only what is left."""
+    """The rollback that follows an interrupt has only the remaining time."""
     rounds = rounds_by(clock, attempts=9, total_seconds=10.0, first_wait_seconds=4.0, longest_wait_seconds=4.0)
     with pytest.raises(KeyboardInterrupt):
         rounds.run(Script(busy(), busy(), KeyboardInterrupt()), ["a"])
@@ -389,7 +389,7 @@ def test_waits_double_with_as_much_jitter_and_stay_below_the_longest(
 
 
 def test_waits_differ_from_one_process_to_the_next() -> None:
-    """Jitter: two processes that met once do not meet again and again."""
+    """Jitter: two processes that collided once do not collide again and again."""
     clocks = [Clock() for _ in range(8)]
     for clock in clocks:
         rounds_by(clock, first_wait_seconds=1.0).run(Script(busy(), None), ["a"])
@@ -405,7 +405,7 @@ def test_waits_differ_from_one_process_to_the_next() -> None:
 def test_anything_but_an_oserror_in_the_first_pass_propagates_at_once(
     clock: Clock, interrupt: type[BaseException], good_before: int
 ) -> None:
-    """Interrupts are never tried again: the caller rolls back; the items after it are not touched."""
+    """Interrupts are never retried: the caller rolls back; the items after it are not touched."""
     operation = Script(*[None] * good_before, interrupt())
 
     with pytest.raises(interrupt):
@@ -419,7 +419,7 @@ def test_anything_but_an_oserror_in_the_first_pass_propagates_at_once(
 def test_anything_but_an_oserror_in_a_later_round_propagates_at_once(
     clock: Clock, interrupt: type[BaseException]
 ) -> None:
-    """Also inside the retries an interrupt ends everything, with the items after it not tried again."""
+    """An interrupt ends the retries, too; the items after it are not tried again."""
     again = Script(None, interrupt())
 
     with pytest.raises(interrupt):
@@ -430,7 +430,7 @@ def test_anything_but_an_oserror_in_a_later_round_propagates_at_once(
 
 
 def test_interrupt_during_a_wait_propagates_at_once(clock: Clock) -> None:
-    """Ctrl-C does not have to wait for the sleep, nor for another try."""
+    """Ctrl-C waits neither for the sleep nor for another attempt."""
     operation = Script(busy())
 
     def interrupted(_: float) -> None:
@@ -443,7 +443,7 @@ def test_interrupt_during_a_wait_propagates_at_once(clock: Clock) -> None:
 
 
 def test_interrupt_from_the_items_propagates_at_once(clock: Clock) -> None:
-    """The progress hook raises from inside the iteration: that cancels, it is no failure of an item."""
+    """The progress hook raises from inside the iteration: that cancels the run and is not a failure of an item."""
 
     def cancelled() -> Iterable[str]:
         yield "a"
@@ -460,7 +460,7 @@ def test_interrupt_from_the_items_propagates_at_once(clock: Clock) -> None:
 
 @pytest.mark.parametrize("attempts", [0, -1])
 def test_fewer_than_one_attempt_is_refused(attempts: int) -> None:
-    """Something that is never tried cannot have been wanted."""
+    """Zero attempts would be a mistake."""
     with pytest.raises(ValueError, match="attempts must be at least 1"):
         RetryLimits(attempts=attempts)
 

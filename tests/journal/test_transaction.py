@@ -1,4 +1,4 @@
-"""Transactions on a real disk: what they do, what they refuse, what they tell."""
+"""Transactions on a real disk: effects, refusals and reports."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_outcome_lists_every_operation_with_its_end(directory: LockedDirectory) 
 
 
 def test_state_directory_is_clean_after_a_commit(directory: LockedDirectory) -> None:
-    """Nothing of a transaction stays beside the directory but what every state directory has."""
+    """No entry of a transaction stays in the state directory."""
     back_up(directory)
 
     assert set(names_in(directory.state_path)) == {"lock", "holder", "ready", ".journal-probe"}
@@ -77,7 +77,7 @@ def test_state_directory_is_clean_after_a_commit(directory: LockedDirectory) -> 
 def test_taken_name_of_a_new_directory_gets_the_next_free_suffix(
     directory: LockedDirectory, task: Path, occupant: str
 ) -> None:
-    """name, name_1, name_2 ...: whether a file or a directory has the name."""
+    """name, name_1, name_2 ...: no matter whether a file or a directory has the name."""
     (task / "bak").mkdir() if occupant == "directory" else make_files(task, "bak")
     (task / "bak_1").mkdir()
     transaction = directory.transaction("backup")
@@ -101,7 +101,7 @@ def test_taken_name_without_next_free_fails_and_leaves_everything(directory: Loc
 
 
 def test_same_new_directory_is_declared_once(directory: LockedDirectory) -> None:
-    """Two directories of one wanted name would be told apart only by a suffix that nobody knows yet."""
+    """Two directories of one declared name would differ only by a suffix that is not known yet."""
     transaction = directory.transaction("backup")
     transaction.make_directory("bak", next_free=True)
 
@@ -123,7 +123,7 @@ def test_files_go_by_inode_whatever_the_order_they_were_declared_in(directory: L
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EIO], ids=errno.errorcode.get)
 def test_directory_that_was_made_and_cannot_be_opened_is_removed(task: Path, number: int) -> None:
-    """No journal speaks of it yet: an empty backup directory would stay for good."""
+    """No journal names it yet, so an empty backup directory would stay for good."""
 
     class Blind(LocalFilesystem):
         def open_subdirectory(self, parent: Directory, name: str) -> Directory:
@@ -141,7 +141,7 @@ def test_directory_that_was_made_and_cannot_be_opened_is_removed(task: Path, num
     assert names_in(directory.state_path) == [".journal-probe", "lock", "ready"]
 
 
-def test_outcome_knows_the_bytes_that_each_new_directory_received(directory: LockedDirectory, task: Path) -> None:
+def test_outcome_has_the_bytes_that_each_new_directory_received(directory: LockedDirectory, task: Path) -> None:
     """Sizes as they were seen while the files were moved."""
     (task / "a").write_bytes(b"12345")
     transaction = directory.transaction("backup")
@@ -154,8 +154,8 @@ def test_outcome_knows_the_bytes_that_each_new_directory_received(directory: Loc
 
 
 def test_suffixes_come_to_an_end(directory: LockedDirectory, task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A directory full of backups of one second is reported, not searched for ever."""
-    monkeypatch.setattr("journal.transaction.NEXT_FREE_LIMIT", 2)
+    """A directory full of backups of one second is reported; the search for a free name ends."""
+    monkeypatch.setattr("journal.commit.NEXT_FREE_LIMIT", 2)
     (task / "bak").mkdir()
     (task / "bak_1").mkdir()
     transaction = directory.transaction("backup")
@@ -181,8 +181,8 @@ def test_name_taken_in_the_destination_is_reported_and_the_rest_goes_on(director
     assert names_in(task / "sub") == ["a", "b"]
 
 
-def test_many_files_move_into_a_folder_that_has_others(directory: LockedDirectory, task: Path) -> None:
-    """The one scan that checks the new names passes over what was there before."""
+def test_many_files_move_into_a_folder_that_has_other_files(directory: LockedDirectory, task: Path) -> None:
+    """The one scan that checks the new names ignores the files that were there before."""
     names = [f"f{number}" for number in range(70)]
     make_files(task, *names)
     make_files(task / "sub", "other")
@@ -237,8 +237,8 @@ def test_publish_replaces_and_deletes_the_old_file(directory: LockedDirectory, t
     directory.remove_state_folder(work)
 
 
-def test_publish_keeps_the_old_file_where_the_caller_says(directory: LockedDirectory) -> None:
-    """A file that somebody may miss goes to a kept folder, which is never purged."""
+def test_publish_keeps_the_old_file_in_the_folder_that_the_caller_chose(directory: LockedDirectory) -> None:
+    """The replaced file goes to a kept folder, which is never purged."""
     work = directory.make_state_folder("work-1")
     directory.write(work, "a", [b"new"])
     transaction = directory.transaction("publish")
@@ -299,7 +299,7 @@ def test_staged_files_are_durable_before_they_are_announced(tmp_path: Path) -> N
 
 
 def test_delete_purges_files_and_whole_directories(directory: LockedDirectory, task: Path) -> None:
-    """Deleting is moving into the trash, which goes after the commit; nothing is followed out of it."""
+    """Deleted entries are moved into the trash, which is purged after the commit; no link in it is followed."""
     make_files(task / "sub" / "deeper", "x")
     outside = task.parent / "outside"
     make_files(outside, "precious")
@@ -337,8 +337,8 @@ def test_special_files_and_odd_names_are_moved_as_they_are(directory: LockedDire
     assert stat.S_ISFIFO(os.lstat(task / "bak" / "fifo").st_mode)
 
 
-def test_file_that_may_not_be_linked_is_renamed(task: Path) -> None:
-    """fs.protected_hardlinks forbids links to other people's files, not renames."""
+def test_file_that_cannot_be_linked_is_renamed(task: Path) -> None:
+    """fs.protected_hardlinks forbids links to files of other users, not renames."""
 
     class NoLinks(LocalFilesystem):
         def link(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
@@ -384,7 +384,7 @@ class Unmovable(LocalFilesystem):
 
 
 def test_unmovable_file_is_copied_with_mode_and_times_and_reported(task: Path) -> None:
-    """The original stays, its copy is in the backup: whoever replaces the original loses nothing."""
+    """The original stays, and its copy is in the backup, so a publication over the original loses nothing."""
     os.chmod(task / "b", 0o640)
     os.utime(task / "b", ns=(1_000_000_000, 2_000_000_000))
     with lock_directory(task, label="test", filesystem=Unmovable()) as directory:
@@ -428,7 +428,7 @@ def test_unmovable_file_that_cannot_be_copied_is_reported_without_a_copy(task: P
 
 @pytest.mark.parametrize("stage", ["reserve", "link", "fill"])
 def test_backup_is_rolled_back_where_its_record_cannot_be_written(task: Path, stage: str) -> None:
-    """A committed backup always has its record: without one nobody would know what was moved."""
+    """A committed backup always has its record, which lists the files that were moved."""
 
     class NoRecord(LocalFilesystem):
         def reserve(self, directory: Directory, name: str, content: bytes, size_bytes: int) -> None:
@@ -509,7 +509,7 @@ def test_record_whose_name_another_process_took_rolls_the_backup_back(task: Path
 def test_record_without_the_transaction_s_id_is_refused_and_everything_rolled_back(
     directory: LockedDirectory, task: Path
 ) -> None:
-    """Recovery knows the record by that id."""
+    """Recovery identifies the record by that id."""
     transaction = directory.transaction("backup")
     backup = transaction.make_directory("bak")
     transaction.move("a", backup)
@@ -521,7 +521,7 @@ def test_record_without_the_transaction_s_id_is_refused_and_everything_rolled_ba
 
 
 def test_error_in_the_caller_s_own_code_rolls_back_and_propagates(directory: LockedDirectory, task: Path) -> None:
-    """Whatever the record's author raises, nothing has moved."""
+    """Whatever exception the content raises, every file is in its place."""
 
     def broken(outcome: Outcome) -> bytes:
         raise ZeroDivisionError
@@ -537,7 +537,7 @@ def test_error_in_the_caller_s_own_code_rolls_back_and_propagates(directory: Loc
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0b", "/etc/passwd"])
-def test_names_that_are_no_entries_are_refused(directory: LockedDirectory, name: str) -> None:
+def test_names_that_cannot_be_entries_are_refused(directory: LockedDirectory, name: str) -> None:
     """Nothing leads out of the directory."""
     transaction = directory.transaction("bad")
     with pytest.raises(InvalidOperation):
@@ -582,7 +582,7 @@ def test_contradictory_calls_are_refused_before_anything_is_done(directory: Lock
 
 
 def test_moves_that_need_each_other_s_names_are_done_in_the_right_order(directory: LockedDirectory, task: Path) -> None:
-    """Whoever leaves a name goes before whoever takes it, in whatever order they were declared."""
+    """A move that vacates a name goes before the move that takes it, in whatever order they were declared."""
     make_files(task / "sub", "a")
     (task / "sub" / "a").write_bytes(b"from sub")
     transaction = directory.transaction("rotate")
@@ -626,8 +626,8 @@ def test_progress_counts_up_to_the_number_of_moves(task: Path) -> None:
     assert len(seen) > 3
 
 
-def test_what_cannot_be_purged_is_named_and_swept_later(task: Path) -> None:
-    """After the commit a leftover is no failure: the outcome names it, the next recovery removes it."""
+def test_entry_that_cannot_be_purged_is_a_leftover_and_swept_later(task: Path) -> None:
+    """After the commit a leftover is not a failure: the outcome lists it, the next recovery removes it."""
 
     class Sticky(LocalFilesystem):
         stuck = True
@@ -676,7 +676,7 @@ def test_file_replaced_between_scan_and_move_is_reported_and_left(directory: Loc
 
 
 def test_directory_replaced_between_scan_and_delete_is_renamed_back(directory: LockedDirectory, task: Path) -> None:
-    """What can only be renamed is checked after the rename, and put back when it is something else."""
+    """An entry that can only be renamed is checked after the rename, and renamed back if it is another one."""
     (task / "sub").mkdir()
     transaction = directory.transaction("delete", on_error="continue")
     transaction.move("sub", transaction.make_directory("bak"), seen=Identity(1, "directory"))

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from journal.filesystem import Directory
-from journal.records import Identity, Type
+from journal.values import Identity, Type
 
 MODELS = ("M1", "M2", "M3", "M4")
 

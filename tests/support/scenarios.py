@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from journal import DIRECTORY, STATE, Folder, LockedDirectory, RetryLimits, TransactionFailed, lock_directory
+from journal import DIRECTORY, STATE, Folder, LockedDirectory, Outcome, RetryLimits, TransactionFailed, lock_directory
 from journal.filesystem import Directory, Filesystem
-from journal.transaction import Outcome
 from tests.support.model_filesystem import ModelFilesystem
 
 PATH = "/t/D"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -26,16 +24,10 @@ class Server:
 
     def __init__(self, shop: Shop, *arguments: str, words: list[str] | None = None, **environment: str) -> None:
         self.log = shop.folder / f"server_{time.monotonic_ns()}.log"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DATA_PIPELINE_")}
         shop_url = f"sqlite:///{shop.folder / 'shop.sqlite'}"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*(words or CLI), "serve", "--port", "0", *arguments],
-                cwd=shop.folder,
-                stdout=log,
-                stderr=log,
-                env={**inherited, **shop.environment, "DATA_PIPELINE_DATABASES__SHOP": shop_url, **environment},
-            )
+        environment = {"DATA_PIPELINE_DATABASES__SHOP": shop_url, **environment}
+        self.log.touch()
+        self.process = shop.start(words or CLI, "serve", "--port", "0", *arguments, output=self.log, **environment)
         self.url = ""
         self.client = httpx.Client(timeout=PATIENCE_SECONDS)
 
@@ -111,9 +103,10 @@ def running_server(shop: Shop, *arguments: str, **options: Any) -> Iterator[Serv
         server.close()
 
 
-def new_shop(folder: Path) -> Shop:
+def new_shop(folder: Path, *, is_cold: bool = False) -> Shop:
+    """Make a folder and a shop in it; a benchmark measures servers of a cold one, which have started by themselves."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Shop(folder)
+    return Shop(folder, is_cold=is_cold)
 
 
 SERVER_WITH_DISK = [
@@ -141,9 +134,7 @@ class Disk(LocalFilesystem):
         def call(*arguments, **named):
             global calls
             calls += 1
-            if how == "slow":
-                time.sleep(0.1)
-            elif how == "wait":
+            if how.startswith("wait"):
                 while not os.path.exists(os.environ["GO_FILE"]):
                     time.sleep(0.02)
             elif calls == int(how):
@@ -153,7 +144,7 @@ class Disk(LocalFilesystem):
 
 disk = Disk()
 runs.door = backups.door = lambda settings: Door(disk)
-if how == "slow":
+if how == "wait everywhere":
     foreground.door = runs.door
 try:
     cli.main()
@@ -161,4 +152,6 @@ finally:
     print(calls, file=sys.stderr)
 """,
 ]
-"""`data-pipeline` whose runs have a disk of their own: it dies at the n-th change (0: it counts), is slow, or waits."""
+"""`data-pipeline` whose runs have another disk: it dies at the n-th change (0: it counts), or it waits for a file.
+
+With `wait everywhere` uploads have that disk, too."""

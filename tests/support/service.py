@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from data_pipeline.config.settings import Settings
 from data_pipeline.service.app import Role, create_app, open_service
 from tests.support.server import API, data
+from tests.support.waiting import PATIENCE_SECONDS
 
 TABLES = ("customer", "purchase")
 
@@ -37,7 +38,7 @@ def new_task(client: TestClient, *tables: str, **parameters: Any) -> str:
     return task_id
 
 
-def execute(client: TestClient, task_id: str, wait_seconds: int = 30, **body: str) -> httpx.Response:
+def execute(client: TestClient, task_id: str, wait_seconds: int = PATIENCE_SECONDS, **body: str) -> httpx.Response:
     headers = {"Prefer": f"wait={wait_seconds}"} if wait_seconds else {}
     answer: httpx.Response = client.post(f"{API}/tasks/{task_id}/execute", json=body, headers=headers)
     return answer

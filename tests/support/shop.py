@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.support.waiting import PATIENCE_SECONDS as PATIENCE_SECONDS  # noqa: PLC0414 - for who uses a shop, too
-from tests.support.warm import WarmPython
+from tests.support.warm import WarmProcess, inherited, warm_pipeline
 
 ROOT = Path(__file__).parents[2]
 CLI = [sys.executable, "-c", "from data_pipeline.cli import main; main()"]
@@ -56,14 +56,13 @@ finally:
 class Shop:
     """A folder with a business database, a table list, and a home of its own.
 
-    With `warm`, programs that are given as `python -c` run in forks of it instead of starting Python.
+    Programs that are given as `python -c` run in forks of a process that has imported the pipeline. A cold shop starts
+    Python for each program, which costs a second: for a test about imports, or about processes that differ.
     """
 
-    warm: WarmPython | None = None
-
-    def __init__(self, folder: Path, warm: WarmPython | None = None) -> None:
+    def __init__(self, folder: Path, *, is_cold: bool = False) -> None:
         self.folder = folder
-        self.warm = warm
+        self.is_cold = is_cold
         self.home = folder / "home"
         self.environment = {"DATA_PIPELINE_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
         connection = sqlite3.connect(folder / "shop.sqlite")
@@ -76,11 +75,9 @@ class Shop:
 
     def call(self, words: list[str], *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a program in the folder to its end."""
-        if self.warm is not None and words[:2] == [sys.executable, "-c"]:
-            return self.warm.run(
-                words[2], *words[3:], *arguments, folder=self.folder, environment={**self.environment, **environment}
-            )
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DATA_PIPELINE_")}
+        environment = {**self.environment, **environment}
+        if self._is_warm(words, environment):
+            return warm_pipeline().run(words[2], *words[3:], *arguments, folder=self.folder, environment=environment)
         return subprocess.run(
             [*words, *arguments],
             cwd=self.folder,
@@ -89,8 +86,28 @@ class Shop:
             encoding="utf-8",
             timeout=PATIENCE_SECONDS,
             check=False,
-            env={**inherited, **self.environment, **environment},
+            env={**inherited(), **environment},
         )
+
+    def start(
+        self, words: list[str], *arguments: str, output: Path, **environment: str
+    ) -> WarmProcess | subprocess.Popen[bytes]:
+        """Start a program in the folder; its output and errors are appended to a file."""
+        environment = {**self.environment, **environment}
+        if self._is_warm(words, environment):
+            program, *others = words[2:]
+            return warm_pipeline().start(
+                program, *others, *arguments, folder=self.folder, environment=environment, output=output
+            )
+        with output.open("ab") as file:
+            return subprocess.Popen(
+                [*words, *arguments], cwd=self.folder, stdout=file, stderr=file, env={**inherited(), **environment}
+            )
+
+    def _is_warm(self, words: list[str], environment: Mapping[str, str]) -> bool:
+        """True if a fork does what a new Python would do. What is set for the interpreter is read when it starts."""
+        for_python = {name: value for name, value in environment.items() if name.startswith("PYTHON")}
+        return not self.is_cold and for_python == {"PYTHONPATH": str(ROOT)} and words[:2] == [sys.executable, "-c"]
 
     def answer(self, *arguments: str) -> Any:
         """What `data-pipeline ... --json` says; it must succeed."""
@@ -102,7 +119,7 @@ class Shop:
         """The same shop in another folder, whose journals and locks know nothing of this one."""
         shutil.copytree(self.folder, folder, symlinks=True)
         copied = Shop.__new__(Shop)
-        copied.folder, copied.home, copied.warm = folder, folder / "home", self.warm
+        copied.folder, copied.home, copied.is_cold = folder, folder / "home", self.is_cold
         copied.environment = {**self.environment, "DATA_PIPELINE_HOME": str(copied.home)}
         return copied
 

@@ -11,11 +11,18 @@ from typing import Any
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor
 from data_pipeline.errors import StepFailed
 from data_pipeline.steps import RunParameters, Step, StepContext, StepOutput
+from data_pipeline.tasks.results import PublishedResult
 from data_pipeline.tasks.table_list import TableName
 
 PARAMETERS = RunParameters(db_connection="sqlite:///somewhere.sqlite", business_context="tests")
 CLOCK = datetime(2025, 1, 21, 9, 44, 0, 123456, timezone(timedelta(hours=8)))
 """The instant of the specification's example, with a time zone of its own."""
+
+
+class Written(PublishedResult):
+    """The result of a `WritingStep`."""
+
+    total: int
 
 
 class WritingStep:
@@ -39,7 +46,7 @@ class WritingStep:
         staged = tuple(context.staging.write(name, content) for name, content in self.files.items())
         if self.fails is not None:
             raise StepFailed(self.name, self.fails)
-        return StepOutput(staged, {"total": len(staged)})
+        return StepOutput(staged, Written(total=len(staged)))
 
 
 def make_task(path: Path, files: Mapping[str, str] | None = None, *, table_list: str | None = "t\n") -> Path:

@@ -13,7 +13,6 @@ import pytest
 
 from tests.support.losses import PRECIOUS
 from tests.support.shop import Shop
-from tests.support.warm import PIPELINE, WarmPython
 from tests.upgrade.older import OlderVersion, install
 
 
@@ -38,16 +37,9 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OlderVersion]:
 
 
 @pytest.fixture(scope="session")
-def warm() -> Iterator[WarmPython]:
-    """The present version."""
-    with WarmPython(*PIPELINE) as warm:
-        yield warm
-
-
-@pytest.fixture(scope="session")
-def filled(older: OlderVersion, warm: WarmPython, tmp_path_factory: pytest.TempPathFactory) -> Left:
+def filled(older: OlderVersion, tmp_path_factory: pytest.TempPathFactory) -> Left:
     """Three runs, a person's files among theirs, backups of files and vectors, a restore; nothing is half done."""
-    shop = Shop(tmp_path_factory.mktemp("filled"), warm)
+    shop = Shop(tmp_path_factory.mktemp("filled"))
     connection = sqlite3.connect(shop.folder / "shop.sqlite")
     connection.executescript(
         "INSERT INTO customer VALUES (1, 'Ann'), (2, 'Bo'), (3, 'Cy');"

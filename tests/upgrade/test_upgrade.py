@@ -18,11 +18,13 @@ import pytest
 from tests.support.losses import PRECIOUS
 from tests.support.server import API, data, running_server
 from tests.support.shop import CLI, Shop
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.upgrade.conftest import Left
 from tests.upgrade.older import OlderVersion
 
 Files = Counter[tuple[str, str]]
 Calls = list[list[str]]
+
 
 NOBODY_S = ("backup_info.json", "data_pipeline.log")
 """A record is that of one transaction, which may be undone; a log goes on growing."""
@@ -203,7 +205,7 @@ def queue(older: OlderVersion, shop: Shop, *role: str, death: str, task_id: str)
             assert server.status(task_id)["execution"]["status"] == "queued"
             server.terminate()
         else:
-            assert server.process.wait(timeout=60) == -9
+            assert server.process.wait(timeout=PATIENCE_SECONDS) == -9
 
 
 def run_of(shop: Shop, task_id: str) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What only PostgreSQL has: its catalogue and its shared objects."""
+"""The driver of PostgreSQL."""

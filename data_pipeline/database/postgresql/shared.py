@@ -1,4 +1,4 @@
-"""What PostgreSQL's tables need before they can be made: schemas, extensions, types, functions, sequences."""
+"""Read the objects that must exist before tables can be created: schemas, extensions, types, functions, sequences."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Connection
-from sqlalchemy.dialects import postgresql
 
-from data_pipeline.database.postgresql.catalog import oids_of
+from data_pipeline.database.postgresql.entries import oids_of
+from data_pipeline.database.postgresql.grammar import GRAMMAR
 from data_pipeline.database.schema import SharedObject, Table
 
-# From tables over everything that they need, through types, defaults, constraints, indexes and views, to what stands
-# by itself. Tables that a key or a view names are not followed. What an extension made comes with the extension.
+# From tables to the objects that they depend on, through types, defaults, constraints, indexes and views. Tables that a
+# key or a view names are not followed. Objects that an extension created come with the extension.
 _SHARED: Final = """
 WITH RECURSIVE needed (class, id) AS (
     SELECT 'pg_class'::regclass::oid, unnest(%s::oid[])
@@ -84,7 +84,7 @@ ORDER BY 2
 
 
 def read_shared_objects(connection: Connection, tables: Sequence[Table]) -> list[SharedObject]:
-    """What these tables need, in the order in which it loads; sequences that a type makes by itself are left out."""
+    """Return the objects that tables need, in loading order, without sequences that a type creates by itself."""
     by_schema: dict[str, list[str]] = {}
     for table in tables:
         by_schema.setdefault(table.name.schema or "public", []).append(table.name.name)
@@ -94,13 +94,14 @@ def read_shared_objects(connection: Connection, tables: Sequence[Table]) -> list
         for table in tables
         for column in table.numbered_by_default
     }
-    # What was made later may need what was made before: identifiers of objects count up.
-    found = [
+    # An object may need older objects, and identifiers count up.
+    objects = [
         (schema, SharedObject(kind, name, statement))
         for kind, _, schema, name, statement in connection.exec_driver_sql(_SHARED, (oids,))
         if kind != "sequence" or (schema, name) not in by_types
     ]
-    quote = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
-    schemas = {*by_schema, *(schema for schema, _ in found if schema is not None)} - {"public"}
-    made = [SharedObject("schema", name, f"create schema if not exists {quote(name)}") for name in sorted(schemas)]
-    return made + sorted((one for _, one in found), key=lambda one: one.kind != "extension")
+    names = {*by_schema, *(schema for schema, _ in objects if schema is not None)} - {"public"}
+    schemas = [
+        SharedObject("schema", name, f"create schema if not exists {GRAMMAR.quoted(name)}") for name in sorted(names)
+    ]
+    return schemas + sorted((shared for _, shared in objects), key=lambda shared: shared.kind != "extension")

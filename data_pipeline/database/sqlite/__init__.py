@@ -1,1 +1,1 @@
-"""What only SQLite has: its catalogue and its text."""
+"""The driver of SQLite."""

@@ -1,11 +1,11 @@
-"""What only SQLite's own text of a table says: comments, collations, expressions, options. Opens nothing.
+"""Read the parts of a table that only SQLite's own text has, such as comments and collations. Opens nothing.
 
 CREATE TABLE orders ( -- one order                     a comment of the table
   id INTEGER PRIMARY KEY, -- its number                of the column before it on this line
   -- in euros
-  total NUMERIC,                                       of the column after it, where it stands on a line of its own
+  total NUMERIC,                                       of the column after it, if it is on a line of its own
   code TEXT COLLATE NOCASE,                            a collation
-  half NUMERIC AS (total / 2),                         what a column follows from
+  half NUMERIC AS (total / 2),                         the expression of a generated column
   CHECK (total > 0)                                    a condition
 ) STRICT                                               an option
 """
@@ -25,18 +25,18 @@ _TOKEN: Final = re.compile(
 )
 _CONSTRAINTS: Final = frozenset({"constraint", "primary", "foreign", "unique", "check"})
 _ENDS_A_NAME: Final = frozenset({"NOT", "NULL", "PRIMARY", "UNIQUE", "CHECK", "DEFAULT", "COLLATE", "GENERATED", "AS"})
-"""What a constraint's name belongs to, if that is no foreign key."""
+"""Words after which the name of a constraint is not that of a foreign key."""
 
 _OPTIONS: Final = {"ROWID": 0, "STRICT": 0, "AUTOINCREMENT": 1}
-"""Words and how many brackets are open where they are options."""
+"""Words that are options, each with the number of brackets that are open there."""
 
 
 @dataclass
 class TableText:
-    """One table's comment, its columns' comments, collations and expressions by name.
+    """The comment of a table, and the comments, collations and expressions of its columns by name.
 
-    `checks` are conditions, each with its name where it has one; `references` are foreign keys in their order, each
-    with its name and with what says when it is checked; `options` are words of `_OPTIONS`.
+    `checks` are names and conditions; `references` are the foreign keys in their order, each with its name and the
+    options that decide when it is checked; `options` are words of `_OPTIONS`.
     """
 
     comment: str | None = None
@@ -49,15 +49,15 @@ class TableText:
 
 
 def read_table_text(created_sql: str) -> TableText:  # noqa: PLR0912, PLR0915 - a small machine, one branch a token
-    """What a CREATE TABLE statement says, as SQLite keeps it."""
+    """Return the parts of a CREATE TABLE statement, as SQLite keeps it."""
     found = TableText()
-    own: list[str] = []
+    own: list[str] = []  # comments of the table
     waiting: list[str] = []  # comments of lines of their own
     column: str | None = None  # the definition that a comment on this line belongs to
     is_new, is_line_empty, depth, before, opened_by = True, False, 0, "", ""
     name: str | None = None  # of the constraint that begins
-    key_name: str | None = None  # the same, if that may be a foreign key
-    bracket: list[str] | None = None  # what stands in the one after AS or CHECK, without its comments
+    key_name: str | None = None  # the same, if the constraint may be a foreign key
+    bracket: list[str] | None = None  # the text in the bracket after AS or CHECK, without comments
     for kind, text in _tokens(created_sql):
         if bracket is not None:
             bracket.append(" " if kind == "comment" else text)
@@ -108,12 +108,12 @@ def read_table_text(created_sql: str) -> TableText:  # noqa: PLR0912, PLR0915 - 
 
 
 def without_comments(sql: str) -> str:
-    """An expression on one line of its own, where a comment would swallow what comes after it."""
+    """Return an expression on one line, without comments, which would hide the text after them."""
     return "".join(" " if kind in ("comment", "end") else text for kind, text in _tokens(sql)).strip()
 
 
 def _follow_references(found: TableText, kind: str, text: str, before: str, name: str | None) -> str | None:
-    """Keep what a token outside of brackets says of a foreign key; the name of the constraint that it may belong to."""
+    """Record what a token outside of brackets adds to a foreign key; return the constraint's name if it may be one."""
     word = text.upper() if kind == "word" else ""
     if before == "CONSTRAINT":
         return _unquoted(text)

@@ -36,7 +36,7 @@ def backup_statistics(
     runs: RunsDep,
     task_id: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_]{1,64}$", description="Only this task.")] = None,
 ) -> Response:
-    """Backups of files and of vectors, of each task that has any, and in all."""
+    """Return number, size and age of the backups of files and of vectors, for each task and in total."""
     if task_id is not None:
         path_of_task(runs, task_id)
     counted = count_backups(runs.settings.training_data_path, task_id=task_id)
@@ -46,27 +46,28 @@ def backup_statistics(
 
 @router.post("/backups/search", summary="Find backups that contain a text")
 def search_backups(request: Request, body: BackupSearchRequest, runs: RunsDep) -> Response:
-    """Backups of files and of vectors, of all tasks or one: those to delete after a correction of what is personal.
+    """Find backups of files and of vectors that contain a text, in all tasks or one.
 
-    The answer and the log do not repeat the text. `is_complete` is false where a file could not be searched.
+    Use it to find the backups to delete after a correction of personal data. The response and the log do not repeat
+    the text. `is_complete` is false if a file could not be searched.
     """
     if body.task_id is not None and not os.path.isdir(path_of_task(runs, body.task_id)):
         return success(request, "The task has no backups yet.", SearchReport((), 0, 0, ()).summary())
     report = find_text(runs.settings.training_data_path, body.text, task_id=body.task_id)
-    return success(request, f"{len(report.matches)} backups hold the text.", report.summary())
+    return success(request, f"{len(report.matches)} backups contain the text.", report.summary())
 
 
 @router.get("/tasks/{task_id}/backups", summary="List backups of a task")
 def backups(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
-    """Counts only; one of them has the names."""
+    """Return the counts of each backup. Request a single backup for the names of its files."""
     path = path_of_task(runs, task_id)
-    found = [backup.summary() for backup in list_backups(path)] if os.path.isdir(path) else []
-    return success(request, f"{len(found)} backups.", {"task_id": task_id, "backups": found, "total": len(found)})
+    listed = [backup.summary() for backup in list_backups(path)] if os.path.isdir(path) else []
+    return success(request, f"{len(listed)} backups.", {"task_id": task_id, "backups": listed, "total": len(listed)})
 
 
 @router.get("/tasks/{task_id}/backups/{backup}", summary="Get a backup with its files")
 def one_backup(request: Request, task_id: TaskId, backup: str, runs: RunsDep) -> Response:
-    """Its files, its record, and what could not be moved."""
+    """Return the files of a backup, its record, and the files that could not be moved."""
     return success(request, f"The backup {backup}.", find_backup(path_of_task(runs, task_id), backup).details())
 
 
@@ -77,7 +78,7 @@ def one_backup(request: Request, task_id: TaskId, backup: str, runs: RunsDep) ->
     responses=FILE_ANSWER,
 )
 def download_file(task_id: TaskId, backup: str, file_name: str, runs: RunsDep) -> StreamingResponse:
-    """The file itself, outside the envelope, by its name as the backup's answer has it; never a link."""
+    """Return the file without the envelope, by its name in the backup's list of files. Links are not followed."""
     return send_file(open_backed_up_file(path_of_task(runs, task_id), backup, file_name), file_name)
 
 
@@ -88,16 +89,16 @@ def download_file(task_id: TaskId, backup: str, file_name: str, runs: RunsDep) -
     responses=ZIP_ANSWER,
 )
 def download_archive(task_id: TaskId, backup: str, runs: RunsDep) -> StreamingResponse:
-    """All its files and a list of its entries, made while it is sent: no temporary copy.
+    """Return all files of a backup and a list of its entries as a zip, created while it is sent.
 
-    The connection ends before the end of the zip where a file cannot be read or the backup changes meanwhile.
+    The connection closes before the end of the zip if a file cannot be read or the backup changes meanwhile.
     """
     return send_zip(stream_archive(path_of_task(runs, task_id), backup), archive_name(task_id, backup))
 
 
 @router.patch("/tasks/{task_id}/backups/{backup}", summary="Set the note of a backup")
 def note_backup(request: Request, task_id: TaskId, backup: str, body: NoteRequest, runs: RunsDep) -> Response:
-    """A note replaces an earlier one; null deletes it."""
+    """Replace the note of a backup; null deletes it."""
     path = path_of_task(runs, task_id)
     find_backup(path, backup)
     with open_workspace(
@@ -120,9 +121,9 @@ def restore_backup(
     runs: RunsDep,
     body: Annotated[RestoreRequest | None, Body()] = None,
 ) -> Response:
-    """The current files first go into a new backup, so a restore is undone by another one.
+    """Restore a backup. The current files first move into a new backup, so a restore can be undone by another one.
 
-    `dry_run` changes nothing and shows what would change, file by file; same names are compared by content.
+    With `dry_run`, nothing changes, and the response lists the changes file by file, compared by content.
     """
     wanted = body or RestoreRequest()
     path = path_of_task(runs, task_id)
@@ -146,7 +147,7 @@ def verify_backup(
     runs: RunsDep,
     body: Annotated[VerifyRequest | None, Body()] = None,
 ) -> Response:
-    """Compare it with its record and, where they are recorded, with the SHA-256 checksums of its files."""
+    """Compare a backup with its record and with the SHA-256 checksums of its files, if they are recorded."""
     path = path_of_task(runs, task_id)
     if body is not None and body.record_checksums:
         work_id = new_work_id("checksums")
@@ -160,9 +161,10 @@ def verify_backup(
 def prune_backups(
     request: Request, task_id: TaskId, runs: RunsDep, body: Annotated[PruneRequest | None, Body()] = None
 ) -> Response:
-    """Without rules, those of the settings apply, and without those nothing is deleted.
+    """Delete the backups that no rule keeps. Without rules, the rules of the settings apply.
 
-    The newest backup always stays. `dry_run` only shows what would be deleted, and why.
+    If no rule is configured either, nothing is deleted. The newest backup is always kept.
+    `dry_run` only shows what would be deleted, and why.
     """
     wanted = body or PruneRequest()
     path = path_of_task(runs, task_id)
@@ -193,7 +195,7 @@ def delete_backup(
     ] = False,
     dry_run: Annotated[bool, Query(description="Only show what would be deleted.")] = False,
 ) -> Response:
-    """The newest backup, and one with failures or an unknown outcome, need `force`."""
+    """Delete a backup. The newest backup, and one with failures or an unknown outcome, need `force`."""
     path = path_of_task(runs, task_id)
     planned = plan_deletion(path, [backup], is_forced=force)
     if dry_run:

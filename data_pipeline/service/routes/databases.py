@@ -1,4 +1,4 @@
-"""Business databases: their tables, and one table as the step ddl_generation would describe it."""
+"""Business databases: their tables, and the description of one table by the step ddl_generation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from data_pipeline.steps.ddl.step import PROFILE_LIMITS
 from data_pipeline.tasks.table_list import parse_table_name
 
 TABLES_SEARCHED: Final = 50
-"""How many tables one request searches for values about people; a run searches all that are listed."""
+"""Maximum number of tables that one request searches for personal values; a run searches all listed tables."""
 
 SEARCH_SECONDS: Final = 2.0
 
@@ -34,20 +34,20 @@ router = APIRouter(prefix="/api/v0/database", tags=["databases"], responses=REFU
 
 @router.post("/tables", summary="List tables of a business database")
 def tables(request: Request, body: TablesRequest, runs: RunsDep) -> Response:
-    """Tables and views of the named schemas; `*` and `%` in the pattern stand for anything."""
+    """List the tables and views of the named schemas; `*` and `%` in the pattern match any characters."""
     _, url = database_of(runs.settings, body.db_connection)
     schemas = [name.strip() for name in body.schema_.split(",") if name.strip()]
     with open_database(url) as database:
-        found = [str(name) for name in list_tables(database, schemas)]
+        names = [str(name) for name in list_tables(database, schemas)]
     if body.table_name_pattern:
         pattern = body.table_name_pattern.replace("[", "[[]").replace("%", "*").lower()
-        found = [name for name in found if fnmatchcase(name.rpartition(".")[2].lower(), pattern)]
+        names = [name for name in names if fnmatchcase(name.rpartition(".")[2].lower(), pattern)]
     return success(
         request,
-        f"{len(found)} tables.",
+        f"{len(names)} tables.",
         {
-            "tables": found,
-            "total": len(found),
+            "tables": names,
+            "total": len(names),
             "schemas": schemas,
             "db_connection_info": {"database": database_name(url)},
         },
@@ -56,7 +56,7 @@ def tables(request: Request, body: TablesRequest, runs: RunsDep) -> Response:
 
 @router.post("/table/ddl", summary="Get a table as DDL, as a page, or both")
 def table_ddl(request: Request, body: DdlRequest, runs: RunsDep) -> Response:
-    """What the step would write for it, from the database as it is now."""
+    """Return the files that the step ddl_generation would write for a table, from the current database."""
     started = datetime.now(UTC)
     _, url = database_of(runs.settings, body.db_connection)
     try:
@@ -98,14 +98,14 @@ def table_ddl(request: Request, body: DdlRequest, runs: RunsDep) -> Response:
 
 
 def _profile(database: BusinessDatabase, table: Table) -> TableProfile:
-    """The profile, in which nothing tells people of tables near this one: those that it names, then others by name."""
+    """Return the profile without personal values of related tables: first those that the table refers to."""
     named = [*table.sources, *(key.target for key in table.foreign_keys)]
-    near = dict.fromkeys([table.name, *named, *list_tables(database)])
-    found, _ = read_tables(database, list(near)[:TABLES_SEARCHED])
+    names = dict.fromkeys([table.name, *named, *list_tables(database)])
+    tables, _ = read_tables(database, list(names)[:TABLES_SEARCHED])
     secrets = []
-    for one in found:
-        with contextlib.suppress(QueryFailed):  # too slow to be searched
-            secrets.append(secrets_of(database, one, replace(PROFILE_LIMITS, seconds=SEARCH_SECONDS)))
+    for searched in tables:
+        with contextlib.suppress(QueryFailed):  # the search of this table took too long
+            secrets.append(secrets_of(database, searched, replace(PROFILE_LIMITS, seconds=SEARCH_SECONDS)))
     return profile_table(database, table, PROFILE_LIMITS, known=known_values(secrets))
 
 

@@ -1,4 +1,4 @@
-"""Runs of a task: execute it, watch it, cancel it."""
+"""Runs of a task: execute, watch, cancel."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from data_pipeline.errors import NotFound
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import CompleteRun, ExecuteRequest, StepRun
 from data_pipeline.service.routes.tasks import PREFIX, RunsDep, TaskId
+from data_pipeline.service.task_answers import AdmittedRunAnswer, EndedRunAnswer
 from data_pipeline.store import Execution, RecordedEvent
 from data_pipeline.tasks.parameters import RunOptions
 from data_pipeline.use_cases.runs import Runs
@@ -25,7 +26,7 @@ from data_pipeline.use_cases.task_json import run_summary
 WAIT_LIMIT_SECONDS: Final = 300
 POLL_SECONDS: Final = 0.2
 LAST_EVENT_SECONDS: Final = 2.0
-"""How long after its end the last events of a run may arrive: they are gathered before they are written."""
+"""Seconds for which the last events of an ended run may still arrive, because events are written in batches."""
 
 KEEPALIVE_SECONDS: Final = 15.0
 ENDED: Final = ("completed", "failed", "cancelled")
@@ -33,7 +34,18 @@ ENDED: Final = ("completed", "failed", "cancelled")
 router = APIRouter(prefix=PREFIX, tags=["executions"], responses=REFUSALS)
 
 
-@router.post("/tasks/{task_id}/execute", status_code=HTTPStatus.ACCEPTED, summary="Run a task")
+@router.post(
+    "/tasks/{task_id}/execute",
+    status_code=HTTPStatus.ACCEPTED,
+    summary="Run a task",
+    responses={
+        200: {
+            "model": EndedRunAnswer,
+            "description": "the run has ended while the request waited",
+        },
+        202: {"model": AdmittedRunAnswer},
+    },
+)
 async def execute(
     request: Request,
     task_id: TaskId,
@@ -41,7 +53,7 @@ async def execute(
     body: Annotated[ExecuteRequest | None, Body()] = None,
     prefer: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Answers at once with 202, or with `Prefer: wait=SECONDS` when the run has ended, with its result."""
+    """Queue a run and respond with 202, or with `Prefer: wait=SECONDS`, with the result when the run has ended."""
     order = body or CompleteRun()
     step = order.step_name if isinstance(order, StepRun) else None
     execution = await asyncio.to_thread(
@@ -63,7 +75,7 @@ async def execute(
         return success(request, f"The run is {execution.status}.", {**answer, **more}, headers=headers)
     return success(
         request,
-        "The run is queued. Ask for the task, or watch its events.",
+        "The run is queued. Get the task, or stream its events.",
         {**answer, "status": execution.status, "message": "The run is queued."},
         status=HTTPStatus.ACCEPTED,
         headers={**headers, "Retry-After": "1"},
@@ -72,11 +84,11 @@ async def execute(
 
 @router.post("/tasks/{task_id}/cancel", status_code=HTTPStatus.ACCEPTED, summary="Cancel the run of a task")
 def cancel(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
-    """A queued run never begins; a running one stops within a second, and what it has published stays."""
+    """Cancel the run. A queued run never begins; a running one stops within a second, and its published files stay."""
     execution = runs.cancel(task_id)
     return success(
         request,
-        "The run is cancelled, or about to be.",
+        "The run is cancelled, or will stop within a second.",
         {"task_id": task_id, "execution_id": execution.execution_id, "status": execution.status},
         status=HTTPStatus.ACCEPTED,
         headers={"Location": f"{PREFIX}/tasks/{task_id}", "Retry-After": "1"},
@@ -87,16 +99,16 @@ def cancel(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
     "/tasks/{task_id}/events",
     summary="Stream events of the newest run",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}, "description": "server-sent events, until the run ends"}},
+    responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events until the run ends."}},
 )
 async def events(
     request: Request, task_id: TaskId, runs: RunsDep, last_event_id: Annotated[str | None, Header()] = None
 ) -> StreamingResponse:
-    """Every event from the beginning, or after `Last-Event-ID`: queue, backup, steps, tables, end."""
+    """Stream every event from the beginning, or after `Last-Event-ID`: queue, backup, steps, tables, end."""
     await asyncio.to_thread(runs.store.task, task_id)
     executions = await asyncio.to_thread(runs.store.executions, task_id, limit=1)
     if not executions:
-        raise NotFound("execution of task", task_id, "Execute it first.")
+        raise NotFound("execution of task", task_id, "Execute the task first.")
     after = int(last_event_id) if last_event_id and re.fullmatch(r"\d{1,18}", last_event_id) else 0
     return StreamingResponse(
         _stream(request, runs, executions[0].execution_id, after),
@@ -121,7 +133,7 @@ async def _stream(request: Request, runs: Runs, execution_id: str, after: int) -
             quiet_since = time.monotonic()
             continue
         if has_ended and time.monotonic() - quiet_since >= LAST_EVENT_SECONDS:
-            return  # runs of the command line keep no events
+            return  # runs of the command line record no events
         if not has_ended and time.monotonic() - quiet_since >= KEEPALIVE_SECONDS:
             quiet_since = time.monotonic()
             yield ": still here\n\n"
@@ -129,7 +141,7 @@ async def _stream(request: Request, runs: Runs, execution_id: str, after: int) -
 
 
 def _look(runs: Runs, execution_id: str, after: int) -> tuple[bool, list[RecordedEvent]]:
-    """Whether a run has ended, and its new events; in this order, so that its last events are not missed."""
+    """Return True if a run has ended, and its new events, read in this order so that the last events are not missed."""
     has_ended = runs.store.execution(execution_id).has_ended
     return has_ended, runs.store.events(execution_id, after=after)
 
@@ -150,7 +162,7 @@ def _frame(execution_id: str, recorded: RecordedEvent) -> str:
 
 
 def _wait_seconds(prefer: str | None) -> int:
-    """How long a client would wait (RFC 7240); what is not understood is not preferred."""
+    """Return the seconds that a client is willing to wait (RFC 7240), 0 for a header that cannot be parsed."""
     match = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?", prefer or "", re.IGNORECASE)
     return min(int(match[1]), WAIT_LIMIT_SECONDS) if match else 0
 

@@ -1,4 +1,4 @@
-"""The files of a task: list them, get one, put one."""
+"""The files of a task: list, download, upload."""
 
 from __future__ import annotations
 
@@ -26,19 +26,21 @@ router = APIRouter(prefix=PREFIX, tags=["files"], responses=REFUSALS)
 
 @router.get("/tasks/{task_id}/files", summary="List files of a task")
 def files(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
-    """Those at the top of its directory; backups have a list of their own."""
+    """List the files at the top of the task directory. Backups are listed separately."""
     path = path_of_task(runs, task_id)
-    found = list_files(path)
-    total = sum(file.size_bytes for file in found)
+    task_files = list_files(path)
+    total = sum(file.size_bytes for file in task_files)
     directory = {
         "exists": os.path.isdir(path),
         "directory_path": task_id,
-        "total_files": len(found),
+        "total_files": len(task_files),
         "total_size": total,
         "total_size_formatted": formatted_size(total),
     }
     return success(
-        request, f"{len(found)} files.", {"files": [task_file(file) for file in found], "directory_info": directory}
+        request,
+        f"{len(task_files)} files.",
+        {"files": [task_file(file) for file in task_files], "directory_info": directory},
     )
 
 
@@ -49,7 +51,7 @@ def files(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
     responses=FILE_ANSWER,
 )
 def download(task_id: TaskId, file_name: str, runs: RunsDep) -> StreamingResponse:
-    """The file itself, outside the envelope."""
+    """Return the file without the envelope."""
     return send_file(open_file(path_of_task(runs, task_id), file_name), file_name)
 
 
@@ -61,7 +63,10 @@ def put_file(
     runs: RunsDep,
     overwrite_mode: Annotated[OverwriteMode, Form()] = "backup",
 ) -> Response:
-    """Text up to 10 MB. A file of this name is renamed (backup), kept apart (replace), or stays as it is (skip)."""
+    """Upload a text file of at most 10 MB.
+
+    An existing file of the same name is renamed (backup), moved to the state directory (replace) or kept (skip).
+    """
     name = file.filename or ""
     path = path_of_task(runs, task_id)
     check_upload(name, file.file.read(1024))
@@ -79,7 +84,7 @@ def put_file(
     now = datetime.now(UTC)
     return success(
         request,
-        "The file is there." if done.is_written else "A file of this name is there and stays as it is.",
+        "The file is uploaded." if done.is_written else "The file already exists and is unchanged.",
         {
             "success": True,
             "task_id": task_id,
@@ -103,7 +108,7 @@ def put_file(
 
 @router.get("/tasks/{task_id}/table-list-info", summary="Get the table list of a task")
 def table_list_info(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
-    """Its names as they are read, or that there is none."""
+    """Return the table names of the task's table list; `exists` is false if there is none."""
     path = os.path.join(path_of_task(runs, task_id), task_directory.TABLE_LIST)
     answer: dict[str, Any] = {
         "task_id": task_id,
@@ -119,7 +124,7 @@ def table_list_info(request: Request, task_id: TaskId, runs: RunsDep) -> Respons
         **size_of(0),
     }
     try:
-        raw, found = read_file(path), os.stat(path)
+        raw, status = read_file(path), os.stat(path)
     except FileNotFoundError:
         return success(request, "The task has no table list yet.", answer)
     except OSError as error:
@@ -127,8 +132,8 @@ def table_list_info(request: Request, task_id: TaskId, runs: RunsDep) -> Respons
     answer |= {
         "has_file": True,
         "exists": True,
-        "uploaded_at": datetime.fromtimestamp(found.st_mtime, UTC),
-        "created_at": datetime.fromtimestamp(found.st_ctime, UTC),
+        "uploaded_at": datetime.fromtimestamp(status.st_mtime, UTC),
+        "created_at": datetime.fromtimestamp(status.st_ctime, UTC),
         **size_of(len(raw)),
     }
     try:

@@ -1,4 +1,4 @@
-"""Is the server there: answers at once, whatever disk and databases do."""
+"""Health and metrics of the server, available even if disk and databases are not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ router = APIRouter(tags=["server"])
 
 @router.get("/health", summary="Check server health")
 async def health(request: Request) -> dict[str, Any]:
-    """Looks at nothing but memory. Outside the envelope; answers without a key."""
+    """Return the server's state from memory, without the envelope and without a key."""
     return request.app.state.health()  # type: ignore[no-any-return]
 
 
@@ -23,5 +23,5 @@ async def health(request: Request) -> dict[str, Any]:
     responses={200: {"content": {"text/plain": {}}, "description": "the exposition format of Prometheus"}},
 )
 def metrics(request: Request) -> Response:
-    """Of this process; outside the envelope."""
+    """Return the metrics of this process, without the envelope."""
     return Response(generate_latest(request.app.state.runs.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""The log of a task: its last entries, or those that a query asks for."""
+"""The log of a task: its last entries, or the entries that match a query."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def logs(
     request: Request,
     task_id: TaskId,
     runs: RunsDep,
-    limit: Annotated[int, Query(ge=1, description="at most 1000 are given")] = 100,
+    limit: Annotated[int, Query(ge=1, description="Maximum number of entries; at most 1000.")] = 100,
     level: Level | None = None,
 ) -> Response:
-    """Oldest first; entries of another level do not count."""
+    """Return the last entries, oldest first, optionally only those of one level."""
     entries = [entry for entry in read_log(path_of_task(runs, task_id)) if level is None or entry.level == level]
     last = entries[-min(limit, 1000) :]
     return success(
@@ -46,7 +46,7 @@ def logs(
 
 @router.post("/tasks/{task_id}/logs/query", summary="Search the log of a task")
 def query_logs(request: Request, task_id: TaskId, runs: RunsDep, body: LogQueryRequest) -> Response:
-    """By level, time, words, logger and step; sorted, page by page."""
+    """Search by level, time, keyword, logger and step; the result is sorted and paginated."""
     started = datetime.now().astimezone()
     entries = read_log(path_of_task(runs, task_id))
     wanted = LogQuery(
@@ -59,20 +59,20 @@ def query_logs(request: Request, task_id: TaskId, runs: RunsDep, body: LogQueryR
         sort_by=body.sort_by,
         is_descending=body.sort_order == "desc",
     )
-    found = select_entries(entries, wanted)
+    matching = select_entries(entries, wanted)
     begin = (body.page - 1) * body.page_size
     path = os.path.join(path_of_task(runs, task_id), task_directory.LOG)
     size = os.path.getsize(path) if os.path.isfile(path) else 0
     return success(
         request,
-        f"{len(found)} entries.",
+        f"{len(matching)} entries.",
         {
             "task_id": task_id,
             "logs": [
                 {**log_entry(entry), "step": entry.step, "line_number": entry.line_number}
-                for entry in found[begin : begin + body.page_size]
+                for entry in matching[begin : begin + body.page_size]
             ],
-            "pagination": page_of(body.page, body.page_size, len(found)),
+            "pagination": page_of(body.page, body.page_size, len(matching)),
             "log_file_info": {
                 "exists": os.path.isfile(path),
                 "file_path": f"{task_id}/{task_directory.LOG}",
@@ -86,5 +86,5 @@ def query_logs(request: Request, task_id: TaskId, runs: RunsDep, body: LogQueryR
 
 
 def _local(time: datetime | None) -> datetime | None:
-    """A time as the log writes it: local, without a zone."""
+    """Convert a time to the form in the log: local, without a zone."""
     return time if time is None or time.tzinfo is None else time.astimezone().replace(tzinfo=None)

@@ -1,4 +1,4 @@
-"""Many tasks at once: lists, queries, deletion."""
+"""Lists, queries and deletion of several tasks."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ router = APIRouter(prefix=PREFIX, tags=["tasks"], responses=REFUSALS)
 def list_tasks(
     request: Request,
     runs: RunsDep,
-    limit: Annotated[int, Query(ge=1, description="at most 100 are given")] = 50,
+    limit: Annotated[int, Query(ge=1, description="Maximum number of tasks, newest first; at most 100.")] = 50,
     offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
     status: RunStatus | None = None,
 ) -> Response:
-    """`total` is how many there are in all."""
+    """Return tasks, newest first; `total` is the number of all matching tasks."""
     limit = min(limit, 100)
     page, total = runs.store.tasks(TaskQuery(status=status), all_steps=STEP_NAMES, limit=limit, offset=offset)
     tasks = [_listed(runs, listed) for listed in page]
@@ -39,7 +39,7 @@ def list_tasks(
 
 @router.post("/tasks/query", summary="Search tasks")
 def query_tasks(request: Request, body: TaskQueryRequest, runs: RunsDep) -> Response:
-    """By state, names and times; sorted, page by page."""
+    """Search by state, names and times; the result is sorted and paginated."""
     started = time.perf_counter()
     wanted = TaskQuery(
         status=body.status,
@@ -74,7 +74,7 @@ def query_tasks(request: Request, body: TaskQueryRequest, runs: RunsDep) -> Resp
 
 @router.delete("/tasks", summary="Delete tasks")
 def delete_tasks(request: Request, body: DeleteRequest, runs: RunsDep) -> Response:
-    """Their directories with all backups, and on request their history. A task that runs is not deleted."""
+    """Delete task directories with all backups and, on request, the tasks' history. A running task is not deleted."""
     deleted: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     for task_id in dict.fromkeys(body.task_ids):

@@ -1,4 +1,4 @@
-"""Tasks: make one, give it its table list, ask how it is."""
+"""Tasks: create, upload the table list, change parameters, get status and runs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from data_pipeline.database.connection import database_name
 from data_pipeline.errors import InvalidInput, NotFound
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import ChangeTaskRequest, NewTaskRequest, TableListRequest
+from data_pipeline.service.task_answers import RunsAnswer, TaskAnswer
 from data_pipeline.steps import RunParameters
 from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.parameters import TaskParameters
@@ -37,12 +38,12 @@ router = APIRouter(prefix=PREFIX, tags=["tasks"], responses=REFUSALS)
 
 
 def runs_of(request: Request) -> Runs:
-    """What the routes work with."""
+    """Return the use cases of the running application."""
     return request.app.state.runs  # type: ignore[no-any-return]
 
 
 def checked_task_id(task_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9_]{1,64}$")]) -> str:
-    """A task id that can name a directory. Raises NotFound for what no task can be called."""
+    """Return a valid task id. Raises NotFound for a text that cannot be one."""
     try:
         return task_directory.check_task_id(task_id)
     except InvalidInput:
@@ -55,7 +56,7 @@ TaskId = Annotated[str, Depends(checked_task_id)]
 
 @router.post("/tasks", status_code=HTTPStatus.CREATED, summary="Create task")
 def create_task(request: Request, body: NewTaskRequest, runs: RunsDep) -> Response:
-    """The next step is its table list."""
+    """Create a task. The next step is to upload its table list."""
     kept, url = database_of(runs.settings, body.db_connection)
     parameters = RunParameters(db_connection=kept, **body.model_dump(include=set(TaskParameters.model_fields)))
     task = runs.store.create_task(
@@ -67,7 +68,7 @@ def create_task(request: Request, body: NewTaskRequest, runs: RunsDep) -> Respon
     where = f"{PREFIX}/tasks/{task.task_id}"
     return success(
         request,
-        "The task is made. Upload its table list, then execute it.",
+        "The task is created. Upload its table list, then execute it.",
         {
             "task_id": task.task_id,
             "task_name": task.task_name,
@@ -82,20 +83,20 @@ def create_task(request: Request, body: NewTaskRequest, runs: RunsDep) -> Respon
 
 
 def database_of(settings: Settings, named: str | None) -> tuple[str, str]:
-    """A business database that a request may use: what its task keeps, and its URL.
+    """Return the text that the task stores for a permitted business database, and the URL of the database.
 
     Raises InvalidInput, NotFound, NotAllowed.
     """
     if named is None:
         if len(settings.databases) != 1:
-            known = ", ".join(sorted(settings.databases)) or "none"
-            raise InvalidInput("db_connection", f"name a database; configured are: {known}")
+            names = ", ".join(sorted(settings.databases)) or "none"
+            raise InvalidInput("db_connection", f"name a database; configured: {names}")
         (named,) = settings.databases
     try:
         url = settings.database_named(named)
     except InvalidInput:
-        known = ", ".join(sorted(settings.databases)) or "none"
-        raise NotFound("configured database", named[:80], f"Configured are: {known}.") from None
+        names = ", ".join(sorted(settings.databases)) or "none"
+        raise NotFound("configured database", named[:80], f"Configured: {names}.") from None
     if settings.has_database(named):
         return named, url
     configured = [*settings.databases.values(), *settings.allowed_databases]
@@ -103,9 +104,9 @@ def database_of(settings: Settings, named: str | None) -> tuple[str, str]:
     return url, url
 
 
-@router.patch("/tasks/{task_id}", summary="Change task parameters")
+@router.patch("/tasks/{task_id}", summary="Change task parameters", responses={200: {"model": TaskAnswer}})
 def change(request: Request, task_id: TaskId, body: ChangeTaskRequest, runs: RunsDep) -> Response:
-    """Fields that are missing stay as they are. Refused while the task runs or waits to run."""
+    """Change parameters; missing fields keep their values. Rejected while the task is running or queued."""
     changes = body.changes
     if "db_connection" in changes:
         changes["db_connection"], _ = database_of(runs.settings, body.db_connection)
@@ -117,16 +118,16 @@ def change(request: Request, task_id: TaskId, body: ChangeTaskRequest, runs: Run
 
 @router.post("/tasks/{task_id}/upload-table-list", summary="Upload the table list of a task")
 def upload_table_list(request: Request, task_id: TaskId, file: UploadFile, runs: RunsDep) -> Response:
-    """A .txt file, UTF-8 or GBK, up to 2 MB; it takes the place of an earlier one."""
+    """Upload a .txt file in UTF-8 or GBK of at most 2 MB. It replaces an earlier table list."""
     if not (file.filename or "").lower().endswith(".txt"):
-        raise InvalidInput("file", "its name must end with .txt")
+        raise InvalidInput("file", "the name must end with .txt")
     content = file.file.read(LIST_LIMIT_BYTES + 1)
     if len(content) > LIST_LIMIT_BYTES:
-        raise InvalidInput("file", f"it is larger than {LIST_LIMIT_BYTES} bytes")
+        raise InvalidInput("file", f"must have at most {LIST_LIMIT_BYTES} bytes")
     _put_list(runs, task_id, content)
     return success(
         request,
-        "The table list is there. Execute the task.",
+        "The table list is saved. Execute the task.",
         {
             "task_id": task_id,
             "filename": task_directory.TABLE_LIST,
@@ -138,14 +139,14 @@ def upload_table_list(request: Request, task_id: TaskId, file: UploadFile, runs:
 
 @router.post("/tasks/{task_id}/table-list", summary="Set the tables of a task")
 def give_table_list(request: Request, task_id: TaskId, body: TableListRequest, runs: RunsDep) -> Response:
-    """A list of names, or one text with commas; it takes the place of an earlier one."""
+    """Set the tables as a list of names or as comma-separated text. It replaces an earlier table list."""
     given = parse_table_list(body.tables) if isinstance(body.tables, str) else _names(body.tables)
     names = tuple(dict.fromkeys(given))
     content = format_table_list(names).encode()
     _put_list(runs, task_id, content)
     return success(
         request,
-        "The table list is there. Execute the task.",
+        "The table list is saved. Execute the task.",
         {
             "task_id": task_id,
             "filename": task_directory.TABLE_LIST,
@@ -178,21 +179,21 @@ def _put_list(runs: Runs, task_id: str, content: bytes) -> None:
     put_table_list(runs.settings, task_id, content, lock_timeout_seconds=0)
 
 
-@router.get("/tasks/{task_id}", summary="Get task status")
+@router.get("/tasks/{task_id}", summary="Get task status", responses={200: {"model": TaskAnswer}})
 def status(request: Request, task_id: TaskId, runs: RunsDep) -> Response:
-    """Its state, its steps, its newest run with the backup's statistics."""
+    """Return a task's state, its steps, and its newest run with the statistics of the backup."""
     overview = runs.store.overview(task_id, STEP_NAMES)
     return success(request, f"The task is {overview.task.status.replace('_', ' ')}.", task_status(overview))
 
 
-@router.get("/tasks/{task_id}/executions", summary="List runs of a task")
+@router.get("/tasks/{task_id}/executions", summary="List runs of a task", responses={200: {"model": RunsAnswer}})
 def executions(
     request: Request,
     task_id: TaskId,
     runs: RunsDep,
-    limit: Annotated[int, Query(ge=1, description="at most 100 are given")] = 50,
+    limit: Annotated[int, Query(ge=1, description="Maximum number of runs, newest first; at most 100.")] = 50,
 ) -> Response:
-    """History is kept: nothing of an earlier run is overwritten by a later one."""
+    """Return the runs of a task, newest first. A later run does not overwrite the record of an earlier one."""
     runs.store.task(task_id)
     found = runs.store.executions(task_id, limit=min(limit, 100))
     return success(
@@ -203,7 +204,7 @@ def executions(
 
 
 def path_of_task(runs: Runs, task_id: str) -> str:
-    """The directory of a task that there is. Raises NotFound, DirectoryUnusable for a symbolic link."""
+    """Return the directory of an existing task. Raises NotFound, DirectoryUnusable for a symbolic link."""
     runs.store.task(task_id)
     path = task_directory.path_of(runs.settings.training_data_path, task_id)
     check_not_link(path)

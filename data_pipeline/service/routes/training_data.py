@@ -1,4 +1,4 @@
-"""Training items: what is nearest to a question, and a task's own as files."""
+"""Training items: search them for a question, and export those of a task."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ router = APIRouter(prefix=PREFIX, tags=["training data"], responses=REFUSALS)
     "/tasks/{task_id}/export",
     summary="Export a task's pairs",
     response_class=Response,
-    responses={200: {"content": {"application/octet-stream": {}}, "description": "the file, as an attachment"}},
+    responses={200: {"content": {"application/octet-stream": {}}, "description": "The file, as an attachment."}},
 )
 def exported(
     task_id: TaskId,
     runs: RunsDep,
-    format: Annotated[ExportFormat, Query(description="`spider` is a zip")] = "chat-jsonl",  # noqa: A002 - its name
+    format: Annotated[ExportFormat, Query(description="Format; `spider` is a zip.")] = "chat-jsonl",  # noqa: A002 - its name
 ) -> Response:
-    """What the task holds in the vector store: the same items, the same bytes. Outside the envelope."""
+    """Export the task's items of the vector store, without the envelope. Equal items give equal bytes."""
     runs.store.task(task_id)
-    made = export(task_id, runs.vectors.get().held_by(task_id), format)
+    exported_file = export(task_id, runs.vectors.get().held_by(task_id), format)
     return Response(
-        made.content,
+        exported_file.content,
         media_type="application/octet-stream",
         headers={
-            "Content-Disposition": f'attachment; filename="{made.file_name}"',
+            "Content-Disposition": f'attachment; filename="{exported_file.file_name}"',
             "X-Content-Type-Options": "nosniff",
         },
     )
@@ -43,19 +43,19 @@ def exported(
 
 @router.post("/training_data/search", summary="Search training items for a question")
 def search(request: Request, body: SearchRequest, runs: RunsDep) -> Response:
-    """Pairs, DDL and pages of all tasks, or of one: what a prompt for text-to-SQL needs. Best first."""
+    """Find the pairs, DDL and pages nearest to a question, best first. Use them as context in a text-to-SQL prompt."""
     started = time.perf_counter()
     if body.task_id is not None:
         runs.store.task(body.task_id)
     store = runs.vectors.get()
     question = Question(body.question, body.limit, body.kinds, body.task_id, body.database)
-    found = [found_summary(one) for one in store.search(question)]
+    results = [found_summary(match) for match in store.search(question)]
     return success(
         request,
-        f"{len(found)} items.",
+        f"{len(results)} items.",
         {
-            "results": found,
-            "total": len(found),
+            "results": results,
+            "total": len(results),
             "embedder": str(store.embedder.identity),
             "query_time": round(time.perf_counter() - started, 6),
         },

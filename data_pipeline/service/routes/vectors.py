@@ -1,4 +1,4 @@
-"""Backups of the vector store: make, list, restore, verify, delete."""
+"""Backups of the vector store: create, list, restore, verify, delete."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from data_pipeline.vectors.backup.restore import restore_backup
 from data_pipeline.vectors.backup.verify import verify
 
 TABLE: Final = "vector_items"
-"""What answers call the one table that a backup holds: items, vectors and who holds them belong together."""
+"""The name in responses of the only table of a backup, because items, vectors and their tasks belong together."""
 
 OfTask = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_]{1,64}$")]
 Timestamp = Annotated[str, Path(pattern=r"^[0-9]{8}_[0-9]{6}$")]
@@ -42,7 +42,7 @@ router = APIRouter(prefix=f"{PREFIX}/vector", tags=["vectors"], responses=REFUSA
 
 @router.post("/backup", summary="Back up the vector store")
 def back_up(request: Request, body: VectorBackupRequest, runs: RunsDep) -> Response:
-    """Into the folder of a task, or into that of no task: everything that the store holds, with its vectors."""
+    """Back up the whole vector store into the folder of a task, or into the folder of no task."""
     started = time.perf_counter()
     if body.task_id is not None:
         runs.store.task(body.task_id)
@@ -69,7 +69,7 @@ def back_up(request: Request, body: VectorBackupRequest, runs: RunsDep) -> Respo
         }
     return success(
         request,
-        "The vector store is backed up." if tables else "Nothing was asked for.",
+        "The vector store is backed up." if tables else "No backup was requested.",
         {
             "backup_performed": bool(tables),
             "truncate_performed": False,
@@ -90,13 +90,13 @@ def backups(
     global_only: bool = False,  # noqa: FBT001, FBT002 - a parameter of the query
     task_id: OfTask = None,
 ) -> Response:
-    """By folder: that of no task, and those of tasks. What is damaged says so."""
+    """List the backups by folder: the folder of no task, and those of tasks. `problem` describes damage."""
     started = datetime.now(UTC)
     if task_id is not None:
         runs.store.task(task_id)
-    found = places(runs.settings.training_data_path, task_id=task_id, global_only=global_only)
+    folders = places(runs.settings.training_data_path, task_id=task_id, global_only=global_only)
     locations = []
-    for place in found:
+    for place in folders:
         listed = [_listed(backup) for backup in backups_in(place)]
         if listed:
             named = {"task_id": place.task_id} if place.task_id is not None else {}
@@ -137,7 +137,7 @@ def _listed(backup: ListedBackup) -> dict[str, Any]:
 
 @router.post("/restore", summary="Restore a backup of the vector store")
 def restore(request: Request, body: VectorRestoreRequest, runs: RunsDep) -> Response:
-    """Verified as a whole, then in one transaction in the place of everything; a damaged backup changes nothing."""
+    """Verify the backup, then replace the store's content in one transaction. A damaged backup changes nothing."""
     started = time.perf_counter()
     place = place_named(runs.settings.training_data_path, body.backup_path)
     timestamp = task_directory.check_vector_timestamp(body.timestamp)
@@ -173,7 +173,7 @@ def restore(request: Request, body: VectorRestoreRequest, runs: RunsDep) -> Resp
 
 @router.post("/backups/{timestamp}/verify", summary="Verify a backup of the vector store")
 def verify_backup(request: Request, timestamp: Timestamp, runs: RunsDep, task_id: OfTask = None) -> Response:
-    """Compare it with its manifest, as a restore does: size, SHA-256, each item. `task_id` names the folder."""
+    """Compare a backup with its manifest, as a restore does: size, SHA-256, each item. `task_id` names the folder."""
     report = verify(_place(runs, task_id), timestamp)
     return success(request, f"The backup {timestamp} is {report.state}.", report.summary())
 
@@ -182,10 +182,10 @@ def verify_backup(request: Request, timestamp: Timestamp, runs: RunsDep, task_id
 def prune_backups(
     request: Request, runs: RunsDep, body: Annotated[VectorPruneRequest | None, Body()] = None
 ) -> Response:
-    """Without rules, those of the settings apply, and without those nothing is deleted.
+    """Delete the backups of a folder that no rule keeps. Without rules, the rules of the settings apply.
 
-    The newest backup of the folder always stays, and so do the newest one without damage and one that is being
-    restored. `dry_run` only shows what would be deleted, and why.
+    If no rule is configured either, nothing is deleted. The newest backup of the folder, the newest undamaged one and
+    a backup that is being restored are always kept. `dry_run` only shows what would be deleted, and why.
     """
     wanted = body or VectorPruneRequest()
     place = _place(runs, wanted.task_id)
@@ -212,7 +212,7 @@ def delete_backup(
     force: Annotated[bool, Query(description="Also delete the newest backup, and one that is damaged.")] = False,
     dry_run: Annotated[bool, Query(description="Only show what would be deleted.")] = False,
 ) -> Response:
-    """The newest backup, and a damaged one, need `force`. One that is being restored stays."""
+    """Delete a backup. The newest one, and a damaged one, need `force`. A backup that is being restored is kept."""
     place = _place(runs, task_id)
     planned = plan_deletion(place, [timestamp], is_forced=force)
     if dry_run:
@@ -225,7 +225,7 @@ def delete_backup(
 
 
 def _place(runs: Runs, task_id: str | None) -> BackupPlace:
-    """The folder of a task, or of no task. Raises NotFound for an unknown task."""
+    """Return the folder of a task, or of no task. Raises NotFound for an unknown task."""
     if task_id is not None:
         runs.store.task(task_id)
     return place_of_task(runs.settings.training_data_path, task_id)

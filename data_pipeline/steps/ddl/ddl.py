@@ -1,32 +1,23 @@
-"""A table as a `.ddl` file that loads. Text in, text out.
+"""Write a table as a `.ddl` file that loads. Pure.
 
-Every identifier is quoted where its dialect asks for it; text from the database can end neither a comment nor a line.
+Identifiers are quoted where the dialect requires it; text from the database can end neither a comment nor a line.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
-from sqlalchemy import Dialect
-from sqlalchemy.dialects import postgresql, sqlite
-
+from data_pipeline.database.driver import Dialect, InlineKey
+from data_pipeline.database.drivers import grammar_of
 from data_pipeline.database.schema import Column, ForeignKey, Key, Rule, SharedObject, Table
 from data_pipeline.semantics.wording import Comment, Suggestion, column_comments, one_line, table_comment
 from data_pipeline.tasks.table_list import TableName
 
-DIALECTS: Final[dict[str, Dialect]] = {
-    "sqlite": sqlite.dialect(),
-    "postgresql": postgresql.dialect(),  # type: ignore[no-untyped-call]
-}
-_SERIAL: Final = {"smallint": "smallserial", "integer": "serial", "bigint": "bigserial"}
-
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a table's files say of other tables: which load, and when; which refer to this one.
+    """The other tables in a table's files: the loaded ones in their order, and those that refer to this one.
 
     `rules` are those of any table that can be created as soon as this one is loaded, and not before.
     """
@@ -38,7 +29,7 @@ class Surroundings:
 
 
 def surroundings_of(tables: Sequence[Table]) -> dict[TableName, Surroundings]:
-    """For tables in loading order; a view that reads what does not load has no place."""
+    """Return the surroundings of tables in loading order; a view that reads a table that does not load has no place."""
     places: dict[TableName, int] = {}
     for number, table in enumerate(tables):
         if all(source in places for source in table.sources):
@@ -61,16 +52,16 @@ def surroundings_of(tables: Sequence[Table]) -> dict[TableName, Surroundings]:
 
 
 def ddl_of(
-    table: Table, around: Surroundings, dialect_name: str, language: str, suggestion: Suggestion | None = None
+    table: Table, around: Surroundings, dialect: Dialect, language: str, suggestion: Suggestion | None = None
 ) -> str:
     """The `.ddl` file: two comment lines, the table or view, its indexes, keys and rules that had to wait for it."""
-    writer = _Writer(dialect_name, language, suggestion or Suggestion())
+    writer = _Writer(dialect, language, suggestion or Suggestion())
     meaning = table_comment(table, suggestion or Suggestion())
     said = one_line(meaning.marked(language))
-    if language == "zh":  # the older system's words: a Chinese name is the comment
+    if language == "zh":  # the words of the older system, where the Chinese name is the comment
         lines = [f"-- 中文名: {one_line(meaning.text)}", f"-- 描述: {said}"]
     else:
-        name = table.name.name if dialect_name == "sqlite" else str(table.name)
+        name = str(table.name) if grammar_of(dialect).ddl.has_schemas else table.name.name
         lines = [f"-- Table: {one_line(name)}", f"-- Description: {said}"]
     if table.kind == "table":
         lines += writer.table(table, around)
@@ -83,30 +74,27 @@ def ddl_of(
 
 
 def prelude_of(objects: Sequence[SharedObject], language: str) -> str:
-    """The file that loads before all others: schemas, extensions, types, functions and sequences."""
+    """Return the file that loads before all others: schemas, extensions, types, functions and sequences."""
     purpose = "各表共用的类型、函数与序列，最先执行" if language == "zh" else "Shared by the tables: it loads first"
     statements = [line for one in objects for line in (f"-- {one.kind}: {one_line(one.name)}", f"{one.statement};")]
     return "\n".join([f"-- {purpose}", *statements]) + "\n"
 
 
 def _ended(statement: str) -> str:
-    """A statement with its semicolon, which a comment at its end must not swallow."""
+    """Return a statement with its semicolon, which must not be part of a comment at its end."""
     statement = statement.rstrip()
     return f"{statement}\n;" if "--" in statement.rpartition("\n")[2] else f"{statement};"
 
 
 class _Writer:
-    def __init__(self, dialect_name: str, language: str, suggestion: Suggestion) -> None:
-        self._is_sqlite = dialect_name == "sqlite"
+    def __init__(self, dialect: Dialect, language: str, suggestion: Suggestion) -> None:
+        self.quoted = grammar_of(dialect).quoted
+        self._forms = grammar_of(dialect).ddl
         self._language = language
         self._suggestion = suggestion
-        self._preparer = DIALECTS[dialect_name].identifier_preparer
-
-    def quoted(self, name: str) -> str:
-        return str(self._preparer.quote(name))
 
     def place(self, name: TableName) -> str:
-        if self._is_sqlite or name.schema is None:
+        if name.schema is None or not self._forms.has_schemas:
             return self.quoted(name.name)
         return f"{self.quoted(name.schema)}.{self.quoted(name.name)}"
 
@@ -115,15 +103,13 @@ class _Writer:
 
     def view(self, table: Table, around: Surroundings) -> list[str]:
         """The statement with its indexes; as comments where the view reads what is not listed, and could not load."""
-        sql = (table.view_sql or "").strip().rstrip(";")
-        # SQLite keeps the whole statement, PostgreSQL the query alone.
-        statement = sql if self._is_sqlite else f"create {table.kind} {self.place(table.name)} as\n{sql}"
+        statement = self._forms.create_view(table, self.place(table.name))
         lines = [_ended(statement), *(_ended(index.definition) for index in table.indexes)]
         unlisted = [name for name in table.sources if name not in around.places]
         return self._not_loading(lines, unlisted) if unlisted else lines
 
     def rules(self, table: Table, around: Surroundings) -> list[str]:
-        """The rules that can be created now; as comments those of this table that can be created nowhere."""
+        """Return the rules that can be created now, and as comments those of this table that cannot be created."""
         lines = [_ended(rule.statement.rstrip().rstrip(";")) for rule in around.rules]
         for rule in table.rules:
             unlisted = [name for name in (table.name, *rule.needs) if name not in around.places]
@@ -137,13 +123,13 @@ class _Writer:
         return [f"-- not listed: {names}", *(f"-- {line}" for part in statements for line in part.splitlines())]
 
     def table(self, table: Table, around: Surroundings) -> list[str]:
-        """The statement, a comment after each comma."""
+        """Return the statement with a comment after each comma."""
         parts: list[tuple[str, str | None]] = []
-        rowid = self._numbering_column(table)
+        inline_key = self._forms.inline_key(table)
         comments = column_comments(table, self._suggestion)
         for column in table.columns:
-            parts.append((self._column(table, column, rowid), self._said(comments[column.name])))
-        if table.primary_key.columns and rowid is None:
+            parts.append((self._column(table, column, inline_key), self._said(comments[column.name])))
+        if table.primary_key.columns and inline_key is None:
             parts.append((self._primary_key(table), None))
         parts += [(self._key("unique", unique), None) for unique in table.unique_keys]
         parts += [(self._named(check.name) + check.definition, None) for check in table.checks]
@@ -151,22 +137,20 @@ class _Writer:
         for key in table.foreign_keys:
             if key.target not in around.places:
                 remarks.append(f"-- not listed: {one_line(self.foreign_key(key))}")
-            elif self._is_sqlite or around.places[key.target] <= around.own_place:
+            elif not self._forms.adds_keys_later or around.places[key.target] <= around.own_place:
                 parts.append((self.foreign_key(key), None))
-        # SQLite keeps the text: a comment after the bracket is the only place for the table's own.
-        said = self._said(table_comment(table, self._suggestion)) if self._is_sqlite else None
+        # Where the text is all that is kept, the table's own comment belongs after the bracket.
+        said = self._said(table_comment(table, self._suggestion)) if self._forms.keeps_comments else None
         own = f" -- {one_line(said)}" if said else ""
         lines = [f"create table {self.place(table.name)} ({own}"]
         for number, (part, comment) in enumerate(parts, start=1):
             comma = "," if number < len(parts) else ""
             lines.append(f"  {part}{comma}" + (f" -- {one_line(comment)}" if comment else ""))
-        words = {"ROWID": "without rowid", "STRICT": "strict"}
-        options = ", ".join(words[option] for option in sorted(table.options & words.keys()))
-        return [*lines, f") {options}".rstrip() + ";", *remarks]
+        return [*lines, f") {self._forms.options(table)}".rstrip() + ";", *remarks]
 
     def late_keys(self, around: Surroundings) -> list[str]:
-        """Keys of tables that were loaded before; SQLite lets them stand there, and cannot add them later."""
-        if self._is_sqlite:
+        """Return the keys of tables that were loaded before, if they could not be part of their tables."""
+        if not self._forms.adds_keys_later:
             return []
         waiting = [(name, key) for name, key in around.referring if around.places[name] < around.own_place]
         return [f"alter table {self.place(name)} add {self.foreign_key(key)};" for name, key in waiting]
@@ -185,38 +169,21 @@ class _Writer:
             text += f" initially {options['initially']}"
         return self._named(key.name) + text
 
-    def _column(self, table: Table, column: Column, rowid: str | None) -> str:
+    def _column(self, table: Table, column: Column, inline_key: InlineKey | None) -> str:
         type_sql = column.type_sql
         default = column.default_sql
         if column.name in table.numbered_by_default:
-            type_sql, default = _SERIAL[type_sql], None  # its sequence comes with the type
+            type_sql, default = self._forms.sequence_type(type_sql), None
         text = f"{self.quoted(column.name)} {type_sql}".rstrip()
-        if column.name == rowid:
-            text += "" if column.is_nullable else " not null"
-            if column.name in table.descending:
-                return f"{text} primary key desc"  # no row's number: SQLite's own exception
-            return f"{text} primary key" + (" autoincrement" if "AUTOINCREMENT" in table.options else "")
+        if inline_key is not None and column.name == inline_key.column:
+            return f"{text}{'' if column.is_nullable else ' not null'} {inline_key.words}"
         if column.identity is not None:
             text += f" generated {column.identity} as identity"
         if column.generated_sql is not None:
-            stored = "stored" if column.is_stored or not self._is_sqlite else "virtual"
-            text += f" generated always as ({column.generated_sql}) {stored}"
+            text += f" generated always as ({column.generated_sql}) {self._forms.generated_storage(column)}"
         if default is not None:
-            text += f" default {self._default(default)}"
+            text += f" default {self._forms.default(default)}"
         return text + ("" if column.is_nullable else " not null")
-
-    def _default(self, sql: str) -> str:
-        is_plain = re.fullmatch(r"[-+]?[\w.]+|'(?:[^']|'')*'|\"[^\"]*\"", sql, re.DOTALL)
-        return f"({sql})" if self._is_sqlite and not is_plain else sql
-
-    def _numbering_column(self, table: Table) -> str | None:
-        """SQLite's INTEGER PRIMARY KEY, which must stand in the column itself to mean the row's number."""
-        if not self._is_sqlite or len(table.primary_key.columns) != 1 or "ROWID" in table.options:
-            return None
-        (name,) = table.primary_key.columns
-        return next(
-            (name for column in table.columns if column.name == name and column.type_sql.upper() == "INTEGER"), None
-        )
 
     def _key(self, words: str, key: Key) -> str:
         return self._named(key.name) + (key.definition or f"{words} {self.columns(key.columns)}")
@@ -228,7 +195,7 @@ class _Writer:
         return self._named(table.primary_key.name) + f"primary key ({', '.join(columns)})"
 
     def _said(self, comment: Comment) -> str | None:
-        """A comment that says more than the name."""
+        """Return a comment that says more than the name."""
         return None if comment.origin == "name" else comment.marked(self._language)
 
     def _named(self, name: str | None) -> str:

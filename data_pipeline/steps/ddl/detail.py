@@ -1,4 +1,4 @@
-"""A table as a page for people: its purpose, its fields with examples, relations in both directions, its profile.
+"""Write a table as a page for people: its purpose, its fields with examples, relations in both directions, its profile.
 
     ## public.customer (people who buy)
     people who buy
@@ -10,7 +10,7 @@ Notes:
     Profile (rows: 5000):
     | field | null | distinct | least | greatest |
 
-Text in, text out; what a profile masks does not reach the page.
+Pure. Masked values of a profile do not reach the page.
 
 """
 
@@ -27,7 +27,7 @@ from data_pipeline.semantics.wording import Comment, Suggestion, column_comments
 from data_pipeline.steps.ddl.ddl import Surroundings
 
 SHOWN_LABELS: Final = 50
-"""How many values of an enumerated type a page lists."""
+"""Maximum number of values of an enumerated type on a page."""
 
 _KINDS_IN_CHINESE: Final[dict[PersonalKind, str]] = {
     "name": "姓名", "email": "邮箱", "phone": "电话", "id_number": "证件号", "card": "卡号", "address": "地址",
@@ -37,7 +37,7 @@ _KINDS_IN_CHINESE: Final[dict[PersonalKind, str]] = {
 
 @dataclass(frozen=True)
 class _Words:
-    """The words of one language."""
+    """The phrases of one language."""
 
     title: str
     fields: str
@@ -114,7 +114,7 @@ def detail_of(
     suggestion: Suggestion | None = None,
     profile: TableProfile | None = None,
 ) -> str:
-    """The `_detail.md` page."""
+    """Return the `_detail.md` page."""
     words = _WORDS[language]
     suggestion = suggestion or Suggestion()
     meaning = table_comment(table, suggestion)

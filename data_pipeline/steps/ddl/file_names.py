@@ -1,6 +1,6 @@
-"""How the files of a table are called: good on every platform, distinct, and the same in every run. Opens no file.
+"""The names of a table's files: valid on every platform, distinct, and the same in every run. Pure.
 
-public.t, main.t, t -> t        s.t -> s_t        a name that cannot stand, or that two tables share -> name_hash
+public.t, main.t, t -> t        s.t -> s_t        an invalid name, or one of two tables -> name_hash
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from data_pipeline.tasks.table_list import TableName
 from data_pipeline.tasks.task_directory import is_device_name
 
 STEM_LIMIT_BYTES: Final = 200
-"""What is left of 255 bytes after the longest suffix and a hash."""
+"""The rest of 255 bytes after the longest suffix and a hash."""
 
 _FORBIDDEN: Final = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|]')
 PRELUDE: Final = "prelude.ddl"
-"""What PostgreSQL's tables share, and what loads before them."""
+"""The file of objects that PostgreSQL's tables share; it loads first."""
 
 _TAKEN: Final = frozenset({"metadata", "prelude"})
-"""Stems whose files a step writes itself: metadata_detail.md, prelude.ddl."""
+"""Stems of other files of the steps: metadata_detail.md, prelude.ddl."""
 
 
 def file_stems(tables: Iterable[TableName]) -> dict[TableName, str]:
-    """The common part of the names of each table's files."""
+    """Return the common part of the names of each table's files."""
     plain = {table: _plain(table) for table in tables}
     uses = Counter(stem.lower() for stem in plain.values())
     return {

@@ -1,4 +1,4 @@
-"""The step ddl_generation: for every listed table a `.ddl` that loads and a page that describes it."""
+"""The step ddl_generation: for every listed table a `.ddl` file that loads, and a page that describes it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from data_pipeline.database.schema import SharedObject, Table, in_loading_order
 from data_pipeline.errors import InvalidInput, ModelFailed, QueryFailed, StepFailed
 from data_pipeline.events import Event
 from data_pipeline.semantics.wording import Suggestion
-from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepOutput
+from data_pipeline.steps.contract import RunParameters, StepContext, StepOutput
 from data_pipeline.steps.ddl.ddl import ddl_of, prelude_of, surroundings_of
 from data_pipeline.steps.ddl.detail import detail_of
 from data_pipeline.steps.ddl.file_names import PRELUDE, file_stems
 from data_pipeline.steps.model_answers import suggest_comments, used
 from data_pipeline.steps.threads import in_step_thread, in_waiting_thread, stopped_by
+from data_pipeline.tasks.results import DdlResult, Json, Part
+from data_pipeline.tasks.staging import StagedFile
 from data_pipeline.tasks.table_list import TableName
-from data_pipeline.tasks.workspace import StagedFile
 
 TABLES_AT_ONCE: Final = 4
 MAPPING: Final = "filename_mapping.txt"
@@ -36,15 +37,24 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class _Schema:
-    """The tables in loading order, what they share, and why others are missing."""
+    """The tables in loading order, the objects that they share, and the reasons why others are missing."""
 
     tables: Sequence[Table]
     shared: Sequence[SharedObject]
     failures: dict[str, str]
 
 
+class _WrittenTable(Part):
+    """The recorded result of the durable call for one table."""
+
+    table: str
+    files: tuple[StagedFile, ...]
+    not_profiled: str | None
+    not_suggested: str | None
+
+
 class DdlGeneration:
-    """One durable call a table; the step fails by name when a table does, unless the task goes on past errors."""
+    """One durable call for each table. The step fails if a table fails, unless the task continues after errors."""
 
     name = "ddl_generation"
 
@@ -66,34 +76,33 @@ class DdlGeneration:
         started = datetime.now(UTC)
         before = context.model.usage if context.model is not None else None
         with await in_waiting_thread(open_database, context.parameters.db_connection) as database:
-            in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
-            # Relations in both directions and the loading order need every table.
+            in_thread = in_waiting_thread if database.driver.waits else in_step_thread
+            # All tables are needed for relations in both directions and for the loading order.
             schema = await in_thread(_read, database, context.tables)
-            results = await self._write(context, database, schema)
-        failures = schema.failures | {result["table"]: result["error"] for result in results if "error" in result}
-        done = [result for result in results if "error" not in result]
-        if failures and (not done or not context.parameters.continue_on_error):
+            written = await self._write(context, database, schema)
+        failures = schema.failures
+        if failures and (not written or not context.parameters.continue_on_error):
             raise StepFailed(self.name, failures)
-        files = [StagedFile(*file) for result in done for file in result["files"]]
+        files = [file for table in written for file in table.files]
         if schema.shared:
             files.insert(0, context.staging.write(PRELUDE, prelude_of(schema.shared, context.parameters.language)))
-        files.append(context.staging.write(MAPPING, _mapping(done, has_prelude=bool(schema.shared))))
+        files.append(context.staging.write(MAPPING, _mapping(written, has_prelude=bool(schema.shared))))
         return StepOutput(
             tuple(files),
-            {
-                "total_tables": len(done) + len(failures),
-                "processed_successfully": len(done),
-                "failed": len(failures),
-                "files_generated": len(files),
-                "not_profiled": _by_table(done, "not_profiled"),
-                "not_suggested": _by_table(done, "not_suggested"),
-                "language_model": used(before, context.model),
-                "duration": round((datetime.now(UTC) - started).total_seconds(), 3),
-            },
+            DdlResult(
+                total_tables=len(written) + len(failures),
+                processed_successfully=len(written),
+                failed=len(failures),
+                files_generated=len(files),
+                not_profiled={table.table: table.not_profiled for table in written if table.not_profiled},
+                not_suggested={table.table: table.not_suggested for table in written if table.not_suggested},
+                language_model=used(before, context.model),
+                duration=round((datetime.now(UTC) - started).total_seconds(), 3),
+            ),
             failures,
         )
 
-    async def _write(self, context: StepContext, database: BusinessDatabase, schema: _Schema) -> list[Json]:
+    async def _write(self, context: StepContext, database: BusinessDatabase, schema: _Schema) -> list[_WrittenTable]:
         stems = file_stems(table.name for table in schema.tables)
         surroundings = surroundings_of(schema.tables)
         total, done = len(schema.tables) + len(schema.failures), 0
@@ -113,30 +122,30 @@ class DdlGeneration:
             def stage() -> Json:
                 ddl = ddl_of(table, around, database.dialect_name, language, suggestion)
                 page = detail_of(table, around, language, suggestion=suggestion, profile=profile)
-                files = [
-                    context.staging.write(f"{stem}.ddl", ddl),
-                    context.staging.write(f"{stem}_detail.md", page),
-                ]
-                return {
-                    "table": str(table.name),
-                    "files": [list(file) for file in files],
-                    "not_profiled": not_profiled,
-                    "not_suggested": not_suggested,
-                }
+                files = context.staging.write(f"{stem}.ddl", ddl), context.staging.write(f"{stem}_detail.md", page)
+                written = _WrittenTable(
+                    table=str(table.name), files=files, not_profiled=not_profiled, not_suggested=not_suggested
+                )
+                return written.as_json()
 
             return await in_step_thread(stage)
 
         async def is_staged(result: Json) -> bool:
-            files = [StagedFile(*file) for file in result["files"]]
+            files = _WrittenTable.model_validate(result).files
             return await in_step_thread(lambda: all(map(context.staging.has, files)))
 
         def finished(result: Json) -> None:
             nonlocal done
             done += 1
-            context.emit(Event("table", "completed", result["table"], done=done, total=total))
+            context.emit(
+                Event("table", "completed", _WrittenTable.model_validate(result).table, done=done, total=total)
+            )
 
         works = [(f"{self.name}:{table.name}", lambda table=table: write(table)) for table in schema.tables]
-        return await context.runner.run_all(works, concurrency=TABLES_AT_ONCE, is_usable=is_staged, finished=finished)
+        results = await context.runner.run_all(
+            works, concurrency=TABLES_AT_ONCE, is_usable=is_staged, finished=finished
+        )
+        return [_WrittenTable.model_validate(result) for result in results]
 
 
 def _read(database: BusinessDatabase, names: Sequence[TableName]) -> _Schema:
@@ -147,7 +156,7 @@ def _read(database: BusinessDatabase, names: Sequence[TableName]) -> _Schema:
 
 
 class _Secrets:
-    """What tells people in any listed table; gathered when the first page needs it, and kept in memory alone."""
+    """The values that identify people in any listed table; read for the first page, and kept only in memory."""
 
     def __init__(self, context: StepContext, database: BusinessDatabase, tables: Sequence[Table]) -> None:
         self._context = context
@@ -157,7 +166,7 @@ class _Secrets:
         self._gathering = asyncio.Lock()
 
     async def known(self) -> TellingValues:
-        """The values of all tables, the same whichever of them are left to be written."""
+        """Return the values of all tables, also of those whose files are written already."""
         async with self._gathering:
             if self._known is None:
                 self._known = known_values(await self._of_all())
@@ -169,7 +178,7 @@ class _Secrets:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._of_one(table, slots)) for table in self._tables]
         except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None  # the first stopped the rest
+            raise errors.exceptions[0] from None  # the first error cancelled the others
         return [task.result() for task in tasks]
 
     async def _of_one(self, table: Table, slots: asyncio.Semaphore) -> TableSecrets:
@@ -184,7 +193,7 @@ class _Secrets:
 async def _profile(
     context: StepContext, database: BusinessDatabase, table: Table, secrets: _Secrets
 ) -> tuple[TableProfile | None, str | None]:
-    """What the rows look like, or why that is not known: a table that is slow to read still gets its files."""
+    """Return the profile of a table, or the reason why it has none: a slow table still gets its files."""
     if not context.parameters.profile_tables:
         return None, None
     masks = context.parameters.mask_personal_data
@@ -197,8 +206,8 @@ async def _profile(
 
 
 async def _looked(look: Callable[..., Result], database: BusinessDatabase, table: Table, **options: object) -> Result:
-    """Look at rows in a thread, within the limits of a profile; a cancelled caller stops the queries."""
-    in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
+    """Read rows in a thread within the limits of a profile; a cancelled caller stops the queries."""
+    in_thread = in_waiting_thread if database.driver.waits else in_step_thread
     limits = replace(PROFILE_LIMITS, cancellation=Cancellation())
     return await stopped_by(limits.cancellation.set, in_thread(look, database, table, limits, **options))
 
@@ -206,7 +215,7 @@ async def _looked(look: Callable[..., Result], database: BusinessDatabase, table
 async def _suggestion(
     context: StepContext, table: Table, profile: TableProfile | None
 ) -> tuple[Suggestion, str | None]:
-    """What a language model says of what has no comment, or why it says nothing: the table gets its files anyway."""
+    """Return the model's comments, or the reason why there are none: the table gets its files anyway."""
     if context.model is None or not context.parameters.enable_llm_comments:
         return Suggestion(), None
     try:
@@ -216,14 +225,9 @@ async def _suggestion(
         return Suggestion(), str(error)
 
 
-def _by_table(results: Sequence[Json], key: str) -> dict[str, str]:
-    return {result["table"]: result[key] for result in results if result[key]}
-
-
-def _mapping(results: Sequence[Json], *, has_prelude: bool) -> str:
+def _mapping(tables: Sequence[_WrittenTable], *, has_prelude: bool) -> str:
     lines = ["# Files of each table, in the order in which the .ddl files load", "# table -> file, file"]
     if has_prelude:
         lines.append(f"(shared by all) -> {PRELUDE}")
-    for result in results:
-        lines.append(f"{result['table']} -> {', '.join(file[0] for file in result['files'])}")
+    lines += [f"{table.table} -> {', '.join(file.name for file in table.files)}" for table in tables]
     return "\n".join(lines) + "\n"

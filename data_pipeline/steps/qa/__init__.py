@@ -1,4 +1,4 @@
-"""The step qa_generation: question-SQL pairs, both from one plan."""
+"""The step qa_generation: question-SQL pairs, each from one plan."""
 
 from data_pipeline.steps.qa.step import QaGeneration
 

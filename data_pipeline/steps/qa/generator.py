@@ -1,6 +1,6 @@
-"""Pairs from plans: families draw, the choice orders, the voice speaks, the gates judge. Knows neither files nor runs.
+"""Generate pairs from plans: families draw plans, `choose` orders them, a voice words them, the gates judge them.
 
-Everything follows from the seed and the rows: the same pairs in the same order each time.
+The same seed and rows give the same pairs in the same order. No files, no runs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from data_pipeline.database.query_gate import Dialect
+from data_pipeline.database.driver import Dialect
 from data_pipeline.semantics.facts import Facts
 from data_pipeline.steps.qa.choose.gates import Gates, Rejected
 from data_pipeline.steps.qa.choose.selection import (
@@ -38,20 +38,20 @@ from data_pipeline.steps.qa.sql.queries import query_of, sql_of
 from data_pipeline.tasks.parameters import Difficulty, Language
 
 DRAWS_AT_MOST: Final = 4
-"""How often families draw again when the gates left too few pairs: then the schema has no more to ask."""
+"""Maximum number of draws of the families, if the gates accept too few pairs."""
 
 FIRST_ROUNDS: Final = 5
-"""How often a family draws from a table at first; one that is asked more often has twice as much to choose from."""
+"""Number of first draws of a family from a table; a family with more pairs has twice as many."""
 
 SHARE_WANTED: Final = {1: 0.5, 2: 0.5}
 """Which share of all words, and of all pairs of words, should be new; about that of questions by people (.24 and .59
 in the development set of Spider). A way to ask that brings less for its length makes the whole poorer."""
 
 WORTH: Final = {1: 8.0, 2: 1.0}
-"""What a new word is worth beside a new pair of words."""
+"""The weight of a new word; that of a new pair of words is 1."""
 
 WAYS_TO_ASK: Final = 16
-"""How many phrasings of one plan are held against each other."""
+"""Number of phrasings of one plan that are compared."""
 
 FEWEST_WAYS: Final = 3
 WAYS_IN_ALL: Final = 3_000
@@ -62,14 +62,14 @@ VOICES: Final[Mapping[Language, type[Voice]]] = {"en": English, "zh": Chinese}
 
 
 Provenance = Literal["template", "llm", "llm_paraphrase"]
-"""Who wrote a pair: the generator, a language model, or the generator with a question in a model's words."""
+"""The author of a pair: the generator, a language model, or the generator with a model's paraphrase."""
 
 MODEL_FAMILY: Final = "llm"
 
 
 @dataclass(frozen=True)
 class GeneratedPair:
-    """A pair that passed every gate, and what it was made of: a plan, unless a language model wrote it."""
+    """A pair that passed every gate, with its plan unless a language model wrote it."""
 
     question: str
     sql: str
@@ -81,17 +81,17 @@ class GeneratedPair:
 
     @property
     def family(self) -> str:
-        """What kind of question it is."""
+        """The kind of the question."""
         return MODEL_FAMILY if self.plan is None else self.plan.family
 
     @property
     def variant(self) -> str:
-        """Which kind within the family."""
+        """The kind within the family."""
         return "plain" if self.plan is None else self.plan.variant
 
 
 class Generator:
-    """Makes pairs of one schema. `wanted` is how many there shall be; `rejections` counts what the gates refused."""
+    """Generates `wanted` pairs for one schema; `rejections` counts the candidates that the gates rejected."""
 
     def __init__(
         self,
@@ -126,20 +126,20 @@ class Generator:
 
     @property
     def family_names(self) -> list[str]:
-        """All families, also those that had nothing to ask."""
+        """The names of all families, also of those without a pair."""
         return [family.name for family in self._families]
 
     def covering(self) -> Iterator[GeneratedPair | None]:
-        """Only pairs that cover a new part of the schema, or a clause. As `pairs`, which goes on after them."""
+        """Yield only pairs that cover a new part of the schema, or a clause. `pairs` continues after them."""
         yield from self._judging(self._first().that_reach())
 
     def pairs(self) -> Iterator[GeneratedPair | None]:
-        """The pairs, one after the other; None where a candidate was refused, so that a caller can stop in between.
+        """Yield the pairs, and None for each rejected candidate, so that a caller can stop in between.
 
         Raises DatabaseUnavailable.
         """
         yield from self._judging(self._first())
-        self._choice = None  # it holds hundreds of plans a table
+        self._choice = None  # it holds hundreds of plans for each table
         for draw in range(1, DRAWS_AT_MOST):
             candidates = list(self._candidates(draw)) if self.wanted_yet else []
             if not candidates:
@@ -147,14 +147,14 @@ class Generator:
             yield from self._judging(self._choice_of(candidates))
 
     def take(self, question: str, covered: Covering) -> None:
-        """Count a pair that somebody else wrote and the gates accepted: there is one less to make."""
+        """Count a pair of another author that the gates accepted, so that one less is generated."""
         self._done += 1
         self._words.update(_word_pairs(question))
         self.coverage.add(covered)
 
     @property
     def wanted_yet(self) -> int:
-        """How many pairs are missing."""
+        """The number of missing pairs."""
         return max(0, self._wanted - self._done)
 
     def _first(self) -> Choice:
@@ -202,7 +202,7 @@ class Generator:
         self._voice.begin(plan, 0)
         tree = query_of(plan, self._facts, self._voice.label)
         known = self._gates.accepted.why_known(tree)
-        if known is not None:  # cheap, and so before many ways to ask are tried
+        if known is not None:  # cheap, so before the phrasings are compared
             self.rejections[known] += 1
             return None
         question, sentence = self._question(plan)
@@ -222,7 +222,7 @@ class Generator:
         return GeneratedPair(question, sql, plan, candidate.difficulty, verdict.row_count, candidate.features)
 
     def _question(self, plan: Plan) -> tuple[str, str]:
-        """Of a few ways to ask, in the sentences that were used least, the one that adds most."""
+        """Return the phrasing that adds most, of a few in the least used sentences."""
         phrasings = self._phrasings[plan.family]
         sentences = self._voice.sentences(plan, phrasings)
         used = [self._sentences[sentence] for sentence in sentences]
@@ -233,10 +233,10 @@ class Generator:
         return asked[turn], sentences[turn % len(sentences)]
 
     def _newness(self, question: str) -> float:
-        """How much a question adds to the words and pairs of words so far, less what its own length asks for."""
+        """Return how much a question adds to the words and pairs of words so far, less what its length requires."""
         return sum(
             (WORTH[len(part)] if not self._words[part] else 0.0) - WORTH[len(part)] * SHARE_WANTED[len(part)]
-            for part in dict.fromkeys(_word_pairs(question))  # not a set: the sum would depend on its order
+            for part in dict.fromkeys(_word_pairs(question))  # not a set, because the sum would depend on its order
         )
 
     @property

@@ -1,21 +1,21 @@
-"""How good the pairs of a task are, in numbers: what `qa_generation_result.json` says. Opens nothing."""
+"""The metrics of the pairs of a task in `qa_generation_result.json`. Opens nothing."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from data_pipeline.semantics.facts import Facts
 from data_pipeline.steps.qa.generator import GeneratedPair, Generator
 from data_pipeline.steps.qa.sql.forms import distinct_share
+from data_pipeline.tasks.results import Coverage, Json, Share
 
 
-def metrics_of(pairs: Sequence[GeneratedPair], generator: Generator, facts: Facts) -> dict[str, Any]:
-    """Coverage, difficulty, shapes, variety, rejections.
+def metrics_of(pairs: Sequence[GeneratedPair], generator: Generator, facts: Facts) -> Json:
+    """Return the fields of the step's result about coverage, difficulty, shapes, variety and rejections.
 
-    Every pair ran when it passed the gates, and gave a row: `execution_success` and `non_empty` are shares of the pairs
-    that say so. Columns that cannot be asked about, and tables without rows, are named.
+    Each pair ran and returned a row when it passed the gates: `execution_success` and `non_empty` are shares of such
+    pairs. Columns that no question can use, and tables without rows, are listed.
     """
     coverage = generator.coverage
     questions = [pair.question for pair in pairs]
@@ -28,23 +28,23 @@ def metrics_of(pairs: Sequence[GeneratedPair], generator: Generator, facts: Fact
         "non_empty": _share(sum(pair.row_count > 0 for pair in pairs), total),
         "duplicates": 0,
         "near_duplicates": 0,
-        "coverage": {
-            "tables": _counts(len(coverage.of("table")), len(facts.tables)),
-            "columns": _counts(len(covered), len(usable)),
-            "foreign_keys": _counts(len(coverage.of("link")), len(facts.links)),
-            "clauses": sorted(str(clause) for clause in coverage.of("clause")),
-            "columns_without_a_pair": sorted(f"{table}.{column}" for table, column in usable - covered),
-            "tables_without_a_pair": sorted(
-                str(table.name) for table in facts.tables if table.name not in coverage.of("table")
+        "coverage": Coverage(
+            tables=_counts(len(coverage.of("table")), len(facts.tables)),
+            columns=_counts(len(covered), len(usable)),
+            foreign_keys=_counts(len(coverage.of("link")), len(facts.links)),
+            clauses=tuple(sorted(str(clause) for clause in coverage.of("clause"))),
+            columns_without_a_pair=tuple(sorted(f"{table}.{column}" for table, column in usable - covered)),
+            tables_without_a_pair=tuple(
+                sorted(str(table.name) for table in facts.tables if table.name not in coverage.of("table"))
             ),
-            "columns_by_table": {
+            columns_by_table={
                 str(table.name): _counts(
                     sum((table.name, column.name) in covered for column in table.columns),
                     sum(column.is_usable for column in table.columns),
                 )
                 for table in facts.tables
             },
-        },
+        ),
         "pairs_by_table": {str(table.name): coverage.tables[table.name] for table in facts.tables},
         "not_usable": {
             str(table.name): reasons
@@ -61,8 +61,8 @@ def metrics_of(pairs: Sequence[GeneratedPair], generator: Generator, facts: Fact
     }
 
 
-def _counts(covered: int, total: int) -> dict[str, Any]:
-    return {"covered": covered, "total": total, "share": _share(covered, total)}
+def _counts(covered: int, total: int) -> Share:
+    return Share(covered=covered, total=total, share=_share(covered, total))
 
 
 def _share(part: int, whole: int) -> float:

@@ -1,10 +1,10 @@
-"""What a task's question-SQL pairs are like now: read from what the step published, and from the files as they are.
+"""Report on a task's question-SQL pairs, from the files of the step and from the files as they are now.
 
-    qa_generation_result.json    what was made, as long as its seal holds
-    qs_…_pair.json               the pairs, as they are now
-    qs_…_pair.meta.jsonl         what each is made of; a pair belongs to its line as long as neither has changed
+    qa_generation_result.json    the numbers at the generation, if its seal is intact
+    qs_…_pair.json               the pairs as they are now
+    qs_…_pair.meta.jsonl         the origin of each pair, as long as neither the pair nor its line has changed
 
-Files are read without the task's lock: asking changes nothing, and waits for nobody.
+Files are read without the task's lock, because a report changes nothing and must not wait.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from data_pipeline.database.connection import BusinessDatabase
 from data_pipeline.database.execution import QueryLimits, execute_query
-from data_pipeline.database.query_gate import Dialect, check_query
+from data_pipeline.database.query_gate import check_query
 from data_pipeline.errors import DirectoryUnusable, InvalidInput, NotFound, QueryFailed, QueryRefused
-from data_pipeline.steps.contract import Json
 from data_pipeline.steps.pair_file import SUFFIX, Pair, parse_pairs
 from data_pipeline.steps.qa.sql.forms import distinct_share
 from data_pipeline.steps.qa.step import META_SUFFIX
 from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.results import Json, PairsResult, StepResult
 from data_pipeline.tasks.sealed import unsealed
 from data_pipeline.tasks.workspace import printable, read_file
 
 STEP: Final = "qa_generation"
 VALIDATION: Final = "sql_validation"
 SAMPLE_LIMITS: Final = QueryLimits(seconds=10.0, rows=3)
-"""Of each query that is shown: time, and how many of its rows."""
+"""The limits of each query of a sample."""
 
 
 class MadeOf(BaseModel):
-    """A line of the meta file: what a pair is made of, as far as it is shown."""
+    """A line of the meta file: the origin of a pair, as far as the report has it."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -51,7 +51,7 @@ class MadeOf(BaseModel):
 
 @dataclass(frozen=True)
 class Sample:
-    """A pair to be looked at. `rows` are its first ones, None where the query was not run: `problem` then says why."""
+    """A sample pair. `rows` are the first rows of its query; None if it was not run, with the reason in `problem`."""
 
     pair: Pair
     made_of: MadeOf | None
@@ -61,7 +61,7 @@ class Sample:
     problem: str | None = None
 
     def summary(self) -> Json:
-        """For programs."""
+        """Return the JSON for programs."""
         return {
             "id": self.pair.id,
             "question": self.pair.question,
@@ -77,14 +77,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class QaReport:
-    """A task's pairs. `result` is what the step says, empty where its file was changed; `notes` say what else is.
+    """A task's pairs. `result` is the step's, None if its file was changed; `notes` are other changes.
 
-    `made_of` has the pairs that are in the file as they were made, by id. `is_vouched_for`: the meta file is the one
-    that the step published, so these pairs did pass the gates.
+    `made_of` are the origins of the unchanged pairs by id. `is_vouched_for`: the meta file is the one that the step
+    published, so these pairs passed the gates.
     """
 
     task_id: str
-    result: Json
+    result: PairsResult | None
     pair_file: str | None
     pairs: Sequence[Pair] = ()
     made_of: Mapping[str, MadeOf] = field(default_factory=dict)
@@ -94,86 +94,95 @@ class QaReport:
     samples: tuple[Sample, ...] = ()
 
     @property
+    def numbers(self) -> PairsResult:
+        """The result of the step; without numbers if its file was changed."""
+        return self.result or PairsResult()
+
+    @property
     def not_as_made(self) -> int:
-        """How many pairs were added, or changed, after the step."""
+        """The number of pairs that were added or changed after the step."""
         return sum(pair.id not in self.made_of for pair in self.pairs)
 
     def families(self) -> dict[str, int]:
-        """How many pairs of each family there are now, most first, and at the end families that have none."""
-        return _ranked(Counter(one.family for one in self.made_of.values()), self.result.get("families", {}))
+        """Return the number of pairs of each family now, most first, and families without a pair at the end."""
+        return _ranked(Counter(one.family for one in self.made_of.values()), self.numbers.families)
 
     def difficulties(self) -> dict[str, int]:
-        """How many pairs of each difficulty there are now, in their order."""
-        counted = Counter(one.difficulty for one in self.made_of.values()) or Counter(self.result.get("difficulty", {}))
+        """Return the number of pairs of each difficulty now, in the order of difficulty."""
+        counted = Counter(one.difficulty for one in self.made_of.values()) or Counter(self.numbers.difficulty)
         order = ("easy", "medium", "hard", "extra", "beyond")
         known = [name for name in order if name in counted]
         return {name: counted[name] for name in (*known, *sorted(set(counted) - set(order)))}
 
     def provenances(self) -> dict[str, int]:
-        """Who worded how many of them: templates, or a model."""
+        """Return the number of pairs by author of the question: templates, or a model."""
         return _ranked(Counter(one.provenance for one in self.made_of.values()), {})
 
+    def rejections(self) -> dict[str, int]:
+        """Return the number of candidates that each gate rejected, most first."""
+        return _ranked(Counter(self.numbers.rejections), {})
+
     def distinct(self) -> dict[str, float]:
-        """Of all runs of 1, 2 and 3 words in the questions as they are now, how many are different ones."""
+        """Return distinct-1, -2 and -3 of the questions as they are now."""
         questions = [pair.question for pair in self.pairs]
         return {str(n): round(distinct_share(questions, n), 4) for n in (1, 2, 3)} if questions else {}
 
     def tables(self) -> list[Json]:
-        """Each database table: how many pairs are about it, and what of it none asks."""
-        coverage = self.result.get("coverage", {})
-        without_a_pair = coverage.get("columns_without_a_pair", [])
+        """Return for each database table the number of its pairs, and its columns without a pair."""
+        numbers = self.numbers
+        columns = numbers.coverage.columns_without_a_pair
         found = []
-        for name, counts in coverage.get("columns_by_table", {}).items():
-            not_usable = self.result.get("not_usable", {}).get(name, {})
-            own = [column.removeprefix(f"{name}.") for column in without_a_pair if column.startswith(f"{name}.")]
+        for name, counts in numbers.coverage.columns_by_table.items():
+            not_usable = numbers.not_usable.get(name, {})
+            without_a_pair = [column.removeprefix(f"{name}.") for column in columns if column.startswith(f"{name}.")]
             found.append(
                 {
                     "table": name,
-                    "pairs": self.result.get("pairs_by_table", {}).get(name, 0),
-                    "columns": counts["total"] + len(not_usable),
-                    "usable": counts["total"],
-                    "covered": counts["covered"],
-                    "without_a_pair": own,
+                    "pairs": numbers.pairs_by_table.get(name, 0),
+                    "columns": counts.total + len(not_usable),
+                    "usable": counts.total,
+                    "covered": counts.covered,
+                    "without_a_pair": without_a_pair,
                     "not_usable": not_usable,
-                    "has_rows": name not in self.result.get("tables_without_rows", []),
+                    "has_rows": name not in numbers.tables_without_rows,
                 }
             )
         return found
 
     def summary(self) -> Json:
-        """All of it, for programs."""
-        result = self.result
+        """Return the JSON of the report for programs."""
+        numbers = self.numbers
         return {
             "task_id": self.task_id,
             "pair_file": self.pair_file,
-            "result_is_unchanged": bool(result),
+            "result_is_unchanged": self.result is not None,
             "notes": list(self.notes),
-            "requested": result.get("requested"),
-            "made": result.get("total_questions"),
+            "requested": numbers.requested,
+            "made": numbers.total_questions,
             "pairs": len(self.pairs),
             "as_made": len(self.made_of),
             "changed_or_added": self.not_as_made,
             "gone": self.gone,
-            "sql_shapes": result.get("sql_shapes"),
+            "sql_shapes": numbers.sql_shapes,
             "distinct": self.distinct(),
-            "seed": result.get("seed"),
-            "language": result.get("language"),
-            "coverage": {key: value for key, value in result.get("coverage", {}).items() if key != "columns_by_table"},
+            "seed": numbers.seed,
+            "language": numbers.language,
+            "coverage": numbers.coverage.model_dump(mode="json", exclude={"columns_by_table"}, exclude_unset=True),
             "tables": self.tables(),
             "families": self.families(),
             "difficulty": self.difficulties(),
             "provenance": self.provenances(),
-            "rejections": _ranked(Counter(result.get("rejections", {})), {}),
-            "inferred_joins": result.get("inferred_joins", []),
-            "problems": result.get("problems", {}),
+            "rejections": self.rejections(),
+            "inferred_joins": [join.as_json() for join in numbers.inferred_joins],
+            "problems": numbers.problems,
             "samples": [sample.summary() for sample in self.samples],
         }
 
 
 def read_report(path: str, task_id: str) -> QaReport:
-    """What the files of the task directory at `path` say.
+    """Read the report from the files of the task directory at `path`.
 
-    Raises NotFound where the step never ran, DirectoryUnusable.
+    Raises DirectoryUnusable, and NotFound if the step never ran.
     """
     raw = _read(path, task_directory.step_result(STEP))
     if raw is None:
@@ -183,14 +192,13 @@ def read_report(path: str, task_id: str) -> QaReport:
             f"The step has not run since the last backup: data-pipeline run {task_id}",
         )
     notes = []
-    result = unsealed(raw)
+    result = PairsResult.read(unsealed(raw))
     if result is None:
-        notes.append(f"{task_directory.step_result(STEP)} was changed after the run: what it says is left out")
-        result = {}
-    published = {file["name"]: file["sha256"] for file in result.get("files", [])}
+        notes.append(f"{task_directory.step_result(STEP)} was changed after the run, so its numbers are omitted")
+    published = {file.name: file.sha256 for file in result.files} if result is not None else {}
     name = _pair_file_name(path, published)
     if name is None:
-        return QaReport(task_id, result, None, notes=(*notes, "there is no pair file"))
+        return QaReport(task_id, result, None, notes=(*notes, "the pair file is missing"))
     content = _read(path, name)
     pairs, problem = _pairs(content, name)
     notes += [problem] if problem else []
@@ -198,7 +206,7 @@ def read_report(path: str, task_id: str) -> QaReport:
     meta = _read(path, meta_name)
     lines, bad_lines = _meta(meta or b"")
     if meta is None:
-        notes.append(f"{meta_name} is gone: nobody knows what the pairs are made of")
+        notes.append(f"{meta_name} is missing, so the origin of the pairs is unknown")
     elif bad_lines:
         notes.append(f"{meta_name}: {bad_lines} lines cannot be read")
     here = {pair.id for pair in pairs}
@@ -219,16 +227,16 @@ def read_report(path: str, task_id: str) -> QaReport:
 
 
 def with_samples(report: QaReport, count: int, seed: int) -> QaReport:
-    """The report with so many of its pairs, in the order of the file; another seed shows others."""
+    """Return the report with a number of sample pairs in the order of the file; another seed gives other samples."""
     chosen = sorted(Random(seed).sample(range(len(report.pairs)), min(count, len(report.pairs))))  # noqa: S311
     pairs = [report.pairs[place] for place in chosen]
     return replace(report, samples=tuple(Sample(pair, report.made_of.get(pair.id)) for pair in pairs))
 
 
 def with_rows(report: QaReport, database: BusinessDatabase) -> QaReport:
-    """The report, its samples with the first rows of their queries, read only and within limits.
+    """Return the report with the first rows of the samples' queries, run read-only and within limits.
 
-    Only what passed the gates is run: a query that somebody wrote since could show what they keep back. Raises
+    Only queries that passed the gates are run, because a later query could show what the gates keep back. Raises
     DatabaseUnavailable.
     """
     return replace(report, samples=tuple(_run(sample, report, database) for sample in report.samples))
@@ -237,16 +245,15 @@ def with_rows(report: QaReport, database: BusinessDatabase) -> QaReport:
 def _run(sample: Sample, report: QaReport, database: BusinessDatabase) -> Sample:
     if not report.is_vouched_for or sample.made_of is None:
         return replace(sample, problem="not run: it is not as the step made it, so nobody knows what it shows")
-    dialect: Dialect = "sqlite" if database.dialect_name == "sqlite" else "postgresql"
     try:
-        found = execute_query(database, check_query(sample.pair.sql, dialect), SAMPLE_LIMITS)
+        found = execute_query(database, check_query(sample.pair.sql, database.dialect_name), SAMPLE_LIMITS)
     except (QueryRefused, QueryFailed) as error:
         return replace(sample, problem=str(error))
     return replace(sample, columns=found.columns, rows=found.rows, is_cut=found.is_cut)
 
 
 def _pair_file_name(path: str, published: Mapping[str, str]) -> str | None:
-    """The pair file of the result, else the newest with a meta file beside it: their names hold their time."""
+    """Return the pair file of the result, else the newest one with a meta file, by the time in its name."""
     own = [name for name in published if name.endswith(SUFFIX)]
     if own:
         return own[0]
@@ -259,18 +266,18 @@ def _pair_file_name(path: str, published: Mapping[str, str]) -> str | None:
 
 
 def _pairs(content: bytes | None, name: str) -> tuple[list[Pair], str | None]:
-    """The pairs of the file, and what is wrong with it."""
+    """Return the pairs of the file, and the problem with it."""
     if content is None:
-        return [], f"{name} is gone: there are no pairs to look at"
+        return [], f"{name} is missing, so there are no pairs"
     try:
         pairs, others = parse_pairs(content, name)
     except InvalidInput as error:
         return [], str(error)
-    return pairs, f"{name}: {len(others)} items are no pairs" if others else None
+    return pairs, f"{name}: {len(others)} items are not pairs" if others else None
 
 
 def _meta(content: bytes) -> tuple[list[MadeOf], int]:
-    """The lines of a meta file, and how many are none."""
+    """Return the lines of a meta file, and the number of invalid lines."""
     lines, bad_lines = [], 0
     for line in content.splitlines():
         try:
@@ -281,18 +288,19 @@ def _meta(content: bytes) -> tuple[list[MadeOf], int]:
 
 
 def _how_changed(path: str, name: str, content: bytes, report: QaReport) -> str:
-    """Who changed the pair file, and what is different."""
+    """Return the author of the change of the pair file, and the numbers of changes."""
     raw = _read(path, task_directory.step_result(VALIDATION))
-    validated = unsealed(raw) if raw is not None else None
-    by_us = {(file["name"], file["sha256"]) for file in (validated or {}).get("files", [])}
-    who = VALIDATION if (name, _sha256(content)) in by_us else "somebody"
+    validated = StepResult.read(unsealed(raw)) if raw is not None else None
+    published = {(file.name, file.sha256) for file in validated.files} if validated is not None else set()
+    author = VALIDATION if (name, _sha256(content)) in published else "a person or another program"
     if not report.not_as_made and not report.gone:
-        return f"{name}: {who} wrote it anew, with the same pairs"
-    return f"{name}: {who} changed or added {report.not_as_made} pairs and removed {report.gone} after the step made it"
+        return f"{name}: {author} rewrote it with the same pairs"
+    changed, removed = report.not_as_made, report.gone
+    return f"{name}: {author} changed or added {changed} pairs and removed {removed} after the step made it"
 
 
 def _read(path: str, name: str) -> bytes | None:
-    """A file of the task, None where there is none. Raises DirectoryUnusable."""
+    """Return a file of the task; None if it is missing. Raises DirectoryUnusable."""
     try:
         return read_file(os.path.join(path, name))
     except FileNotFoundError:
@@ -306,13 +314,13 @@ def _sha256(content: bytes) -> str:
 
 
 def _ranked(counted: Counter[str], known: Mapping[str, int]) -> dict[str, int]:
-    """Counts, the greatest first; what is known and was not counted has none."""
+    """Return counts in descending order, with 0 for known names without a count."""
     every = {**dict.fromkeys(known, 0), **counted} if counted else dict(known)
     return dict(sorted(every.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _for_json(value: Any) -> Any:
-    """A value of a row as JSON can hold it."""
+    """Return a value of a row for JSON."""
     if isinstance(value, (bytes, memoryview)):
         return f"({len(value)} bytes)"
     if isinstance(value, float) and not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""The step qa_generation: looks at the schema and its rows, makes pairs, and describes what the database is about."""
+"""The step qa_generation: read the schema and sample rows, generate pairs, and describe the subject of the database."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from data_pipeline.database.connection import BusinessDatabase, database_name, open_database
+from data_pipeline.database.driver import Dialect
+from data_pipeline.database.drivers import grammar_of
 from data_pipeline.database.execution import Cancellation, QueryLimits
-from data_pipeline.database.finding import DEFAULT_SCHEMA, resolve_tables
+from data_pipeline.database.finding import resolve_tables
 from data_pipeline.database.personal_data import TellingValues
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.database.schema import Table
@@ -31,17 +33,19 @@ from data_pipeline.semantics.metadata_writing import (
 from data_pipeline.semantics.observing import Observed, declared_links, link_id, observe, with_links
 from data_pipeline.semantics.parts import Measure
 from data_pipeline.semantics.references import ReferenceVerdict
-from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepOutput
+from data_pipeline.steps.contract import RunParameters, StepContext, StepOutput
 from data_pipeline.steps.pair_file import SUFFIX, format_pairs, pair_id
 from data_pipeline.steps.qa.choose.gates import Gates
 from data_pipeline.steps.qa.generator import MIX, GeneratedPair, Generator
 from data_pipeline.steps.qa.metrics import metrics_of
 from data_pipeline.steps.qa.model.theme_prompts import ThemePrompts
-from data_pipeline.steps.qa.model.writing import NOTHING_WRITTEN, ModelWriting
+from data_pipeline.steps.qa.model.writing import ModelWriting
 from data_pipeline.steps.qa.say.nouns import Nouns
 from data_pipeline.steps.threads import Arguments, Call, Result, in_step_thread, in_waiting_thread, stopped_by
+from data_pipeline.tasks.results import InferredJoin as JoinFound
+from data_pipeline.tasks.results import Json, PairsResult, Part
+from data_pipeline.tasks.staging import StagedFile
 from data_pipeline.tasks.table_list import TableName
-from data_pipeline.tasks.workspace import StagedFile
 
 META_SUFFIX: Final = "_pair.meta.jsonl"
 GLOSSARY: Final = "glossary.csv"
@@ -49,7 +53,7 @@ PAIRS_PER_TABLE: Final = 20
 PAIRS_AT_MOST: Final = 5_000
 SEED: Final = 7
 SLICE: Final = 20
-"""Candidates between two looks at whether the run was cancelled, and between two events."""
+"""Number of candidates between two checks for a cancel, and between two events."""
 
 QUERY_LIMITS: Final = QueryLimits(seconds=10.0)
 LOOK_LIMITS: Final = QueryLimits(seconds=30.0)
@@ -57,7 +61,7 @@ LOOK_LIMITS: Final = QueryLimits(seconds=30.0)
 
 @dataclass(frozen=True)
 class _Schema:
-    """What was read of the database."""
+    """The schema with its sample rows, glossary and themes."""
 
     tables: Sequence[Table]
     observed: Sequence[Observed]
@@ -69,14 +73,21 @@ class _Schema:
     themes: Sequence[Theme]
 
 
+class _Generated(Part):
+    """The recorded result of the durable call."""
+
+    files: tuple[StagedFile, ...]
+    result: PairsResult
+
+
 class QaGeneration:
-    """One durable call for all pairs: the seed makes them again where that call did not end."""
+    """One durable call for all pairs; if it did not end, the same seed generates the same pairs again."""
 
     name = "qa_generation"
 
     def why_skipped(self, parameters: RunParameters, steps_before: Sequence[str]) -> str | None:  # noqa: ARG002
         if not parameters.profile_tables:
-            return "the task looks at no row (profile_tables), and questions ask for values of rows"
+            return "the task reads no rows (profile_tables), and questions need values of rows"
         return None
 
     async def check(self, parameters: RunParameters, tables: Sequence[TableName]) -> None:  # noqa: ARG002
@@ -86,24 +97,24 @@ class QaGeneration:
     async def run(self, context: StepContext) -> StepOutput:
         started = datetime.now(UTC).astimezone()
         with await in_waiting_thread(open_database, context.parameters.db_connection) as database:
-            made = await context.runner.run(
+            recorded = await context.runner.run(
                 self.name,
                 lambda: _make(context, database, started),
                 is_usable=lambda result: _are_staged(context, result),
             )
-        result: Json = made["result"]
+        generated = _Generated.model_validate(recorded)
         duration = round((datetime.now(UTC) - started).total_seconds(), 3)
-        return StepOutput(tuple(StagedFile(*file) for file in made["files"]), {**result, "duration": duration})
+        return StepOutput(generated.files, generated.result.model_copy(update={"duration": duration}))
 
 
 async def _are_staged(context: StepContext, result: Json) -> bool:
-    files = [StagedFile(*file) for file in result["files"]]
+    files = _Generated.model_validate(result).files
     return await in_step_thread(lambda: all(map(context.staging.has, files)))
 
 
 async def _make(context: StepContext, database: BusinessDatabase, started: datetime) -> Json:
-    """Everything, with the thread given back between slices: another run's step, or a cancellation, may come first."""
-    in_thread = in_waiting_thread if database.dialect_name == "postgresql" else in_step_thread
+    """Generate all pairs in slices; between them the thread is free for other runs and for a cancel."""
+    in_thread = in_waiting_thread if database.driver.waits else in_step_thread
     schema = await _look(context, database, in_thread)
     for place, problem in schema.problems.items():
         context.log.warning("%s: %s", place, problem)
@@ -127,7 +138,7 @@ async def _make(context: StepContext, database: BusinessDatabase, started: datet
                 return
 
     writing = _writing(context, schema, gates, generator, call)
-    if writing is not None:  # what covers the schema has its place before a model's pairs
+    if writing is not None:  # pairs that cover the schema come before those of a model
         await take(generator.covering())
         pairs += await writing.pairs(schema.themes, wanted)
     await take(generator.pairs())
@@ -137,14 +148,14 @@ async def _make(context: StepContext, database: BusinessDatabase, started: datet
         pairs = await writing.reworded(pairs)
         for place, problem in writing.problems().items():
             context.log.warning("%s: the language model gave no answer: %s", place, problem)
-    told = NOTHING_WRITTEN if writing is None else writing.summary()
-    return await in_step_thread(_write, context, schema, generator, pairs, told, started)
+    of_model = {} if writing is None else writing.summary()
+    return await in_step_thread(_write, context, schema, generator, pairs, of_model, started)
 
 
 def _writing(
     context: StepContext, schema: _Schema, gates: Gates, generator: Generator, call: Call
 ) -> ModelWriting | None:
-    """What a language model adds, None where none is to be asked."""
+    """Return the part of a language model in the run; None if it has none."""
     if context.model is None or not context.parameters.enable_llm_pairs:
         return None
     prompts = ThemePrompts(schema.tables, schema.facts, schema.glossary)
@@ -153,7 +164,7 @@ def _writing(
 
 
 def wanted_pairs(parameters: RunParameters, table_count: int) -> int:
-    """How many pairs a task asks for."""
+    """Return the number of requested pairs of a task."""
     per_table = PAIRS_PER_TABLE if parameters.pairs_per_table is None else parameters.pairs_per_table
     at_most = PAIRS_AT_MOST if parameters.max_pairs is None else parameters.max_pairs
     return min(at_most, per_table * table_count)
@@ -169,7 +180,7 @@ def _slice_of(making: Iterator[GeneratedPair | None]) -> list[GeneratedPair | No
 
 
 async def _look(context: StepContext, database: BusinessDatabase, in_thread: Any) -> _Schema:
-    """Read the tables, then look at the rows of one after the other."""
+    """Read the tables, then the sample rows of one table after the other."""
     found, missing = await in_thread(resolve_tables, database, context.tables)
     tables, unread = await in_thread(read_tables, database, found)
     problems = {**missing, **unread}
@@ -198,13 +209,13 @@ async def _look(context: StepContext, database: BusinessDatabase, in_thread: Any
 
 
 def facts_of(
-    dialect_name: str,
+    dialect: Dialect,
     tables: Sequence[Table],
     observed: Sequence[Observed],
     inferred: Sequence[ReferenceVerdict],
     glossary: Glossary,
 ) -> Facts:
-    """What the generator knows, of what was read and seen; of inferred keys the surest."""
+    """Return the facts for the generator from tables, sample rows, the surest inferred keys and the glossary."""
     by_name = {one.table.name: one.table for one in observed}
     links = declared_links(tables, by_name)
     for one in inferred:
@@ -224,15 +235,15 @@ def facts_of(
         )
     marked = with_links([one.table for one in observed], links)
     return Facts(
-        "sqlite" if dialect_name == "sqlite" else "postgresql",
+        dialect,
         tuple(replace(table, terms=_terms_of(table, glossary)) for table in marked),
         tuple(links),
-        DEFAULT_SCHEMA[dialect_name],
+        grammar_of(dialect).default_schema,
     )
 
 
 def _terms_of(table: TableFacts, glossary: Glossary) -> tuple[Measure, ...]:
-    """The numbers that a glossary defines over a table, unless they are made of what may not be shown."""
+    """Return the measures that a glossary defines over a table, unless they use a column that must not be shown."""
     usable = {column.name.lower() for column in table.columns if column.is_usable}
     return tuple(
         Measure(function="sum", of=table.name.name, term=term.term.text, expression=term.expression_sql)
@@ -247,7 +258,7 @@ def _is(named: TableName, table: TableName) -> bool:
 
 
 class _GlossaryTerms:
-    """A glossary's words as the nouns want them."""
+    """The terms of a glossary in the form that `Nouns` needs."""
 
     def __init__(self, glossary: Glossary) -> None:
         self._glossary = glossary
@@ -296,7 +307,7 @@ def _write(
     schema: _Schema,
     generator: Generator,
     pairs: Sequence[GeneratedPair],
-    told: Mapping[str, Json | None],
+    of_model: Json,
     started: datetime,
 ) -> Json:
     name = database_name(context.parameters.db_connection)
@@ -313,26 +324,30 @@ def _write(
         write("metadata_detail.md", metadata_detail(themes, about, schema.tables, row_counts)),
         write("db_query_decision_prompt.txt", decision_prompt(themes, about)),
     ]
-    if schema.raw_glossary is not None:  # the backup took it: the next run shall find it
+    if schema.raw_glossary is not None:  # the backup moved it away, and the next run needs it
         files.append(write(GLOSSARY, schema.raw_glossary))
-    result = {
-        "output_file": f"{stem}{SUFFIX}",
-        "total_questions": len(pairs),
-        "requested": wanted_pairs(context.parameters, len(schema.facts.tables)),
-        "total_themes": len(themes),
-        "successful_themes": len(themes) - len(told["failed_themes"] or {}),
-        **told,
-        "seed": _seed(context.parameters),
-        "language": language,
+    result = PairsResult(
+        output_file=f"{stem}{SUFFIX}",
+        total_questions=len(pairs),
+        requested=wanted_pairs(context.parameters, len(schema.facts.tables)),
+        total_themes=len(themes),
+        successful_themes=len(themes) - len(of_model.get("failed_themes", ())),
+        **of_model,
+        seed=_seed(context.parameters),
+        language=language,
         **metrics_of(pairs, generator, schema.facts),
-        "inferred_joins": [
-            {"from": _place(one.child, one.child_columns), "to": _place(one.parent, one.parent_columns),
-             "confidence": round(one.confidence, 3), "reason": one.reason}
-            for one in schema.inferred
-        ],
-        "problems": dict(schema.problems),
-    }  # fmt: skip
-    return {"files": [list(file) for file in files], "result": result}
+        inferred_joins=tuple(map(_join_of, schema.inferred)),
+        problems=dict(schema.problems),
+    )
+    return _Generated(files=tuple(files), result=result).as_json()
+
+
+def _join_of(one: ReferenceVerdict) -> JoinFound:
+    return JoinFound(
+        source=_place(one.child, one.child_columns),
+        target=_place(one.parent, one.parent_columns),
+        confidence=round(one.confidence, 3),
+    )
 
 
 def _place(table: TableName, columns: Sequence[str]) -> str:
@@ -358,5 +373,5 @@ def _meta_line(pair: GeneratedPair, facts: Facts) -> str:
 
 
 def _plain(name: str) -> str:
-    """A database's name as part of a file's."""
+    """Return a database's name in a form that is valid in file names."""
     return "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:80] or "database"

@@ -1,8 +1,8 @@
-"""What training items the files of a task hold. Text in, items out.
+"""Split the files of a task into training items. Pure.
 
-<table>.ddl, prelude.ddl             one item a file
-<table>_detail.md, metadata_detail   one item a section, heading and all
-qs_..._pair.json                     one item a pair, with what ..._pair.meta.jsonl says of it
+<table>.ddl, prelude.ddl             one item for each file
+<table>_detail.md, metadata_detail   one item for each section with its heading
+qs_..._pair.json                     one item for each pair, with its line of ..._pair.meta.jsonl
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DETAILS: Final = ("family", "difficulty", "tables", "columns", "provenance", "r
 
 @dataclass
 class TrainingItems:
-    """The items of a task by id, and what is not among them: equal ones, and those that were left out, by why."""
+    """The items of a task by id, the number of equal ones, and the reasons for those that are left out."""
 
     by_id: dict[str, tuple[Item, Holding]] = field(default_factory=dict)
     equal_count: int = 0
@@ -34,7 +34,7 @@ class TrainingItems:
     by_file: dict[str, int] = field(default_factory=dict)
 
     def add(self, kind: Kind, database: str, content: str, file: str, details: Mapping[str, Any] | None = None) -> None:
-        """Take an item in; one that says the same as an earlier one is counted, and no more."""
+        """Add an item; one with the same content as an earlier one is only counted."""
         item = Item(kind, database, content)
         if item.id in self.by_id:
             self.equal_count += 1
@@ -43,7 +43,7 @@ class TrainingItems:
         self.by_file[file] = self.by_file.get(file, 0) + 1
 
     def counts(self) -> dict[str, int]:
-        """How many there are of each kind."""
+        """Return the number of items of each kind."""
         found = {"ddl": 0, "documentation": 0, "sql": 0}
         for item, _ in self.by_id.values():
             found[item.kind] += 1
@@ -51,7 +51,7 @@ class TrainingItems:
 
 
 def kind_of(name: str) -> Kind | None:
-    """What a published file holds; None where it is no training data."""
+    """Return the kind of a published file; None if it is not training data."""
     if name.endswith(".ddl"):
         return "ddl"
     if name.endswith("_detail.md"):
@@ -60,12 +60,12 @@ def kind_of(name: str) -> Kind | None:
 
 
 def meta_name(pair_file: str) -> str:
-    """The file that says more of the pairs of another one."""
+    """Return the name of the meta file of a pair file."""
     return pair_file.removesuffix(SUFFIX) + META_SUFFIX
 
 
 def sections(text: str) -> list[str]:
-    """The sections of a page: each begins with its heading; a heading with nothing below goes to the next one."""
+    """Return the sections of a page with their headings; a heading without text is part of the next section."""
     found: list[list[str]] = [[]]
     is_fenced = False
     for line in normalised(text).split("\n"):
@@ -79,7 +79,7 @@ def sections(text: str) -> list[str]:
 
 
 def read_meta(raw: bytes) -> dict[str, dict[str, Any]]:
-    """What the lines of a meta file say, by the pair's id; lines that say nothing of a pair are passed over."""
+    """Return the details of pairs in a meta file by id; skip other lines."""
     found: dict[str, dict[str, Any]] = {}
     for line in raw.decode("utf-8-sig", errors="replace").splitlines():
         try:
@@ -93,19 +93,19 @@ def read_meta(raw: bytes) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What the newest validation says of pairs, by id: which may not be loaded as they stand, which came of which."""
+    """The verdicts of the newest validation by id: why pairs are refused, and from which pair a repaired one came."""
 
     refused: Mapping[str, str] = field(default_factory=dict)
     repaired_from: Mapping[str, str] = field(default_factory=dict)
     judged: frozenset[str] = frozenset()
 
     def is_judged(self, pair: Pair) -> bool:
-        """Whether this very pair passed the gates."""
+        """True if exactly this pair passed the gates."""
         return pair.id in self.judged or pair.id in self.repaired_from
 
 
 def read_report(raw: bytes) -> Verdicts:
-    """The verdicts of a validation's report; none where it is not one."""
+    """Return the verdicts of a validation's report; none if it is not a report."""
     try:
         results = json.loads(raw)["detailed_results"]
         rows = [(row["id"], row["question"], row["status"], row.get("final_sql"), row.get("error"))
@@ -132,7 +132,7 @@ def add_pairs(
     meta: Mapping[str, Mapping[str, Any]],
     verdicts: Verdicts,
 ) -> int:
-    """Take in the pairs that may be loaded; how many of them no validation has judged."""
+    """Add the pairs that may be loaded; return the number of those that no validation has judged."""
     unjudged = 0
     for pair in pairs:
         own = pair.id.partition("-")[0]  # equal pairs are one item
@@ -146,13 +146,13 @@ def add_pairs(
 
 
 def short(content: str) -> str:
-    """The beginning of an item, for a log."""
+    """Return the beginning of an item, for a log."""
     line = " ".join(content.split())
     return line if len(line) <= 100 else f"{line[:97]}..."
 
 
 def lines_of(title: str, rows: Iterable[tuple[str, str]], limit: int) -> Iterator[str]:
-    """A part of the log: a title with a count, then at most so many lines."""
+    """Return a part of the log: a title with the number of lines, then at most `shown` lines."""
     listed = list(rows)
     yield f"{title}: {len(listed)}"
     for name, text in listed[:limit]:

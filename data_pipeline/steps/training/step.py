@@ -1,8 +1,7 @@
-"""The step training_load: what the earlier steps published becomes the task's items in the vector store, all or none.
+"""The step training_load: load the published files of the earlier steps into the vector store, all or none.
 
-Only what is named in the newest results of ddl_generation, qa_generation and sql_validation counts, as the files are
-now: a person's edit is loaded. A run that is killed goes on with the items that are not staged yet; what a search sees
-changes once, at the end, and by then everything is there.
+The step loads the files in the newest results of ddl_generation, qa_generation and sql_validation, with the edits of
+people. A resumed run continues with the items that are not staged yet. A load becomes visible atomically, at its end.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from data_pipeline.config.database_urls import label_of
 from data_pipeline.config.vector_place import VectorPlace
 from data_pipeline.errors import InvalidInput, StepFailed
 from data_pipeline.events import Event
-from data_pipeline.steps.contract import Json, LargeStaging, RunParameters, StepContext, StepOutput
+from data_pipeline.steps.contract import RunParameters, StepContext, StepOutput
 from data_pipeline.steps.pair_file import parse_pairs
 from data_pipeline.steps.threads import in_step_thread, in_waiting_thread
 from data_pipeline.steps.training.items import (
@@ -34,11 +33,12 @@ from data_pipeline.steps.training.items import (
     short,
 )
 from data_pipeline.tasks import task_directory
+from data_pipeline.tasks.results import Json, LoadResult, StepResult, ValidationResult, VectorBackup
+from data_pipeline.tasks.staging import StagedFile, Staging
 from data_pipeline.tasks.table_list import TableName
-from data_pipeline.tasks.workspace import StagedFile
 from data_pipeline.vectors.store.contract import Item, Load, Loaded
 
-if TYPE_CHECKING:  # numpy takes a tenth of a second to import, which commands that load nothing need not pay
+if TYPE_CHECKING:  # numpy takes a tenth of a second to import, which commands without a load must not pay
     from data_pipeline.vectors.store.contract import VectorStore
 
 DESCRIBES: Final = "ddl_generation"
@@ -46,15 +46,15 @@ ASKS: Final = "qa_generation"
 JUDGES: Final = "sql_validation"
 
 ITEMS_AT_ONCE: Final = 250
-"""How many items are embedded and staged in one transaction; a cancelled run ends after as many."""
+"""Number of items that one transaction embeds and stages; a cancelled run ends after them."""
 
 SHOWN: Final = 200
-"""How many items of a sort the log lists."""
+"""Maximum number of items in each list of the log."""
 
 
 @dataclass
 class _Gathered:
-    """What is to be loaded, and what was noticed on the way."""
+    """The items to load, and the findings in their files."""
 
     items: TrainingItems = field(default_factory=TrainingItems)
     edited_files: list[str] = field(default_factory=list)
@@ -64,26 +64,26 @@ class _Gathered:
 
 @dataclass(frozen=True)
 class _Course:
-    """What a load did."""
+    """The outcome of a load."""
 
     gathered: _Gathered
     loaded: Loaded
     added: Sequence[Item]
-    backup: Json | None
+    backup: VectorBackup | None
     embedder: str
     store: str
 
 
 class TrainingLoad:
-    """Loads what there is; a file that was published and is gone fails the step by name."""
+    """Loads the published files; the step fails if one of them is missing."""
 
     name = "training_load"
 
     def why_skipped(self, parameters: RunParameters, steps_before: Sequence[str]) -> str | None:  # noqa: ARG002
         if not parameters.enable_training_data_load:
-            return "the task does not want it (enable_training_data_load)"
+            return "disabled by the task (enable_training_data_load)"
         if parameters.options.skip_training:
-            return "this run does not want it (skip_training)"
+            return "disabled by this run (skip_training)"
         return None
 
     async def check(self, parameters: RunParameters, tables: Sequence[TableName]) -> None:  # noqa: ARG002
@@ -107,8 +107,8 @@ class TrainingLoad:
             await in_waiting_thread(store.close)
         return await in_step_thread(_output, context, course, started)
 
-    async def _back_up(self, context: StepContext, store: VectorStore) -> Json | None:
-        """A backup of the whole store into the task's folder, where this run asks for one; not made again."""
+    async def _back_up(self, context: StepContext, store: VectorStore) -> VectorBackup | None:
+        """Back up the whole store into the task's folder if the run requests it, and only once in a run."""
         options = context.parameters.options
         if not (options.backup_vector_tables or options.truncate_vector_tables):
             return None
@@ -116,17 +116,17 @@ class TrainingLoad:
         async def back_up() -> Json:
             return await in_waiting_thread(_write_backup, context, store)
 
-        made = await context.runner.run(f"{self.name}:backup", back_up)
-        context.log.info("The vector store is backed up in %s: %s items", made["directory"], made["item_count"])
-        return made
+        backup = VectorBackup.model_validate(await context.runner.run(f"{self.name}:backup", back_up))
+        context.log.info("The vector store is backed up in %s: %s items", backup.directory, backup.item_count)
+        return backup
 
     async def _load(
-        self, context: StepContext, store: VectorStore, gathered: _Gathered, backup: Json | None
+        self, context: StepContext, store: VectorStore, gathered: _Gathered, backup: VectorBackup | None
     ) -> _Course:
         found = gathered.items.by_id
         ids, done = list(found), 0
         held = {holding.item_id for holding in await in_waiting_thread(store.holdings, context.task_id)}
-        # What waits for a server must not keep the one thread that computes.
+        # Work that waits for a server must not occupy the only computing thread.
         in_thread = in_waiting_thread if store.embedder.waits else in_step_thread
         for start in range(0, len(ids), ITEMS_AT_ONCE):
             part = [found[one][0] for one in ids[start : start + ITEMS_AT_ONCE]]
@@ -143,14 +143,17 @@ class TrainingLoad:
         now_held = {holding.item_id for holding in await in_waiting_thread(store.holdings, context.task_id)}
         if now_held != found.keys():
             lost = {one: short(found[one][0].content) for one in sorted(found.keys() - now_held)}
-            raise StepFailed(self.name, lost or dict.fromkeys(sorted(now_held - found.keys()), "nobody loaded it"))
+            raise StepFailed(
+                self.name,
+                lost or dict.fromkeys(sorted(now_held - found.keys()), "unexpected item"),
+            )
         added = [item for one, (item, _) in found.items() if one not in held]
         return _Course(gathered, loaded, added, backup, str(store.embedder.identity), store.label)
 
 
 def _place(parameters: RunParameters) -> VectorPlace:
     if parameters.vectors is None:
-        raise InvalidInput("vector store", "this run was given none: set DATA_PIPELINE_VECTOR_STORE_URL")
+        raise InvalidInput("vector store", "none is configured: set DATA_PIPELINE_VECTOR_STORE_URL")
     return parameters.vectors
 
 
@@ -166,7 +169,7 @@ def _write_backup(context: StepContext, store: VectorStore) -> Json:
 
     made: Json = {"directory": task_directory.VECTOR_BACKUPS}
 
-    def write(staging: LargeStaging, taken: Collection[str]) -> Sequence[StagedFile]:
+    def write(staging: Staging, taken: Collection[str]) -> Sequence[StagedFile]:
         now = datetime.now(UTC).astimezone()
         backup = write_backup(store, staging, now=now, task_id=context.task_id, taken=taken)
         made["timestamp"] = backup.manifest.timestamp
@@ -179,28 +182,27 @@ def _write_backup(context: StepContext, store: VectorStore) -> Json:
 
 
 def _gather(context: StepContext) -> _Gathered:
-    """Read every file that the newest results name. Raises InvalidInput where the first step has none."""
-    described = context.files.result_of(DESCRIBES)
+    """Read every file in the newest results. Raises InvalidInput if the first step has no result."""
+    described = context.files.result_of(DESCRIBES, StepResult)
     if described is None:
-        raise InvalidInput(
-            "training data", f"{DESCRIBES} has published nothing, or its result was changed: run {DESCRIBES} first"
-        )
-    asked, judged = context.files.result_of(ASKS), context.files.result_of(JUDGES)
+        raise InvalidInput("training data", f"{DESCRIBES} has no result, or it was changed: run {DESCRIBES} first")
+    asked = context.files.result_of(ASKS, StepResult)
+    judged = context.files.result_of(JUDGES, ValidationResult)
     gathered = _Gathered()
     read = _Reader(context, gathered, [result for result in (described, asked, judged) if result is not None])
-    for file in described["files"]:
-        kind = kind_of(file["name"])
+    for file in described.files:
+        kind = kind_of(file.name)
         if kind in ("ddl", "documentation"):
-            read.text(file["name"], kind, DESCRIBES)
-    pair_files = [file["name"] for file in asked["files"] if kind_of(file["name"]) == "sql"] if asked else []
+            read.text(file.name, kind, DESCRIBES)
+    pair_files: list[str] = []
     if asked is not None:
-        for file in asked["files"]:
-            if file["name"] == METADATA_PAGE:
-                read.text(METADATA_PAGE, "documentation", ASKS)
-    elif judged is not None:
-        pair_files = [judged["input_file"]]
+        pair_files = [file.name for file in asked.files if kind_of(file.name) == "sql"]
+        if any(file.name == METADATA_PAGE for file in asked.files):
+            read.text(METADATA_PAGE, "documentation", ASKS)
+    elif judged is not None and judged.input_file is not None:
+        pair_files = [judged.input_file]
     for name in pair_files:
-        is_judged = judged is not None and judged.get("input_file") == name
+        is_judged = judged is not None and judged.input_file == name
         read.pairs(name, judged if is_judged else None)
     return gathered
 
@@ -208,18 +210,18 @@ def _gather(context: StepContext) -> _Gathered:
 class _Reader:
     """Reads files into items; `results` are those of the steps that published them."""
 
-    def __init__(self, context: StepContext, gathered: _Gathered, results: Sequence[Json]) -> None:
+    def __init__(self, context: StepContext, gathered: _Gathered, results: Sequence[StepResult]) -> None:
         self._context = context
         self._gathered = gathered
         parameters = context.parameters
         self._database = parameters.source or label_of(parameters.db_connection)
         self._published: dict[str, set[str]] = {}
         for result in results:
-            for file in result["files"]:
-                self._published.setdefault(file["name"], set()).add(file["sha256"])
+            for file in result.files:
+                self._published.setdefault(file.name, set()).add(file.sha256)
 
     def text(self, name: str, kind: Any, step: str) -> None:
-        """A `.ddl` file, or a page."""
+        """Add the items of a `.ddl` file or a page."""
         text = self._decoded(name, step)
         if text is None:
             return
@@ -227,8 +229,8 @@ class _Reader:
             if part.strip():
                 self._gathered.items.add(kind, self._database, part, name)
 
-    def pairs(self, name: str, judged: Json | None) -> None:
-        """A file of pairs, with what is known of them."""
+    def pairs(self, name: str, judged: StepResult | None) -> None:
+        """Add the items of a pair file, with their details and verdicts."""
         raw = self._raw(name, ASKS)
         if raw is None:
             return
@@ -245,10 +247,10 @@ class _Reader:
             self._verdicts(judged),
         )
 
-    def _verdicts(self, judged: Json | None) -> Verdicts:
+    def _verdicts(self, judged: StepResult | None) -> Verdicts:
         if judged is None:
             return Verdicts()
-        reports = [file["name"] for file in judged["files"] if file["name"].endswith("_report.json")]
+        reports = [file.name for file in judged.files if file.name.endswith("_report.json")]
         raw = self._context.files.read(reports[0]) if reports else None
         return read_report(raw) if raw is not None else Verdicts()
 
@@ -257,13 +259,13 @@ class _Reader:
         try:
             return None if raw is None else raw.decode("utf-8-sig")
         except UnicodeDecodeError:
-            self._gathered.missing[name] = f"it is no UTF-8: mend it, or run {step} again"
+            self._gathered.missing[name] = f"it is not UTF-8: correct it, or run {step} again"
             return None
 
     def _raw(self, name: str, step: str) -> bytes | None:
         raw = self._context.files.read(name)
         if raw is None:
-            self._gathered.missing[name] = f"it was published and is gone: run {step} again, or restore it"
+            self._gathered.missing[name] = f"it was published and is missing: run {step} again, or restore it"
             return None
         known = self._published.get(name)
         if known is not None and hashlib.sha256(raw).hexdigest() not in known:
@@ -275,32 +277,31 @@ def _output(context: StepContext, course: _Course, started: datetime) -> StepOut
     now = datetime.now(UTC).astimezone()
     gathered, loaded = course.gathered, course.loaded
     total = len(gathered.items.by_id)
-    result: Json = {
-        "training_data_dir": context.task_id,
-        "load_successful": True,
-        "total_records": total,
-        "data_type_counts": gathered.items.counts(),
-        "added": loaded.added,
-        "unchanged": total - loaded.added,
-        "dropped": loaded.dropped,
-        "removed_from_store": loaded.removed,
-        "equal_to_others": gathered.items.equal_count,
-        "left_out": gathered.items.left_out,
-        "pairs_not_validated": gathered.pairs_not_validated,
-        "edited_files": gathered.edited_files,
-        "vector_backup": course.backup,
-        "truncated": context.parameters.options.truncate_vector_tables,
-        "embedder": course.embedder,
-        "vector_store": course.store,
-        "duration": round((now - started).total_seconds(), 3),
-    }
+    result = LoadResult(
+        training_data_dir=context.task_id,
+        load_successful=True,
+        total_records=total,
+        data_type_counts=gathered.items.counts(),
+        added=loaded.added,
+        unchanged=total - loaded.added,
+        dropped=loaded.dropped,
+        removed_from_store=loaded.removed,
+        equal_to_others=gathered.items.equal_count,
+        left_out=gathered.items.left_out,
+        pairs_not_validated=gathered.pairs_not_validated,
+        edited_files=tuple(gathered.edited_files),
+        vector_backup=course.backup,
+        truncated=context.parameters.options.truncate_vector_tables,
+        embedder=course.embedder,
+        vector_store=course.store,
+        duration=round((now - started).total_seconds(), 3),
+    )
     log = context.staging.write(task_directory.training_load_log(now), _log(context, course, result, now))
     return StepOutput((log,), result)
 
 
-def _log(context: StepContext, course: _Course, result: Json, now: datetime) -> str:
-    """The load for people."""
-    counts = result["data_type_counts"]
+def _log(context: StepContext, course: _Course, result: LoadResult, now: datetime) -> str:
+    """Return the log of the load for people."""
     items = course.gathered.items
     lines = [
         "Training load",
@@ -308,19 +309,19 @@ def _log(context: StepContext, course: _Course, result: Json, now: datetime) -> 
         f"Task:         {context.task_id}",
         f"Vector store: {course.store}",
         f"Embedder:     {course.embedder}",
-        f"Duration:     {result['duration']:.2f} s",
+        f"Duration:     {result.duration:.2f} s",
         "",
-        f"Items:        {result['total_records']}, all of them loaded",
-        *(f"  {kind}: {count}" for kind, count in counts.items()),
-        f"New:          {result['added']}",
-        f"As before:    {result['unchanged']}",
-        f"Dropped:      {result['dropped']}, of which {result['removed_from_store']} left the store",
-        f"Equal:        {result['equal_to_others']} say what another one says",
-        f"Not judged:   {result['pairs_not_validated']} pairs, by any validation",
+        f"Items:        {result.total_records}, all of them loaded",
+        *(f"  {kind}: {count}" for kind, count in result.data_type_counts.items()),
+        f"New:          {result.added}",
+        f"As before:    {result.unchanged}",
+        f"Dropped:      {result.dropped}, of which {result.removed_from_store} left the store",
+        f"Equal:        {result.equal_to_others} have the content of another one",
+        f"Not judged:   {result.pairs_not_validated} pairs, by any validation",
     ]
     if course.backup is not None:
-        lines.append(f"Backup:       {course.backup['directory']}/{course.backup['files'][0]}")
-    if result["truncated"]:
+        lines.append(f"Backup:       {course.backup.directory}/{course.backup.files[0]}")
+    if result.truncated:
         lines.append("Truncated:    everything else left the store in the same transaction")
     lines += ["", *lines_of("Files", ((name, f"{count} items") for name, count in items.by_file.items()), SHOWN)]
     lines += lines_of("Edited since they were published", ((name, "") for name in course.gathered.edited_files), SHOWN)

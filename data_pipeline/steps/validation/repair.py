@@ -1,10 +1,10 @@
-"""Queries that fail, mended by rules: each gives a new text, which the gates then judge like any other. Opens nothing.
+"""Repair failing queries by rules; each gives a new text, which must pass the gates like any other. Pure.
 
 a text around the query      code fences, a sentence before it
-another database's dialect   written anew in this one's
-a table or column            nearly spelled so, or in another case, or of another table of the query
-"text" in double quotes      a text where no column is called so
-a column of two tables       that the query itself says are equal
+another database's dialect   transpiled to this one's
+a table or column            a similar name, another case, or of another table of the query
+"text" in double quotes      a text literal if no column has this name
+a column of two tables       that the query itself compares as equal
 """
 
 from __future__ import annotations
@@ -20,23 +20,18 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from data_pipeline.database.query_gate import Dialect
+from data_pipeline.database.driver import Dialect
+from data_pipeline.database.drivers import grammar_of
 from data_pipeline.database.schema import Table
-from data_pipeline.steps.ddl.ddl import DIALECTS
 
 ROUNDS: Final = 3
-"""How many faults of one query are mended, one after the other."""
+"""Maximum number of faults of one query that are repaired one after the other."""
 
 NEAR: Final = 0.75
-"""How alike two names must be, as difflib measures it: two letters of four may have changed places."""
+"""Minimum similarity of two names by difflib; two letters of four may have changed places."""
 
-_OTHERS: Final = {
-    "sqlite": ("postgres", "mysql", "tsql", "bigquery"),
-    "postgresql": ("mysql", "sqlite", "tsql", "bigquery"),
-}
-_WRITES: Final = {"sqlite": "sqlite", "postgresql": "postgres"}
 _TYPED_DIVISION: Final = True
-"""To both databases 7 / 2 is 3."""
+"""In both databases, 7 / 2 is 3."""
 
 _FENCE: Final = re.compile(r"```(?:\w+)?\s*\n(.*?)```", re.DOTALL)
 _START: Final = re.compile(r"\b(?:SELECT|WITH)\b", re.IGNORECASE)
@@ -44,7 +39,7 @@ _START: Final = re.compile(r"\b(?:SELECT|WITH)\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Repair:
-    """A text that may be right, and what was done to it."""
+    """A repaired text that may be right, and the change."""
 
     sql: str
     done: str
@@ -52,14 +47,14 @@ class Repair:
 
 @dataclass(frozen=True)
 class _Names:
-    """What queries may name: columns by table, both as the database spells them; schemas that must be said."""
+    """The names for queries: columns by table, both as the database spells them, and the schemas to qualify with."""
 
     tables: Mapping[str, Sequence[str]]
     schemas: Mapping[str, str]
 
     @classmethod
     def of(cls, tables: Sequence[Table]) -> Self:
-        """Of two tables that share a name in different schemas neither is guessed."""
+        """Return the names of tables; a name in two schemas is ambiguous and is not guessed."""
         uses = Counter(table.name.name for table in tables)
         clear = [table for table in tables if uses[table.name.name] == 1]
         return cls(
@@ -80,14 +75,14 @@ class _Names:
 
 @dataclass
 class _Scope:
-    """The tables of one SELECT by alias; `is_open` where it also reads what only the query itself knows."""
+    """The tables of one SELECT by alias; `is_open` if it also reads from a subquery or WITH."""
 
     tables: dict[str, str] = field(default_factory=dict)
     is_open: bool = False
 
 
 def repairs_of(sql: str, fault: str, dialect: Dialect, tables: Sequence[Table]) -> list[Repair]:
-    """Texts to try in the place of one that failed with this kind of fault, the most likely first."""
+    """Return replacements of a text that failed with this kind of fault, the most likely first."""
     names = _Names.of(tables)
     tree = _parsed(sql, dialect)
     tried = {sql} if tree is None else {sql, _written(tree, dialect)}
@@ -123,15 +118,15 @@ def _unwrapped(sql: str) -> Repair | None:
 
 def _translated(sql: str, dialect: Dialect) -> Iterator[Repair]:
     """The text as other databases read it; divisions stay as they stand, also where those answer NULL or a fraction."""
-    for other in _OTHERS[dialect]:
-        if other == "mysql" and "||" in sql:
-            continue  # to it that is OR
+    for other in grammar_of(dialect).often_mistaken_for:
+        if "||" in sql and not sqlglot.Dialect.get_or_raise(other).DPIPE_IS_STRING_CONCAT:
+            continue  # there it is OR
         try:
             (parsed,) = sqlglot.parse(sql, read=other)
             if parsed is not None:
                 for division in parsed.find_all(exp.Div):
                     division.set("typed", _TYPED_DIVISION)
-                    division.set("safe", dialect == "sqlite")
+                    division.set("safe", grammar_of(dialect).queries.divides_by_zero)
                 yield Repair(_written(parsed, dialect), f"it was read as {other}, and written anew")
         except (SqlglotError, ValueError, RecursionError):
             continue
@@ -166,7 +161,7 @@ def _renamed(sql: str, dialect: Dialect, names: _Names) -> Repair | None:
 
 
 def _column_change(column: exp.Column, dialect: Dialect, names: _Names, tree: exp.Expr) -> str | None:
-    """Mend one column in its place; what was done, None where nothing was, or nothing could be."""
+    """Repair one column in place; return the change, None if there is none."""
     scope = _scope_of(column, names)
     name = column.name
     if column.table:
@@ -199,7 +194,7 @@ def _column_change(column: exp.Column, dialect: Dialect, names: _Names, tree: ex
 
 
 def _qualified(sql: str, dialect: Dialect, names: _Names) -> Repair | None:
-    """Columns of two tables that the query joins by them: either will do."""
+    """Return a choice between columns that the query joins two tables by, because either is right."""
     tree = _parsed(sql, dialect)
     if tree is None:
         return None
@@ -232,7 +227,7 @@ def _are_joined(column: exp.Column, holders: Sequence[str]) -> bool:
 
 
 def _scope_of(column: exp.Column, names: _Names) -> _Scope:
-    """What the SELECT around a column reads, and those around it: inner queries see outer tables."""
+    """Return the sources of the SELECT around a column, and of the outer ones, which inner queries see."""
     scope = _Scope()
     select = column.find_ancestor(exp.Select)
     while select is not None:
@@ -251,18 +246,13 @@ def _scope_of(column: exp.Column, names: _Names) -> _Scope:
 
 
 def _identifier(name: str, dialect: Dialect) -> exp.Identifier:
-    """A name as its database asks for it: quoted only where it must be; SQLite takes capital letters as they are."""
-    preparer = DIALECTS[dialect].identifier_preparer
-    asked = name.lower() if dialect == "sqlite" else name
-    return exp.Identifier(this=name, quoted=preparer.quote(asked) != asked)
+    return exp.Identifier(this=name, quoted=grammar_of(dialect).needs_quotes(name))
 
 
 def _has(columns: Sequence[str], name: str, column: exp.Column, dialect: Dialect) -> bool:
-    """Whether the database finds a column of this name: PostgreSQL folds what is not quoted."""
-    if dialect == "sqlite":
-        return _folded(name, columns) is not None
+    """True if the database finds a column of this name."""
     is_quoted = isinstance(column.this, exp.Identifier) and column.this.quoted
-    return (name if is_quoted else name.lower()) in columns
+    return grammar_of(dialect).finds(columns, name, is_quoted=is_quoted)
 
 
 def _aliases(tree: exp.Expr) -> set[str]:
@@ -274,7 +264,7 @@ def _folded(name: str, known: Iterable[str]) -> str | None:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
-    """The one known name that is meant: itself, in another case, in other words, nearly spelled so."""
+    """Return the one known name that is equal, equal in another case, equal in other words, or similar."""
     choices = list(dict.fromkeys(known))
     if name in choices:
         return name
@@ -296,12 +286,12 @@ def _letters(name: str) -> str:
 
 
 def _written(tree: exp.Expr, dialect: Dialect) -> str:
-    return tree.sql(dialect=_WRITES[dialect], comments=False) + ";"
+    return tree.sql(dialect=grammar_of(dialect).sqlglot, comments=False) + ";"
 
 
 def _parsed(sql: str, dialect: Dialect) -> exp.Expr | None:
     try:
-        (tree,) = sqlglot.parse(sql, read=_WRITES[dialect])
+        (tree,) = sqlglot.parse(sql, read=grammar_of(dialect).sqlglot)
     except (SqlglotError, ValueError, RecursionError):
         return None
     return tree

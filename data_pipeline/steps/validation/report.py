@@ -1,4 +1,4 @@
-"""What sql_validation found, as numbers, as a page for people and as JSON for programs. Text in, text out."""
+"""The findings of sql_validation as numbers, as a page for people, and as JSON for programs. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from datetime import datetime
 from typing import Any, Literal
 
 from data_pipeline.steps.pair_file import NotAPair
+from data_pipeline.tasks.results import PairFileChanges, RepairCounts, ValidationNumbers
 
 
 @dataclass(frozen=True)
 class PairOutcome:
     """One pair after all gates: `valid` as it was, `repaired` into `final_sql`, or `invalid` with the first `error`.
 
-    `fault` is one word for counts, `is_empty` says that the query gave no row, `repaired_by` and `repair` what was done
-    to it, `repair_error` why a repair was tried and did not help.
+    `fault` is one word for counts. `is_empty`: the query returned no row. `repair` is the change by `repaired_by`;
+    `repair_error` is why a repair failed.
     """
 
     id: str
@@ -34,43 +35,41 @@ class PairOutcome:
     repair_error: str | None = None
 
 
-def statistics_of(outcomes: Sequence[PairOutcome], others: Sequence[NotAPair], *, is_modified: bool) -> dict[str, Any]:
-    """The numbers of `sql_validation_result.json`; items that are no pairs count as invalid."""
+def statistics_of(
+    outcomes: Sequence[PairOutcome], others: Sequence[NotAPair], *, is_modified: bool
+) -> ValidationNumbers:
+    """Return the numbers of a validation."""
     status = Counter(outcome.status for outcome in outcomes)
     total = len(outcomes) + len(others)
     valid = status["valid"] + status["repaired"]
     tried = [outcome for outcome in outcomes if outcome.status == "repaired" or outcome.repair_error is not None]
     faults = Counter(outcome.fault for outcome in outcomes if outcome.fault is not None)
     seconds = sum(outcome.execution_time for outcome in outcomes)
-    return {
-        "original_sql_count": total,
-        "valid_sql_count": valid,
-        "invalid_sql_count": total - valid,
-        "success_rate": round(valid / total, 4) if total else 1.0,
-        "empty_result_count": sum(outcome.is_empty for outcome in outcomes),
-        "faults": dict(sorted({**faults, **({"not_a_pair": len(others)} if others else {})}.items())),
-        "repair_stats": {
-            "attempted": len(tried),
-            "successful": status["repaired"],
-            "failed": len(tried) - status["repaired"],
-        },
-        "file_modification_stats": {
-            "modified": status["repaired"] if is_modified else 0,
-            "deleted": total - valid if is_modified else 0,
-            "failed_modifications": 0,
-        },
-        "average_execution_time": round(seconds / len(outcomes), 6) if outcomes else 0.0,
-        "total_retries": sum(outcome.retry_count for outcome in outcomes),
-    }
+    return ValidationNumbers(
+        original_sql_count=total,
+        valid_sql_count=valid,
+        invalid_sql_count=total - valid,
+        success_rate=round(valid / total, 4) if total else 1.0,
+        empty_result_count=sum(outcome.is_empty for outcome in outcomes),
+        faults=dict(sorted({**faults, **({"not_a_pair": len(others)} if others else {})}.items())),
+        repair_stats=RepairCounts(
+            attempted=len(tried), successful=status["repaired"], failed=len(tried) - status["repaired"]
+        ),
+        file_modification_stats=PairFileChanges(
+            modified=status["repaired"] if is_modified else 0, deleted=total - valid if is_modified else 0
+        ),
+        average_execution_time=round(seconds / len(outcomes), 6) if outcomes else 0.0,
+        total_retries=sum(outcome.retry_count for outcome in outcomes),
+    )
 
 
 def report_of(
-    outcomes: Sequence[PairOutcome], others: Sequence[NotAPair], about: Mapping[str, Any], summary: Mapping[str, Any]
+    outcomes: Sequence[PairOutcome], others: Sequence[NotAPair], about: Mapping[str, Any], numbers: ValidationNumbers
 ) -> dict[str, Any]:
-    """Everything about every pair, addressed by id."""
+    """Return the whole report, with every pair by id."""
     return {
         "metadata": dict(about),
-        "summary": dict(summary),
+        "summary": numbers.as_json(),
         "detailed_results": [
             {"index": place, "valid": outcome.status != "invalid", **asdict(outcome)}
             for place, outcome in enumerate(outcomes)
@@ -83,12 +82,12 @@ def summary_log(
     outcomes: Sequence[PairOutcome],
     others: Sequence[NotAPair],
     about: Mapping[str, Any],
-    summary: Mapping[str, Any],
+    numbers: ValidationNumbers,
     at: datetime,
 ) -> str:
-    """A page: the numbers, what is broken and why, what was repaired and how."""
+    """Return the page: the numbers, the invalid pairs with reasons, the repaired pairs with changes."""
     rule = "=" * 60
-    repair, changes = summary["repair_stats"], summary["file_modification_stats"]
+    repair, changes = numbers.repair_stats, numbers.file_modification_stats
     lines = [
         "SQL validation",
         rule,
@@ -98,18 +97,18 @@ def summary_log(
         f"Duration:   {about['duration']:.2f} s",
         "",
         "Result",
-        f"  pairs:          {summary['original_sql_count']}",
-        f"  valid:          {summary['valid_sql_count']} ({100 * summary['success_rate']:.1f} %)",
-        f"  invalid:        {summary['invalid_sql_count']}",
-        f"  without a row:  {summary['empty_result_count']}",
-        f"  a query takes:  {summary['average_execution_time']:.4f} s",
-        f"  retries:        {summary['total_retries']}",
+        f"  pairs:          {numbers.original_sql_count}",
+        f"  valid:          {numbers.valid_sql_count} ({100 * numbers.success_rate:.1f} %)",
+        f"  invalid:        {numbers.invalid_sql_count}",
+        f"  without a row:  {numbers.empty_result_count}",
+        f"  a query takes:  {numbers.average_execution_time:.4f} s",
+        f"  retries:        {numbers.total_retries}",
         "",
-        f"Repairs:      {repair['attempted']} tried, {repair['successful']} successful, {repair['failed']} failed",
-        f"Pair file:    {changes['modified']} changed, {changes['deleted']} removed",
+        f"Repairs:      {repair.attempted} tried, {repair.successful} successful, {repair.failed} failed",
+        f"Pair file:    {changes.modified} changed, {changes.deleted} removed",
     ]
-    if summary["faults"]:
-        lines += ["", "Faults", *(f"  {fault}: {count}" for fault, count in summary["faults"].items())]
+    if numbers.faults:
+        lines += ["", "Faults", *(f"  {fault}: {count}" for fault, count in numbers.faults.items())]
     lines += _listed("Invalid", [outcome for outcome in outcomes if outcome.status == "invalid"])
     lines += _listed("Repaired", [outcome for outcome in outcomes if outcome.status == "repaired"])
     lines += _listed("Valid, but without a row", [one for one in outcomes if one.is_empty and one.status == "valid"])

@@ -1,4 +1,4 @@
-"""The step sql_validation: every pair passes the gates again, is repaired, or leaves the pair file for the report."""
+"""The step sql_validation: check every pair again, repair it, or move it from the pair file to the report."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from typing import TYPE_CHECKING, Final, Literal
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from data_pipeline.database.connection import BusinessDatabase, open_database
+from data_pipeline.database.drivers import grammar_of
 from data_pipeline.database.execution import Cancellation, QueryLimits, compile_query, execute_query
 from data_pipeline.database.finding import resolve_tables
-from data_pipeline.database.query_gate import Dialect, Query, check_query
+from data_pipeline.database.query_gate import Query, check_query
 from data_pipeline.database.query_spelling import is_as_written, is_same_query
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.database.schema import Table
 from data_pipeline.errors import DatabaseUnavailable, InvalidInput, ModelFailed, QueryFailed, QueryRefused
 from data_pipeline.events import Event
-from data_pipeline.steps.contract import Json, RunParameters, StepContext, StepOutput
+from data_pipeline.steps.contract import RunParameters, StepContext, StepOutput
 from data_pipeline.steps.model_answers import repaired_query, used
 from data_pipeline.steps.pair_file import BACKUP, SUFFIX, NotAPair, Pair, format_pairs, parse_pairs
 from data_pipeline.steps.threads import in_step_thread, in_waiting_thread, stopped_by
 from data_pipeline.steps.validation.repair import ROUNDS, repairs_of
 from data_pipeline.steps.validation.report import PairOutcome, report_of, statistics_of, summary_log
+from data_pipeline.tasks.results import Json, ModelCost, StepResult, ValidationResult
 from data_pipeline.tasks.table_list import TableName
 
 if TYPE_CHECKING:
@@ -40,16 +42,15 @@ BATCH: Final = 20
 BATCHES_AT_ONCE: Final = 4
 LIMITS: Final = QueryLimits(seconds=30.0, rows=1_000)
 ATTEMPTS: Final = 3
-"""How often a query is tried when the database does not answer."""
+"""Maximum number of attempts at a query if the database does not answer."""
 
 RETRY_SECONDS: Final = 0.5
 _REPORT: Final = re.compile(r"sql_validation_\d{8}_\d{6}(?:_\d+)?_(?:summary\.log|report\.json)")
-_DIALECTS: Final[dict[Dialect, str]] = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
 @dataclass(frozen=True)
 class _Verdict:
-    """What the gates say of one text; `written` is what ran, where that is not the text itself, and `error` why not."""
+    """The verdict on one text; `written` is the text that ran in its place, if any, and `error` the reason."""
 
     seconds: float
     is_empty: bool = False
@@ -61,7 +62,7 @@ class _Verdict:
 
 @dataclass(frozen=True)
 class _PairFile:
-    """The file that is validated."""
+    """The pair file to validate."""
 
     name: str
     raw: bytes
@@ -70,17 +71,17 @@ class _PairFile:
 
 
 class SqlValidation:
-    """One durable call a batch. A pair that fails is no failure of the step; a database that does not answer is."""
+    """One durable call for each batch. A failing pair does not fail the step; a database without an answer does."""
 
     name = "sql_validation"
 
     def why_skipped(self, parameters: RunParameters, steps_before: Sequence[str]) -> str | None:
         if not parameters.enable_sql_validation:
-            return "the task does not want it (enable_sql_validation)"
+            return "disabled by the task (enable_sql_validation)"
         if MADE_BY not in steps_before:
-            return f"{MADE_BY} is no step of this run, so there are no pairs to validate"
+            return f"{MADE_BY} is not a step of this run, so there are no pairs to validate"
         if not parameters.profile_tables:
-            return f"{MADE_BY} is left out, so there are no pairs to validate"
+            return f"{MADE_BY} is skipped, so there are no pairs to validate"
         return None
 
     async def check(self, parameters: RunParameters, tables: Sequence[TableName]) -> None:  # noqa: ARG002
@@ -112,19 +113,19 @@ class SqlValidation:
             context.emit(Event("pairs", "advanced", self.name, done=done, total=len(pairs)))
 
         parts = [pairs[start : start + BATCH] for start in range(0, len(pairs), BATCH)]
-        # Named by what they hold: a resumed run that finds another file does not take old results for it.
+        # Named by content, so that a resumed run that finds another file does not use old results.
         works = [(f"{self.name}:{_digest(part)}", lambda part=part: batch(part)) for part in parts]
         results = await context.runner.run_all(works, concurrency=BATCHES_AT_ONCE, finished=finished)
         return [PairOutcome(**outcome) for result in results for outcome in result["outcomes"]]
 
 
 class _Judge:
-    """Passes texts through the gates, and tries repairs."""
+    """Checks queries and tries repairs."""
 
     def __init__(self, context: StepContext, database: BusinessDatabase) -> None:
         self._context = context
         self._database = database
-        self._dialect: Dialect = "sqlite" if database.dialect_name == "sqlite" else "postgresql"
+        self._dialect = database.dialect_name
         self._limits = replace(LIMITS, cancellation=Cancellation())
         self._known: list[Table] | None = None
         self._reading = asyncio.Lock()
@@ -147,7 +148,7 @@ class _Judge:
         )
         if first.written is not None:
             foreign = replace(plain, fault="dialect", error=first.error)
-            what = f"written in the dialect of {_DIALECTS[self._dialect]}"
+            what = f"written in the dialect of {grammar_of(self._dialect).title}"
             return _repaired(foreign, first.written, first, by="rules", what=what)
         if first.fault is None:
             return plain
@@ -158,7 +159,7 @@ class _Judge:
         return await self._repaired_by_model(model, repaired)
 
     async def _repaired_by_rules(self, broken: PairOutcome) -> PairOutcome:
-        """Mend one fault after the other; a text whose fault is another one is a step ahead."""
+        """Repair one fault after the other; a text with another fault is progress."""
         sql, fault, done = broken.sql, broken.fault, list[str]()
         tables = await self._tables()
         was_tried = False
@@ -175,7 +176,7 @@ class _Judge:
                 break
             sql, fault = ahead[0].sql, ahead[1]
             done.append(ahead[0].done)
-        return replace(broken, repair_error="no rule mends it") if was_tried else broken
+        return replace(broken, repair_error="no rule repairs it") if was_tried else broken
 
     async def _repaired_by_model(self, model: LanguageModel, broken: PairOutcome) -> PairOutcome:
         """One round: question, query, error and the nearest tables; the answer passes the same gates."""
@@ -186,11 +187,11 @@ class _Judge:
             return replace(broken, repair_error=error.reason)
         (verdict,) = await self._judge([sql])
         if verdict.fault is not None:
-            return replace(broken, repair_error=f"what the model wrote fails, too: {verdict.error}")
+            return replace(broken, repair_error=f"the repair of the model fails too: {verdict.error}")
         return _repaired(broken, sql, verdict, by="model", what="written anew")
 
     async def _judge(self, sqls: Sequence[str]) -> list[_Verdict]:
-        """Through the gates, in the order of the texts: first all are read, where one thread computes; then run."""
+        """Return the verdicts in the order of the texts: first parse all in the computing thread, then run them."""
         checked = await in_step_thread(lambda: [self._check(sql) for sql in sqls])
         running = in_waiting_thread(
             lambda: [
@@ -224,11 +225,11 @@ class _Judge:
         return verdict if why_not is None else replace(verdict, error=why_not, written=query.sql + ";")
 
     def _why_not_as_it_is(self, sql: str, query: Query) -> str | None:
-        """Why a text must give way to the one that ran in its place; None where the database takes it, too."""
+        """Return why a text must be replaced by the one that ran; None if the database accepts it too."""
         if is_as_written(sql, query):
             return None
         if not is_same_query(sql, query):
-            return "it may mean something else to the database than what was run"
+            return "the database may read it differently from the query that ran"
         try:
             compile_query(self._database, sql, self._limits)
         except QueryFailed as error:
@@ -238,7 +239,7 @@ class _Judge:
         return None
 
     async def _tables(self) -> list[Table]:
-        """The listed tables, read when the first query fails."""
+        """Return the listed tables, which are read when the first query fails."""
         async with self._reading:
             if self._known is None:
                 self._known = await in_waiting_thread(self._read)
@@ -265,16 +266,16 @@ def _repaired(
 
 
 def _pair_file(context: StepContext) -> _PairFile:
-    """The pairs that qa_generation published, as the file is now; else the only pair file there is."""
-    made = context.files.result_of(MADE_BY)
-    named = [file["name"] for file in made["files"] if file["name"].endswith(SUFFIX)] if made else []
+    """Return the pair file that qa_generation published, as it is now; else the only pair file."""
+    generated = context.files.result_of(MADE_BY, StepResult)
+    named = [file.name for file in generated.files if file.name.endswith(SUFFIX)] if generated is not None else []
     candidates = named or [name for name in context.files.names() if name.endswith(SUFFIX)]
     if len(candidates) != 1:
         found = f"there are {len(candidates)}: {', '.join(candidates[:5])}" if candidates else "there is none"
         raise InvalidInput("pair file", f"{found}. Run {MADE_BY}, or upload one file called qs_<name>{SUFFIX}")
     raw = context.files.read(candidates[0])
     if raw is None:
-        raise InvalidInput("pair file", f"{candidates[0]} is gone: run {MADE_BY} again, or upload it")
+        raise InvalidInput("pair file", f"{candidates[0]} is missing: run {MADE_BY} again, or upload it")
     pairs, others = parse_pairs(raw, candidates[0])
     return _PairFile(candidates[0], raw, pairs, others)
 
@@ -285,7 +286,7 @@ def _output(
     outcomes: Sequence[PairOutcome],
     started: datetime,
     label: str,
-    usage: dict[str, int | float | None] | None,
+    usage: ModelCost | None,
 ) -> StepOutput:
     now = datetime.now(UTC).astimezone()
     staying = [
@@ -294,7 +295,7 @@ def _output(
     is_changed = len(staying) < len(outcomes) + len(file.others) or any(one.final_sql for one in outcomes)
     is_modified = is_changed and context.parameters.modify_original_file
     duration = round((now - started).total_seconds(), 3)
-    summary = statistics_of(outcomes, file.others, is_modified=is_modified)
+    numbers = statistics_of(outcomes, file.others, is_modified=is_modified)
     about = {
         "task_id": context.task_id,
         "run_id": context.run_id,
@@ -305,12 +306,12 @@ def _output(
     }
     names = context.files.names()
     name = _free_name(f"sql_validation_{now:%Y%m%d_%H%M%S}", {other[: other.rfind("_")] for other in names})
-    report = report_of(outcomes, file.others, about, summary)
+    report = report_of(outcomes, file.others, about, numbers)
     staged = [
-        context.staging.write(f"{name}_summary.log", summary_log(outcomes, file.others, about, summary, now)),
+        context.staging.write(f"{name}_summary.log", summary_log(outcomes, file.others, about, numbers, now)),
         context.staging.write(f"{name}_report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n"),
     ]
-    reports = {other for other in names if _REPORT.fullmatch(other)}  # why pairs were removed, until all is backed up
+    reports = {other for other in names if _REPORT.fullmatch(other)}  # with the removed pairs, until the next backup
     backups = {other for other in names if other.startswith(f"{file.name}{BACKUP}")}
     replaces = {}
     if is_modified:
@@ -318,12 +319,12 @@ def _output(
         replaces[file.name] = hashlib.sha256(file.raw).hexdigest()
         if not any(context.files.read(backup) == file.raw for backup in backups):
             staged.append(context.staging.write(_free_name(f"{file.name}{BACKUP}", names), file.raw))
-    result = {"input_file": file.name, **summary, "language_model": usage, "duration": duration}
+    result = ValidationResult(input_file=file.name, **dict(numbers), language_model=usage, duration=duration)
     return StepOutput(tuple(staged), result, replaces=replaces, keeps=frozenset({file.name, *backups, *reports}))
 
 
 def _free_name(name: str, taken: Collection[str]) -> str:
-    """The first of name, name_2, name_3 ... that nothing has: the file before an earlier run stays what it is."""
+    """Return the first free name of name, name_2, name_3 ..., so that earlier files stay."""
     number, free = 1, name
     while free in taken:
         number += 1

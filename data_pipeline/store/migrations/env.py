@@ -1,4 +1,4 @@
-"""How alembic reaches the store: over the connection, and in the transaction, that `Store.open` hands it."""
+"""Run the migrations on the connection, and in the transaction, of `Store.open`."""
 
 from alembic import context
 

@@ -1,1 +1,1 @@
-"""Backups of a task directory: make one, list and show them, bring one back."""
+"""Create, list, verify, search, download, restore and delete backups of a task directory."""

@@ -1,4 +1,4 @@
-"""Hand out a backup: one of its files, or the whole as a zip that is made while it is read. Changes nothing.
+"""Open a file of a backup, or stream the whole backup as a zip. Changes nothing.
 
 Tools refuse a zip without its central directory, which comes last. It is written only if every file was read whole, so
 that no reader takes a part of a backup for all of it.
@@ -46,7 +46,7 @@ def open_backed_up_file(path: str, backup: str, file: str) -> IO[bytes]:
 
     `file` is the name of the entry, or the form of it that `data_pipeline backups show` prints. It is compared with the
     names that are there and never becomes part of a path. Raises NotFound, InvalidInput for any other kind of entry,
-    DirectoryUnusable where the disk refuses to read.
+    DirectoryUnusable if the disk refuses to read.
     """
     entry = _find_entry(_list_entries(path, backup), file, backup)
     if entry.kind != "file":
@@ -69,8 +69,8 @@ def stream_archive(path: str, backup: str) -> Generator[bytes, None, None]:
     entry: also links, directories and special files, which are not members. A name that is not UTF-8, or that has
     backslashes or control characters, is changed for the member; the list has both.
 
-    Raises NotFound and DirectoryUnusable at once. Later the chunks end with DirectoryUnusable where a file cannot be
-    read, or where a file or the list of entries changed since the call: what was read until then is not a zip. One file
+    Raises NotFound and DirectoryUnusable at once. Later the chunks end with DirectoryUnusable if a file cannot be
+    read, or if a file or the list of entries changed since the call; the chunks until then are not a zip. One file
     is open at a time, none after `close()`.
     """
     return _gather(_stream(path, backup, _list_entries(path, backup)))
@@ -191,7 +191,7 @@ def _read_link(directory: str, name: str) -> str:
 
 
 def _spell(key: str, text: str) -> dict[str, str]:
-    """Return a name in a form that people can read and, where it is not UTF-8, its bytes as base64."""
+    """Return a printable name and, if it is not UTF-8, its bytes in base64."""
     raw = os.fsencode(text)
     try:
         raw.decode()
@@ -201,7 +201,7 @@ def _spell(key: str, text: str) -> dict[str, str]:
 
 
 def _name_members(names: Sequence[str]) -> dict[str, str]:
-    """Choose a name for the member of each file: its own where every tool can unpack that, and no name twice."""
+    """Choose a unique name for the member of each file: the name of the file if every tool can unpack it."""
     members = {name: name for name in names if _make_safe(name) == name}
     taken = set(members)
     for name in names:
@@ -216,7 +216,7 @@ def _make_safe(name: str) -> str:
 
 
 def _free_name(wanted: str, taken: Container[str]) -> str:
-    """Return a name that is not taken: with a number before its suffix if need be, and cut to what a disk allows."""
+    """Return a free name: with a number before its suffix if necessary, and cut to the limit of file systems."""
     stem, suffix = os.path.splitext(wanted)
     if len(suffix.encode()) > _SUFFIX_BYTES:
         stem, suffix = wanted, ""

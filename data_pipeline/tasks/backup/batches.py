@@ -1,6 +1,6 @@
-"""Carry out a planned deletion of backups of any kind: some in one transaction, each a line in the log once it is gone.
+"""Delete backups of any kind by a plan, some in one transaction. Each deletion is a line in the log.
 
-A backup that cannot be deleted is reported. It neither stops the others nor takes back the rest of its transaction.
+A backup that cannot be deleted is reported. The others, also those of its transaction, are deleted nevertheless.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Deletion(NamedTuple):
 
 
 def carry_out(planned: PruneReport, deletion: Deletion, progress: Progress = lambda _done, _total: None) -> PruneReport:
-    """Delete what a dry run would delete, the oldest first, and return the report of it."""
+    """Delete the backups of a plan, the oldest first, and return the report."""
     leaving = planned.deleted[::-1]
     ended: dict[str, PrunedBackup] = {}
     for start in range(0, len(leaving), deletion.batch_size):

@@ -1,6 +1,6 @@
 """List the backups of a task and describe one of them. Changes nothing and needs no lock.
 
-Older systems made such directories too, and people may have removed or broken a record: every `file_bak_*` counts.
+Each `file_bak_*` is a backup: older systems created such directories, too, and a record may be missing or broken.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class BackedUpFile(NamedTuple):
 
     @property
     def modified_at(self) -> datetime:
-        """When its content changed last, in UTC."""
+        """The time of the last change of its content, in UTC."""
         return time_of(self.modified_seconds)
 
     @property
     def is_restorable(self) -> bool:
-        """Whether a restore brings it back."""
+        """True if the entry can be restored."""
         return self.kind in ("file", "link")
 
 
@@ -52,10 +52,10 @@ _KINDS: Final[dict[int, Kind]] = {stat.S_IFREG: "file", stat.S_IFLNK: "link", st
 
 @dataclass(frozen=True)
 class Backup:
-    """One backup as it lies on disk; `record` is None when there is none, or none that can be read.
+    """A backup on disk. `record` is None if it is missing or cannot be read.
 
-    `doubtful` are the files that may be the record or a user's file, and `record_error` is why they cannot be told
-    apart where the disk refuses to read one. The record itself is not among the files.
+    `doubtful` are the files that may be the record or a file of the task. `record_error` is the reason if the disk
+    refuses to read one of them. The record is not among the files.
     """
 
     name: str
@@ -76,11 +76,11 @@ class Backup:
 
     @property
     def failed_count(self) -> int:
-        """How many files its record names that could not be moved."""
+        """The number of files that could not be moved, by the record."""
         return len(self.record.failed_files) if self.record else 0
 
     def summary(self) -> dict[str, Any]:
-        """For lists: counts only."""
+        """Return the fields for lists, with counts only."""
         return {
             "name": self.name,
             "made_at": self.made_at.isoformat(),
@@ -94,7 +94,7 @@ class Backup:
         }
 
     def details(self) -> dict[str, Any]:
-        """Everything about it, names in a form that people can read."""
+        """Return all fields, with printable names."""
         return {
             **self.summary(),
             "path": printable(self.path),
@@ -115,7 +115,7 @@ class Backup:
 def list_backups(path: str) -> list[Backup]:
     """Return every backup in the task directory at `path`, newest first; one that is deleted meanwhile is left out.
 
-    Raises DirectoryUnusable when a directory cannot be read.
+    Raises DirectoryUnusable if a directory cannot be read.
     """
     check_not_link(path)
     with _readable(path) as entries:
@@ -127,15 +127,21 @@ def list_backups(path: str) -> list[Backup]:
             backups.append(_read(path, name, has_note=task_directory.backup_note_name(name) in noted))
         except NotFound:  # another process deleted it after the directory was read
             continue
-    return sorted(backups, key=lambda found: (found.made_at, task_directory.time_in_name(found.name)[1]), reverse=True)
+    return sorted(
+        backups, key=lambda backup: (backup.made_at, task_directory.time_in_name(backup.name)[1]), reverse=True
+    )
+
+
+def _by_time(backup: Backup) -> tuple[datetime, int]:
+    return backup.made_at, task_directory.time_in_name(backup.name)[1]
 
 
 def find_backup(path: str, name: str) -> Backup:
-    """One backup by its name. Raises NotFound, DirectoryUnusable."""
+    """Return a backup by its name. Raises NotFound, DirectoryUnusable."""
     check_not_link(path)
     whole = os.path.join(path, name)
     if not task_directory.is_backup_name(name) or os.path.islink(whole) or not os.path.isdir(whole):
-        raise NotFound("backup", name, "The list of the task's backups shows those there are.")
+        raise NotFound("backup", name, "See the list of the task's backups.")
     return _read(path, name, has_note=True)
 
 
@@ -170,9 +176,9 @@ def _names_in(folder: str) -> frozenset[str]:
 
 
 def read_record(path: str, *, containing: str = "") -> BackupRecord | None:
-    """The record in a backup directory, None when there is none that can be read; bytes without `containing` are none.
+    """Return the record in a backup directory; None if it is missing, unreadable, or does not contain `containing`.
 
-    A file that was itself called backup_info.json is told from the record by the directory's name in it.
+    A file of the task with the name backup_info.json is not the record, because the record has the directory's name.
     """
     try:
         names = os.listdir(path)
@@ -182,7 +188,7 @@ def read_record(path: str, *, containing: str = "") -> BackupRecord | None:
 
 
 class _FoundRecord(NamedTuple):
-    """The record and the name of its file, which is known without a record where its place is kept; else why not."""
+    """The record, the name of its file (also known if only its place is reserved), and the error without one."""
 
     record: BackupRecord | None = None
     file: str | None = None
@@ -214,7 +220,7 @@ def _number_first(name: str) -> tuple[int, str]:
 
 
 def _read(path: str, name: str, *, has_note: bool) -> Backup:
-    """Read one backup. Raises DirectoryUnusable, or NotFound where another process has deleted it."""
+    """Read one backup. Raises DirectoryUnusable, or NotFound if another process has deleted it."""
     gone = NotFound("backup", name, "It was deleted a moment ago.")
     try:
         backup = _read_existing(path, name, has_note=has_note)
@@ -223,15 +229,15 @@ def _read(path: str, name: str, *, has_note: bool) -> Backup:
             raise gone from None
         raise
     if backup.record is None and not os.path.lexists(backup.path):
-        raise gone  # what was read may be a part
+        raise gone  # the files may be incomplete
     return backup
 
 
 def _read_existing(path: str, name: str, *, has_note: bool) -> Backup:
     whole = os.path.join(path, name)
     with _readable(whole) as entries:
-        found = [_file(entry) for entry in entries]
-    candidates = [file.name for file in found if file.kind == "file" and task_directory.can_be_record(file.name)]
+        files = [_file(entry) for entry in entries]
+    candidates = [file.name for file in files if file.kind == "file" and task_directory.can_be_record(file.name)]
     record, record_file, error = _find_record(whole, candidates)
     doubtful = [] if record_file else candidates
     state: RecordState = (
@@ -244,16 +250,16 @@ def _read_existing(path: str, name: str, *, has_note: bool) -> Backup:
         made_at=_made_at(whole, name, record),
         record=record,
         record_state=state,
-        files=tuple(sorted(file for file in found if file.name != record_file)),
+        files=tuple(sorted(file for file in files if file.name != record_file)),
         doubtful=tuple(sorted(doubtful)),
         record_error=error if state == "unreadable" else None,
         note=note.note if note else None,
-        record_file=next((file for file in found if file.name == record_file), None),
+        record_file=next((file for file in files if file.name == record_file), None),
     )
 
 
 def _made_at(path: str, name: str, record: BackupRecord | None) -> datetime:
-    """In UTC: by the record, else by the local time in the name, else by the directory's own time."""
+    """Return the time in UTC: of the record, else in the name (local time), else of the directory."""
     if record is not None and record.instant is not None and EARLIEST < record.instant < LATEST:
         return record.instant
     local, _ = task_directory.time_in_name(name)
@@ -263,9 +269,9 @@ def _made_at(path: str, name: str, record: BackupRecord | None) -> datetime:
 
 
 def _file(entry: os.DirEntry[str]) -> BackedUpFile:
-    found = entry.stat(follow_symlinks=False)
-    kind = _KINDS.get(stat.S_IFMT(found.st_mode), "special")
-    return BackedUpFile(entry.name, found.st_size, found.st_mtime, kind)
+    status = entry.stat(follow_symlinks=False)
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode), "special")
+    return BackedUpFile(entry.name, status.st_size, status.st_mtime, kind)
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Compare the files of a backup with the current ones, name by name: what a restore changes. Changes nothing.
+"""Find the changes of a restore: compare the files of a backup with the current ones by name. Changes nothing.
 
 Files are compared by size, then byte by byte in pieces, links by their targets. Times and permissions do not count.
 """
@@ -23,10 +23,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class FileChange:
-    """What a restore does to one name; sizes are None where there is no such file.
+    """The change of one name by a restore. The sizes are None for missing files.
 
-    `removed`: the current file moves into the new backup, and no file takes its place. `unknown`: it cannot be
-    predicted, and `reason` is why. `name` is as the system gives it.
+    `removed`: the current file moves into the new backup, and no file replaces it. `unknown`: the action cannot be
+    predicted, for this `reason`. `name` is the name of the system.
     """
 
     name: str
@@ -79,7 +79,7 @@ class _Unpredictable(Exception):
 
 
 def _check_readable(old: str) -> Action:
-    """See that a file of the backup can be copied: a restore fails as a whole if one cannot."""
+    """Check that a file of the backup can be copied, because a restore fails completely if one cannot."""
     try:
         if stat.S_ISREG(os.lstat(old).st_mode):
             open_regular_file(old).close()
@@ -125,7 +125,7 @@ def _unreadable_backup(error: OSError) -> _Unpredictable:
 
 
 def _size_of(path: str) -> int:
-    """The size of a file; 0 for one that is gone, which the comparison then reports."""
+    """Return the size of a file; 0 for a missing one, which the comparison then reports."""
     try:
         return os.lstat(path).st_size
     except OSError:

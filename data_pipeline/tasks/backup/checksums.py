@@ -46,7 +46,7 @@ def compute_checksums(
 ) -> ChecksumManifest:
     """Read all files of a backup of the task directory at `path`. Needs no lock, as a backup never changes.
 
-    Raises NotFound, and DirectoryUnusable where a file cannot be read: checksums of a part would pass for the whole.
+    Raises NotFound, and DirectoryUnusable if a file cannot be read, because the checksums would be incomplete.
     """
     backup = find_backup(path, name)
     files = []
@@ -91,14 +91,14 @@ def write_checksums(
 ) -> None:
     """Write the checksums of a backup beside it, under the lock.
 
-    Raises NotFound, also where the backup was deleted since they were computed, TaskBusy, DirectoryUnusable,
+    Raises NotFound, also if the backup was deleted since they were computed, TaskBusy, DirectoryUnusable,
     PublishFailed, RecoveryNeeded, OutcomeUnsettled.
     """
     name = manifest.backup
     label = f"checksums of {name}"
     with open_workspace(path, task_id, label=label, timeout_seconds=timeout_seconds, door=door) as workspace:
         if maker_of(find_backup(path, name).record) != manifest.maker:
-            raise NotFound("backup", name, "Another backup took its name.")
+            raise NotFound("backup", name, "Another backup has its name now.")
         checksums_name = task_directory.backup_checksums_name(name)
         folder = task_directory.BACKUP_MANIFESTS
         workspace.put_into(folder, checksums_name, manifest.encode(), label=label, work_id=work_id)

@@ -1,15 +1,15 @@
-"""Before a complete run: every file of the task directory moves into `file_bak_<time>/`, as one transaction.
+"""Move every file of the task directory into `file_bak_<time>/` before a complete run, in one transaction.
 
-Not moved: directories, and `table_list.txt` by exactly this name. What cannot be moved is copied if it can be read, and
-reported; whatever happens, the run goes on. A report says that files are in their place only where that is known: a
-backup whose end the disk did not confirm is recovered at once, and is `unknown` until a recovery has settled it.
+Directories, and `table_list.txt` by exactly this name, are not moved. A file that cannot be moved is reported, and
+copied if it can be read. The run continues in any case. A report states that files are in their places only if that is
+known: if the disk did not confirm the end of a backup, it is recovered at once, and `unknown` until that succeeds.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -17,70 +17,37 @@ from data_pipeline.errors import OutcomeUnsettled, RecoveryNeeded
 from data_pipeline.tasks import task_directory
 from data_pipeline.tasks.backup.catalogue import read_record
 from data_pipeline.tasks.backup.record import BackupRecord, FailedFile, Statistics, largest_size
+from data_pipeline.tasks.backup.report import NOTHING, BackupReport
 from data_pipeline.tasks.workspace import Workspace
 from journal import Identity, JournalError, NewDirectory, Outcome, Transaction, TransactionFailed, printable
 
-NOTHING = Statistics(files=0, bytes=0, seconds=0.0, retries=0)
 KEPT_NOTE = "This backup was undone, but some of its files were changed meanwhile and had to stay here."
 
-State = Literal["disabled", "nothing_to_back_up", "backed_up", "already_backed_up", "failed", "unknown"]
 IN_PLACE = "every file is in its place"
 
 
 @dataclass(frozen=True)
 class BackupFacts:
-    """What a record says besides the outcome; `instant` is local and aware, and names the directory too."""
+    """The facts of a record that are known before its outcome. The name of the directory is `instant` in local time."""
 
     task_id: str
     run_id: str | None
     instant: datetime
     restored: str | None = None
 
-    def record(self, directory: str, transaction: str, **found: Any) -> BackupRecord:
-        """The record of a backup in this directory, by this transaction."""
+    def record(self, directory: str, transaction: str, **outcome: Any) -> BackupRecord:
+        """Return the record of a backup in this directory, by this transaction."""
         return BackupRecord(
             backup_time=self.instant.replace(tzinfo=None).isoformat(timespec="microseconds"),
             backup_directory=directory,
-            moved_files=found.pop("moved_files", ()),
+            moved_files=outcome.pop("moved_files", ()),
             task_id=self.task_id,
             run_id=self.run_id,
             backup_time_utc=self.instant.astimezone(UTC).isoformat(timespec="microseconds"),
             transaction=transaction,
             restored=self.restored,
-            **found,
+            **outcome,
         )
-
-
-@dataclass(frozen=True)
-class BackupReport:
-    """What became of a run's backup; `error` only where it failed as a whole or is unknown, and says where files are.
-
-    Times are local and aware. `moved_files` are printable names, in the order of the alphabet. Of an unknown backup
-    `directory` is where the files are if it took effect, and `transaction` is what a recovery settles.
-    """
-
-    state: State
-    started_at: datetime
-    ended_at: datetime
-    directory: str | None = None
-    moved_files: tuple[str, ...] = ()
-    failed_files: tuple[FailedFile, ...] = ()
-    statistics: Statistics = NOTHING
-    error: str | None = None
-    transaction: str | None = None
-
-    def summary(self) -> dict[str, Any]:
-        """For results and answers: counts, and the failed files by name, but never thousands of moved ones."""
-        return {
-            "state": self.state,
-            "directory": self.directory,
-            "moved_count": len(self.moved_files),
-            "failed_files": [failed.model_dump() for failed in self.failed_files],
-            "statistics": self.statistics.model_dump(),
-            "started_at": self.started_at.isoformat(),
-            "ended_at": self.ended_at.isoformat(),
-            "error": self.error,
-        }
 
 
 def back_up(
@@ -90,32 +57,32 @@ def back_up(
     now: Callable[[], datetime] = lambda: datetime.now(UTC).astimezone(),
     progress: Callable[[int, int], None] | None = None,
 ) -> BackupReport:
-    """Move the files of earlier runs away; never raises for what the disk refuses.
+    """Move the files of earlier runs away. Errors of the disk are in the report.
 
-    A backup that this run made before it was killed is found by `run_id` and reported again.
+    A backup that this run created before it was killed is found by `run_id` and reported again.
     """
     started = now()
     try:
-        found = _made_by(workspace, run_id)
-        if found is not None:
-            return _report("already_backed_up", found, started, now())
+        record = _record_of_run(workspace, run_id)
+        if record is not None:
+            return _report("already_backed_up", record, started, now())
         if workspace.needs_recovery is not None:
             return _not_begun(workspace, run_id, started, now())
         files = files_to_move(workspace)
         if not files:
-            return BackupReport("nothing_to_back_up", started, now())
+            return BackupReport(state="nothing_to_back_up", started_at=started, ended_at=now())
         return _move(workspace, files, BackupFacts(workspace.task_id, run_id, started), now, progress)
     except TransactionFailed as error:
         where = IN_PLACE if not error.conflicts else "some files are not in their place"
-        return BackupReport("failed", started, now(), error=printable(f"{where}: {error}"))
+        return _failed(f"{where}: {error}", started, now())
     except (RecoveryNeeded, JournalError, OSError) as error:
-        return BackupReport("failed", started, now(), error=printable(f"it was not begun: {error}"))
+        return _failed(f"it was not begun: {error}", started, now())
 
 
 def settle(workspace: Workspace, report: BackupReport, now: Callable[[], datetime]) -> BackupReport:
-    """Return what an unknown backup has turned out to be, after one more recovery; the report itself where that fails.
+    """Recover an unknown backup again, and return the report of its outcome; return `report` if that fails.
 
-    No other change of the task directory may come before: it would be done beside files that may still move.
+    Call this before any other change of the task directory, because files may still move until then.
     """
     if report.state != "unknown" or report.transaction is None:
         return report
@@ -128,20 +95,12 @@ def settle(workspace: Workspace, report: BackupReport, now: Callable[[], datetim
         return _found(workspace, report, now())
     where = IN_PLACE if not recovered.conflicts else "some files are not in their place"
     undone = "; ".join([f"{where}: recovery undid the backup", *recovered.conflicts])
-    return replace(report, state="failed", directory=None, ended_at=now(), error=printable(undone))
-
-
-def made_backup(summary: Mapping[str, Any] | None) -> str | None:
-    """Return the name of the backup that a run made, by the summary in its result; None where it made none."""
-    if summary is None or summary["state"] not in ("backed_up", "already_backed_up"):
-        return None
-    name: str | None = summary["directory"]
-    return name
+    return _failed(undone, report.started_at, now())
 
 
 def disabled(now: datetime) -> BackupReport:
-    """The report of a run whose settings say: no backup."""
-    return BackupReport("disabled", now, now)
+    """Return the report of a run whose settings disable backups."""
+    return BackupReport(state="disabled", started_at=now, ended_at=now)
 
 
 @dataclass(frozen=True)
@@ -158,7 +117,7 @@ class DeclaredBackup:
         return self._records[-1]
 
     def encode(self, outcome: Outcome) -> bytes:
-        """Write the record of what the transaction has done of this backup."""
+        """Return the bytes of the record, by the outcome of the transaction."""
         self._records.append(self._make_record(outcome))
         return self.record.encoded()
 
@@ -168,9 +127,9 @@ class DeclaredBackup:
         for source, destination, failure in outcome.results():
             name = destination.removeprefix(f"{self.directory.name}/")
             if name == destination:
-                continue  # of another part of the transaction
+                continue  # another part of the transaction
             if source is None:
-                continue  # the record itself is no file of the task
+                continue  # the record is not a file of the task
             if failure is not None:
                 failed.append(FailedFile(file=printable(source), **asdict(failure)))
             else:
@@ -207,7 +166,7 @@ def declare_backup(transaction: Transaction, files: Mapping[str, Identity], fact
 
 
 def files_to_move(workspace: Workspace) -> dict[str, Identity]:
-    """What a backup takes: every entry but directories and `table_list.txt`, exactly so called."""
+    """Return the entries that a backup moves: all but directories and `table_list.txt`, by exactly this name."""
     return {
         name: identity
         for name, identity in workspace.directory.scan()
@@ -228,66 +187,81 @@ def _move(
     def have_left() -> bool:
         return _committed_record(workspace, declared.directory.name, transaction.id) is not None
 
-    unknown = BackupReport("unknown", facts.instant, facts.instant, transaction=transaction.id)
+    def unknown(error: str | None = None) -> BackupReport:
+        return _unknown(declared.directory.name, transaction.id, error, facts.instant, now())
+
     try:
         outcome = workspace.commit(
             transaction, what=f"the backup of run {facts.run_id}", took_effect=have_left, progress=progress
         )
     except OutcomeUnsettled as error:
-        name = declared.directory.name
-        return replace(unknown, directory=name, ended_at=now(), error=printable(str(error)))
+        return unknown(str(error))
     if outcome is None:  # recovery found it committed
-        return _found(workspace, replace(unknown, directory=declared.directory.name), now())
+        return _found(workspace, unknown(), now())
     return _report("backed_up", declared.record, facts.instant, now())
 
 
 def _not_begun(workspace: Workspace, run_id: str, started: datetime, ended: datetime) -> BackupReport:
-    """An earlier transaction is not settled. It may be this very run's backup: then its outcome is what is unknown."""
+    """Return the report if an earlier transaction is unfinished. If it is the backup of this run, it is unknown."""
     record = next(_records_of_run(workspace, run_id), None)
     reason = f"{workspace.needs_recovery} Then run: data-pipeline recover"
     if record is None:
-        return BackupReport("failed", started, ended, error=printable(f"it was not begun: {reason}"))
-    return BackupReport(
-        "unknown",
-        started,
-        ended,
-        directory=record.backup_directory,
-        error=printable(str(OutcomeUnsettled(f"the backup of run {run_id}", reason))),
-        transaction=record.transaction,
-    )
+        return _failed(f"it was not begun: {reason}", started, ended)
+    error = str(OutcomeUnsettled(f"the backup of run {run_id}", reason))
+    return _unknown(record.backup_directory, record.transaction, error, started, ended)
 
 
 def _found(workspace: Workspace, report: BackupReport, ended: datetime) -> BackupReport:
-    """The report of a backup that recovery found committed, by its record."""
+    """Return the report of a backup that recovery found committed, by its record."""
     record = _committed_record(workspace, report.directory or "", report.transaction or "")
     if record is None:
         reason = f"{report.directory} is complete, but its record cannot be read."
-        return replace(report, ended_at=ended, error=printable(reason))
+        return report.model_copy(update={"ended_at": ended, "error": printable(reason)})
     return _report("backed_up", record, report.started_at, ended)
 
 
 def _committed_record(workspace: Workspace, directory: str, transaction: str) -> BackupRecord | None:
-    """The record that a committed transaction left in its backup directory."""
+    """Return the record that a committed transaction wrote into its backup directory."""
     record = read_record(os.path.join(workspace.path, directory), containing=transaction)
     return record if record is not None and record.transaction == transaction and record.is_of_commit else None
 
 
-def _report(state: State, record: BackupRecord, started: datetime, ended: datetime) -> BackupReport:
+def _report(
+    state: Literal["backed_up", "already_backed_up"], record: BackupRecord, started: datetime, ended: datetime
+) -> BackupReport:
     return BackupReport(
-        state,
-        started,
-        ended,
+        state=state,
         directory=record.backup_directory,
+        moved_count=len(record.moved_files),
         moved_files=record.moved_files,
         failed_files=record.failed_files,
         statistics=record.statistics or NOTHING,
+        started_at=started,
+        ended_at=ended,
     )
 
 
-def _made_by(workspace: Workspace, run_id: str) -> BackupRecord | None:
-    """The record of the backup that this run made before it was killed, if its transaction is known to be committed.
+def _failed(error: str, started: datetime, ended: datetime) -> BackupReport:
+    return BackupReport(state="failed", started_at=started, ended_at=ended, error=printable(error))
 
-    A journal that is still there, hot or set aside, says that it is not; so does a record that recovery left.
+
+def _unknown(
+    directory: str, transaction: str | None, error: str | None, started: datetime, ended: datetime
+) -> BackupReport:
+    return BackupReport(
+        state="unknown",
+        directory=directory,
+        started_at=started,
+        ended_at=ended,
+        error=None if error is None else printable(error),
+        transaction=transaction,
+    )
+
+
+def _record_of_run(workspace: Workspace, run_id: str) -> BackupRecord | None:
+    """Return the record of the backup that this run created before it was killed, if it is known to be committed.
+
+    It is not if its journal still exists, hot or set aside, or if recovery wrote the record.
     """
     for record in _records_of_run(workspace, run_id):
         if record.transaction is not None and not workspace.has_journal(record.transaction):

@@ -1,6 +1,6 @@
 """Delete backups: single ones by name, or all that a retention policy does not keep.
 
-A backup goes in one transaction with its note and its checksums: killed at any moment, it is whole or gone. Up to
+A backup is deleted in one transaction with its note and its checksums, so a crash leaves it complete or deleted. Up to
 twenty backups share a transaction and its syncs. A backup that is being restored cannot be deleted, because both hold
 the lock of the task directory.
 """
@@ -22,15 +22,15 @@ from data_pipeline.tasks.workspace import Workspace, unsettled_transactions
 LOGGER = logging.getLogger("data_pipeline.backup")
 
 BATCH_SIZE: Final = 20
-"""How many backups share a transaction: with three names each, few enough to be looked at without a scan."""
+"""Number of backups in a transaction. With three names each, they are few enough to be found without a scan."""
 
 MANIFEST_NAMES: Final = (task_directory.backup_note_name, task_directory.backup_checksums_name)
 
 
 def guard_of(backup: Backup, unsettled: frozenset[str]) -> str | None:
-    """Return why a backup must not be deleted without force, None where it may be.
+    """Return the reason why a backup must not be deleted without force, None if it may be.
 
-    `unsettled` are the transactions of the directory whose journals are still there.
+    `unsettled` are the transactions of the directory that still have a journal.
     """
     record = backup.record
     if record is None:
@@ -46,7 +46,7 @@ def guard_of(backup: Backup, unsettled: frozenset[str]) -> str | None:
 def plan_prune(
     path: str, policy: RetentionPolicy, *, is_forced: bool = False, now: Now = lambda: datetime.now(UTC)
 ) -> PruneReport:
-    """Return what pruning the task directory at `path` would do. Changes nothing, needs no lock.
+    """Return the report of a dry run of pruning the task directory at `path`. Changes nothing, needs no lock.
 
     Raises DirectoryUnusable.
     """
@@ -73,7 +73,7 @@ def prune(
 
 
 def plan_deletion(path: str, names: Sequence[str], *, is_forced: bool = False) -> PruneReport:
-    """Return what deleting these backups would do. Changes nothing.
+    """Return the report of a dry run of deleting these backups. Changes nothing.
 
     Raises NotFound, DirectoryUnusable, and BackupProtected for the newest backup and for one with failures or an
     unknown outcome, unless forced.
@@ -85,7 +85,7 @@ def plan_deletion(path: str, names: Sequence[str], *, is_forced: bool = False) -
 
 
 def delete_backups(workspace: Workspace, names: Sequence[str], *, is_forced: bool = False) -> PruneReport:
-    """Delete backups by name; all of them are checked before the first one goes.
+    """Delete backups by name; all of them are checked before the first one is deleted.
 
     Raises as `plan_deletion`; a backup that then cannot be deleted is reported, and the others go on.
     """

@@ -1,7 +1,7 @@
 """Encode and decode the files that are written about a backup later: a note, and checksums. Opens no file.
 
 A backup never changes, so both are files of their own in `backup_manifests/`, sealed, and bound to their backup by the
-transaction that made it: a later backup of the same name does not inherit them.
+transaction that created it, so that a later backup of the same name does not inherit them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from journal import printable
 FORMAT: Final = 1
 NOTE_LIMIT_CHARACTERS: Final = 2_000
 NOTE_PATTERN: Final = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*\S[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"
-"""A note that `check_note` takes, for the description of the API: a terminal would obey control characters."""
+"""The pattern of a valid note, for the description of the API. Control characters could change a terminal."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def maker_of(record: BackupRecord | None) -> str:
-    """Return what tells a backup from another one of its name; older records have their time only."""
+    """Return the identity of a backup among those of its name: its transaction, or the time in older records."""
     return "" if record is None else record.transaction or record.backup_time
 
 
@@ -75,14 +75,14 @@ class FileChecksum(BaseModel):
 
     @classmethod
     def of(cls, name: str, size_bytes: int, sha256: str) -> Self:
-        """Make the entry of a file; `name` is as the system gives it."""
+        """Return the entry of a file with this name of the system."""
         shown = printable(name)
         raw_name = None if shown == name else base64.b64encode(os.fsencode(name)).decode()
         return cls(name=shown, raw_name=raw_name, size_bytes=size_bytes, sha256=sha256)
 
     @property
     def system_name(self) -> str:
-        """The name as the system gives it."""
+        """The name of the system."""
         return self.name if self.raw_name is None else os.fsdecode(base64.b64decode(self.raw_name))
 
 

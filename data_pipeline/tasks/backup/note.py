@@ -13,9 +13,9 @@ FOLDER = task_directory.BACKUP_MANIFESTS
 
 
 def set_note(workspace: Workspace, name: str, note: str | None, *, work_id: str) -> Backup:
-    """Give a backup a note, or with None delete its note; return the backup as it is then.
+    """Write the note of a backup, or delete it if `note` is None; return the changed backup.
 
-    `work_id` names the folder in which the new file waits. Raises NotFound, InvalidInput, PublishFailed,
+    `work_id` is a name for the temporary folder. Raises NotFound, InvalidInput, PublishFailed,
     DeletionFailed, RecoveryNeeded, OutcomeUnsettled, DirectoryUnusable; then the note is as before, or unknown.
     """
     backup = find_backup(workspace.path, name)

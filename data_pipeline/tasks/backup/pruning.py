@@ -1,6 +1,6 @@
 """Plan the deletion of backups of any kind, by a retention policy or by name, and report it. Pure.
 
-The caller says which backups there are; `batches` carries a plan out.
+The caller lists the backups; `batches` carries out a plan.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class StoredBackup(NamedTuple):
 class PrunedBackup:
     """A backup with its verdict and the outcome; `error` is the reason of a failed deletion.
 
-    `unknown`: the deletion was written, and recovery will tell whether it took effect.
+    `unknown`: it is unknown until recovery whether the deletion took effect.
     """
 
     backup: str
@@ -67,12 +67,12 @@ class PruneReport:
 
     @property
     def deleted(self) -> list[PrunedBackup]:
-        """The backups that are gone, or would be."""
+        """The backups that were deleted, or would be."""
         return [backup for backup in self.backups if backup.action == "delete"]
 
     @property
     def errors(self) -> list[str]:
-        """Why backups that the policy does not keep are still there, or may be."""
+        """The errors of backups that were not deleted, or may not be."""
         return [f"{backup.backup}: {backup.error}" for backup in self.backups if backup.error is not None]
 
     def run_summary(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class PruneReport:
 
 
 def policy_of(rules: Mapping[str, object], default: RetentionPolicy) -> RetentionPolicy:
-    """Return the policy of a request: its rules, or the default where it has none. Raises InvalidInput."""
+    """Return the policy of a request: its rules, or the default if it has none. Raises InvalidInput."""
     try:
         policy = RetentionPolicy.model_validate(rules)
     except ValidationError as error:
@@ -112,15 +112,15 @@ def policy_of(rules: Mapping[str, object], default: RetentionPolicy) -> Retentio
 def plan_by_policy(
     backups: Iterable[StoredBackup], policy: RetentionPolicy, *, now: datetime, is_forced: bool
 ) -> PruneReport:
-    """Return the report of a dry run: what pruning these backups would do."""
-    found = {backup.name: backup for backup in backups}
+    """Return the report of a dry run of pruning these backups."""
+    by_name = {backup.name: backup for backup in backups}
     candidates = [
         # In local time, whose days people count.
         Candidate(backup.name, backup.made_at.astimezone(), backup.size_bytes, backup.guard, backup.lock)
-        for backup in found.values()
+        for backup in by_name.values()
     ]
     planned = tuple(
-        PrunedBackup.of(found[verdict.candidate.name], "keep" if verdict.is_kept else "delete", verdict.reasons)
+        PrunedBackup.of(by_name[verdict.candidate.name], "keep" if verdict.is_kept else "delete", verdict.reasons)
         for verdict in decide(policy, candidates, now=now, is_forced=is_forced)
     )
     return PruneReport(str(policy), is_dry_run=True, backups=planned)

@@ -1,7 +1,7 @@
-"""`backup_info.json`: the five keys of the specification, then ours. Opens no file.
+"""Encode and decode `backup_info.json`: the five keys of the specification, then more. Opens no file.
 
-Read leniently, as older systems wrote only the five, and `failed_files` as plain strings too. Until its backup is done,
-the journal keeps the record's place: its file is there and holds the transaction's id, then blanks.
+Records of older systems have only the five keys, and their `failed_files` may be plain strings. Until a backup is
+committed, the journal reserves the place of the record: the file contains the id of the transaction, then blanks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _RESERVED: Final = re.compile(rb'\s*\{\s*"transaction"\s*:\s*"\d{8}T\d{12}-[0-9a
 
 
 class FailedFile(BaseModel):
-    """A file that could not be moved. It is still in its place; `copied`: a copy of it is in the backup."""
+    """A file that could not be moved. It is still in its place. `copied`: the backup has a copy of it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -31,7 +31,7 @@ class FailedFile(BaseModel):
 
 
 class Statistics(BaseModel):
-    """What a backup moved, how long the moves took, and how many of them were new tries."""
+    """The number and bytes of the moved files, the duration of the moves, and the number of repeated attempts."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -42,10 +42,10 @@ class Statistics(BaseModel):
 
 
 class BackupRecord(BaseModel):
-    """One backup, as its record tells. `backup_time` is local, `backup_time_utc` is the same instant.
+    """The record of a backup. `backup_time` is local, `backup_time_utc` is the same instant.
 
-    `restored` is the name of the backup that was being brought back when this one was made to keep the current files.
-    `note` says why a directory that should have gone is still there.
+    `restored` is the name of the backup whose restore moved the current files into this one. `note` is the reason why
+    the directory of an undone backup still exists.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -71,7 +71,7 @@ class BackupRecord(BaseModel):
 
     @property
     def instant(self) -> datetime | None:
-        """When the backup was made; None where an older record has only the local time, which autumn repeats."""
+        """The time of the backup; None if an older record has only the local time, which is ambiguous in autumn."""
         try:
             return datetime.fromisoformat(self.backup_time_utc or "").astimezone(UTC)
         except (ValueError, OverflowError):
@@ -83,7 +83,7 @@ class BackupRecord(BaseModel):
         return self.statistics is not None and self.note is None
 
     def encoded(self) -> bytes:
-        """The file's bytes: keys in the order of the fields, absent ones left out, names as people read them."""
+        """Return the bytes of the file: keys in the order of the fields, without absent ones; printable names."""
         content = self.model_dump(mode="json", exclude_none=True)
         return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
 
@@ -104,12 +104,12 @@ def largest_size(names: Iterable[str]) -> int:
 
 
 def is_reserved(raw: bytes) -> bool:
-    """Whether these bytes only keep the place of a record that is not written yet."""
+    """Return whether these bytes only reserve the place of a record that is not written yet."""
     return _RESERVED.fullmatch(raw) is not None
 
 
 def decode_record(raw: bytes, directory: str) -> BackupRecord | None:
-    """The record of the backup called `directory`; None if these bytes are not it."""
+    """Decode the record of the backup `directory`; return None if these bytes are not its record."""
     try:
         record = BackupRecord.model_validate_json(raw)
     except ValidationError:

@@ -1,7 +1,8 @@
-"""Bring a backup back: the current files first go into a new backup, then copies of the old ones take their places.
+"""Restore a backup: move the current files into a new backup, then copies of the old files into the task directory.
 
-Both happen in one transaction: all of it or nothing. The backup itself stays as it is, so a restore can be undone by
-restoring the backup that it made. A dry run takes no lock, as it would then have to recover, which changes files.
+Both happen in one transaction, completely or not at all. The backup is not changed, so a restore can be undone by
+restoring the backup that it created. A dry run takes no lock, because it would then have to recover, which changes
+files.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ from journal import (
     printable,
 )
 
-NOT_LOCKED = "The task was not locked: what changes in its directory before the restore is not in this answer."
+NOT_LOCKED = "The task was not locked: changes in its directory before the restore are not in this answer."
 
 
 @dataclass(frozen=True)
 class RestoreReport:
-    """What a restore did, or would do (`is_dry_run`); names as the system gives them.
+    """The result of a restore, or of its dry run (`is_dry_run`). Names are those of the system.
 
-    `replaced` are the current files that moved into `safety_backup`, None when there were none. `skipped` are entries
-    of the backup that are not brought back, with the reason. A dry run has the `changes` of each name, and `notes` on
-    what may still make them differ.
+    `replaced` are the current files that moved into `safety_backup`, which is None if there were none. `skipped` are
+    the entries of the backup that are not restored, with the reason. A dry run has the `changes` of each name, and
+    `notes` on events that may still change them.
     """
 
     backup: str
@@ -59,7 +60,7 @@ class RestoreReport:
         return {action: counted[action] for action in ACTIONS}
 
     def summary(self) -> dict[str, Any]:
-        """For answers: all names in a form that people can read."""
+        """Return the fields for answers, with printable names."""
         return {
             "backup": self.backup,
             "dry_run": self.is_dry_run,
@@ -76,11 +77,11 @@ class RestoreReport:
 def plan_restore(
     backup: Backup, current: Collection[str], directories: Collection[str], chosen: Sequence[str] | None
 ) -> RestoreReport:
-    """What restoring would do to a task directory with these current files and directories.
+    """Plan the restore into a task directory with these current files and directories.
 
-    `chosen` names single files; None means all, and then every current file makes room, as a complete run would have
-    it. Raises NotFound for a chosen file that the backup lacks, InvalidInput where a directory has a restored name or
-    no file can be restored, DirectoryUnusable where the record cannot be told from the files.
+    `chosen` names single files. None means all; then every current file is moved away, as before a complete run. Raises
+    NotFound for a chosen file that is not in the backup, InvalidInput if a directory has the name of a restored file or
+    if no file can be restored, DirectoryUnusable if the record cannot be distinguished from the files.
     """
     entries = {file.name: file for file in backup.files}
     skipped: dict[str, str] = {}
@@ -94,21 +95,21 @@ def plan_restore(
                 raise NotFound("file", name, f"`data-pipeline backups show` lists those of {backup.name}.")
     if backup.record_error is not None and (chosen is None or set(names) & set(backup.doubtful)):
         raise DirectoryUnusable(
-            f"{backup.name}: {backup.record_error}, so the record of the backup cannot be told from its files. Correct "
-            "the permissions or repair the disk, or name the files to restore."
+            f"{backup.name}: {backup.record_error}, so the record cannot be distinguished from the files. "
+            "Correct the permissions or repair the disk, or name the files to restore."
         )
     restored = [name for name in names if entries[name].is_restorable]
     if not restored:
-        raise InvalidInput("backup", f"{backup.name} holds no file that can be restored")
+        raise InvalidInput("backup", f"{backup.name} does not contain a file that can be restored")
     skipped |= {name: f"it is a {entries[name].kind} entry" for name in names if not entries[name].is_restorable}
     taken = sorted(set(restored) & set(directories))
     if taken:
         raise InvalidInput("backup", *(f"{printable(name)} is a directory now: rename it first" for name in taken))
-    makes_room = set(restored) if chosen is not None else set(restored) | set(current) - {task_directory.TABLE_LIST}
+    leaving = set(restored) if chosen is not None else set(restored) | set(current) - {task_directory.TABLE_LIST}
     return RestoreReport(
         backup=backup.name,
         restored=tuple(sorted(restored)),
-        replaced=tuple(sorted(makes_room & set(current))),
+        replaced=tuple(sorted(leaving & set(current))),
         skipped=skipped,
     )
 
@@ -120,7 +121,7 @@ def preview_restore(
     *,
     progress: Progress = lambda _done, _total: None,
 ) -> RestoreReport:
-    """Return what restoring a backup of the task directory at `path` would do. Changes nothing, takes no lock.
+    """Return the report of a dry run of a restore into the task directory at `path`. Changes nothing, takes no lock.
 
     Reads the files that may be the same; `progress` counts their bytes. Raises as `restore` does before it begins.
     """
@@ -132,14 +133,14 @@ def preview_restore(
 
 
 def _what_comes_first(path: str) -> Iterator[str]:
-    """Yield what happens to the files of a task before a restore can begin."""
+    """Yield notes on the events that must end before a restore can begin."""
     try:
         inspection = inspect_directory(path)
     except JournalError as error:
-        yield f"Whether it is in use is unknown: {printable(str(error))}"
+        yield f"It is unknown whether the task is in use: {printable(str(error))}"
         return
     if inspection.condition == "busy":
-        yield f"It is in use by {inspection.held_by or 'another process'}: a restore is refused until that ends."
+        yield f"The task is in use by {inspection.held_by or 'another process'}: a restore is refused until that ends."
     elif inspection.condition != "clean":
         yield "A change of its files was interrupted, and recovery comes first: run `data-pipeline recover`."
 
@@ -153,8 +154,8 @@ def _plan(path: str, name: str, chosen: Sequence[str] | None) -> RestoreReport:
         raise DirectoryUnusable(f"{printable(path)} cannot be read ({error.strerror}).") from error
     return plan_restore(
         backup,
-        {entry for entry, is_one in is_directory.items() if not is_one},
-        {entry for entry, is_one in is_directory.items() if is_one},
+        {entry for entry in is_directory if not is_directory[entry]},
+        {entry for entry in is_directory if is_directory[entry]},
         chosen,
     )
 
@@ -170,8 +171,8 @@ def restore(
 ) -> RestoreReport:
     """Restore a backup, or single files of it, under the workspace's lock.
 
-    Raises NotFound, InvalidInput, DirectoryUnusable, RecoveryNeeded and RestoreFailed: then everything is as before,
-    except what a RestoreFailed names. Raises OutcomeUnsettled where only a later recovery can tell.
+    Raises NotFound, InvalidInput, DirectoryUnusable, RecoveryNeeded and RestoreFailed. Then everything is as before,
+    except for the files that a RestoreFailed names. Raises OutcomeUnsettled if the outcome is unknown until recovery.
     """
     report = _plan(workspace.path, name, chosen)
     facts = BackupFacts(workspace.task_id, None, now(), restored=name)
@@ -213,7 +214,7 @@ def _restore(
 
 def _why_doubtful(backup: Backup) -> str:
     if len(backup.doubtful) == 1:
-        return "it is the record of this backup, and broken"
+        return "it is the broken record of this backup"
     return "it may be the record of this backup, which is broken: name it to restore it"
 
 

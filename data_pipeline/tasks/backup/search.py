@@ -1,13 +1,13 @@
-"""Find the backups that hold a text: after a correction of what counts as personal data, they are to be deleted.
+"""Find the backups that contain a text, for example personal data that must be deleted.
 
 Searched are the backups of files (`<task>/file_bak_*/`, with their records, their sub-directories, and their notes and
 checksums in `<task>/backup_manifests/`) and of vectors (`<task>/vector_bak/`, `vector_bak/`): the content of each file,
 the name of each entry, the target of each symbolic link. `text_matching` describes which spellings of the text are
 found.
 
-Nothing is locked, written, or understood: a broken record is searched as any file. Links are not followed. A file that
-cannot be searched is reported with the reason, because silence would be taken for absence. Not searched are the current
-files of a task, and the folders of the journal.
+Nothing is locked, written or parsed: a broken record is searched as any file. Links are not followed. A file that
+cannot be searched is reported with the reason, because it may contain the text. The current files of a task, and the
+folders of the journal, are not searched.
 """
 
 from __future__ import annotations
@@ -25,19 +25,18 @@ from data_pipeline.tasks.task_directory import BACKUP_MANIFESTS, VECTOR_BACKUPS
 from data_pipeline.tasks.workspace import open_regular_file, printable
 
 FILE_LIMIT: Final = 100
-"""The most names of files that a match lists."""
+"""Maximum number of names of files in a match."""
 
 _CHUNK_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Match:
-    """A backup that holds the text, and the first names of the files where it is.
+    """A backup that contains the text, with the names of the first files that do.
 
     `task_id` is None for a backup of vectors that belongs to no task. `backup` is the name of a backup of files, the
     timestamp of a backup of vectors, and None for files in such a folder that belong to no backup. `folder` is relative
-    to the folder of all tasks, `files` are relative to `folder`; only what is written about a backup later is
-    relative to its task.
+    to the folder of all tasks, `files` are relative to `folder`; notes and checksums are relative to the task.
     """
 
     task_id: str | None
@@ -69,9 +68,9 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class SearchReport:
-    """The backups that hold a text, how much was searched, and what was not.
+    """The backups that contain a text, the searched files and bytes, and the files that were not searched.
 
-    A file is searched up to the first place where the text is; `searched_bytes` are those that were read.
+    A file is searched up to the first occurrence of the text; `searched_bytes` are the bytes that were read.
     """
 
     matches: tuple[Match, ...]
@@ -137,7 +136,7 @@ class _Backup:
 
 
 class _Search:
-    """A search in progress: how much is searched, and what cannot be."""
+    """A search in progress, with the number of searched files and bytes, and the unreadable files."""
 
     def __init__(self, training_data: str, pattern: TextPattern) -> None:
         self._root = training_data
@@ -167,14 +166,14 @@ class _Search:
         path = task_directory.path_of(self._root, task_id)
         try:
             is_missing = stat.S_ISREG(os.lstat(path).st_mode)
-        except OSError as error:  # where the disk refuses to look, the task is reported as not searched
+        except OSError as error:  # if the disk refuses to read it, the task is reported as not searched
             is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
         if is_missing:
             raise NotFound("directory of task", task_id, "The list of tasks shows all tasks.")
         return self._backups_of_task(path, task_id)
 
     def match(self, backup: _Backup) -> Match | None:
-        """Search a backup; None if it does not hold the text."""
+        """Search a backup; return None if it does not contain the text."""
         names: list[str] = []
         count = 0
         for path, name, mode in self._walk(backup.entries):
@@ -269,7 +268,7 @@ class _Search:
             return None
 
     def _names(self, path: str, mode: int | None) -> list[str]:
-        """Return the sorted names in a directory; nothing, and a note, for what is none or cannot be read."""
+        """Return the sorted names in a directory; none, and a note, if it is not a directory or cannot be read."""
         if mode is None:
             return []
         if not stat.S_ISDIR(mode):

@@ -1,4 +1,4 @@
-"""Describe how a backup of any kind differs from what is recorded about it. Opens no file."""
+"""Describe the differences between a backup of any kind and its record. Opens no file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ State = Literal["good", "damaged", "unverifiable"]
 
 @dataclass(frozen=True)
 class Problem:
-    """One difference; `file` is a printable name, None where the backup as a whole differs."""
+    """A difference. `file` is a printable name, None if the backup as a whole differs."""
 
     kind: ProblemKind
     file: str | None
@@ -23,7 +23,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """The result of a verification. `unverifiable`: there is neither a record nor a checksum to compare with."""
+    """The result of a verification. `unverifiable`: the backup has neither a record nor checksums."""
 
     backup: str
     state: State
@@ -44,6 +44,6 @@ class VerifyReport:
 
 
 def report_failure(name: str, error: PipelineError) -> VerifyReport:
-    """Return the report of a backup that could not be verified, for a command that goes on with the others."""
+    """Return the report of a backup that could not be verified, for a command that continues with the others."""
     problem = Problem("unreadable", None, str(error))
     return VerifyReport(name, "unverifiable", (problem,), 0, 0, has_record=False, checksums_recorded_at=None)

@@ -25,7 +25,7 @@ def verify(path: str, name: str, *, on_bytes: OnBytes = lambda _: None) -> Verif
     """Verify a backup of the task directory at `path`. Every difference is a problem of the report.
 
     Without checksums, names and the total size are compared; with checksums, every byte. Raises NotFound,
-    DirectoryUnusable where the backup's directory cannot be read.
+    DirectoryUnusable if the backup's directory cannot be read.
     """
     backup = find_backup(path, name)
     manifest = read_checksums(path, name, backup.record)
@@ -64,10 +64,10 @@ def verify_and_record(
 
 
 def compute_missing_checksums(path: str, name: str, *, on_bytes: OnBytes = lambda _: None) -> ChecksumManifest | None:
-    """Compute the checksums of a good backup; None where they are recorded already.
+    """Compute the checksums of a good backup; return None if they are recorded already.
 
-    Raises NotFound, and DirectoryUnusable where a file cannot be read, or the backup is not as its record says:
-    checksums of a damaged backup would call the damage good.
+    Raises NotFound, and DirectoryUnusable if a file cannot be read, or if the backup differs from its record, because
+    with the checksums of a damaged backup the damage would not be found any more.
     """
     if read_checksums(path, name, find_backup(path, name).record) is not None:
         return None
@@ -90,7 +90,7 @@ def _compare_with_record(backup: Backup) -> Iterator[Problem]:
     expected = Counter([*record.moved_files, *copied])
     found = Counter(printable(file.name) for file in backup.files)
     for name in sorted((expected - found).elements()):
-        yield Problem("missing", name, "the record lists it, and it is not there")
+        yield Problem("missing", name, "it is missing, although the record lists it")
     for name in sorted((found - expected).elements()):
         yield Problem("extra", name, "the record does not list it")
     if found == expected:
@@ -104,7 +104,7 @@ def _compare_sizes(backup: Backup, record: BackupRecord, copied: Sequence[str]) 
     size_bytes = sum(file.size_bytes for file in backup.files if printable(file.name) not in copied)
     if size_bytes != record.statistics.bytes:
         expected = f"{record.statistics.bytes:,} bytes"
-        yield Problem("size", None, f"its files have {size_bytes:,} bytes, and the record says {expected}")
+        yield Problem("size", None, f"expected {expected} in all files, got {size_bytes:,}")
 
 
 def _compare_with_checksums(backup: Backup, manifest: ChecksumManifest | None, on_bytes: OnBytes) -> Iterator[Problem]:
@@ -117,17 +117,17 @@ def _compare_with_checksums(backup: Backup, manifest: ChecksumManifest | None, o
             yield Problem("extra", printable(file.name), "it has no recorded checksum")
             continue
         try:
-            found = checksum_of(backup.path, file.name, on_bytes)
+            current = checksum_of(backup.path, file.name, on_bytes)
         except OSError as error:
             yield Problem("unreadable", printable(file.name), str(error.strerror or error))
             continue
-        if found != recorded:
-            yield Problem("changed", printable(file.name), _describe_change(recorded, found))
+        if current != recorded:
+            yield Problem("changed", printable(file.name), _describe_change(recorded, current))
     for name in expected:
-        yield Problem("missing", printable(name), "its checksum is recorded, and it is not there")
+        yield Problem("missing", printable(name), "it is missing, although its checksum is recorded")
 
 
-def _describe_change(recorded: FileChecksum, found: FileChecksum) -> str:
-    if recorded.size_bytes != found.size_bytes:
-        return f"it has {found.size_bytes:,} bytes instead of {recorded.size_bytes:,}"
-    return f"its SHA-256 is {found.sha256} instead of {recorded.sha256}"
+def _describe_change(recorded: FileChecksum, current: FileChecksum) -> str:
+    if recorded.size_bytes != current.size_bytes:
+        return f"it has {current.size_bytes:,} bytes instead of {recorded.size_bytes:,}"
+    return f"its SHA-256 is {current.sha256} instead of {recorded.sha256}"

@@ -1,1 +1,1 @@
-"""Backups of the vector store: make one, list them, bring one back."""
+"""Create, list, verify, restore and delete backups of the vector store."""

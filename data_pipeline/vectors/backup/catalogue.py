@@ -1,4 +1,4 @@
-"""Where backups of the vector store lie, and which there are. Reads; follows no link."""
+"""List the backups of the vector store. Changes nothing, follows no links."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from data_pipeline.tasks.workspace import (
     Workspace,
     open_regular_file,
     open_workspace,
-    printable,
+    task_directories,
     time_of,
 )
 from data_pipeline.vectors.backup.record import Manifest, ManifestMissing, NotWhatWasWritten, read_manifest
@@ -31,46 +31,46 @@ CHECK_INTERVAL_SECONDS: Final = 0.02
 
 @dataclass(frozen=True)
 class BackupPlace:
-    """A folder of vector backups: of a task, or of none."""
+    """A folder of vector backups, of a task or of no task."""
 
     path: str
     task_id: str | None
 
     @property
     def type(self) -> Literal["global", "task"]:
-        """As requests call it."""
+        """The name of the kind in requests."""
         return "global" if self.task_id is None else "task"
 
     @property
     def relative_path(self) -> str:
-        """Its name below the task directories, as a restore takes it."""
+        """The path below the folder of all tasks, which is the argument of a restore."""
         return VECTOR_BACKUPS if self.task_id is None else f"{self.task_id}/{VECTOR_BACKUPS}"
 
     @property
     def folder(self) -> str | None:
-        """The folder in the directory whose lock covers it; None where it has a lock of its own."""
+        """The name in the locked directory; None if the folder has its own lock."""
         return None if self.task_id is None else VECTOR_BACKUPS
 
     @property
     def locked_path(self) -> str:
-        """The directory whose lock covers it."""
+        """The directory to lock for a change."""
         return self.path if self.task_id is None else os.path.dirname(self.path)
 
     def manifest_path(self, timestamp: str) -> str:
-        """The path of the manifest of a backup."""
+        """Return the path of the manifest of a backup."""
         return os.path.join(self.path, task_directory.vector_manifest_name(timestamp))
 
     def items_path(self, timestamp: str) -> str:
-        """The path of the items of a backup."""
+        """Return the path of the items of a backup."""
         return os.path.join(self.path, task_directory.vector_items_name(timestamp))
 
 
 @dataclass(frozen=True)
 class ListedBackup:
-    """A backup in a folder; `problem` is why it could not be restored, None where nothing is seen to be wrong.
+    """A backup in a folder. `problem` is the reason why it cannot be restored, None if no problem is known.
 
-    `made_at` is known from its manifest alone; `sorted_by` is the same or, without one, the time in its name or of its
-    files.
+    `made_at` is the time in its manifest, None without a manifest. `sorted_by` is the same or, without one, the time in
+    its name or of its files.
     """
 
     timestamp: str
@@ -85,47 +85,36 @@ class ListedBackup:
 
     @property
     def file_count(self) -> int:
-        """How many files it has; as for other backups, its record is not one of them."""
+        """The number of files without the record, as for other backups."""
         return int(self.has_items)
 
 
 def place_of_task(training_data: str, task_id: str | None) -> BackupPlace:
-    """The folder of a task's backups, or of those of no task; it need not be there. Raises InvalidInput."""
+    """Return the folder of the backups of a task, or of no task, which may be missing. Raises InvalidInput."""
     if task_id is None:
         return BackupPlace(os.path.join(training_data, VECTOR_BACKUPS), None)
     return BackupPlace(os.path.join(task_directory.path_of(training_data, task_id), VECTOR_BACKUPS), task_id)
 
 
 def place_named(training_data: str, backup_path: str) -> BackupPlace:
-    """The folder that a request names: `vector_bak`, or `<task>/vector_bak`. Raises InvalidInput, NotFound."""
+    """Return the folder that a request names: `vector_bak` or `<task>/vector_bak`. Raises InvalidInput, NotFound."""
     parts = backup_path.rstrip("/").split("/")
     if parts[-1] != VECTOR_BACKUPS or len(parts) > 2:
         raise InvalidInput(
-            "backup_path", f"{backup_path[:80]!a} is neither {VECTOR_BACKUPS} nor <task>/{VECTOR_BACKUPS}: see the list"
+            "backup_path", f"{backup_path[:80]!a} must be {VECTOR_BACKUPS} or <task>/{VECTOR_BACKUPS}: see the list"
         )
     place = place_of_task(training_data, parts[0] if len(parts) == 2 else None)
-    if not _is_there(place):
-        raise NotFound("folder of vector backups", place.relative_path, "The list of backups names them all.")
+    if not _exists(place):
+        raise NotFound("folder of vector backups", place.relative_path, "See the list of backups.")
     return place
 
 
 def places(training_data: str, *, task_id: str | None = None, global_only: bool = False) -> list[BackupPlace]:
-    """Every folder that there is, that of no task first. Raises DirectoryUnusable."""
-    found = [] if task_id is not None else [place_of_task(training_data, None)]
-    if task_id is not None:
-        found.append(place_of_task(training_data, task_id))
-    elif not global_only:
-        try:
-            names = sorted(os.listdir(training_data)) if os.path.isdir(training_data) else []
-        except OSError as error:
-            raise DirectoryUnusable(f"{printable(training_data)} cannot be read ({error.strerror}).") from error
-        for name in names:
-            if name != VECTOR_BACKUPS and not name.startswith("."):
-                try:
-                    found.append(place_of_task(training_data, name))
-                except InvalidInput:
-                    continue  # no task is called so
-    return [place for place in found if _is_there(place)]
+    """Return all existing folders, the one of no task first. Raises DirectoryUnusable."""
+    task_ids: list[str | None] = [task_id]
+    if task_id is None and not global_only:
+        task_ids += task_directories(training_data)
+    return list(filter(_exists, (place_of_task(training_data, name) for name in task_ids)))
 
 
 def open_place(place: BackupPlace, *, label: str, timeout_seconds: float = 0.0, door: Door | None = None) -> Workspace:
@@ -135,14 +124,14 @@ def open_place(place: BackupPlace, *, label: str, timeout_seconds: float = 0.0, 
 
 
 def backups_in(place: BackupPlace) -> list[ListedBackup]:
-    """The backups of a folder, newest first; none where it is missing. Raises DirectoryUnusable."""
+    """List the backups of a folder, newest first; none if it is missing. Raises DirectoryUnusable."""
     stamps = set(filter(None, map(task_directory.vector_timestamp_in, names_in(place))))
     listed = filter(None, (_listed(place, timestamp) for timestamp in stamps))
     return sorted(listed, key=lambda backup: (backup.sorted_by, backup.timestamp), reverse=True)
 
 
 def find_backup(place: BackupPlace, timestamp: str) -> ListedBackup:
-    """One backup of a folder. Raises NotFound, DirectoryUnusable."""
+    """Return a backup of a folder. Raises NotFound, DirectoryUnusable."""
     stamps = map(task_directory.vector_timestamp_in, names_in(place))
     backup = _listed(place, timestamp) if timestamp in stamps else None
     if backup is None:
@@ -151,9 +140,9 @@ def find_backup(place: BackupPlace, timestamp: str) -> ListedBackup:
 
 
 def find_settled(place: BackupPlace, timestamp: str) -> ListedBackup:
-    """As `find_backup`; where one of the two files is missing, look again for a moment.
+    """Return a backup; if one of its two files is missing, try again for a moment. Raises as `find_backup`.
 
-    They come and go by one transaction, but one after the other. What stays alone is damage. Raises as `find_backup`.
+    A transaction creates and deletes both files, but one after the other. If one stays missing, the backup is damaged.
     """
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
@@ -164,8 +153,8 @@ def find_settled(place: BackupPlace, timestamp: str) -> ListedBackup:
 
 
 def names_in(place: BackupPlace) -> list[str]:
-    """The names of all entries of a folder; none where it is missing, or a link. Raises DirectoryUnusable."""
-    if not _is_there(place):
+    """Return the names of all entries of a folder; none if it is missing, or a link. Raises DirectoryUnusable."""
+    if not _exists(place):
         return []
     try:
         return os.listdir(place.path)
@@ -176,7 +165,7 @@ def names_in(place: BackupPlace) -> list[str]:
 
 
 def read_manifest_of(place: BackupPlace, timestamp: str) -> Manifest:
-    """What a backup says of itself. Raises NotFound, NotWhatWasWritten."""
+    """Return the manifest of a backup. Raises NotFound, NotWhatWasWritten."""
     try:
         with open_regular_file(place.manifest_path(timestamp)) as file:
             raw = file.read(MANIFEST_LIMIT_BYTES)
@@ -188,7 +177,7 @@ def read_manifest_of(place: BackupPlace, timestamp: str) -> Manifest:
         raise NotWhatWasWritten(f"its manifest cannot be read ({error.strerror})") from error
     manifest = read_manifest(raw)
     if manifest.timestamp != timestamp or manifest.items_file != task_directory.vector_items_name(timestamp):
-        raise NotWhatWasWritten("its manifest is that of another backup")
+        raise NotWhatWasWritten("its manifest belongs to another backup")
     return manifest
 
 
@@ -197,7 +186,7 @@ def _not_found(place: BackupPlace, timestamp: str) -> NotFound:
 
 
 def _listed(place: BackupPlace, timestamp: str) -> ListedBackup | None:
-    """Describe a backup; None where another process has deleted it meanwhile."""
+    """Describe a backup; return None if another process has deleted it."""
     paths = (place.manifest_path(timestamp), place.items_path(timestamp))
     manifest, problem = None, None
     try:
@@ -213,7 +202,7 @@ def _listed(place: BackupPlace, timestamp: str) -> ListedBackup | None:
     if manifest is not None and not has_items:
         problem = f"{manifest.items_file} is missing"
     elif manifest is not None and items_size != manifest.size_bytes:
-        problem = f"{manifest.items_file} has {items_size} bytes, and not {manifest.size_bytes}"
+        problem = f"{manifest.items_file}: expected {manifest.size_bytes} bytes, got {items_size}"
     made_at = manifest.instant if manifest is not None else None
     if made_at is not None and not EARLIEST < made_at < LATEST:
         made_at = None
@@ -224,7 +213,7 @@ def _listed(place: BackupPlace, timestamp: str) -> ListedBackup | None:
 
 
 def _time_without_manifest(timestamp: str, paths: Iterable[str]) -> datetime:
-    """In UTC: by the local time in the name, else by the newer of its files."""
+    """Return the time in the name (local time), else of the newer of its files, in UTC."""
     local = task_directory.time_in_digits(timestamp)
     if local is not None and EARLIEST.year < local.year < LATEST.year:
         return local.astimezone(UTC)
@@ -245,7 +234,7 @@ def _size(path: str) -> int:
         return 0
 
 
-def _is_there(place: BackupPlace) -> bool:
+def _exists(place: BackupPlace) -> bool:
     above = os.path.dirname(place.path)
     is_link = os.path.islink(place.path) or (place.task_id is not None and os.path.islink(above))
     return os.path.isdir(place.path) and not is_link

@@ -1,32 +1,21 @@
-"""Write everything that a vector store holds into two files; where they go is the caller's."""
+"""Write all items of a vector store into two staged files, which the caller publishes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from data_pipeline.tasks import task_directory
-from data_pipeline.tasks.workspace import StagedFile
+from data_pipeline.tasks.staging import StagedFile, Staging
 from data_pipeline.vectors.backup.record import FORMAT, MadeBy, Manifest, line_of
 from data_pipeline.vectors.store.contract import VectorStore
 
 
-class Staging(Protocol):
-    """Where files wait until they are published."""
-
-    def write(self, name: str, content: str | bytes) -> StagedFile:
-        """Write a file."""
-
-    def write_chunks(self, name: str, chunks: Iterable[bytes]) -> StagedFile:
-        """Write a file that need not fit into memory."""
-
-
 @dataclass(frozen=True)
 class VectorBackup:
-    """A backup that is written: what it says of itself, and its files."""
+    """A staged backup: its manifest, and its files."""
 
     manifest: Manifest
     files: tuple[StagedFile, StagedFile]
@@ -41,9 +30,9 @@ def write_backup(
     taken: Collection[str],
     progress: Callable[[int], None] = lambda _: None,
 ) -> VectorBackup:
-    """Write a backup of one moment of a store; `now` is local and aware, `taken` are names that are used already.
+    """Write a backup of a store as it is at one moment. `now` is local and aware, `taken` are existing names.
 
-    `progress` is told how many items are written. Raises StoreUnavailable, DirectoryUnusable.
+    `progress` is called with the number of written items. Raises StoreUnavailable, DirectoryUnusable.
     """
     stamps = set(map(task_directory.vector_timestamp_in, taken))
     while f"{now:%Y%m%d_%H%M%S}" in stamps:

@@ -1,7 +1,7 @@
 """Delete backups of the vector store: single ones by name, or all of a folder that a retention policy does not keep.
 
-Each goes in a transaction of its own, items and manifest together: killed at any moment, a backup is whole or gone. One
-that is being restored stays, even by force, because the restore holds a lock on its items.
+Each is deleted in a transaction of its own, items and manifest together: if the process is killed, a backup is complete
+or deleted. A backup that is being restored stays, even by force, because the restore holds a lock on its items.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from data_pipeline.vectors.backup.in_use import kept_from_restores, why_locked
 LOGGER = logging.getLogger("data_pipeline.backup")
 
 BATCH_SIZE: Final = 1
-"""No transaction is shared: a restore that begins waits until that of its backup, of gigabytes maybe, is over."""
+"""Each deletion is a transaction, because a restore of the backup, maybe of gigabytes, waits until its end."""
 
 NEWEST_WHOLE: Final = "it is the newest backup without damage"
 
@@ -30,9 +30,9 @@ NEWEST_WHOLE: Final = "it is the newest backup without damage"
 def plan_prune(
     place: BackupPlace, policy: RetentionPolicy, *, is_forced: bool = False, now: Now = lambda: datetime.now(UTC)
 ) -> PruneReport:
-    """Return what pruning a folder would do. Changes nothing, needs no lock.
+    """Return the report of a dry run of pruning a folder. Changes nothing, needs no lock.
 
-    The newest backup stays, and so does the newest one without damage: else a damaged one could be all that is left.
+    The newest backup and the newest undamaged backup are kept. Otherwise all remaining backups could be damaged.
     Raises DirectoryUnusable.
     """
     listed = backups_in(place)
@@ -64,7 +64,7 @@ def prune(
 
 
 def plan_deletion(place: BackupPlace, timestamps: Sequence[str], *, is_forced: bool = False) -> PruneReport:
-    """Return what deleting these backups would do. Changes nothing.
+    """Return the report of a dry run of deleting these backups. Changes nothing.
 
     Raises NotFound, DirectoryUnusable, and BackupProtected for one that is being restored and, unless forced, for the
     newest backup and for one that is damaged.
@@ -77,7 +77,7 @@ def plan_deletion(place: BackupPlace, timestamps: Sequence[str], *, is_forced: b
 def delete_backups(
     workspace: Workspace, place: BackupPlace, timestamps: Sequence[str], *, is_forced: bool = False
 ) -> PruneReport:
-    """Delete backups by name; all of them are checked before the first one goes.
+    """Delete backups by name; all of them are checked before the first one is deleted.
 
     Raises as `plan_deletion`; a backup that then cannot be deleted is reported, and the others go on.
     """
@@ -92,7 +92,7 @@ def delete_backup(workspace: Workspace, place: BackupPlace, timestamp: str, *, i
 
 
 def _stored(place: BackupPlace, backup: ListedBackup) -> StoredBackup:
-    """As for other backups, the record does not count among the files."""
+    """Return a backup for a plan. As for other backups, its files do not include the record."""
     return StoredBackup(
         backup.timestamp,
         backup.sorted_by,

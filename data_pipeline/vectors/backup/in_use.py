@@ -1,7 +1,7 @@
-"""Keep a backup from being deleted while it is restored: a shared lock on its items file, against an exclusive one.
+"""Prevent the deletion of a backup during its restore, by a shared and an exclusive lock on its items file.
 
-The locks (flock, through portalocker) hold between processes and between threads. They go with the file when the
-journal renames it, and the kernel frees them when a process ends, however it ends.
+The locks (flock, through portalocker) exclude processes and threads. A lock stays with a file that the journal renames,
+and the kernel releases it when the process ends, also if it is killed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from data_pipeline.vectors.backup.catalogue import BackupPlace
 
 BEING_RESTORED: Final = "it is being restored"
 RESTORE_WAIT_SECONDS: Final = 10.0
-"""How long a restore waits for a deletion to end, or for a plan that only asks."""
+"""How long a restore waits for a deletion, or for a dry run of one."""
 
 DELETION_WAIT_SECONDS: Final = 0.2
-"""How long a deletion waits for other plans, which hold the lock for a moment only. A restore takes longer."""
+"""How long a deletion waits for dry runs, which hold the lock only for a moment. A restore holds it longer."""
 
 CHECK_INTERVAL_SECONDS: Final = 0.02
 
@@ -34,14 +34,14 @@ CHECK_INTERVAL_SECONDS: Final = 0.02
 def opened_for_restore(place: BackupPlace, timestamp: str) -> Iterator[IO[bytes]]:
     """Open the items file of a backup, which no process deletes until it is closed.
 
-    Raises OSError, also where another process deletes it.
+    Raises OSError, also if another process deletes it.
     """
     items_path = place.items_path(timestamp)
     with open_regular_file(items_path) as file:
         try:
             is_locked = _lock(file, portalocker.LockFlags.SHARED, RESTORE_WAIT_SECONDS)
         except portalocker.LockException:
-            is_locked = True  # a file system that cannot lock has no deletions either: the journal needs locks
+            is_locked = True  # without locks there are no deletions, because the journal needs locks, too
         if not is_locked:
             raise OSError(errno.EBUSY, "another process is deleting it", items_path)
         if not os.path.lexists(items_path):
@@ -51,7 +51,7 @@ def opened_for_restore(place: BackupPlace, timestamp: str) -> Iterator[IO[bytes]
 
 @contextlib.contextmanager
 def kept_from_restores(place: BackupPlace, timestamp: str) -> Iterator[None]:
-    """Hold the lock that no restore of the backup can share. Raises BackupProtected where one goes on."""
+    """Hold the exclusive lock of a backup. Raises BackupProtected if it is being restored."""
     items_path = place.items_path(timestamp)
     try:
         file = open_for_lock(items_path) if stat.S_ISREG(os.lstat(items_path).st_mode) else None
@@ -60,7 +60,7 @@ def kept_from_restores(place: BackupPlace, timestamp: str) -> Iterator[None]:
     except OSError as error:
         raise _unknown(timestamp, error) from error
     if file is None:
-        yield  # a restore takes a regular file only, so none goes on
+        yield  # only a regular file can be restored, so no restore is in progress
         return
     with file:
         try:
@@ -73,7 +73,7 @@ def kept_from_restores(place: BackupPlace, timestamp: str) -> Iterator[None]:
 
 
 def why_locked(place: BackupPlace, timestamp: str) -> str | None:
-    """Return why the backup cannot be deleted now, None where it can be."""
+    """Return the reason why the backup cannot be deleted now, None if it can be."""
     try:
         with kept_from_restores(place, timestamp):
             return None
@@ -82,14 +82,14 @@ def why_locked(place: BackupPlace, timestamp: str) -> str | None:
 
 
 def _unknown(timestamp: str, error: Exception) -> BackupProtected:
-    """Name the reason without the path, which answers must not have."""
+    """Return the error with the reason, without the path, which must not be in answers."""
     cause = error if isinstance(error, OSError) else error.__cause__
     reason = cause.strerror if isinstance(cause, OSError) else type(error).__name__
-    return BackupProtected(timestamp, f"it is not known whether it is being restored ({reason})", can_force=False)
+    return BackupProtected(timestamp, f"it is unknown whether it is being restored ({reason})", can_force=False)
 
 
 def _lock(file: IO[bytes], kind: portalocker.LockFlags, wait_seconds: float) -> bool:
-    """True if the lock was had in time. Raises LockException where the file system cannot lock."""
+    """Return True if the lock was acquired in time. Raises LockException if the file system has no locks."""
     deadline = time.monotonic() + wait_seconds
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Read the items of a backup and verify them against its manifest; the only judge of what is damaged."""
+"""Read the items of a backup and verify them by its manifest. Only this module decides whether items are damaged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LINE_LIMIT_BYTES: Final = 64 * 1024 * 1024
 
 
 def read_items(file: IO[bytes], manifest: Manifest) -> Iterator[StoredItem]:
-    """The items of a file; its end raises NotWhatWasWritten where the whole is not what the manifest says."""
+    """Yield the items of a file. Raises NotWhatWasWritten if an item or, at the end, the file is damaged."""
     digest, size_bytes, last = hashlib.sha256(), 0, ""
     kinds: Counter[str] = Counter()
     number = 0
@@ -27,11 +27,11 @@ def read_items(file: IO[bytes], manifest: Manifest) -> Iterator[StoredItem]:
         except NotWhatWasWritten as error:
             raise NotWhatWasWritten(f"line {number} of {manifest.items_file}: {error}") from error
         if stored.item.id <= last:
-            raise NotWhatWasWritten(f"line {number} of {manifest.items_file} is there twice, or out of order")
+            raise NotWhatWasWritten(f"line {number} of {manifest.items_file} is a duplicate, or out of order")
         last = stored.item.id
         kinds[stored.item.kind] += 1
         yield stored
     if size_bytes != manifest.size_bytes or digest.hexdigest() != manifest.sha256:
-        raise NotWhatWasWritten(f"the SHA-256 of {manifest.items_file} is not that of its manifest")
+        raise NotWhatWasWritten(f"the SHA-256 of {manifest.items_file} differs from the manifest")
     if dict(kinds) != manifest.items_by_kind or number != manifest.item_count:
-        raise NotWhatWasWritten(f"{manifest.items_file} holds {number} items, and not {manifest.item_count}")
+        raise NotWhatWasWritten(f"{manifest.items_file}: expected {manifest.item_count} items, got {number}")

@@ -1,4 +1,4 @@
-"""Make a backup of the vector store outside of a run: into a task's folder, under its lock, or into that of no task."""
+"""Create a backup of the vector store outside of a run, in the folder of a task or of no task, under its lock."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def keep_backup(
     timeout_seconds: float = 0.0,
     door: Door | None = None,
 ) -> VectorBackup:
-    """Both files appear at once, or nothing does; `backup_id` names the folder in which they wait until then.
+    """Create a backup: both files appear at once, or none. `backup_id` is a name for the temporary folder.
 
     Raises NotFound for a task without a directory, TaskBusy, DirectoryUnusable, PublishFailed, RecoveryNeeded,
     OutcomeUnsettled, StoreUnavailable.
@@ -34,7 +34,7 @@ def keep_backup(
         elif not os.path.lexists(path):
             raise NotFound("directory of task", task_id, "Run the task first.")
     except OSError as error:
-        raise DirectoryUnusable(f"{printable(path)} cannot be made ({error}). Mend the permissions there.") from error
+        raise DirectoryUnusable(f"{printable(path)} cannot be created ({error}). Correct its permissions.") from error
     label = "backup of the vector store"
     workspace = open_place(place, label=label, timeout_seconds=timeout_seconds, door=door)
     with workspace, workspace.temporary_folder(backup_id) as work:

@@ -1,9 +1,9 @@
-r"""What a backup of the vector store is made of. Opens no file.
+r"""Encode and decode the files of a backup of the vector store. Opens no file.
 
-vectors_20250121_094400.jsonl           a line an item, in the order of the ids:
+vectors_20250121_094400.jsonl           one item per line, in the order of the ids:
 {"id": "<sha-256>", "kind": "sql", "database": "shop", "content": "...", "vector": "<base64, float32>",
 "holders": [{"task_id": "task_1", "file": "qs_pair.json", "details": {}}]}
-vectors_20250121_094400_manifest.json   counts, the SHA-256 of the other file, whose vectors they are; sealed
+vectors_20250121_094400_manifest.json   counts, the SHA-256 of the other file, the embedder; sealed
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ FORMAT: Final = 1
 
 
 class NotWhatWasWritten(ValueError):
-    """A manifest or a line is not one that was written here."""
+    """A manifest or a line differs from what this module writes."""
 
 
 class ManifestMissing(NotWhatWasWritten):
-    """The items of a backup are there, and nothing says what they are."""
+    """The items of a backup exist, but not its manifest."""
 
 
 class MadeBy(BaseModel):
-    """Whose vectors a backup holds."""
+    """The embedder of the vectors in a backup."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,12 +47,12 @@ class MadeBy(BaseModel):
 
     @property
     def identity(self) -> EmbedderIdentity:
-        """As stores know it."""
+        """The same as a value of the store."""
         return EmbedderIdentity(self.name, self.version, self.dimension)
 
 
 class Manifest(BaseModel):
-    """What a backup says of itself; `created_at` has its zone, `timestamp` is the same in local time."""
+    """The manifest of a backup. `created_at` has a time zone, `timestamp` is the same in local time."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,7 +70,7 @@ class Manifest(BaseModel):
 
     @property
     def instant(self) -> datetime | None:
-        """When it was made; None where `created_at` is not a time with a zone."""
+        """The time of the backup; None if `created_at` is not a time with a zone."""
         try:
             time = datetime.fromisoformat(self.created_at)
         except ValueError:
@@ -78,22 +78,22 @@ class Manifest(BaseModel):
         return time if time.tzinfo is not None else None
 
     def sealed(self) -> bytes:
-        """The bytes of its file."""
+        """Return the bytes of the file."""
         return seal(self.model_dump())
 
 
 def read_manifest(raw: bytes) -> Manifest:
-    """The manifest in a file. Raises NotWhatWasWritten."""
+    """Decode a manifest. Raises NotWhatWasWritten."""
     content = unsealed(raw)
     if content is None:
-        raise NotWhatWasWritten("its manifest was changed, or is no manifest")
+        raise NotWhatWasWritten("its manifest was changed, or is not a manifest")
     try:
-        found = Manifest.model_validate(content)
+        manifest = Manifest.model_validate(content)
     except ValidationError:
         raise NotWhatWasWritten("its manifest was written by another program") from None
-    if found.format != FORMAT:
-        raise NotWhatWasWritten(f"its format is {found.format}, and this program knows {FORMAT}")
-    return found
+    if manifest.format != FORMAT:
+        raise NotWhatWasWritten(f"unknown format: expected {FORMAT}, got {manifest.format}")
+    return manifest
 
 
 class _Holder(BaseModel):
@@ -116,7 +116,7 @@ class _Line(BaseModel):
 
 
 def line_of(stored: StoredItem) -> bytes:
-    """An item as a line."""
+    """Encode an item as a line."""
     holders = [
         {"task_id": task_id, "file": holding.file, "details": dict(holding.details)}
         for task_id, holding in stored.holders
@@ -134,18 +134,18 @@ def line_of(stored: StoredItem) -> bytes:
 
 
 def read_line(raw: bytes, dimension: int) -> StoredItem:
-    """The item in a line. Raises NotWhatWasWritten."""
+    """Decode the item in a line. Raises NotWhatWasWritten."""
     try:
         line = _Line.model_validate_json(raw)
         vector: Vector = np.frombuffer(base64.b64decode(line.vector, validate=True), "<f4")
     except (ValidationError, binascii.Error, ValueError):
-        raise NotWhatWasWritten("it is no item") from None
+        raise NotWhatWasWritten("not an item") from None
     item = Item(line.kind, line.database, line.content)
     if item.id != line.id:
-        raise NotWhatWasWritten("its content is not that of its id")
+        raise NotWhatWasWritten("its content does not match its id")
     if len(vector) != dimension or not np.isfinite(vector).all():
-        raise NotWhatWasWritten(f"its vector does not have {dimension} numbers")
+        raise NotWhatWasWritten(f"its vector must have {dimension} finite numbers")
     if not line.holders:
-        raise NotWhatWasWritten("no task holds it")
-    held = [(one.task_id, Holding(item.id, one.file, one.details)) for one in line.holders]
-    return StoredItem(item, vector, held)
+        raise NotWhatWasWritten("it has no holders")
+    holders = [(holder.task_id, Holding(item.id, holder.file, holder.details)) for holder in line.holders]
+    return StoredItem(item, vector, holders)

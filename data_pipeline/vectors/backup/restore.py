@@ -1,8 +1,8 @@
-"""Bring a backup of the vector store back: all of it is read and verified before anything changes.
+"""Restore a backup of the vector store. All of it is read and verified before anything changes.
 
-The lines go into the store's waiting place while the SHA-256 of the file is taken. Only when counts and checksum are
-those of the manifest, everything takes its place in one transaction. Whatever is wrong, the store is as before. Until
-the end no process deletes the backup.
+The items are written into temporary tables while the SHA-256 of the file is computed. If counts and checksum match the
+manifest, one transaction replaces the content of the store. After an error, the store is as before. No process can
+delete the backup until the end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from data_pipeline.vectors.store.contract import StoreContent, VectorStore, chec
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore brought back: the store holds this, and nothing else."""
+    """The result of a restore: the whole content of the store."""
 
     manifest: Manifest
     content: StoreContent
@@ -31,7 +31,7 @@ class Restored:
 
 
 def restore_backup(store: VectorStore, place: BackupPlace, timestamp: str) -> Restored:
-    """Put a backup in the place of everything that the store holds.
+    """Replace the content of the store by a backup.
 
     Raises NotFound, BackupDamaged with the reason, EmbedderMismatch, StoreUnavailable; then nothing is changed.
     """
@@ -43,7 +43,7 @@ def restore_backup(store: VectorStore, place: BackupPlace, timestamp: str) -> Re
         with _opened(place, timestamp, manifest) as file:
             content = store.replace_with(read_items(file, manifest))
     except NotWhatWasWritten as error:
-        find_settled(place, timestamp)  # a file that is missing is no damage where another process deletes both
+        find_settled(place, timestamp)  # a backup that another process deletes is not damaged
         raise BackupDamaged(label, str(error)) from error
     return Restored(manifest, content, time.monotonic() - started)
 

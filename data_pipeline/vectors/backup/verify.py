@@ -15,13 +15,13 @@ from data_pipeline.vectors.backup.record import Manifest, NotWhatWasWritten
 def verify(place: BackupPlace, timestamp: str) -> VerifyReport:
     """Verify a backup. Every difference is a problem of the report; a good one can be restored.
 
-    Without a manifest there is nothing to compare with. Raises NotFound, also where the backup is deleted meanwhile,
-    and DirectoryUnusable.
+    A backup without a manifest is unverifiable. Raises NotFound, also if the backup is deleted meanwhile, and
+    DirectoryUnusable.
     """
     backup = find_settled(place, timestamp)
     problems = tuple(_compare(place, backup))
     if problems:
-        find_settled(place, timestamp)  # what was seen of one that another process deletes is no damage
+        find_settled(place, timestamp)  # a backup that another process deletes is not damaged
     state: State = "damaged" if problems else "good" if backup.manifest is not None else "unverifiable"
     return VerifyReport(
         backup=timestamp,
@@ -36,15 +36,15 @@ def verify(place: BackupPlace, timestamp: str) -> VerifyReport:
 
 def _compare(place: BackupPlace, backup: ListedBackup) -> Iterator[Problem]:
     items_name = task_directory.vector_items_name(backup.timestamp)
-    known = (items_name, task_directory.vector_manifest_name(backup.timestamp))
+    listed = (items_name, task_directory.vector_manifest_name(backup.timestamp))
     for name in sorted(names_in(place)):
-        if name.startswith(f"vectors_{backup.timestamp}") and name not in known:
+        if name.startswith(f"vectors_{backup.timestamp}") and name not in listed:
             yield Problem("extra", printable(name), "the record does not list it")
     if backup.manifest is None:
         if backup.has_manifest:
             yield Problem("record", None, f"the record is broken: {backup.problem}")
     elif not backup.has_items:
-        yield Problem("missing", items_name, "the record lists it, and it is not there")
+        yield Problem("missing", items_name, "it is missing, although the record lists it")
     else:
         yield from _compare_items(place, backup.manifest, backup.items_size_bytes)
 
@@ -52,7 +52,7 @@ def _compare(place: BackupPlace, backup: ListedBackup) -> Iterator[Problem]:
 def _compare_items(place: BackupPlace, manifest: Manifest, size_bytes: int) -> Iterator[Problem]:
     name = manifest.items_file
     if size_bytes != manifest.size_bytes:
-        yield Problem("size", name, f"it has {size_bytes:,} bytes, and the record says {manifest.size_bytes:,}")
+        yield Problem("size", name, f"expected {manifest.size_bytes:,} bytes, got {size_bytes:,}")
         return
     try:
         with open_regular_file(place.items_path(manifest.timestamp)) as file:

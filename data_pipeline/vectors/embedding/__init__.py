@@ -1,1 +1,1 @@
-"""Vectors of texts, so that what means much the same is found by a product: an embedder of our own, or a server's."""
+"""Embed texts, so that similar texts have similar vectors: by the built-in embedder, or by a server."""

@@ -1,4 +1,4 @@
-"""Which embedder a vector store has: the configured server's, or our own."""
+"""Choose the embedder of a vector store: the configured server, or the built-in one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from data_pipeline.vectors.embedding.hashed_words import HashedWords
 
 
 def choose_embedder(endpoint: EmbeddingEndpoint | None) -> Embedder:
-    """The embedder for an endpoint, or the one that needs none; asks nobody."""
+    """Return the embedder of an endpoint, or the built-in one without an endpoint. Sends no request."""
     if endpoint is None:
         return HashedWords()
-    from data_pipeline.vectors.embedding.server import EmbeddingServer  # noqa: PLC0415 - slow to import, for those who have one
+    from data_pipeline.vectors.embedding.server import EmbeddingServer  # noqa: PLC0415 - slow to import
 
     return EmbeddingServer(endpoint)

@@ -1,4 +1,4 @@
-"""What an embedder is: it turns texts into vectors of one length, the same ones every time."""
+"""The interface of an embedder, which turns texts into vectors. The same text always has the same vector."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:  # a tenth of a second to import, which most commands need not pay
+if TYPE_CHECKING:  # it takes a tenth of a second to import, and most commands do not need it
     import numpy as np
     from numpy.typing import NDArray
 
     Vector = NDArray[np.float32]
-    """One vector, or one a row."""
+    """One vector, or a matrix with a vector in each row."""
 
     Counts = NDArray[np.int64]
-    """For each dimension how many items have something there."""
+    """The number of items with a value other than zero, for each dimension."""
 
 
 @dataclass(frozen=True)
 class EmbedderIdentity:
-    """Which embedder made a store's vectors: vectors of different ones must never meet."""
+    """The identity of the embedder of a store's vectors. Vectors of different embedders must never be compared."""
 
     name: str
     version: int
@@ -31,7 +31,7 @@ class EmbedderIdentity:
 
 @dataclass(frozen=True)
 class Passage:
-    """A text to be found, with the query that goes with it, if one does: what people say counts for more."""
+    """A text to find, with the SQL of a pair. The text has more weight, because people search by words."""
 
     text: str
     sql: str = ""
@@ -39,28 +39,28 @@ class Passage:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What the whole of a store says about the weight of a dimension: the number of items, and those that have it."""
+    """The frequencies in a whole store, for the weights of dimensions: `size` is the number of all items."""
 
     size: int
     frequencies: Counts
 
 
 class Embedder(Protocol):
-    """Makes vectors of length one; a text in which there is nothing gets zeros. Blocks; callable from any thread."""
+    """Computes vectors of length one; the vector of an empty text is zero. Blocks. Callable from any thread."""
 
     @property
     def identity(self) -> EmbedderIdentity:
-        """What is stored beside the vectors."""
+        """The identity that is stored with the vectors."""
 
     @property
     def waits(self) -> bool:
-        """Whether it mostly waits for a server, rather than computes."""
+        """True if the embedder mostly waits for a server, False if it computes."""
 
     def embed(self, passages: Sequence[Passage]) -> Vector:
-        """A row for each passage; it depends on nothing but the passage. Raises EmbeddingFailed."""
+        """Return a row for each passage, which depends only on the passage. Raises EmbeddingFailed."""
 
     def embed_question(self, question: str, corpus: Corpus) -> Vector:
-        """One vector: its product with a passage's is their score, at most one. Raises EmbeddingFailed."""
+        """Return a vector; its product with that of a passage is the score, at most one. Raises EmbeddingFailed."""
 
     def close(self) -> None:
-        """Give connections back, where there are any."""
+        """Close the connections, if there are any."""

@@ -1,17 +1,18 @@
-"""The embedder of our own: words and pieces of words, hashed into the dimensions of a vector. It only computes.
+"""The built-in embedder: words and pieces of words, hashed into the dimensions of a vector. Needs no server.
 
-    text -> small letters, NFKC; words that only ask ("show me the", 请列出) go
+    text -> lower case, NFKC, without words that only ask ("show me the", 请列出)
     words         "monthly", "rent"                     weight 1
     pieces        " mon", "onth", "rent "  3, 4, 5      weight 1
     Chinese       每 月 租 金                            weight 1
     pairs of it   每月 月租 租金                          weight 0.4
 
-A dimension holds log(1 + the sum of the weights that fell on it), and the whole has length one; the SQL of a pair is
-added with 0.3 of the weight. So a stored vector depends on its own text alone. What is common in the corpus counts
-less in the *question*: each of its dimensions is multiplied by (log((n + 1) / (f + 0.5)))^0.7 for f of n items.
+The value of a dimension is log(1 + the sum of the weights that were hashed to it), and the vector is scaled to length
+one. The SQL of a pair is added with 0.3 of the weight. So a stored vector depends only on its own text. Frequent words
+of the corpus have less weight in the *question*: each of its dimensions is multiplied by
+(log((n + 1) / (f + 0.5)))^0.7 for f of n items.
 
-All constants were tuned on one half of tests/support/paraphrases.py; benchmarks/README.md has the figures of the other.
-Change any of them, and VERSION must grow: vectors of two versions must not meet.
+All constants were tuned on one half of tests/support/paraphrases.py; benchmarks/README.md has the figures of the other
+half. If you change a constant, increase VERSION, because vectors of two versions cannot be compared.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ SQL_WEIGHT: Final = 0.3
 RARITY_POWER: Final = 0.7
 
 TEXT_LIMIT: Final = 100_000
-"""Characters of a text that are looked at: a page of a thousand columns has as many."""
+"""Maximum number of characters of a text that are used. A page of a thousand columns has as many."""
 
 _ROWS_AT_ONCE: Final = 256
 
@@ -72,7 +73,7 @@ _Marks = NDArray[np.bool_]
 
 
 class HashedWords:
-    """The embedder; it needs nothing but numpy."""
+    """The built-in embedder, which needs only numpy."""
 
     identity = EmbedderIdentity("hashed-words", VERSION, DIMENSION)
     waits = False
@@ -85,7 +86,7 @@ class HashedWords:
         (vector,) = _unit(_hashed([question]))
         (said,) = np.nonzero(vector)
         rarity = np.log((corpus.size + 1) / (corpus.frequencies[said] + 0.5)).clip(0.0) ** RARITY_POWER
-        # Where every item has every dimension of the question, it is as good as any other.
+        # If every item has every dimension of the question, no dimension has more weight than another one.
         weighted = np.zeros(DIMENSION, np.float32)
         weighted[said] = vector[said] * rarity
         found: Vector = _unit((weighted if weighted.any() else vector)[np.newaxis])[0]
@@ -105,7 +106,7 @@ def _passages(passages: Sequence[Passage]) -> Vector:
 
 
 def _unit(vectors: Vector) -> Vector:
-    """The rows with length one; zeros stay zeros."""
+    """Scale the rows to length one. Rows of zeros stay as they are."""
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     lengths[lengths == 0.0] = 1.0
     units: Vector = (vectors / lengths[:, np.newaxis]).astype(np.float32)
@@ -113,7 +114,7 @@ def _unit(vectors: Vector) -> Vector:
 
 
 def prepared(text: str) -> str:
-    """A text as its words and pieces are taken from it: between single spaces, without words that only ask."""
+    """Normalize a text for hashing: words between single spaces, without words that only ask."""
     small = unicodedata.normalize("NFKC", text[:TEXT_LIMIT]).lower()
     plain = _NO_WORD.sub(" ", small).strip()
     said = plain
@@ -124,10 +125,10 @@ def prepared(text: str) -> str:
 
 
 def _hashed(texts: Sequence[str]) -> Vector:
-    """A row for each text: log(1 + the weights that fell on each dimension).
+    """Return a row for each text: log(1 + the sum of the weights of each dimension).
 
-    All texts are looked at as one array of code points. Two spaces between texts keep pieces from reaching across: a
-    piece has a space at its ends only.
+    All texts are processed as one array of code points. The two spaces between texts keep pieces within a text, because
+    a piece has spaces only at its ends.
     """
     said = [f" {prepared(text)} " for text in texts]
     signs = np.frombuffer("".join(said).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
@@ -138,7 +139,7 @@ def _hashed(texts: Sequence[str]) -> Vector:
         | ((signs >= 0x3040) & (signs <= 0x30FF))
         | ((signs >= 0xAC00) & (signs <= 0xD7AF))
     )
-    fallen: dict[float, list[NDArray[np.int64]]] = {}  # by weight: counted together, as counting reads every dimension
+    fallen: dict[float, list[NDArray[np.int64]]] = {}  # by weight, because each count reads every dimension
 
     def add(places: NDArray[np.int64], hashes: NDArray[np.uint64], weight: float, salt: int) -> None:
         if not len(places):
@@ -168,7 +169,7 @@ def _words(
     is_space: _Marks,
     is_chinese: _Marks,
 ) -> _Places:
-    """Where words begin that are no Chinese, with their hashes."""
+    """Return the places of words that are not Chinese, with their hashes."""
     is_inside = ~(is_space | is_chinese)
     begins = is_inside.copy()
     begins[1:] &= ~is_inside[:-1]
@@ -182,7 +183,7 @@ def _words(
 
 
 def _since(starts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """For each place how far the newest start lies behind it; before the first one, how far the beginning."""
+    """Return the distance of each place to the last start before it, or to the beginning if there is none."""
     newest = np.zeros(count, np.int64)
     newest[starts] = starts
     return np.arange(count) - np.maximum.accumulate(newest)
@@ -203,7 +204,7 @@ def _pieces(
     is_chinese: _Marks,
     length: int,
 ) -> _Places:
-    """Where pieces of words begin, with their hashes; the spaces around a word belong to its pieces."""
+    """Return the places of pieces of words, with their hashes. The spaces around a word are part of its pieces."""
     count = len(signs) - length + 1
     if count <= 0:
         return np.zeros(0, np.int64), np.zeros(0, np.uint64)

@@ -1,4 +1,4 @@
-"""Vectors by a server that speaks OpenAI's protocol; imported only where one is configured."""
+"""Request vectors from an OpenAI-compatible server. Imported only if one is configured."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 LOGGER: Final = logging.getLogger("data_pipeline.embedding")
 
 VERSION: Final = 1
-"""How passages are put together; the server's own version is part of its model's name."""
+"""The version of the texts of passages. The version of the server's model is part of the model's name."""
 
 ATTEMPTS: Final = 4
 WAIT_LIMIT_SECONDS: Final = 20.0
 CHARACTER_LIMIT: Final = 8_000
-"""Of one text: servers refuse longer ones."""
+"""Maximum number of characters of one text, because servers reject longer ones."""
 
 
 class _Embedding(BaseModel):
@@ -37,13 +37,13 @@ class _Embedding(BaseModel):
 
 
 class _Embeddings(BaseModel):
-    """What is read of a server's answer."""
+    """The used fields of a server's answer."""
 
     data: list[_Embedding]
 
 
 class EmbeddingServer:
-    """An embedder that asks a server, so many texts at once; its vectors are brought to length one."""
+    """An embedder that requests vectors from a server in batches, and scales them to length one."""
 
     waits = True
 
@@ -60,7 +60,7 @@ class EmbeddingServer:
         parts = [self._vectors(texts[start : start + size]) for start in range(0, len(texts), size)]
         return np.concatenate(parts) if parts else np.zeros((0, self.identity.dimension), np.float32)
 
-    def embed_question(self, question: str, corpus: Corpus) -> Vector:  # noqa: ARG002 - the model knows what is common
+    def embed_question(self, question: str, corpus: Corpus) -> Vector:  # noqa: ARG002 - the model has its own weights
         vector: Vector = self._vectors([question[:CHARACTER_LIMIT]])[0]
         return vector
 
@@ -85,24 +85,24 @@ class EmbeddingServer:
                     body = {"model": self._endpoint.model, "input": texts, "encoding_format": "float"}
                     answer = _Embeddings.model_validate_json(post(self._client(), "embeddings", body))
         except ValidationError:
-            reason = "its answer is not of OpenAI's protocol: see DATA_PIPELINE_EMBEDDING_BASE_URL"
+            reason = "the answer of the server is not OpenAI-compatible: see DATA_PIPELINE_EMBEDDING_BASE_URL"
             LOGGER.warning("The embeddings server (%s): %s", self._endpoint.model, reason)
             raise EmbeddingFailed(reason) from None
         except EndpointError as error:
-            reason = _reason(error)
+            reason = error.reason("DATA_PIPELINE_EMBEDDING")
             LOGGER.warning("The embeddings server (%s): %s", self._endpoint.model, reason)
-            raise EmbeddingFailed(reason) from None  # the error may hold what was sent
+            raise EmbeddingFailed(reason) from None  # the error may contain the texts
         rows = [item.embedding for item in sorted(answer.data, key=lambda item: item.index)]
         wanted = self.identity.dimension
         if len(rows) != len(texts):
-            raise EmbeddingFailed(f"it was asked for {len(texts)} and answered with {len(rows)}")
+            raise EmbeddingFailed(f"expected {len(texts)} vectors, got {len(rows)}")
         if any(len(row) != wanted for row in rows):
             raise EmbeddingFailed(
-                f"its vectors have {len(rows[0])} numbers, and not {wanted}: see DATA_PIPELINE_EMBEDDING_DIMENSIONS"
+                f"expected vectors of {wanted} dimensions, got {len(rows[0])}: see DATA_PIPELINE_EMBEDDING_DIMENSIONS"
             )
         vectors = np.asarray(rows, np.float32)
         if not np.isfinite(vectors).all():
-            raise EmbeddingFailed("its vectors hold what is no number")
+            raise EmbeddingFailed("its vectors contain NaN or infinity")
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         units: Vector = (vectors / np.where(lengths == 0.0, 1.0, lengths)).astype(np.float32)
         return units
@@ -113,20 +113,3 @@ class EmbeddingServer:
                 endpoint = self._endpoint
                 self._made = httpx.Client(**options_of(endpoint.base_url, endpoint.api_key, endpoint.timeout_seconds))
             return self._made
-
-
-def _reason(error: EndpointError) -> str:
-    """Return what an operator does about it: never the key, nor what was sent."""
-    match error.kind:
-        case "key":
-            return "it refuses the key: see DATA_PIPELINE_EMBEDDING_API_KEY"
-        case "unknown":
-            return "it does not know the model: see DATA_PIPELINE_EMBEDDING_MODEL and DATA_PIPELINE_EMBEDDING_BASE_URL"
-        case "timeout":
-            return "it did not answer in time: see DATA_PIPELINE_EMBEDDING_TIMEOUT_SECONDS"
-        case "unreachable":
-            return "it cannot be reached: see DATA_PIPELINE_EMBEDDING_BASE_URL"
-        case "too_large":
-            return "its answer is too large"
-        case "refused" | "busy":
-            return f"it answered {error.status}"

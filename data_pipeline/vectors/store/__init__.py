@@ -1,1 +1,1 @@
-"""The vector store: training items of all tasks, found by a question. One protocol, SQLite or PostgreSQL behind it."""
+"""The storage of training items with vectors, in SQLite or PostgreSQL, behind one protocol."""

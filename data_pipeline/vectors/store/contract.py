@@ -1,10 +1,10 @@
-"""What a vector store is, and the values that go in and come out.
+"""The interface of a vector store, with the values of its methods.
 
-An item is one piece of training data. Its id follows from what it says, so that loading it again changes nothing.
-Several tasks may hold the same item; it goes when the last of them has dropped it. Its vector depends on it alone.
+An item is one piece of training data. Its id is the hash of its content, so that loading it again changes nothing.
+Several tasks may hold the same item, and it is deleted when the last of them drops it. Its vector depends only on it.
 
-A load stages its items first, where no search sees them, and then commits: one transaction makes the task hold exactly
-those items. Killed before the commit, everything is as before; after it, all of it is there.
+A load first stages its items, which no search sees, and then commits: after one transaction, the task holds exactly
+these items. If the process is killed before the commit, everything is as before; after it, the load is complete.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ KINDS: Final[tuple[Kind, ...]] = ("ddl", "documentation", "sql")
 
 @dataclass(frozen=True)
 class Item:
-    """A piece of training data about a database, which is named without secrets.
+    """A piece of training data about a database, whose name has no secrets.
 
-    `content` is the text; of a pair it is a JSON object with `question` and `sql`.
+    `content` is the text, or for a pair a JSON object with `question` and `sql`.
     """
 
     kind: Kind
@@ -40,13 +40,13 @@ class Item:
 
     @property
     def id(self) -> str:
-        """SHA-256, in hex, of everything it says."""
-        said = json.dumps([self.database, self.kind, normalised(self.content)], ensure_ascii=False)
-        return hashlib.sha256(said.encode()).hexdigest()
+        """The SHA-256 of database, kind and normalized content, in hex."""
+        identity = json.dumps([self.database, self.kind, normalised(self.content)], ensure_ascii=False)
+        return hashlib.sha256(identity.encode()).hexdigest()
 
     @property
     def passage(self) -> Passage:
-        """What of it is turned into a vector."""
+        """The texts that are embedded."""
         if self.kind != "sql":
             return Passage(self.content)
         pair = json.loads(self.content)
@@ -54,19 +54,19 @@ class Item:
 
 
 def pair_content(question: str, sql: str) -> str:
-    """The content of an item that is a pair."""
+    """Return the content of the item of a pair."""
     return json.dumps({"question": question, "sql": sql}, ensure_ascii=False)
 
 
 def normalised(content: str) -> str:
-    """A text by which equal contents are known: NFC, one kind of line end, nothing at the ends of lines."""
+    """Normalize a content to compare it: NFC, one kind of line break, no blanks at the ends of lines."""
     lines = re.split(r"\r\n?|\n", unicodedata.normalize("NFC", content))
     return "\n".join(line.rstrip() for line in lines).strip()
 
 
 @dataclass(frozen=True)
 class Holding:
-    """That a task holds an item: the file that it stands in, and what else is known of it there."""
+    """The relation of a task to an item that it holds: the file that contains the item, and details."""
 
     item_id: str
     file: str
@@ -75,7 +75,7 @@ class Holding:
 
 @dataclass(frozen=True)
 class Load:
-    """What a task is to hold from now on; `replaces_all` lets every other task's items go in the same moment."""
+    """All items that a task holds after a commit. `replaces_all` drops the items of all other tasks, too."""
 
     task_id: str
     run_id: str
@@ -85,7 +85,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a commit changed: items that the task did not hold before, that it dropped, that left the store."""
+    """The changes of a commit: the number of items that the task newly holds, that it dropped, that were deleted."""
 
     added: int
     dropped: int
@@ -94,7 +94,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Question:
-    """What is looked for, and where: None stands for anywhere."""
+    """A question to search for, with filters; None is no filter."""
 
     text: str
     limit: int = 5
@@ -105,7 +105,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Found:
-    """An item with its score, at most 1, and the tasks that hold it with the files it stands in."""
+    """An item with its score, at most 1, and the tasks that hold it."""
 
     item: Item
     score: float
@@ -114,7 +114,7 @@ class Found:
 
 @dataclass(frozen=True)
 class StoredItem:
-    """An item with its vector (float32) and everybody who holds it, as a backup keeps it."""
+    """An item with its vector (float32) and all tasks that hold it, for a backup."""
 
     item: Item
     vector: Vector
@@ -123,70 +123,70 @@ class StoredItem:
 
 @dataclass(frozen=True)
 class StoreContent:
-    """How much there is: items by kind, tasks that hold some."""
+    """The number of items by kind, and the number of tasks that hold items."""
 
     items: Mapping[str, int]
     task_count: int
 
     @property
     def total(self) -> int:
-        """All items."""
+        """The number of all items."""
         return sum(self.items.values())
 
 
 class VectorStore(Protocol):
-    """Methods block, and may be called from any thread; each that changes something is one transaction.
+    """A store of items with vectors. Methods block. Callable from any thread.
 
-    All raise StoreUnavailable where the database does not answer.
+    Each method is one transaction. All raise StoreUnavailable if the database cannot be used.
     """
 
     @property
     def embedder(self) -> Embedder:
-        """Who makes its vectors."""
+        """The embedder of the vectors."""
 
     @property
     def label(self) -> str:
-        """Its URL as people may see it."""
+        """The URL without secrets."""
 
     def missing(self, ids: Sequence[str]) -> list[str]:
-        """Which of these items are not there, staged or held, in their order."""
+        """Return the ids of missing items, which are neither staged nor held, in the order of `ids`."""
 
     def stage(self, task_id: str, items: Sequence[Item], vectors: Vector) -> None:
-        """Put items in, for a load of the task that is going to commit; what is there stays as it is."""
+        """Store items for a load of a task that commits later. Existing items are not replaced."""
 
     def claim(self, task_id: str, ids: Sequence[str]) -> list[str]:
-        """Which of these items are not there; the others are staged, so that they stay, whoever drops them."""
+        """Return the ids of missing items; stage the others, so that they are not deleted if other tasks drop them."""
 
     def commit(self, load: Load) -> Loaded:
-        """Make a task hold exactly these items; what nobody holds any more leaves.
+        """Have a task hold exactly these items, and delete the items that no task holds any more.
 
-        A load that commits again, as its run was killed in between, does no harm to items that came meanwhile.
-        Raises ItemsMissing, and then nothing is changed.
+        If the load of a killed run is committed again, items that other tasks loaded meanwhile stay. Raises
+        ItemsMissing; then nothing is changed.
         """
 
     def content(self) -> StoreContent:
-        """How much there is that anybody holds."""
+        """Count the items that tasks hold."""
 
     def holdings(self, task_id: str) -> list[Holding]:
-        """What a task holds, in the order of the ids."""
+        """Return the holdings of a task, in the order of the ids."""
 
     def held_by(self, task_id: str) -> list[tuple[Item, Holding]]:
-        """The items that a task holds, in the order of their ids."""
+        """Return the items of a task, in the order of their ids."""
 
     def search(self, question: Question) -> list[Found]:
-        """The nearest items that somebody holds, best first. Raises EmbeddingFailed."""
+        """Return the nearest items that tasks hold, best first. Raises EmbeddingFailed."""
 
     def dump(self) -> Iterator[StoredItem]:
-        """Every item that somebody holds, in the order of the ids, all of one moment."""
+        """Yield all items that tasks hold, in the order of the ids, as they are at one moment."""
 
     def replace_with(self, items: Iterable[StoredItem]) -> StoreContent:
-        """Put these in the place of everything, in one transaction at the end; what `items` raises changes nothing."""
+        """Replace all items, in one transaction at the end. If the iteration of `items` raises, nothing is changed."""
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
 
 
 def check_identity(what: str, made_by: EmbedderIdentity, configured: EmbedderIdentity) -> None:
-    """See that vectors of two embedders do not meet. Raises EmbedderMismatch."""
+    """Check that existing vectors are of the configured embedder. Raises EmbedderMismatch."""
     if made_by != configured:
         raise EmbedderMismatch(what, str(made_by), str(configured))

@@ -1,7 +1,7 @@
-"""All vectors that somebody holds, in memory: searched exactly, by one product.
+"""Search all vectors that tasks hold, exactly, in memory, by one matrix product.
 
-A store has a number that grows with every visible change. A search that finds another number than the one its vectors
-were read at reads them anew: so many processes may load and search, and nobody tells anybody.
+A store has a number, its generation, that increases with every visible change. A search reads the vectors again if the
+generation has changed. So many processes can load and search without notifying each other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HeldVector = tuple[int, str, str, "Vector"]
 
 @dataclass(frozen=True)
 class Matrix:
-    """All that is held at one generation: a row a vector, and beside it what searches are limited by."""
+    """All vectors at one generation, one per row, with the columns that searches filter by."""
 
     generation: int
     corpus: Corpus
@@ -37,7 +37,7 @@ class Matrix:
     vectors: Vector
 
     def nearest(self, vector: Vector, question: Question, of_task: NDArray[np.int64]) -> list[tuple[int, float]]:
-        """The numbers of the nearest items with their scores, best first; `of_task`: what the task asked for holds."""
+        """Return the numbers of the nearest items with their scores, best first. `of_task` are those of a task."""
         scores = self.vectors @ vector
         if question.kinds is not None or question.database is not None or question.task_id is not None:
             scores = np.where(self._is_wanted(question, of_task), scores, -np.inf)
@@ -57,7 +57,7 @@ class Matrix:
 
 
 def matrix_of(generation: int, corpus: Corpus, count: int, dimension: int, held: Iterable[HeldVector]) -> Matrix:
-    """The matrix of so many vectors."""
+    """Build the matrix of `count` vectors."""
     numbers, kinds = np.empty(count, np.int64), np.empty(count, np.int8)
     databases, names = np.empty(count, np.int32), dict[str, int]()
     vectors = np.empty((count, dimension), np.float32)
@@ -69,33 +69,33 @@ def matrix_of(generation: int, corpus: Corpus, count: int, dimension: int, held:
     return Matrix(generation, corpus, numbers, kinds, databases, names, vectors)
 
 
-class KeptMatrix:
-    """The matrix of the newest generation that was asked for; callable from any thread."""
+class CachedMatrix:
+    """A cache of the matrix of the newest generation. Callable from any thread."""
 
     def __init__(self) -> None:
         self._reading = threading.Lock()
         self._matrix: Matrix | None = None
 
     def at(self, generation: int, read: Callable[[], Matrix]) -> Matrix:
-        """The matrix of a generation, read where it is not at hand."""
+        """Return the matrix of a generation; call `read` if it is not cached."""
         matrix = self._matrix
         if matrix is not None and matrix.generation == generation:
             return matrix
         with self._reading:
             matrix = self._matrix
             if matrix is None or matrix.generation != generation:
-                self._matrix = None  # not both in memory
+                self._matrix = None  # so that two are never in memory
                 matrix = read()
                 self._matrix = matrix
         return matrix
 
-    def forget(self) -> None:
-        """Give its memory back."""
+    def clear(self) -> None:
+        """Free the memory."""
         self._matrix = None
 
 
 def _best(scores: Vector, limit: int) -> NDArray[np.int64]:
-    """The rows with the highest scores, best first."""
+    """Return the rows with the highest scores, best first."""
     nearest = np.argpartition(scores, -limit)[-limit:] if len(scores) > limit else np.arange(len(scores))
     best: NDArray[np.int64] = nearest[np.argsort(-scores[nearest], kind="stable")]
     return best

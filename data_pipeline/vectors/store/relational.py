@@ -1,13 +1,12 @@
-"""What both vector stores do alike: everything but finding the nearest, in SQL that both understand.
+"""The common part of both vector stores: everything but the search for the nearest, in SQL of both databases.
 
-Writers take the one row of `vector_store` first, so they come one after the other; readers wait for nobody. The row
-also counts, for each dimension, the items that have something there: with the items, in the same transaction.
+Writers lock the one row of `vector_store` first, so they are serialized. Readers do not wait. The row also has the
+frequency of each dimension, which changes in the same transaction as the items.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
-import psycopg
-from sqlalchemy import Connection, Engine, Row, bindparam, delete, exists, func, insert, literal, select, text, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, literal, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
 
 from data_pipeline.errors import ItemsMissing, StoreUnavailable
+from data_pipeline.store.own_database import OwnDatabase, read_transaction, write_transaction
 from data_pipeline.vectors.embedding.contract import Corpus, Embedder, EmbedderIdentity
 from data_pipeline.vectors.store.contract import (
     Found,
@@ -33,7 +31,7 @@ from data_pipeline.vectors.store.contract import (
     StoredItem,
     check_identity,
 )
-from data_pipeline.vectors.store.matrix import HeldVector, KeptMatrix, Matrix, matrix_of
+from data_pipeline.vectors.store.matrix import CachedMatrix, HeldVector, Matrix, matrix_of
 from data_pipeline.vectors.store.tables import SCHEMA, Tables, counts_as_bytes, counts_from_bytes
 
 if TYPE_CHECKING:
@@ -54,7 +52,7 @@ _Element = TypeVar("_Element")
 
 @dataclass
 class _State:
-    """The row of the store while a transaction holds it."""
+    """The row of the store while a transaction has locked it."""
 
     generation: int
     item_count: int
@@ -66,15 +64,14 @@ class _State:
 
 
 class RelationalVectorStore:
-    """A `VectorStore` on an engine whose tables are there; what is nearest is left to those who inherit."""
+    """A `VectorStore` without the search for the nearest, on a database with its tables."""
 
-    def __init__(self, engine: Engine, embedder: Embedder, label: str) -> None:
-        self._engine = engine
+    def __init__(self, database: OwnDatabase, embedder: Embedder) -> None:
+        self._database = database
         self._embedder = embedder
-        self._label = label
         self._tables = Tables(embedder.identity.dimension)
         items, holdings = self._tables.items, self._tables.holdings
-        # Made once: a search in a small store takes as long as the making.
+        # Built once, because that takes as long as a search in a small store.
         self._by_numbers = (
             select(items.c.number, items.c.id, items.c.kind, items.c.database_name, items.c.content)
             .add_columns(holdings.c.task_id, holdings.c.file, holdings.c.details)
@@ -82,7 +79,7 @@ class RelationalVectorStore:
             .where(items.c.number.in_(bindparam("numbers", expanding=True)))
             .order_by(items.c.number, holdings.c.task_id)
         )
-        self._kept = KeptMatrix()
+        self._cached = CachedMatrix()
 
     @property
     def embedder(self) -> Embedder:
@@ -90,56 +87,51 @@ class RelationalVectorStore:
 
     @property
     def label(self) -> str:
-        return self._label
+        return self._database.label
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._database.close()
         self._embedder.close()
 
     # ---- loading ------------------------------------------------------------------------------------------------
 
     def missing(self, ids: Sequence[str]) -> list[str]:
         with self._reading() as connection:
-            known = self._numbers(connection, ids)
-        return [one for one in ids if one not in known]
+            numbers = self._numbers(connection, ids)
+        return [item_id for item_id in ids if item_id not in numbers]
 
     def stage(self, task_id: str, items: Sequence[Item], vectors: Vector) -> None:
         by_id = {item.id: (item, vector) for item, vector in zip(items, vectors, strict=True)}
         with self._writing() as (connection, state):
-            known = self._numbers(connection, list(by_id))
-            fresh = {one: found for one, found in by_id.items() if one not in known}
-            if fresh:
-                rows = [
-                    {"id": one, "kind": item.kind, "database_name": item.database, "content": item.content,
-                     "vector": vector}
-                    for one, (item, vector) in fresh.items()
-                ]  # fmt: skip
-                connection.execute(insert(self._tables.items), rows)
-                state.count(np.stack([vector for _, vector in fresh.values()]), +1)
+            numbers = self._numbers(connection, list(by_id))
+            new = [pair for item_id, pair in by_id.items() if item_id not in numbers]
+            if new:
+                connection.execute(insert(self._tables.items), [_item_row(item, vector) for item, vector in new])
+                state.count(np.stack([vector for _, vector in new]), +1)
             self._mark_staged(connection, task_id, list(by_id))
 
     def claim(self, task_id: str, ids: Sequence[str]) -> list[str]:
         holdings = self._tables.holdings
         with self._writing() as (connection, _):
-            known = self._numbers(connection, ids)
+            numbers = self._numbers(connection, ids)
             held: set[int] = set()
-            for part in _parts(known.values(), IDS_AT_ONCE):
-                mine = holdings.c.item_number.in_(part) & (holdings.c.task_id == task_id)
-                held.update(connection.execute(select(holdings.c.item_number).where(mine)).scalars())
-            self._mark_staged(connection, task_id, [one for one, number in known.items() if number not in held])
-        return [one for one in ids if one not in known]
+            for part in _parts(numbers.values(), IDS_AT_ONCE):
+                of_task = holdings.c.item_number.in_(part) & (holdings.c.task_id == task_id)
+                held.update(connection.execute(select(holdings.c.item_number).where(of_task)).scalars())
+            self._mark_staged(connection, task_id, [id_ for id_, number in numbers.items() if number not in held])
+        return [item_id for item_id in ids if item_id not in numbers]
 
     def commit(self, load: Load) -> Loaded:
         holdings = self._tables.holdings
         wanted = {holding.item_id: holding for holding in load.holdings}
         with self._writing() as (connection, state):
             numbers = self._numbers(connection, list(wanted))
-            gone = sorted(wanted.keys() - numbers.keys())
-            if gone:
-                raise ItemsMissing(gone)
-            mine = select(holdings).where(holdings.c.task_id == load.task_id)
-            before = {row.item_number: row for row in connection.execute(mine)}
-            after = {numbers[one]: holding for one, holding in wanted.items()}
+            missing = sorted(wanted.keys() - numbers.keys())
+            if missing:
+                raise ItemsMissing(missing)
+            of_task = select(holdings).where(holdings.c.task_id == load.task_id)
+            before = {row.item_number: row for row in connection.execute(of_task)}
+            after = {numbers[item_id]: holding for item_id, holding in wanted.items()}
             added = after.keys() - before.keys()
             dropped = before.keys() - after.keys()
             changed = {
@@ -152,7 +144,7 @@ class RelationalVectorStore:
             others = self._drop_others(connection, load) if load.replaces_all else 0
             connection.execute(delete(self._tables.staged).where(self._tables.staged.c.task_id == load.task_id))
             removed = self._sweep(connection, state)
-            self._remember(connection, load)
+            self._record(connection, load)
             state.generation += bool(added or dropped or changed or others or removed)
         return Loaded(len(added), len(dropped), removed)
 
@@ -165,7 +157,7 @@ class RelationalVectorStore:
             connection.execute(insert(self._tables.holdings), part)
 
     def _drop_others(self, connection: Connection, load: Load) -> int:
-        """Let the items of every other task go, unless this run did so before it was killed."""
+        """Drop the items of all other tasks, unless this run did so before it was killed; return their number."""
         loads, holdings = self._tables.loads, self._tables.holdings
         last = connection.execute(select(loads.c.run_id).where(loads.c.task_id == load.task_id)).scalar()
         if last == load.run_id:
@@ -173,20 +165,20 @@ class RelationalVectorStore:
         return connection.execute(delete(holdings).where(holdings.c.task_id != load.task_id)).rowcount
 
     def _sweep(self, connection: Connection, state: _State) -> int:
-        """Remove what nobody holds and no load has staged; how much that was."""
+        """Delete the items that no task holds and no load has staged; return their number."""
         items, holdings, staged = self._tables.items, self._tables.holdings, self._tables.staged
-        nobodys = (
+        is_unused = (
             ~exists().where(holdings.c.item_number == items.c.number)
             & ~exists().where(staged.c.item_number == items.c.number)
         )  # fmt: skip
-        numbers = connection.execute(select(items.c.number).where(nobodys)).scalars().all()
+        numbers = connection.execute(select(items.c.number).where(is_unused)).scalars().all()
         for part in _parts(numbers, IDS_AT_ONCE):
             vectors = connection.execute(select(items.c.vector).where(items.c.number.in_(part))).scalars().all()
             state.count(np.stack(vectors), -1)
             connection.execute(delete(items).where(items.c.number.in_(part)))
         return len(numbers)
 
-    def _remember(self, connection: Connection, load: Load) -> None:
+    def _record(self, connection: Connection, load: Load) -> None:
         loads = self._tables.loads
         connection.execute(delete(loads).where(loads.c.task_id == load.task_id))
         connection.execute(insert(loads).values(task_id=load.task_id, run_id=load.run_id))
@@ -204,13 +196,13 @@ class RelationalVectorStore:
 
     def _numbers(self, connection: Connection, ids: Sequence[str]) -> dict[str, int]:
         items = self._tables.items
-        found: dict[str, int] = {}
+        numbers: dict[str, int] = {}
         for part in _parts(ids, IDS_AT_ONCE):
             rows = connection.execute(select(items.c.id, items.c.number).where(items.c.id.in_(part)))
-            found.update((row.id, row.number) for row in rows)
-        return found
+            numbers.update((row.id, row.number) for row in rows)
+        return numbers
 
-    # ---- looking ------------------------------------------------------------------------------------------------
+    # ---- reading ------------------------------------------------------------------------------------------------
 
     def content(self) -> StoreContent:
         items, holdings = self._tables.items, self._tables.holdings
@@ -221,30 +213,27 @@ class RelationalVectorStore:
         return StoreContent(counts, tasks)
 
     def holdings(self, task_id: str) -> list[Holding]:
+        with self._reading() as connection:
+            rows = connection.execute(self._of_task(task_id))
+            return [Holding(row.id, row.file, row.details) for row in rows]
+
+    def held_by(self, task_id: str) -> list[tuple[Item, Holding]]:
+        items = self._tables.items
+        wanted = self._of_task(task_id).add_columns(items.c.kind, items.c.database_name, items.c.content)
+        with self._reading() as connection:
+            return [(_item(row), Holding(row.id, row.file, row.details)) for row in connection.execute(wanted)]
+
+    def _of_task(self, task_id: str) -> Select[Any]:
         items, holdings = self._tables.items, self._tables.holdings
-        mine = (
+        return (
             select(items.c.id, holdings.c.file, holdings.c.details)
             .join(holdings, holdings.c.item_number == items.c.number)
             .where(holdings.c.task_id == task_id)
             .order_by(items.c.id)
         )
-        with self._reading() as connection:
-            return [Holding(row.id, row.file, row.details) for row in connection.execute(mine)]
-
-    def held_by(self, task_id: str) -> list[tuple[Item, Holding]]:
-        items, holdings = self._tables.items, self._tables.holdings
-        mine = (
-            select(items.c.id, items.c.kind, items.c.database_name, items.c.content)
-            .add_columns(holdings.c.file, holdings.c.details)
-            .join(holdings, holdings.c.item_number == items.c.number)
-            .where(holdings.c.task_id == task_id)
-            .order_by(items.c.id)
-        )
-        with self._reading() as connection:
-            return [(_item(row), Holding(row.id, row.file, row.details)) for row in connection.execute(mine)]
 
     def search(self, question: Question) -> list[Found]:
-        # A server is not waited for in a transaction; it needs to know nothing of the corpus.
+        # A server is not asked within a transaction. It does not need the corpus.
         vector = self._embedder.embed_question(question.text, _NO_CORPUS) if self._embedder.waits else None
         with self._reading() as connection:
             nearest = self._nearest(connection, question, vector)
@@ -252,23 +241,23 @@ class RelationalVectorStore:
 
     @abstractmethod
     def _nearest(self, connection: Connection, question: Question, vector: Vector | None) -> list[tuple[int, float]]:
-        """The numbers of the nearest items that somebody holds, with their scores.
+        """Return the numbers of the nearest items that tasks hold, with their scores.
 
-        Without a vector, that of the question is made of what this connection's transaction sees of the corpus.
+        Without a vector, the question is embedded with the corpus as the transaction of this connection sees it.
         """
 
     def _in_memory(
         self, connection: Connection, generation: int, question: Question, vector: Vector | None
     ) -> list[tuple[int, float]]:
-        """The nearest of all vectors, which are read where those at hand are of another generation."""
-        matrix = self._kept.at(generation, lambda: self._read(connection, generation))
+        """Search all vectors in memory; read them if the cached ones are of another generation."""
+        matrix = self._cached.at(generation, lambda: self._read(connection, generation))
         if vector is None:
             vector = self._embedder.embed_question(question.text, matrix.corpus)
         holdings = self._tables.holdings
         of_task = np.zeros(0, np.int64)
         if question.task_id is not None:
-            mine = select(holdings.c.item_number).where(holdings.c.task_id == question.task_id)
-            of_task = np.fromiter(connection.execute(mine).scalars(), np.int64)
+            numbers = select(holdings.c.item_number).where(holdings.c.task_id == question.task_id)
+            of_task = np.fromiter(connection.execute(numbers).scalars(), np.int64)
         return matrix.nearest(vector, question, of_task)
 
     def _read(self, connection: Connection, generation: int) -> Matrix:
@@ -279,14 +268,14 @@ class RelationalVectorStore:
 
     @abstractmethod
     def _held(self, connection: Connection) -> Iterator[HeldVector]:
-        """Every vector that somebody holds, by the driver itself: it gives 100 000 rows in half the time."""
+        """Yield every vector that tasks hold, read by the driver directly: 100,000 rows take half the time."""
 
     def _corpus(self, connection: Connection) -> Corpus:
         row = connection.execute(select(self._tables.state)).one()
         return Corpus(row.item_count, counts_from_bytes(row.frequencies))
 
     def _found(self, connection: Connection, scores: dict[int, float]) -> list[Found]:
-        """The items of these numbers with their scores, best first."""
+        """Return the items of these numbers with their scores, best first."""
         found: dict[int, tuple[str, Found]] = {}
         for number, id_, kind, database, content, *holding in self._rows(connection, list(scores)):
             _, one = found.setdefault(number, (id_, Found(Item(kind, database, content), scores[number], [])))
@@ -295,7 +284,7 @@ class RelationalVectorStore:
         return [one for _, one in sorted(found.values(), key=lambda pair: (-pair[1].score, pair[0]))]
 
     def _rows(self, connection: Connection, numbers: list[int]) -> Iterable[Sequence[Any]]:
-        """Number, id, kind, database and content of these items, with task, file and details of each who holds it."""
+        """Yield number, id, kind, database and content of these items, with task, file and details of each holding."""
         return connection.execute(self._by_numbers, {"numbers": numbers})
 
     def _is_held(self) -> Any:
@@ -328,46 +317,39 @@ class RelationalVectorStore:
 
     def replace_with(self, items: Iterable[StoredItem]) -> StoreContent:
         tables = self._tables
-        with self._answering(), self._engine.connect() as connection:
+        with self._database.translating_errors(), self._database.engine.connect() as connection:
             try:
-                with _transaction(connection.execution_options(reads_only=True)):
+                with read_transaction(connection):  # the items are in temporary tables until all of them are there
                     tables.incoming.drop_all(connection)
                     tables.incoming.create_all(connection)
                     for part in _parts(items, ROWS_AT_ONCE):
                         self._take_in(connection, part)
-                with _transaction(connection.execution_options(reads_only=False)):
+                with write_transaction(connection):
                     self._swap(connection)
             finally:
-                with _transaction(connection.execution_options(reads_only=True)):
+                with read_transaction(connection):
                     tables.incoming.drop_all(connection)
         self._has_grown()
         return self.content()
 
     def _take_in(self, connection: Connection, stored: Sequence[StoredItem]) -> None:
-        ids = [one.item.id for one in stored]
-        connection.execute(
-            insert(self._tables.incoming_items),
-            [
-                {"id": id_, "kind": one.item.kind, "database_name": one.item.database, "content": one.item.content,
-                 "vector": one.vector}
-                for id_, one in zip(ids, stored, strict=True)
-            ],
-        )  # fmt: skip
+        rows = [_item_row(entry.item, entry.vector) for entry in stored]
+        connection.execute(insert(self._tables.incoming_items), rows)
         held = [
-            {"item_id": id_, "task_id": task_id, "file": holding.file, "details": dict(holding.details)}
-            for id_, one in zip(ids, stored, strict=True)
-            for task_id, holding in one.holders
+            {"item_id": row["id"], "task_id": task_id, "file": holding.file, "details": dict(holding.details)}
+            for row, entry in zip(rows, stored, strict=True)
+            for task_id, holding in entry.holders
         ]
         connection.execute(insert(self._tables.incoming_holdings), held)
 
     def _swap(self, connection: Connection) -> None:
-        """The new content for the old: everything of it in this one transaction."""
+        """Replace the old content by the new one, in the transaction of the connection."""
         tables = self._tables
         state = self._locked_state(connection)
         for table in (tables.holdings, tables.staged, tables.loads, tables.items):
             connection.execute(delete(table))
         held, items = tables.incoming_holdings, tables.items
-        # The bytes as they are: asked for as a vector, they would be made one and sent back.
+        # Plain SQL copies the bytes. The type of the column would convert them to a vector and back.
         connection.execute(text(_MOVE_IN))
         holders = select(items.c.number, held.c.task_id, held.c.file, held.c.details).join(
             items, items.c.id == held.c.item_id
@@ -381,25 +363,21 @@ class RelationalVectorStore:
         state.generation += 1
         self._write_state(connection, state)
 
-    # ---- the hands ----------------------------------------------------------------------------------------------
+    # ---- helpers -----------------------------------------------------------------------------------------------
 
     def _has_grown(self) -> None:
-        """Called when much may have changed."""
+        """Adapt the database to the number of its items. Called after each commit."""
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
-        """A connection whose statements all see the same moment."""
-        options: dict[str, Any] = {"reads_only": True}
-        if self._engine.dialect.name == "postgresql":
-            options["isolation_level"] = "REPEATABLE READ"
-        with self._answering(), self._engine.connect().execution_options(**options) as connection:
-            connection.begin()  # or each statement of the driver itself would see a moment of its own
+        """Open a connection whose statements all see the store as it is at one moment."""
+        with self._database.translating_errors(), self._database.reading() as connection:
             yield connection
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[tuple[Connection, _State]]:
-        """A transaction that has the row of the store, and writes it back at its end."""
-        with self._answering(), self._engine.begin() as connection:
+        """Open a transaction that locks the row of the store, and writes it at the end."""
+        with self._database.translating_errors(), self._database.writing() as connection:
             state = self._locked_state(connection)
             yield connection, state
             self._write_state(connection, state)
@@ -413,22 +391,9 @@ class RelationalVectorStore:
         values = {"generation": state.generation, "item_count": state.item_count, "frequencies": frequencies}
         connection.execute(update(self._tables.state).values(values))
 
-    @contextlib.contextmanager
-    def _answering(self) -> Iterator[None]:
-        try:
-            yield
-        except (SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
-            raise unavailable(self._label, error) from None  # the driver's error may hold the password
-
-
-@contextlib.contextmanager
-def _transaction(connection: Connection) -> Iterator[None]:
-    with connection.begin():
-        yield
-
 
 def prepare_tables(connection: Connection, tables: Tables, embedder: EmbedderIdentity, label: str) -> None:
-    """Make the tables where there are none, else see whose they are. Raises EmbedderMismatch, StoreUnavailable."""
+    """Create the tables, or check the existing ones. Raises EmbedderMismatch, StoreUnavailable."""
     tables.metadata.create_all(connection)
     row = connection.execute(select(tables.state)).first()
     if row is None:
@@ -444,29 +409,37 @@ def prepare_tables(connection: Connection, tables: Tables, embedder: EmbedderIde
             )
         )
         return
+    check_state(row, embedder, label)
+
+
+def check_state(row: Row[Any], configured: EmbedderIdentity, label: str) -> EmbedderIdentity:
+    """Check that this program can use a store with this row; return the embedder of its vectors.
+
+    Raises EmbedderMismatch, StoreUnavailable.
+    """
     if row.schema_version > SCHEMA:
-        raise StoreUnavailable(f"The vector store {label} was made by a newer version of this program. Use that one.")
-    check_identity(f"The vector store {label}", identity_in(row), embedder)
-
-
-def identity_in(row: Row[Any]) -> EmbedderIdentity:
-    """Whose vectors a store holds, as its row says."""
-    return EmbedderIdentity(row.embedder_name, row.embedder_version, row.dimension)
-
-
-def unavailable(label: str, error: Exception) -> StoreUnavailable:
-    """The driver's own first line, without what was sent."""
-    told = getattr(error, "orig", None) if isinstance(error, SQLAlchemyError) else error
-    reason = str(told or type(error).__name__).strip().splitlines()[0]
-    return StoreUnavailable(
-        f"The vector store {label} cannot be used: {reason}. Mend DATA_PIPELINE_VECTOR_STORE_URL or the database."
-    )
+        raise StoreUnavailable(
+            f"The vector store {label} was created by a newer version of this program. Use that one."
+        )
+    identity = EmbedderIdentity(row.embedder_name, row.embedder_version, row.dimension)
+    check_identity(f"The vector store {label}", identity, configured)
+    return identity
 
 
 def _parts(elements: Iterable[_Element], size: int) -> Iterator[list[_Element]]:
     remaining = iter(elements)
     while part := list(islice(remaining, size)):
         yield part
+
+
+def _item_row(item: Item, vector: Vector) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "kind": item.kind,
+        "database_name": item.database,
+        "content": item.content,
+        "vector": vector,
+    }
 
 
 def _item(row: Row[Any]) -> Item:

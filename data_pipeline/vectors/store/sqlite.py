@@ -1,6 +1,7 @@
-"""The vector store in one SQLite file: searched exactly, in memory.
+"""The vector store in a SQLite file: searched exactly, in memory.
 
-A search in a small store takes no longer than SQLAlchemy's way to three statements: its own go to the driver.
+The statements of a search go directly to the driver, because SQLAlchemy would double the time of a search in a small
+store.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number, task_id
 """
 
 PAGE_BYTES: Final = 32_768
-"""A page of the file holds seven vectors: all of them are read in two thirds of the time that SQLite's 4 096 take."""
+"""The page size, for seven vectors. Reading all vectors takes two thirds of the time with SQLite's default, 4,096."""
 
 
-def use_large_pages(connection: Any, _: Any) -> None:
-    """Before the first table of a new file is made; of one that is there nothing changes."""
+def use_large_pages(connection: Any) -> None:
+    """Set the page size of a new file. A file that has tables keeps its own."""
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
 
 
 class SqliteVectorStore(RelationalVectorStore):
-    """A `VectorStore`; made by `open_vector_store`."""
+    """A `VectorStore`, opened by `open_vector_store`."""
 
     def _nearest(self, connection: Connection, question: Question, vector: Vector | None) -> list[tuple[int, float]]:
         (generation,) = _driver(connection).execute(_GENERATION).fetchone()
@@ -56,5 +57,5 @@ class SqliteVectorStore(RelationalVectorStore):
 
 
 def _driver(connection: Connection) -> Any:
-    """The connection of sqlite3, in the same transaction."""
+    """Return the connection of the driver, which is in the same transaction."""
     return connection.connection.driver_connection

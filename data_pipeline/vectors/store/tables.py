@@ -1,10 +1,10 @@
 """The tables of a vector store, in SQLite and in PostgreSQL.
 
-vector_store       one row: the version of these tables, whose vectors they hold, how much
-vector_items       every item with its vector; `number` is its short name within this database
-vector_holdings    which task holds which item, and where it stands there
-vector_staged      which load is about to hold which item: these are not swept
-vector_loads       the run that loaded a task last
+vector_store       one row: the version of these tables, the embedder, counts
+vector_items       every item with its vector; `number` is its key within this database
+vector_holdings    the items of each task, with the file of each
+vector_staged      the items that a load is going to commit: they are not deleted
+vector_loads       the last run that loaded each task
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from data_pipeline.vectors.embedding.contract import Counts, Vector
 
 SCHEMA: Final = 1
-"""The version of these tables; a store of a newer one is refused."""
+"""The version of these tables. A store with a newer version is refused."""
 
 NUMBER: Final = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class VectorColumn(UserDefinedType["Vector"]):
-    """A vector of float32: in SQLite its bytes, little endian, in PostgreSQL the type of pgvector."""
+    """A vector of float32: bytes, little endian, in SQLite; the type of pgvector in PostgreSQL."""
 
     cache_ok = True
 
@@ -52,24 +52,24 @@ class VectorColumn(UserDefinedType["Vector"]):
         self.dimension = dimension
 
     def get_col_spec(self, **_: Any) -> str:
-        """Its name in PostgreSQL; SQLite takes it for a name without a meaning, and keeps the bytes."""
+        """Return the name of the type in PostgreSQL. In SQLite, any name of a type can hold bytes."""
         return f"vector({self.dimension})"
 
     def bind_processor(self, dialect: Any) -> Callable[[Any], Any]:
-        """How it is sent."""
+        """Return the conversion of a parameter."""
         return as_bytes if dialect.name == "sqlite" else as_sent
 
     def result_processor(self, dialect: Any, coltype: Any) -> Callable[[Any], Any]:  # noqa: ARG002
-        """How it is read."""
+        """Return the conversion of a result."""
         return from_bytes if dialect.name == "sqlite" else from_received
 
     def column_expression(self, column: Any) -> Any:
-        """How it is asked for: PostgreSQL would spell every number as text."""
+        """Select the bytes, because PostgreSQL would return each number as text."""
         return _Raw(column)
 
 
 class HalfVector(UserDefinedType["Vector"]):
-    """A vector of two bytes a number, which only PostgreSQL has, in its index."""
+    """A vector with two bytes per number, for the index in PostgreSQL."""
 
     cache_ok = True
 
@@ -77,7 +77,7 @@ class HalfVector(UserDefinedType["Vector"]):
         self.dimension = dimension
 
     def get_col_spec(self, **_: Any) -> str:
-        """Its name."""
+        """Return the name of the type."""
         return f"halfvec({self.dimension})"
 
 
@@ -103,13 +103,13 @@ def _as_bytea(element: Any, compiler: Any, **options: Any) -> str:
 
 
 class SentVector(bytes):
-    """A vector as pgvector's binary format has it, so that the driver knows what it is."""
+    """A vector in the binary format of pgvector. The driver recognizes it by this class."""
 
     __slots__ = ()
 
 
 def as_bytes(vector: Vector) -> bytes:
-    """The numbers, little endian."""
+    """Return the bytes of a vector, little endian."""
     return np.ascontiguousarray(vector, "<f4").tobytes()
 
 
@@ -119,7 +119,7 @@ def from_bytes(raw: bytes) -> Vector:
 
 
 def as_sent(vector: Vector) -> SentVector:
-    """Two bytes for how many, two that are not used, the numbers, big endian."""
+    """Return the format of pgvector: two bytes for the dimension, two unused bytes, the numbers, big endian."""
     return SentVector(struct.pack(">HH", len(vector), 0) + np.ascontiguousarray(vector, ">f4").tobytes())
 
 
@@ -129,23 +129,23 @@ def from_received(raw: bytes) -> Vector:
 
 
 def counts_as_bytes(counts: Counts) -> bytes:
-    """Counts for each dimension, as they are kept."""
+    """Return the bytes of the counts of each dimension."""
     return counts.astype("<i8").tobytes()
 
 
 def counts_from_bytes(raw: bytes) -> Counts:
-    """The same counts again, to be changed."""
+    """Return the counts as an array that can be changed."""
     return np.frombuffer(raw, "<i8").astype(np.int64)
 
 
 def _compress(table: Table) -> None:
-    """Have PostgreSQL compress vectors, which it leaves whole: in most of ours, five numbers of six are zero."""
+    """Have PostgreSQL compress vectors, because most numbers in those of the built-in embedder are zero."""
     smaller = DDL(f"ALTER TABLE {table.name} ALTER COLUMN vector SET STORAGE EXTENDED")  # type: ignore[no-untyped-call]
     event.listen(table, "after_create", smaller.execute_if(dialect="postgresql"))
 
 
 class Tables:
-    """The tables for vectors of one length."""
+    """The tables for vectors with `dimension` numbers."""
 
     def __init__(self, dimension: int) -> None:
         self.metadata = MetaData()
@@ -156,9 +156,9 @@ class Tables:
             Column("embedder_name", Text, nullable=False),
             Column("embedder_version", Integer, nullable=False),
             Column("dimension", Integer, nullable=False),
-            Column("generation", BigInteger, nullable=False),  # grows with every change that a search can see
-            Column("item_count", BigInteger, nullable=False),  # staged ones, too
-            Column("frequencies", LargeBinary, nullable=False),  # by dimension, how many items have something there
+            Column("generation", BigInteger, nullable=False),  # increases with every change that a search can see
+            Column("item_count", BigInteger, nullable=False),  # with staged ones
+            Column("frequencies", LargeBinary, nullable=False),  # items with a value other than zero
         )
         self.items = Table(
             "vector_items",
@@ -191,7 +191,7 @@ class Tables:
             Column("task_id", String(64), primary_key=True),
             Column("run_id", String(100), nullable=False),
         )
-        # What is restored waits here, where only its own connection sees it, and the end of that removes it.
+        # The items of a restore until it is complete, in temporary tables that only its connection sees.
         self.incoming = MetaData()
         self.incoming_items = Table(
             "incoming_items",

@@ -1,1 +1,1 @@
-"""Which pairs are kept."""
+"""The choice of the pairs."""

@@ -1,4 +1,4 @@
-"""What a pair must pass before it is published.
+"""The gates that a pair must pass before it is published.
 
 In this order:
 
@@ -11,7 +11,7 @@ In this order:
     not trivial     without any one of its conditions, its HAVING, LIMIT, DISTINCT the result is another one
     decided         what it sorts by decides which rows come, and in which order
 
-Results are compared, not plans: a condition may be true of every row without looking so.
+Results are compared, not query plans, because a condition may be true of every row without looking so.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sqlglot import exp
 from data_pipeline.database.connection import BusinessDatabase
 from data_pipeline.database.execution import QueryLimits, QueryRows, execute_query, explain_query
 from data_pipeline.database.personal_data import TellingValues, personal_by_values
-from data_pipeline.database.query_gate import Dialect, Query, check_query, rewritten
+from data_pipeline.database.query_gate import Query, check_query, rewritten
 from data_pipeline.errors import QueryFailed, QueryRefused
 from data_pipeline.steps.qa.sql.forms import Duplicates
 from data_pipeline.tasks.table_list import TableName
@@ -38,12 +38,12 @@ ROWS_COMPARED: Final = 1_000
 ROWS_ENOUGH: Final = (10, 100)
 _SMALL: Final = re.compile("[a-z]+")
 REMEMBERED_RESULTS: Final = 512
-"""Results of queries without their conditions: many pairs share one."""
+"""Maximum number of cached results of queries without their conditions; many pairs share one."""
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """A pair that may be published: what it asks, its SQL, its tree, and how many rows it gives (at most 1 000)."""
+    """An accepted pair: its question, its SQL, its tree, and the number of its rows, at most 1 000."""
 
     question: str
     sql: str
@@ -53,7 +53,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Rejected:
-    """Why a pair may not be published: `reason` is one word for counts, `detail` says it to a person or a model."""
+    """A rejected pair: `reason` is one word for counts, `detail` is for a person or a model."""
 
     reason: str
     detail: str = ""
@@ -62,10 +62,10 @@ class Rejected:
 class Gates:
     """The gates of one run.
 
-    `personal` are the masked columns of every table, in lower case; `hidden` are their values, `told` those of them by
-    which people can be known inside of other texts.
+    `personal` are the masked columns of every table, in lower case; `hidden` are their values, `told` those values that
+    identify people inside other texts.
 
-    Blocking; callable from one thread at a time.
+    Methods block; call them from one thread at a time.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Gates:
         default_schema: str | None = None,
     ) -> None:
         self._database = database
-        self._dialect: Dialect = "sqlite" if database.dialect_name == "sqlite" else "postgresql"
+        self._dialect = database.dialect_name
         self._limits = replace(limits, rows=ROWS_COMPARED)
         self._personal = {
             (name.schema or default_schema or "", name.name.lower()): columns for name, columns in personal.items()
@@ -93,17 +93,17 @@ class Gates:
     def judge(
         self, question: str, sql: str, *, may_count_nothing: bool = False, most_per_group: int | None = None
     ) -> Accepted | Rejected:
-        """Whether a pair may be published; it is not remembered. Raises DatabaseUnavailable.
+        """Judge a pair without recording it. Raises DatabaseUnavailable.
 
-        `may_count_nothing`: a table without rows is what the question is about. `most_per_group`: how many rows the
-        question wants of each group, which all columns but the last name.
+        `may_count_nothing`: the question is about a table without rows. `most_per_group`: the number of rows that the
+        question wants of each group, which all columns but the last identify.
         """
         try:
             query = check_query(sql, self._dialect)
         except QueryRefused as error:
             return Rejected(error.kind, error.reason)
         duplicate = self.accepted.why_duplicate(question, query.expression)
-        if duplicate is not None:  # cheap, and so before the database is asked
+        if duplicate is not None:  # cheap, so before the database is queried
             return Rejected(duplicate)
         if self._is_personal(query):
             return Rejected("personal_data")
@@ -118,11 +118,11 @@ class Gates:
         return problem or Accepted(question, sql, query, len(found.rows))
 
     def add(self, pair: Accepted) -> None:
-        """Remember a pair that is published: no other may say the same."""
+        """Record a published pair, so that no other pair says the same."""
         self.accepted.add(pair.question, pair.query.expression)
 
     def tells_person(self, text: str) -> bool:
-        """Whether a sentence holds a masked value, or what looks like one; words in small letters are no names."""
+        """True if a sentence contains a masked value, or words like one; words in lower case are not names."""
         words = [word.strip(".,;:?!()\"'") for word in text.split()]
         named = " ".join(word for word in words if not _SMALL.fullmatch(word))
         return self._told.are_in(named) or any(personal_by_values([word]) for word in words)
@@ -147,7 +147,7 @@ class Gates:
     # Not trivial.
 
     def _why_trivial(self, query: Query, found: QueryRows) -> Rejected | None:
-        # A variant with more rows is cut, and so another result; few limits, so that many pairs share one.
+        # A variant with more rows is cut, so it differs; there are few limits, so that many pairs share a result.
         enough = next((rows for rows in ROWS_ENOUGH if rows > len(found.rows)), ROWS_COMPARED)
         for detail, variant in self._without_a_part(query):
             if _same(found, self._run(variant, enough)):
@@ -166,7 +166,7 @@ class Gates:
         return None
 
     def _without_a_part(self, query: Query) -> Iterator[tuple[str, Query]]:
-        """The query without one condition, without its HAVING ... each with what is missing."""
+        """Yield the query without one condition, without its HAVING ..., each with the name of the missing part."""
         tree = query.expression
         for place, select in enumerate(tree.find_all(exp.Select)):
             if select.parent_select is not None and not isinstance(select.parent, exp.CTE | exp.SetOperation):
@@ -177,7 +177,7 @@ class Gates:
                 list(narrowing.flatten()) if isinstance(narrowing, exp.Connector) else [narrowing] if narrowing else []
             )
             together = exp.or_ if isinstance(narrowing, exp.Or) else exp.and_
-            # What is only there so that nothing without a name is shown need not change anything.
+            # A condition that only keeps rows without a name out need not change anything.
             told = [number for number, part in enumerate(parts) if not _is_not_null(part)]
             for number in told or range(len(parts)):
                 others = [part.copy() for other, part in enumerate(parts) if other != number]
@@ -200,7 +200,7 @@ class Gates:
     # Decided.
 
     def _why_undecided(self, query: Query) -> Rejected | None:
-        """Rows that sort alike and are not the same: which comes first is chance."""
+        """Return the reason if different rows are equal in the sort columns, so that their order is random."""
         select = query.expression
         order = select.args.get("order")
         if not isinstance(select, exp.Select) or order is None:
@@ -217,7 +217,7 @@ class Gates:
             is_alias = isinstance(by, exp.Column) and not by.table and by.name in aliases
             keys.append((aliases[by.name] if is_alias else by).copy())
         if tree.args.get("distinct") or any(isinstance(key, exp.Literal) for key in keys):
-            return None  # what is sorted by is shown
+            return None  # the sort columns are in the result
         tree.select(*(exp.alias_(key, f"sort_key_{number}") for number, key in enumerate(keys)), copy=False)
         if limit is not None:
             tree.set("limit", exp.Limit(expression=exp.Literal.number(limit + 1)))
@@ -235,7 +235,7 @@ class Gates:
 def _why_empty(found: QueryRows, *, may_count_nothing: bool) -> Rejected | None:
     if not found.rows or all(value is None for row in found.rows for value in row):
         return Rejected("empty", "it gives no row, or only nulls")
-    # A value may be a list, which no set takes.
+    # A value may be a list, which is not hashable.
     if len(found.rows) == 1 and all(value in (0, None) for value in found.rows[0]) and not may_count_nothing:
         return Rejected("empty", "it counts nothing")
     return None
@@ -251,7 +251,7 @@ def _why_too_many(found: QueryRows, most_per_group: int | None) -> Rejected | No
 
 
 def _same(found: QueryRows, other: QueryRows) -> bool:
-    """Whether two results are alike as far as they were fetched; a cut one with a whole one is not."""
+    """True if both results have the same rows and the same truncation."""
     if found.is_cut != other.is_cut or len(found.rows) != len(other.rows):
         return False
     return _counted(found.rows) == _counted(other.rows)

@@ -1,7 +1,7 @@
-"""Which plans are asked: first what covers something new, then what is missing from the wanted mix. Opens nothing.
+"""Select plans: first those that cover something new, then those missing from the wanted mix. Pure.
 
 Covering is greedy: the plan that adds most tables, foreign keys, clauses, families and columns comes first. A plan's
-gain only falls while others are taken, so an old gain is an upper bound, and few gains are computed twice.
+gain only falls while others are taken, so that an old gain is an upper bound, and few gains are computed twice.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from data_pipeline.tasks.parameters import Difficulty
 from data_pipeline.tasks.table_list import TableName
 
 WEIGHTS: Final[Mapping[str, int]] = {"table": 8, "link": 6, "family": 4, "column": 3, "clause": 2}
-"""What a first time is worth, by what it is of."""
+"""The gain of covering something for the first time, by its kind."""
 
 ASKED_BESIDE_VIEWS: Final = 10
-"""How many questions a table gets for each of a view, once everything is covered."""
+"""Number of questions about a table for each question about a view, once everything is covered."""
 
 LOOKED_AT: Final = 60
-"""Among how many candidates of one family and table the one with the newest words is taken."""
+"""Number of candidates of one family and table of which the one with the newest words is taken."""
 
 REFUSED_IN_A_ROW: Final = 30
-"""After so many refusals one kind of question waits until nothing else is left: its next ones fare no better."""
+"""Number of consecutive rejections after which a family and table wait until nothing else is left."""
 
 Feature = tuple[str, object]
 
 
 class Covering(Protocol):
-    """What a pair covers, whoever made it."""
+    """The coverage of one pair of any author."""
 
     @property
     def family(self) -> str: ...
@@ -72,9 +72,9 @@ class Covering(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A plan that may be asked, and what it would cover.
+    """A candidate plan with its coverage.
 
-    A schema has hundreds a table, and few are asked: the plan waits as text, which takes a fraction of its room.
+    A schema has hundreds for each table and few are used, so the plan waits as text, which is much smaller.
     """
 
     packed: str
@@ -87,13 +87,13 @@ class Candidate:
 
     @property
     def plan(self) -> Plan:
-        """The plan, made again each time."""
+        """The plan, parsed at each access."""
         return Plan.model_validate_json(self.packed)
 
 
 @dataclass
 class Coverage:
-    """What the pairs that were taken have covered, and how often."""
+    """The coverage of all accepted pairs, with counts."""
 
     features: Counter[Feature] = field(default_factory=Counter)
     difficulties: Counter[Difficulty] = field(default_factory=Counter)
@@ -103,7 +103,7 @@ class Coverage:
     literals: set[str] = field(default_factory=set)
 
     def add(self, pair: Covering) -> None:
-        """Count a pair."""
+        """Add a pair."""
         self.features.update(pair.features)
         self.difficulties[pair.difficulty] += 1
         self.families[pair.family] += 1
@@ -112,16 +112,16 @@ class Coverage:
         self.literals |= pair.literals
 
     def gain(self, candidate: Candidate) -> int:
-        """What a candidate would add."""
+        """Return the gain of a candidate."""
         return sum(WEIGHTS[feature[0]] for feature in candidate.features if not self.features[feature])
 
     def of(self, kind: str) -> set[object]:
-        """All that is covered of one kind."""
+        """Return everything of one kind that is covered."""
         return {feature[1] for feature, count in self.features.items() if feature[0] == kind and count}
 
 
 class Choice:
-    """Gives candidates one by one; the caller says of each whether it was taken, by adding it to the coverage."""
+    """Yields candidates one by one; the caller adds each accepted one to the coverage."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class Choice:
         yield from self._watched(self._that_balance())
 
     def that_reach(self) -> Iterator[Candidate]:
-        """Only those that cover a new part of the schema, or a clause; the others can be had afterwards."""
+        """Yield only candidates that cover a new part of the schema, or a clause; the others stay for later."""
         waiting: list[tuple[int, int, int, Candidate]] = []
         for candidate in self._that_cover():
             if any(kind != "family" and not self._coverage.features[kind, of] for kind, of in candidate.features):
@@ -157,7 +157,7 @@ class Choice:
         heapq.heapify(self._covering)
 
     def _watched(self, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
-        """The same, while it is counted how many of a family were refused in a row."""
+        """Yield candidates, and count the consecutive rejections of a family."""
         for candidate in candidates:
             taken = self._coverage.families[candidate.family]
             yield candidate
@@ -212,11 +212,11 @@ class Choice:
             yield candidate
 
     def _told_of(self, table: TableName) -> int:
-        """How much was asked of a table; of a view little is enough, for its tables tell the same."""
+        """Return the load of a table by its pairs; a view needs fewer, because its tables have the same rows."""
         return self._coverage.tables[table] * (ASKED_BESIDE_VIEWS if table in self._views else 1)
 
     def _freshest(self, waiting: deque[Candidate]) -> Candidate:
-        """Of the next few the one that names most that no pair has named: its words are new ones."""
+        """Return the candidate with most features and literals that no pair has yet, of the next few."""
         near = [waiting.popleft() for _ in range(min(LOOKED_AT, len(waiting)))]
         best = max(near, key=lambda one: (len(one.literals - self._coverage.literals), -near.index(one)))
         near.remove(best)
@@ -225,7 +225,7 @@ class Choice:
 
 
 def literals_of(plan: Plan) -> frozenset[str]:
-    """The words of the values that a plan asks for."""
+    """Return the words of the values of a plan."""
     found: set[str] = set()
     for selection in plan.selections:
         for condition in selection.where:
@@ -246,7 +246,7 @@ def literals_of(plan: Plan) -> frozenset[str]:
 
 
 def features_of(plan: Plan, facts: Facts, clauses: Iterable[str]) -> frozenset[Feature]:
-    """What a plan covers: its tables, columns, links, clauses and its family."""
+    """Return the coverage of a plan: its tables, columns, links, clauses and its family."""
     found: set[Feature] = {("family", (plan.family, plan.variant))}
     found.update(("clause", clause) for clause in clauses)
     for selection in plan.selections:
@@ -265,7 +265,7 @@ def features_of(plan: Plan, facts: Facts, clauses: Iterable[str]) -> frozenset[F
             found.update(("column", (known.parent, column)) for column in known.parent_columns)
         for at in _places(selection, plan):
             found.add(("column", (tables[at.source], at.column)))
-            # A reference that is shown or grouped by as it is stands for its foreign key, too.
+            # A foreign key column in the output or in GROUP BY covers its foreign key too.
             found.update(
                 ("link", link.id) for link in facts.up(tables[at.source])
                 if link.child_columns == (at.column,) and at in selection.groups

@@ -1,1 +1,1 @@
-"""What a language model adds."""
+"""The pairs and paraphrases of a language model."""

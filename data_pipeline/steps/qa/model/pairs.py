@@ -1,10 +1,10 @@
-"""Pairs that a language model writes, theme by theme; they pass the gates that those made from plans pass.
+"""Pairs that a language model writes, theme by theme; they must pass the same gates as pairs from plans.
 
-    each theme -> a prompt of its tables alone -> gates -> what failed, with the reasons, in one prompt -> gates
+    each theme -> a prompt with only its tables -> gates -> one prompt with all failures and reasons -> gates
 
-What the model writes is text from outside. It is taken only where every name in it is read (query_reading.py) and the
-gates accept it, and then its SQL is written anew from its tree. Prompts follow from schema, rows, glossary and
-parameters: a run that is resumed or repeated finds the answers that were kept, and nothing is paid twice.
+The text of a model is untrusted. It is accepted only if every name in it is resolved (query_reading.py) and the gates
+accept it, and then its SQL is written from its syntax tree. Prompts depend only on schema, rows, glossary and
+parameters, so that a resumed or repeated run finds the recorded answers and pays nothing twice.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict
 from sqlglot import exp
 
+from data_pipeline.database.drivers import grammar_of
 from data_pipeline.database.query_gate import check_query
 from data_pipeline.errors import ModelFailed, QueryRefused
 from data_pipeline.semantics.metadata_writing import Theme
 from data_pipeline.semantics.wording import one_line
-from data_pipeline.steps.contract import Json, RunParameters
+from data_pipeline.steps.contract import RunParameters
 from data_pipeline.steps.model_answers import LANGUAGES
 from data_pipeline.steps.qa.choose.gates import Gates, Rejected
 from data_pipeline.steps.qa.choose.selection import Feature
@@ -36,6 +37,7 @@ from data_pipeline.steps.qa.sql.forms import shape_of
 from data_pipeline.steps.qa.sql.queries import sql_of
 from data_pipeline.steps.threads import Call
 from data_pipeline.tasks.parameters import Difficulty
+from data_pipeline.tasks.results import ModelPairCounts
 from data_pipeline.tasks.table_list import TableName
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ class WrittenPairs(BaseModel):
 
 
 class MendedPair(BaseModel):
-    """A pair in the place of the one with this number."""
+    """The replacement of the pair with this number."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -81,7 +83,7 @@ class MendedPair(BaseModel):
 
 
 class MendedPairs(BaseModel):
-    """Pairs in the place of those that could not be used."""
+    """The replacements of rejected pairs."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -90,7 +92,7 @@ class MendedPairs(BaseModel):
 
 @dataclass(frozen=True)
 class _Covered:
-    """What a model's pair covers."""
+    """The coverage of a model's pair."""
 
     table: TableName
     difficulty: Difficulty
@@ -102,14 +104,14 @@ class _Covered:
 
 @dataclass(frozen=True)
 class _Refused:
-    """A pair that failed, and why."""
+    """A rejected pair with the reason."""
 
     pair: WrittenPair
     reason: Rejected
 
 
 class ModelPairs:
-    """Asks for the pairs of one run. Afterwards `failed_themes` says of which the model said nothing, and why."""
+    """Requests the pairs of one run; afterwards `failed_themes` has the reasons of themes without an answer."""
 
     def __init__(
         self,
@@ -133,7 +135,7 @@ class ModelPairs:
         self._counts: Counter[str] = Counter()
 
     async def pairs(self, themes: Sequence[Theme], room: int) -> list[GeneratedPair]:
-        """At most `room` pairs, themes in their order. Raises DatabaseUnavailable; a model that fails is only told."""
+        """Return at most `room` pairs in the order of the themes. Raises DatabaseUnavailable, but never ModelFailed."""
         self._room = room
         asked = [theme for theme in themes if self._prompts.has_rows(theme)]
         per_theme = self._parameters.llm_pairs_per_theme
@@ -158,13 +160,9 @@ class ModelPairs:
         self._counts["taken"] = len(taken)
         return taken
 
-    def summary(self) -> Json:
-        """How many pairs were asked for, answered, taken, repaired; and why others were not, each time they failed."""
-        names = ("asked_for", "answered", "taken", "repaired")
-        return {
-            **{name: self._counts[name] for name in names},
-            "rejections": dict(sorted(self.rejections.items())),
-        }
+    def summary(self) -> ModelPairCounts:
+        """Return the counts for the step's result; a pair is rejected each time that it fails."""
+        return ModelPairCounts(**self._counts, rejections=dict(sorted(self.rejections.items())))
 
     # Asking.
 
@@ -185,7 +183,7 @@ class ModelPairs:
         return answer.pairs[:count]
 
     async def _mend(self, theme: Theme, refused: Sequence[_Refused]) -> list[WrittenPair]:
-        """Each of these pairs anew, or nothing in its place: once."""
+        """Request one replacement for each of these pairs, once."""
         texts = [
             f"{number}. Question: {one_line(one.pair.question)}\nQuery: {one.pair.sql[:SQL_CHARACTERS]}\n"
             f"It cannot be used, because: {one.reason.detail or _TOLD.get(one.reason.reason, one.reason.reason)}"
@@ -201,8 +199,8 @@ class ModelPairs:
         return [by_number[number] for number in range(1, len(refused) + 1) if number in by_number]
 
     def _about(self) -> dict[str, str]:
-        is_sqlite = self._prompts.facts.dialect == "sqlite"
-        return {"dialect": "SQLite" if is_sqlite else "PostgreSQL", "language": LANGUAGES[self._parameters.language]}
+        title = grammar_of(self._prompts.facts.dialect).title
+        return {"dialect": title, "language": LANGUAGES[self._parameters.language]}
 
     # Judging.
 
@@ -220,7 +218,7 @@ class ModelPairs:
         return taken, refused
 
     def _judge(self, pair: WrittenPair) -> GeneratedPair | Rejected:
-        """A pair as it may be published; it is then remembered and counted."""
+        """Judge a pair; record and count it if it is accepted."""
         question = one_line(pair.question)
         problem = why_no_question(question, self._parameters.language)
         if problem is not None:

@@ -1,7 +1,7 @@
-"""Other wordings of the generator's questions, by a language model; the SQL stays.
+"""Paraphrases of the generator's questions by a language model; the SQL stays.
 
-A wording is taken only where it keeps every value and number, adds none, is in the task's language, tells no person and
-is nobody else's: `model_questions.py` and the gates say so. In all other cases the generator's own question stays.
+A paraphrase is accepted only if it keeps every value and number, adds none, is in the task's language, identifies no
+person and is not a duplicate; `questions.py` and the gates decide. Otherwise the generator's question stays.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from data_pipeline.database.query_gate import Dialect, check_query
+from data_pipeline.database.driver import Dialect
+from data_pipeline.database.query_gate import check_query
 from data_pipeline.errors import ModelFailed
 from data_pipeline.semantics.wording import one_line
-from data_pipeline.steps.contract import Json, RunParameters
+from data_pipeline.steps.contract import RunParameters
 from data_pipeline.steps.model_answers import LANGUAGES
 from data_pipeline.steps.pair_file import pair_id
 from data_pipeline.steps.qa.choose.gates import Gates
 from data_pipeline.steps.qa.generator import GeneratedPair
 from data_pipeline.steps.qa.model.questions import why_no_rewording
 from data_pipeline.steps.threads import Call
+from data_pipeline.tasks.results import ParaphraseCounts
 
 if TYPE_CHECKING:
     from data_pipeline.language_model.client import LanguageModel
@@ -34,7 +36,7 @@ QUESTIONS_AT_ONCE: Final = 10
 
 
 class RewordedQuestion(BaseModel):
-    """Another wording of the question with this number."""
+    """A paraphrase of the question with this number."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,7 +45,7 @@ class RewordedQuestion(BaseModel):
 
 
 class RewordedQuestions(BaseModel):
-    """Other wordings."""
+    """Paraphrases."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,7 +53,7 @@ class RewordedQuestions(BaseModel):
 
 
 class Paraphrases:
-    """Asks for the wordings of one run. Afterwards `failures` says why batches have none, by their first question."""
+    """Requests the paraphrases of one run; afterwards `failures` has reasons by the first question of a batch."""
 
     def __init__(
         self, model: LanguageModel, parameters: RunParameters, dialect: Dialect, gates: Gates, call: Call, *, seed: int
@@ -67,7 +69,7 @@ class Paraphrases:
         self._asked = self._taken = 0
 
     async def reworded(self, pairs: Sequence[GeneratedPair]) -> list[GeneratedPair]:
-        """The same pairs in the same order, some of those of the generator in other words."""
+        """Return the same pairs in the same order, with some of the generator's questions paraphrased."""
         chosen = self._chosen(pairs)
         self._asked = len(chosen)
         batches = [chosen[start : start + QUESTIONS_AT_ONCE] for start in range(0, len(chosen), QUESTIONS_AT_ONCE)]
@@ -79,17 +81,17 @@ class Paraphrases:
                 found[place] = pair
         return found
 
-    def summary(self) -> Json:
-        """How many wordings were asked for and taken, why others were not, and which batches had no answer."""
-        return {
-            "asked_for": self._asked,
-            "taken": self._taken,
-            "rejections": dict(sorted(self.rejections.items())),
-            "failed_batches": self.failures,
-        }
+    def summary(self) -> ParaphraseCounts:
+        """Return the counts for the step's result."""
+        return ParaphraseCounts(
+            asked_for=self._asked,
+            taken=self._taken,
+            rejections=dict(sorted(self.rejections.items())),
+            failed_batches=self.failures,
+        )
 
     def _chosen(self, pairs: Sequence[GeneratedPair]) -> list[int]:
-        """The places of those to ask for: by the seed and what they say, so that one pair more moves few of them."""
+        """Return the places of the pairs to paraphrase, by seed and content, so that one pair more changes few."""
         share = self._parameters.llm_paraphrase_share
         own = [place for place, pair in enumerate(pairs) if pair.provenance == "template"]
         count = round(len(own) * (PARAPHRASE_SHARE if share is None else share))
@@ -101,7 +103,7 @@ class Paraphrases:
         return sorted(sorted(own, key=chance)[:count])
 
     async def _ask(self, batch: Sequence[GeneratedPair]) -> dict[int, str]:
-        """New wordings by the place of the pair in its batch."""
+        """Return paraphrases by the place of the pair in its batch."""
         texts = [f"{number}. {one.question}\n   Query: {one.sql}" for number, one in enumerate(batch, start=1)]
         values = {
             "language": LANGUAGES[self._parameters.language],
@@ -129,7 +131,7 @@ class Paraphrases:
         return found
 
     def _why_not(self, pair: GeneratedPair, new: str) -> str | None:
-        """One word for why a wording is not taken; None where it is, and is remembered."""
+        """Return the reason to reject a paraphrase as one word; None if it is accepted and recorded."""
         if new.casefold() == pair.question.casefold():
             return "same"
         if self._gates.tells_person(new):

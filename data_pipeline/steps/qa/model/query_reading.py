@@ -1,7 +1,7 @@
-"""What a query that somebody else wrote is about: its tables, columns and links, read from its tree. Opens nothing.
+"""Find the tables, columns and links of an untrusted query in its syntax tree. Pure.
 
-PostgreSQL takes more for a column than columns: `customer` and `customer.to_json` are the whole row, personal columns
-and all, and `customer AS c (x, y)` gives columns other names. A query is read only where every name means what it says.
+PostgreSQL accepts more than columns as a column: `customer` and `customer.to_json` are the whole row with its personal
+columns, and `customer AS c (x, y)` renames columns. A query is accepted only if every name is a plain one.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from data_pipeline.tasks.table_list import TableName
 
 
 class NotReadable(ValueError):
-    """A name of a query that does not mean a column of a listed table: the message says which, and what to write."""
+    """A name of a query that is not a column of a listed table; the message has the name and the remedy."""
 
 
 @dataclass(frozen=True)
 class QueryParts:
-    """What a query reads, as far as its names say: `tables` in the order in which they stand, columns of these."""
+    """The tables of a query in their order, their columns, and links."""
 
     tables: tuple[TableName, ...]
     columns: frozenset[tuple[TableName, str]]
@@ -35,7 +35,7 @@ class QueryParts:
 
     @property
     def features(self) -> frozenset[Feature]:
-        """The same, as coverage counts it."""
+        """The features for the coverage."""
         return frozenset(
             [
                 *(("table", table) for table in self.tables),
@@ -47,7 +47,7 @@ class QueryParts:
 
 
 class QueryReader:
-    """Reads queries over the listed tables."""
+    """Analyses queries over the listed tables."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
@@ -55,7 +55,7 @@ class QueryReader:
         self._by_name = {self._key(table.name): table for table in facts.tables}
 
     def parts(self, query: Query) -> QueryParts:
-        """The parts of a query. Raises NotReadable."""
+        """Return the parts of a query. Raises NotReadable."""
         tables = tuple(dict.fromkeys(self.table(name).name for name in query.tables))
         if not tables:
             raise NotReadable("it reads no table")
@@ -70,7 +70,7 @@ class QueryReader:
         return QueryParts(tables, frozenset(found.of.values()), links, clauses_of(query.expression))
 
     def table(self, name: TableName) -> TableFacts:
-        """A listed table by its name as a query writes it. Raises NotReadable."""
+        """Return a listed table by its name in a query. Raises NotReadable."""
         table = self._by_name.get(self._key(name))
         if table is None:
             raise NotReadable(f"the table {str(name)[:80]} is not among those that there are")
@@ -81,19 +81,19 @@ class QueryReader:
 
 
 class _Columns:
-    """Finds what each column of a tree is of; `of` has it by the identity of the node."""
+    """Finds the table of each column of a tree; `of` has it by the identity of the node."""
 
     def __init__(self, reader: QueryReader) -> None:
         self._reader = reader
         self.of: dict[int, tuple[TableName, str]] = {}
 
     def read(self, scope: Scope) -> None:
-        """Every column of one SELECT. Raises NotReadable."""
+        """Resolve every column of one SELECT. Raises NotReadable."""
         for source in scope.sources.values():
             alias = source.args.get("alias") if isinstance(source, exp.Table) else None
             if alias is not None and alias.args.get("columns"):
                 raise NotReadable(f"{alias.name[:80]} gives columns of a table other names")
-        for column in scope.find_all(exp.Column):  # `scope.columns` leaves out what stands in HAVING
+        for column in scope.find_all(exp.Column):  # `scope.columns` has no columns of HAVING
             if not isinstance(column.this, exp.Star):
                 place = self._qualified(column, scope) if column.table else self._unqualified(column, scope)
                 if place is not None:
@@ -130,7 +130,7 @@ class _Columns:
 
 
 def _around(scope: Scope) -> Iterator[Scope]:
-    """A SELECT and those around it, from the inside out."""
+    """Yield a SELECT and those around it, from the inside out."""
     one: Scope | None = scope
     while one is not None:
         yield one
@@ -138,19 +138,19 @@ def _around(scope: Scope) -> Iterator[Scope]:
 
 
 def _source(scope: Scope, name: str) -> exp.Expr | Scope | None:
-    """What a SELECT calls so, whatever the case."""
+    """Return the source of this name in a SELECT, in any case."""
     return next((source for own, source in scope.sources.items() if own.lower() == name.lower()), None)
 
 
 def _column_of(table: TableFacts, name: str) -> str | None:
-    """A column as the table spells it."""
+    """Return the name of a column as the table has it."""
     if name in table.by_name:
         return name
     return next((column.name for column in table.columns if column.name.lower() == name.lower()), None)
 
 
 def _links(tree: exp.Expr, of: dict[int, tuple[TableName, str]], facts: Facts) -> Iterator[str]:
-    """The links along which it joins: every pair of their columns is compared somewhere."""
+    """Return the links of the query's joins: those of which every pair of columns is compared."""
     compared = set()
     for equal in tree.find_all(exp.EQ):
         left, right = of.get(id(equal.left)), of.get(id(equal.right))

@@ -1,4 +1,4 @@
-"""May a question in a model's words stand in a file? Texts in, reasons out; opens nothing."""
+"""Check a model's question before it is published. Pure."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _MONTHS: Final = ("january", "february", "march", "april", "may", "june", "july"
 
 
 def why_no_question(question: str, language: Language) -> str | None:
-    """One word for what is wrong with a question, None where nothing is."""
+    """Return the fault of a question as one word; None if it has none."""
     if not 0 < len(question) <= QUESTION_CHARACTERS or not question.isprintable():
         return "unreadable"
     signs, letters = len(_CJK.findall(question)), len(_LATIN.findall(question))
-    # Names and values stay as they are, whatever the language.
+    # Names and values are the same in every language.
     is_in_language = signs > 0 if language == "zh" else letters > signs
     return None if is_in_language else "language"
 
 
 def why_no_rewording(old: str, new: str, sql: exp.Expr, language: Language) -> str | None:
-    """One word for why a new wording cannot stand for the old one, None where it can, as far as words tell."""
+    """Return the fault of a paraphrase as one word; None if its words show none."""
     problem = why_no_question(new, language)
     if problem is not None:
         return problem
@@ -46,7 +46,7 @@ def why_no_rewording(old: str, new: str, sql: exp.Expr, language: Language) -> s
 
 
 def numbers_of(question: str) -> frozenset[str]:
-    """The numbers of a question, as digits; small ones may stand in words."""
+    """Return the numbers of a question as digits, also small ones in words."""
     words = {str(number) for number, word in enumerate(_WORDS) if re.search(rf"\b{word}\b", question, re.IGNORECASE)}
     return _digits_of(question) | words
 
@@ -60,7 +60,7 @@ def _months_of(question: str) -> frozenset[str]:
 
 
 def _values_in(question: str, sql: exp.Expr) -> list[str]:
-    """The texts that the query compares with and the question names, as the question writes them."""
+    """Return the literals of the query that the question contains, as the question writes them."""
     found = []
     for literal in sql.find_all(exp.Literal):
         value = literal.name.strip("%")

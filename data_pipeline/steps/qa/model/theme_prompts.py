@@ -1,7 +1,7 @@
-"""What a prompt says of a theme: its tables and terms, and nothing of any other. Values in, text out; opens nothing.
+"""Describe a theme in a prompt: its tables and terms, and no others. Pure.
 
-The same schema, rows and glossary give the same text: answers are kept by it. No personal column is in it, by name or
-by value.
+The same schema, rows and glossary give the same text, because recorded answers are found by it. It has no personal
+column, neither by name nor by value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from data_pipeline.semantics.wording import one_line
 from data_pipeline.steps.model_answers import COLUMNS_AT_ONCE, EXAMPLES, described
 
 EXAMPLE_CHARACTERS: Final = 60
-"""Longer values are no examples: a query would compare with what was cut."""
+"""Maximum length of an example: a query would compare with a value that was cut."""
 
 TERMS_AT_MOST: Final = 60
 
@@ -34,11 +34,11 @@ class ThemePrompts:
     glossary: Glossary
 
     def has_rows(self, theme: Theme) -> bool:
-        """Whether anything can be asked about a theme."""
+        """True if a table of the theme has rows."""
         return bool(self._of(theme))
 
     def described(self, theme: Theme) -> str:
-        """The tables of a theme that have rows: columns, examples, and how they refer to each other."""
+        """Return the tables of a theme that have rows: columns, examples, and foreign keys."""
         of_theme = self._of(theme)
         names = {facts.name for _, facts in of_theme}
         texts = []
@@ -54,7 +54,7 @@ class ThemePrompts:
         return "\n\n".join(texts)
 
     def terms(self, theme: Theme) -> str:
-        """What the glossary calls the tables of a theme, their columns and the numbers that are made of them."""
+        """Return the terms of the glossary for the tables of a theme, their columns and measures."""
         lines = [line for _, facts in self._of(theme) for line in self._terms_of(facts)]
         return "\n".join(lines[:TERMS_AT_MOST]) or "by the names and comments above"
 
@@ -92,7 +92,7 @@ def _is_example(value: Value) -> bool:
 
 
 def _written(value: Value) -> str:
-    """A value as a query compares with it."""
+    """Return a value as a literal of a query."""
     return value.text if value.kind in ("number", "boolean") else "'" + value.text.replace("'", "''") + "'"
 
 

@@ -1,12 +1,12 @@
-"""What a language model adds to the pairs of a run, and what the result says of it."""
+"""The part of a language model in the pairs of a run, and its numbers in the result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from data_pipeline.semantics.metadata_writing import Theme
-from data_pipeline.steps.contract import Json, RunParameters
+from data_pipeline.steps.contract import RunParameters
 from data_pipeline.steps.model_answers import used
 from data_pipeline.steps.qa.choose.gates import Gates
 from data_pipeline.steps.qa.generator import GeneratedPair, Generator
@@ -14,21 +14,17 @@ from data_pipeline.steps.qa.model.pairs import ModelPairs
 from data_pipeline.steps.qa.model.paraphrases import Paraphrases
 from data_pipeline.steps.qa.model.theme_prompts import ThemePrompts
 from data_pipeline.steps.threads import Call
+from data_pipeline.tasks.results import Json
 
 if TYPE_CHECKING:
     from data_pipeline.language_model.client import LanguageModel
 
 SHARE_OF_MODEL: Final = 3
-"""One pair of so many may be a model's: the others cover the schema and keep the mix."""
-
-NOTHING_WRITTEN: Final[Mapping[str, Json | None]] = {
-    "failed_themes": {}, "language_model": None, "model_pairs": None, "paraphrases": None,
-}  # fmt: skip
-"""What the result says where no model is asked."""
+"""One of so many pairs may be a model's; the others cover the schema and keep the mix."""
 
 
 class ModelWriting:
-    """A model's part in one run. A model that fails leaves the generator's pairs as they are; `summary` tells of it."""
+    """A model's part in one run. If the model fails, the generator's pairs stay as they are."""
 
     def __init__(
         self,
@@ -48,19 +44,19 @@ class ModelWriting:
         self._paraphrases = Paraphrases(model, parameters, prompts.facts.dialect, gates, call, seed=seed)
 
     async def pairs(self, themes: Sequence[Theme], wanted: int) -> list[GeneratedPair]:
-        """Pairs about these themes: a share of those wanted, where so many are missing. Raises DatabaseUnavailable."""
+        """Return pairs about these themes, a share of the wanted ones at most. Raises DatabaseUnavailable."""
         return await self._pairs.pairs(themes, min(wanted // SHARE_OF_MODEL, self._generator.wanted_yet))
 
     async def reworded(self, pairs: Sequence[GeneratedPair]) -> list[GeneratedPair]:
-        """The same pairs, some questions in other words."""
+        """Return the same pairs, with some questions paraphrased."""
         return await self._paraphrases.reworded(pairs)
 
     def problems(self) -> dict[str, str]:
-        """Why the model said nothing, by theme or by the first question of a batch."""
+        """Return why the model gave no answer, by theme or by the first question of a batch."""
         return {**self._pairs.failed_themes, **self._paraphrases.failures}
 
-    def summary(self) -> dict[str, Json | None]:
-        """What was asked, taken, refused, and used."""
+    def summary(self) -> Json:
+        """Return the fields of the step's result that are about the model."""
         return {
             "failed_themes": self._pairs.failed_themes,
             "language_model": used(self._before, self._model),

@@ -1,4 +1,4 @@
-"""How hard a query is, by the rule that the Spider benchmark publishes. A tree in, a word out; opens nothing.
+"""The difficulty of a query by the rule of the Spider benchmark. Pure.
 
     component 1   WHERE, GROUP BY, ORDER BY and LIMIT, 1 each; every table after the first; every OR; every LIKE
     component 2   queries in conditions of ON, WHERE and HAVING; the other half of UNION, INTERSECT or EXCEPT
@@ -11,17 +11,17 @@
     extra     everything else
     beyond    a window function or a WITH, which Spider does not have
 
-Source: `eval_hardness` and what it calls in evaluation.py, on what process_sql.py reads, github.com/taoyds/spider. Its
-levels are in every paper, so its quirks are kept:
+Source: `eval_hardness` in evaluation.py with the parser process_sql.py, github.com/taoyds/spider. Papers report its
+levels, so its quirks are kept:
 
 - Only the first SELECT is counted. Queries inside it are one each, whatever they hold, and one in FROM is a table.
   ORDER BY and LIMIT after a UNION belong to the last SELECT.
 - An aggregate counts where it is a whole output, and in ORDER BY; in HAVING it does not. A condition with NOT in WHERE
   or HAVING counts as an aggregate, and so does every AND and OR in HAVING.
-- What OR adds after a comparison with a column (`a = b OR c = 1`) is not read, up to the next AND.
+- The conditions after an OR that follows a comparison with a column (`a = b OR c = 1`) are ignored up to the next AND.
 - HAVING, DISTINCT, OFFSET and the kind of a join do not count.
 
-What Spider cannot read at all is counted in the same sense: parentheses around conditions, IS NULL (its NOT is no NOT),
+Syntax that Spider cannot parse is counted accordingly: parentheses around conditions, IS NULL (its NOT does not count),
 EXISTS (a condition with a query), outputs with names, joins of any kind.
 """
 
@@ -41,7 +41,7 @@ _LIKES: Final = (exp.Like, exp.ILike)
 
 @dataclass(frozen=True)
 class _Condition:
-    """One condition, and the word before it; None before the first."""
+    """One condition with the connective before it; None before the first."""
 
     word: Literal["and", "or"] | None
     is_negated: bool
@@ -49,7 +49,7 @@ class _Condition:
 
 
 def difficulty_of(expression: exp.Expr) -> Difficulty:
-    """The level of a query."""
+    """Return the difficulty of a query."""
     if expression.find(exp.With, exp.Window) is not None:
         return "beyond"
     first, has_other_half = _first_select(expression)
@@ -85,7 +85,7 @@ def _level(component_1: int, component_2: int, others: int) -> Difficulty:
 
 
 def _first_select(expression: exp.Expr) -> tuple[exp.Expr, bool]:
-    """The leftmost SELECT, and whether a UNION, INTERSECT or EXCEPT adds to it."""
+    """Return the leftmost SELECT, and True if it is part of a UNION, INTERSECT or EXCEPT."""
     has_other_half = False
     while isinstance(expression, exp.SetOperation | exp.Subquery):
         has_other_half |= isinstance(expression, exp.SetOperation)
@@ -113,7 +113,7 @@ def _conditions_of_joins(select: exp.Expr) -> list[_Condition]:
 
 
 def _read(node: exp.Expr) -> list[_Condition]:
-    """The conditions that Spider's parser would see, as they stand."""
+    """Return the conditions that Spider's parser would find, in their order."""
     found: list[_Condition] = []
     is_swallowing = False
     for condition in _conditions(node, word=None, is_negated=False):
@@ -138,13 +138,13 @@ def _conditions(node: exp.Expr, word: Literal["and", "or"] | None, *, is_negated
 
 
 def _value(condition: exp.Expr) -> exp.Expr | None:
-    """What a condition compares with, the last where there are two."""
+    """Return the right side of a condition, the last one of BETWEEN."""
     value = condition.args.get("high") if isinstance(condition, exp.Between) else condition.args.get("expression")
     return value if isinstance(value, exp.Expr) else None
 
 
 def _table_count(select: exp.Expr) -> int:
-    """How many tables and queries FROM names; those in parentheses as well."""
+    """Return the number of tables and queries in FROM, also in parentheses."""
     from_ = select.args.get("from_")
     sources = [from_] if from_ is not None else []
     count, waiting = 0, [source.this for source in [*sources, *(select.args.get("joins") or ())]]
@@ -159,7 +159,7 @@ def _table_count(select: exp.Expr) -> int:
 
 
 def _query_count(condition: exp.Expr) -> int:
-    """How many queries a condition holds, those within them left out."""
+    """Return the number of queries in a condition, without those nested in them."""
     count, waiting = 0, [condition]
     while waiting:
         node = waiting.pop()
@@ -171,7 +171,7 @@ def _query_count(condition: exp.Expr) -> int:
 
 
 def _aggregate_count(ordering: exp.Expr) -> int:
-    """How many aggregates one item of ORDER BY joins by its outermost signs."""
+    """Return the number of aggregates that one item of ORDER BY combines by its outermost operators."""
     while isinstance(ordering, exp.Paren):
         ordering = ordering.this
     operands = [ordering.this, ordering.expression] if isinstance(ordering, exp.Binary) else [ordering]

@@ -1,12 +1,12 @@
-"""What two queries or two questions have in common. Trees and texts in, texts out; opens nothing.
+"""Forms by which queries and questions are compared. Pure.
 
-    normal form   says the same, however it is written:  b.y = a.x AND (z > 1)  ->  and(eq(#0.0.x, #0.1.y), lt(1, z))
+    normal form   the same for different spellings:  b.y = a.x AND (z > 1)  ->  and(eq(#0.0.x, #0.1.y), lt(1, z))
     skeleton      the normal form, every value as `?`
     shape         the skeleton, every name as `_`
 
-A form is a text to compare and to count by, not SQL to run. Two queries with one normal form give the same rows on
-every database on which both run, as long as the columns of one comparison share a collation; two that say the same in
-less simple ways may have two forms.
+A form is a text for comparing and counting, not SQL to run. Two queries with one normal form give the same rows on
+every database on which both run, as long as the columns of one comparison share a collation. Equivalent queries may
+have different forms.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from sqlglot import exp
 _BARE: Final = re.compile(r"[^\W\d][\w$]*")
 _UPPER: Final = re.compile("[A-Z]")
 _LOWERED: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
-"""Only ASCII is folded: databases do not fold more of an identifier."""
+"""Folds only ASCII, as databases do for identifiers."""
 
 _DERIVED: Final = frozenset({"big_int", "_type"})
-"""What the parser notes beside a node and what no text says."""
+"""Arguments by the parser that are not part of the text."""
 
 _WORDS: Final = frozenset({"side", "kind", "method", "start", "start_side", "end", "end_side", "exclude", "over"})
-"""Arguments that are keywords, kept as somebody typed them."""
+"""Arguments that are keywords, in the case of the text."""
 
 _TURNED: Final[dict[type[exp.Expr], str]] = {exp.GT: "lt", exp.GTE: "lte"}
 _COMMUTATIVE: Final = frozenset({exp.EQ, exp.NEQ, exp.NullSafeEQ, exp.NullSafeNEQ})
@@ -39,25 +39,25 @@ _DATE_FUNCTIONS: Final = frozenset({"strftime", "date_part"})
 
 
 def normal_form(expression: exp.Expr) -> str:
-    """One text for queries that say the same.
+    """Return one text for equivalent spellings of a query.
 
-    It does not tell apart: keywords and unquoted names in either case, redundant parentheses, aliases of tables, the
-    only table before its columns, the order of what AND, OR, IN and `=` join, `a > b` and `b < a`, INNER and OUTER
-    where they add nothing. A query nested too deeply is its own form.
+    It ignores: the case of keywords and unquoted names, redundant parentheses, aliases of tables, the only table before
+    its columns, the order of operands of AND, OR, IN and `=`, `a > b` or `b < a`, redundant INNER and OUTER. A query
+    that is nested too deeply is its own form.
     """
     return _form(expression, hides_values=False, hides_names=False)
 
 
 def skeleton_of(expression: exp.Expr) -> str:
-    """The normal form with every value as `?`, a list of values as one.
+    """Return the normal form with every value as `?`, and a list of values as one.
 
-    The places of ORDER BY 2 and the formats and parts of dates are no values: they say what is asked.
+    Positions in ORDER BY, and formats and parts of dates, are not values, because they change the question.
     """
     return _form(expression, hides_values=True, hides_names=False)
 
 
 def shape_of(expression: exp.Expr) -> str:
-    """The skeleton with every name as `_`: queries of one shape differ in names and values only."""
+    """Return the skeleton with every name as `_`; queries of one shape differ only in names and values."""
     return _form(expression, hides_values=True, hides_names=True)
 
 
@@ -74,7 +74,7 @@ def _form(expression: exp.Expr, *, hides_values: bool, hides_names: bool) -> str
 
 @dataclass
 class _Scope:
-    """What a SELECT reads from, by lower-case name: the name as written, and its place."""
+    """The sources of a SELECT by lower-case name: the name as written, and its place."""
 
     sources: dict[str, tuple[str, int]]
     is_single: bool
@@ -86,7 +86,7 @@ class _Scope:
 class _Writer:
     """Writes one form of one query.
 
-    `is_doubtful` says that what a name refers to depends on the database; then aliases must be kept.
+    `is_doubtful`: the meaning of a name depends on the database, so aliases must be kept.
     """
 
     def __init__(self, *, hides_values: bool, hides_names: bool, keeps_aliases: bool) -> None:
@@ -101,7 +101,7 @@ class _Writer:
         return self._plain(node) if special is None else special(self, node)
 
     def _plain(self, node: exp.Expr, **written: str) -> str:
-        """Every argument that is set, by name; `written` are those that are written already."""
+        """Write every argument that is set, by name, except those that are `written` already."""
         parts = []
         for name, value in sorted(node.args.items()):
             if value is None or value is False or value == [] or name in _DERIVED:
@@ -129,7 +129,7 @@ class _Writer:
         return _quoted(node.this) if node.args.get("is_string") else str(node.this)
 
     def _shown(self, node: exp.Expr) -> str:
-        """A literal that is no value: it stays."""
+        """Write a literal that is not a value, and so is not replaced."""
         if not isinstance(node, exp.Literal):
             return self.write(node)
         return _quoted(node.this) if node.is_string else str(node.this)
@@ -148,7 +148,7 @@ class _Writer:
         return "_" if self._hides_names else _folded(node)
 
     def connected(self, node: exp.Expr) -> str:
-        """AND or OR over all that it joins, in one order."""
+        """Write AND or OR over all its operands, in one order."""
         class_, found, waiting = type(node), [], [node]
         while waiting:
             one = waiting.pop()
@@ -162,7 +162,7 @@ class _Writer:
 
     def compared(self, node: exp.Expr) -> str:
         left, right = self.write(node.args["this"]), self.write(node.args["expression"])
-        if "collate(" in left or "collate(" in right:  # the left one decides
+        if "collate(" in left or "collate(" in right:  # the left operand decides
             return f"{node.key}({left}, {right})"
         if type(node) in _COMMUTATIVE and right < left:
             left, right = right, left
@@ -203,7 +203,7 @@ class _Writer:
             return "star()" if is_star else "_"
         name, table = self.write(args["this"]), args.get("table")
         if table is None:
-            # A row as a whole is written like a column: its alias cannot go.
+            # A whole row is written like a column, so its alias must stay.
             if len(self._scopes) > 1 and any(_key(args["this"]) in scope.sources for scope in self._scopes):
                 self.is_doubtful = True
             return name
@@ -221,7 +221,7 @@ class _Writer:
         return f"#{place[0]}.{place[1]}.{name}"
 
     def _place(self, qualifier: exp.Expr) -> tuple[int, int] | None:
-        """Which source of which scope a name before a dot means."""
+        """Return the source and the scope of a name before a dot."""
         for depth in range(len(self._scopes) - 1, -1, -1):
             found = self._scopes[depth].sources.get(_key(qualifier))
             if found is not None:
@@ -236,7 +236,7 @@ class _Writer:
         if args.get("with_") is not None:
             written["with_"] = self.write(args["with_"])
         from_, joins = args.get("from_"), args.get("joins") or []
-        # What stands in FROM does not see the other sources, unless it says so.
+        # A query in FROM does not see the other sources, unless it is LATERAL.
         sources = [one.this for one in ([from_] if from_ is not None else []) + joins]
         texts = [None if type(source) is exp.Lateral else self._source(source) for source in sources]
         self._scopes.append(self._scope(node, sources))
@@ -274,7 +274,7 @@ class _Writer:
             if type(output) is exp.Alias:
                 outputs.add(_folded(output.args["alias"]))
             else:
-                # PostgreSQL names such an output after its function, and ORDER BY can mean it.
+                # PostgreSQL names such an output after its function, and ORDER BY can refer to it.
                 has_unnamed |= type(output) not in (exp.Column, exp.Star)
         return _Scope(found, len(sources) == 1, frozenset(outputs), has_unnamed)
 
@@ -314,7 +314,7 @@ _SPECIAL: Final[dict[type[exp.Expr], Callable[[_Writer, Any], str]]] = {
 
 
 def _folded(node: exp.Expr) -> str:
-    """An identifier as every database takes it: in quotes where that makes a difference."""
+    """Return an identifier, in quotes if they make a difference."""
     name = str(node.this)
     if not node.args.get("quoted"):
         name = name.lower() if name.isascii() else name.translate(_LOWERED)
@@ -324,7 +324,7 @@ def _folded(node: exp.Expr) -> str:
 
 
 def _key(node: exp.Expr) -> str:
-    """An identifier as a database would find it that does not mind case."""
+    """Return an identifier folded to lower case."""
     return str(node.this).lower()
 
 
@@ -345,11 +345,11 @@ _CLAUSE_OF: Final[dict[type[exp.Expr], str]] = {
 }  # fmt: skip
 
 _OF_QUERIES: Final = frozenset({exp.Where, exp.Order})
-"""What windows and aggregates have as well: there it is no clause of the query."""
+"""Nodes that windows and aggregates have too; there they are not clauses of the query."""
 
 
 def clauses_of(expression: exp.Expr) -> frozenset[str]:
-    """The clauses that a query uses, anywhere in it; IS NOT NULL is `is null` and `not`."""
+    """Return the clauses of a query at any depth; IS NOT NULL is `is null` and `not`."""
     return frozenset(_clauses(expression))
 
 
@@ -373,7 +373,7 @@ def _clauses(expression: exp.Expr) -> Iterator[str]:
 
 
 def _is_nested(query: exp.Expr) -> bool:
-    """Whether a query stands inside another one's clause; halves of a UNION and what WITH names do not."""
+    """True if a query is inside a clause of another one, but not half of a UNION or part of WITH."""
     parent = query.parent
     while isinstance(parent, exp.Subquery) and not isinstance(parent.parent, exp.From | exp.Join):
         if parent.parent is None:
@@ -383,13 +383,13 @@ def _is_nested(query: exp.Expr) -> bool:
 
 
 class _Folding(dict[int, "str | None"]):
-    """What becomes of a character of a question, found out once: punctuation and separators part words."""
+    """Map the characters of a question, each computed once; punctuation and separators split words."""
 
     def __missing__(self, code: int) -> str | None:
         sign = chr(code)
         category = unicodedata.category(sign)
         kept: str | None = sign
-        if category == "Cf":  # it joins or parts what is around it, and is not seen
+        if category == "Cf":  # an invisible character that joins or splits words
             kept = None
         elif category[0] in "PZC" and sign not in "%.-":
             kept = " "
@@ -399,7 +399,7 @@ class _Folding(dict[int, "str | None"]):
 
 _FOLDING: Final = _Folding()
 _MARK: Final = re.compile(r"(?<!\d)\.|\.(?!\d)|(?<=\w)-|-(?!\d)")
-"""Points and dashes that no number needs."""
+"""Points and dashes that are not part of a number."""
 
 _CJK: Final = (
     "\u3005\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # han and kana
@@ -408,25 +408,25 @@ _WORD: Final = re.compile(rf"[{_CJK}]|[^\s{_CJK}]+")
 
 
 def normal_question(text: str) -> str:
-    """A question without what its meaning does not hang on: case, width, punctuation, spaces.
+    """Return a question without differences of case, width, punctuation and spaces.
 
-    Signs that compare or measure stay (`<`, `%`, `$`), and so do the point and the minus of a number.
+    Signs that compare or measure stay (`<`, `%`, `$`), as do the point and the minus of a number.
     """
     if not text.isascii():
         text = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", text).casefold())
     folded = unicodedata.normalize("NFKC", text.casefold()).translate(_FOLDING)
     if not text.isascii():
-        folded = unicodedata.normalize("NFKC", folded)  # what stood apart may have come together
+        folded = unicodedata.normalize("NFKC", folded)  # removed characters may have joined others
     return " ".join(_MARK.sub(" ", folded).split())
 
 
 def question_words(text: str) -> list[str]:
-    """The words of a question; in Chinese and Japanese every character is one."""
+    """Return the words of a question; in Chinese and Japanese every character is a word."""
     return _WORD.findall(normal_question(text))
 
 
 def distinct_share(questions: Iterable[str], n: int) -> float:
-    """How many runs of `n` words differ, from 0 to 1, among all runs within a question; 0 where there is none."""
+    """Return distinct-n of questions, from 0 to 1: the share of different sequences of `n` words; 0 without any."""
     count, found = 0, set()
     for question in questions:
         words = question_words(question)
@@ -437,10 +437,10 @@ def distinct_share(questions: Iterable[str], n: int) -> float:
 
 
 LIKENESS: Final = 0.8
-"""From which Jaccard index of their word trigrams on two questions count as one.
+"""Minimum Jaccard index of the word trigrams of near-duplicate questions.
 
 Another last word leaves (n - 1) / (n + 1) of n trigrams, another one in the middle (n - 3) / (n + 3): at 0.8 a question
-of eleven words may differ in its last, one of twenty-nine in any. What is below that asks for something else.
+of eleven words may differ in its last word, one of twenty-nine in any. Below that, questions have another meaning.
 """
 
 _LIKENESS_PERCENT: Final = round(100 * LIKENESS)
@@ -448,10 +448,10 @@ _LIKENESS_PERCENT: Final = round(100 * LIKENESS)
 
 @dataclass
 class Duplicates:
-    """The pairs that were accepted, to hold others against.
+    """The accepted pairs, for the comparison with new ones.
 
-    Two sets that are alike share one of their first few members in any fixed order: only questions that do are
-    compared, and only where their lengths allow it.
+    Two similar sets share one of their first few members in any fixed order (prefix filter), so only such questions
+    are compared, and only if their lengths allow it.
     """
 
     _forms: set[str] = field(default_factory=set)
@@ -461,7 +461,7 @@ class Duplicates:
     _last: tuple[exp.Expr, tuple[str, str]] | None = None
 
     def add(self, question: str, expression: exp.Expr) -> None:
-        """Remember a pair."""
+        """Record a pair."""
         form, skeleton = self._forms_of(expression)
         self._forms.add(form)
         self._skeletons.add(skeleton)
@@ -474,7 +474,7 @@ class Duplicates:
             self._trigrams[trigram].setdefault(len(trigrams), []).append(trigrams)
 
     def reword(self, question: str, new: str) -> bool:
-        """Remember another wording of a question; False, and nothing changed, where a third one says it, or nearly."""
+        """Record a paraphrase of a question; return False without a change if another question is a near-duplicate."""
         old, other = _trigrams_of(question), normal_question(new)
         self._questions.discard(normal_question(question))
         for trigram in _first_of(old):
@@ -484,9 +484,9 @@ class Duplicates:
         return is_new
 
     def why_duplicate(self, question: str, expression: exp.Expr) -> Literal["duplicate", "near_duplicate"] | None:
-        """`duplicate`: a query or a question that says the same; `near_duplicate`: other values, or nearly the words.
+        """Return `duplicate` for the same query or question, `near_duplicate` for other values or similar words.
 
-        None where it is new.
+        Return None for a new pair.
         """
         if normal_question(question) in self._questions:
             return "duplicate"
@@ -496,14 +496,14 @@ class Duplicates:
         return known
 
     def why_known(self, expression: exp.Expr) -> Literal["duplicate", "near_duplicate"] | None:
-        """As `why_duplicate`, of the query alone."""
+        """Return the same as `why_duplicate`, but only for the query."""
         form, skeleton = self._forms_of(expression)
         if form in self._forms:
             return "duplicate"
         return "near_duplicate" if skeleton in self._skeletons else None
 
     def _forms_of(self, expression: exp.Expr) -> tuple[str, str]:
-        """The normal form and the skeleton; who is asked about a query is told to add it next."""
+        """Return the normal form and the skeleton; cached, because a checked query is usually added next."""
         if self._last is None or self._last[0] is not expression:
             self._last = expression, (normal_form(expression), skeleton_of(expression))
         return self._last[1]
@@ -512,7 +512,7 @@ class Duplicates:
         size = len(trigrams)
         for trigram in _first_of(trigrams):
             for other_size, others in self._trigrams.get(trigram, {}).items():
-                # Of two sets the union is at least the larger one.
+                # The union of two sets has at least the size of the larger one.
                 least, most = sorted((size, other_size))
                 if 100 * least < _LIKENESS_PERCENT * most:
                     continue
@@ -523,12 +523,12 @@ class Duplicates:
 
 
 def _trigrams_of(question: str) -> frozenset[str]:
-    """Every run of three words; all words of a shorter question as one."""
+    """Return every sequence of three words; all words of a shorter question as one."""
     words = question_words(question)
     return frozenset(" ".join(words[start : start + 3]) for start in range(max(1, len(words) - 2)))
 
 
 def _first_of(trigrams: frozenset[str]) -> list[str]:
-    """As many of a set, in a fixed order, as one that is alike cannot miss all of."""
+    """Return so many members of a set, in a fixed order, that a similar set has at least one of them."""
     count = len(trigrams) - ceil(_LIKENESS_PERCENT * len(trigrams) / 100) + 1
     return sorted(trigrams, key=hash)[:count]

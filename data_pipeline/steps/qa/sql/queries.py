@@ -1,24 +1,22 @@
-"""The query of a plan, as a syntax tree of the database's dialect. Opens nothing.
+"""Write the query of a plan as a syntax tree of the database's dialect. Pure.
 
-Names are quoted by the dialect's rules, and only where they must be: `track` stays plain, `Order Details` and `group`
+Names are quoted by the dialect's rules, and only if necessary: `track` stays plain, `Order Details` and `group`
 do not. Literals are those of the plan.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import re
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import sqlglot
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlglot import exp
-from sqlglot.dialects import Postgres, SQLite
 from sqlglot.errors import SqlglotError
 
-from data_pipeline.database.query_gate import Dialect
+from data_pipeline.database.driver import Dialect
+from data_pipeline.database.drivers import grammar_of
 from data_pipeline.semantics.facts import Facts, Link
 from data_pipeline.semantics.parts import At, Measure, Value
 from data_pipeline.steps.qa.plans.plan import (
@@ -47,13 +45,11 @@ from data_pipeline.steps.qa.plans.plan import (
 )
 
 Label = Callable[[Output, Selection], str | None]
-"""How a result's column is called; None leaves a plain column its own name."""
-
-SQLGLOT_NAMES: Final[Mapping[Dialect, str]] = {"sqlite": "sqlite", "postgresql": "postgres"}
+"""Return the name of a column of the result; None keeps the name of a plain column."""
 
 
 class _NotIn:
-    """Writes `a NOT IN (...)`, as people do, and not `NOT a IN (...)`."""
+    """Writes `a NOT IN (...)` instead of `NOT a IN (...)`."""
 
     def not_sql(self, expression: exp.Not) -> str:
         inner = expression.this
@@ -63,22 +59,18 @@ class _NotIn:
         return f"{column} NOT{self.in_sql(inner)[len(column) :]}"  # type: ignore[attr-defined]
 
 
-class _Sqlite(SQLite):  # type: ignore[misc]
-    class Generator(_NotIn, SQLite.Generator):  # type: ignore[misc]
-        pass
+@cache
+def _writer(dialect: Dialect) -> type[sqlglot.Dialect]:
+    """Return the dialect of sqlglot that writes questions' queries."""
+    read: Any = grammar_of(dialect).sqlglot
+
+    class Writer(read):  # type: ignore[misc]
+        class Generator(_NotIn, read.Generator):  # type: ignore[misc]
+            pass
+
+    return Writer
 
 
-class _Postgresql(Postgres):  # type: ignore[misc]
-    class Generator(_NotIn, Postgres.Generator):  # type: ignore[misc]
-        pass
-
-
-_WRITES: Final[Mapping[Dialect, type[Any]]] = {"sqlite": _Sqlite, "postgresql": _Postgresql}
-_RESERVED: Final = {
-    "sqlite": sqlite.base.SQLiteIdentifierPreparer.reserved_words,
-    "postgresql": postgresql.base.RESERVED_WORDS,
-}
-_PLAIN: Final = {"sqlite": re.compile(r"[A-Za-z_]\w*", re.ASCII), "postgresql": re.compile("[a-z_][a-z0-9_]*")}
 _COMPARISONS: Final = {"=": exp.EQ, "<>": exp.NEQ, ">": exp.GT, ">=": exp.GTE, "<": exp.LT, "<=": exp.LTE}
 RANK: Final = "place_in_group"
 GROUPED: Final = "grouped"
@@ -86,7 +78,7 @@ RANKED: Final = "ranked"
 
 
 def query_of(plan: Plan, facts: Facts, label: Label) -> exp.Query:
-    """The query that answers exactly what the plan asks."""
+    """Return the query of the plan."""
     build = _Build(facts, label)
     if plan.best is not None:
         return build.best(plan)
@@ -102,30 +94,32 @@ def query_of(plan: Plan, facts: Facts, label: Label) -> exp.Query:
 
 def sql_of(query: exp.Expr, dialect: Dialect) -> str:
     """The text of a query, whose tree may not be used afterwards."""
-    return query.sql(dialect=_WRITES[dialect], comments=False, copy=False)
+    return query.sql(dialect=_writer(dialect), comments=False, copy=False)
 
 
 @lru_cache(maxsize=100_000)
 def is_plain(name: str, dialect: Dialect) -> bool:
     """Whether a name means itself without quotes: to the database, and to whoever parses the text."""
-    if not _PLAIN[dialect].fullmatch(name) or name.lower() in _RESERVED[dialect]:
+    grammar = grammar_of(dialect)
+    if not grammar.plain_name.fullmatch(name) or name.lower() in grammar.reserved_words:
         return False
     text = f"SELECT {name}.{name}, {name} AS {name} FROM {name} AS {name} WHERE {name} > 1 GROUP BY {name}"
     try:
-        tree = sqlglot.parse_one(text, read=SQLGLOT_NAMES[dialect])
+        tree = sqlglot.parse_one(text, read=grammar.sqlglot)
     except SqlglotError:
         return False
     found = [column.name for column in tree.find_all(exp.Column)]
-    return found == [name] * 4 and tree.sql(dialect=SQLGLOT_NAMES[dialect]) == text
+    return found == [name] * 4 and tree.sql(dialect=grammar.sqlglot) == text
 
 
 class _Build:
-    """Makes trees; every tree is new, so nothing is copied."""
+    """Builds trees; every tree is new, so none is copied."""
 
     def __init__(self, facts: Facts, label: Label) -> None:
         self._facts = facts
         self._label = label
-        self._is_sqlite = facts.dialect == "sqlite"
+        self._sqlglot = grammar_of(facts.dialect).sqlglot
+        self._forms = grammar_of(facts.dialect).queries
 
     # The shapes of queries.
 
@@ -224,7 +218,7 @@ class _Build:
         return exp.Alias(this=expression, alias=self._name(label))
 
     def value(self, output: Output, names: _Names) -> exp.Expr:
-        """What stands in the place of an output."""
+        """Return the expression of an output."""
         match output:
             case At() | Bucket():
                 return self._key(output, names)
@@ -237,7 +231,7 @@ class _Build:
                     this=exp.Mul(this=exp.Literal.number("100.0"), expression=measure),
                     expression=whole,
                     typed=True,
-                    safe=self._is_sqlite,
+                    safe=self._forms.divides_by_zero,
                 )
             case Running():
                 by = self._in_time(output.by, names)
@@ -249,18 +243,14 @@ class _Build:
                 return exp.Sub(this=measure, expression=before)
 
     def _in_time(self, bucket: Bucket, names: _Names) -> exp.Order:
-        return exp.Order(expressions=[exp.Ordered(this=self._key(bucket, names), nulls_first=self._is_sqlite)])
+        by = self._key(bucket, names)
+        return exp.Order(expressions=[exp.Ordered(this=by, nulls_first=self._forms.nulls_are_least)])
 
     def _key(self, key: Key, names: _Names) -> exp.Expr:
         if isinstance(key, At):
             return self._column(key, names)
         column = self._column(key.at, names)
-        if not self._is_sqlite:
-            if key.unit == "year":
-                return exp.Extract(this=exp.Var(this="YEAR"), expression=column)
-            return exp.TimeToStr(this=column, format=exp.Literal.string("%Y-%m"))
-        text = exp.Literal.string("%Y" if key.unit == "year" else "%Y-%m")
-        return exp.Anonymous(this="STRFTIME", expressions=[text, column])
+        return self._forms.year(column) if key.unit == "year" else self._forms.month(column)
 
     def _measure(self, measure: Measure, names: _Names) -> exp.Expr:
         if measure.expression is not None:
@@ -284,18 +274,18 @@ class _Build:
                 return exp.Max(this=column)
 
     def _expression(self, measure: Measure, names: _Names) -> exp.Expr:
-        """A glossary's aggregate, its columns spelled and qualified as this query does."""
+        """Return a glossary's aggregate with columns spelled and qualified as in this query."""
         assert measure.expression is not None
         source = next((one for one in names.selection.sources if one.alias == measure.of), names.selection.root)
         spelled = {column.name.lower(): column.name for column in self._facts.by_name[source.table].columns}
-        tree = sqlglot.parse_one(measure.expression, read=SQLGLOT_NAMES[self._facts.dialect])
+        tree = sqlglot.parse_one(measure.expression, read=self._sqlglot)
         for column in list(tree.find_all(exp.Column)):
             at = At(source=source.alias, column=spelled.get(column.name.lower(), column.name))
             column.replace(self._column(at, names))
         return tree
 
     def _of_source(self, alias: str, names: _Names) -> exp.Column:
-        """A column of a source that is never null in its rows: where the row is missing, nothing is counted."""
+        """Return a column of a source that is never null in its rows, so that COUNT ignores missing rows."""
         source = next(source for source in names.selection.sources if source.alias == alias)
         table = self._facts.by_name[source.table]
         if table.key:
@@ -313,17 +303,18 @@ class _Build:
         )
 
     def _ordered(self, order: Order, selection: Selection, names: _Names) -> exp.Ordered:
-        """NULL is never first, whatever the database does by itself."""
+        """Return an item of ORDER BY that never sorts NULL first."""
         is_shown = order.by in selection.outputs
         label = self._label(order.by, selection) if is_shown and not isinstance(order.by, At) else None
         by = exp.column(self._name(label)) if label else self.value(order.by, names)
-        falls = order.is_descending or None  # ASC goes without saying
+        falls = order.is_descending or None  # ASC is the default
         can_be_null = (
             isinstance(order.by, At) and order.by not in selection.known and self._null_count(order.by, selection) > 0
         )
         if not can_be_null:
             # What the database does by itself: nothing is written.
-            return exp.Ordered(this=by, desc=falls, nulls_first=order.is_descending != self._is_sqlite)
+            nulls_first = order.is_descending != self._forms.nulls_are_least
+            return exp.Ordered(this=by, desc=falls, nulls_first=nulls_first)
         return exp.Ordered(this=by, desc=falls, nulls_first=False)
 
     def _null_count(self, at: At, selection: Selection) -> int:
@@ -331,7 +322,7 @@ class _Build:
         return self._facts.by_name[source.table].by_name[at.column].null_count
 
     def condition(self, condition: Condition, names: _Names, selection: Selection) -> exp.Expr:
-        """A condition of WHERE."""
+        """Return a condition of WHERE."""
         match condition:
             case Compared():
                 return _COMPARISONS[condition.operator](
@@ -371,9 +362,7 @@ class _Build:
         column = self._column(condition.at, names)
         if condition.month is None:
             year = Bucket(at=condition.at, unit="year")
-            number = str(condition.year)
-            literal = exp.Literal.string(number) if self._is_sqlite else exp.Literal.number(number)
-            return exp.EQ(this=self._key(year, names), expression=literal)
+            return exp.EQ(this=self._key(year, names), expression=self._forms.year_literal(condition.year))
         first = dt.date(condition.year, condition.month, 1)
         after = (first + dt.timedelta(days=32)).replace(day=1)
         return exp.and_(
@@ -404,7 +393,7 @@ class _Build:
             return found if related.has else exp.Not(this=found)
         own = link.parent_columns[0]
         column = At(source=source.alias, column=link.child_columns[0])
-        if not related.has:  # one NULL among the values would make NOT IN unknown for every row
+        if not related.has:  # a NULL among the values would make NOT IN unknown for every row
             conditions.append(_is_known(self._column(column, names)))
         query.select(self._column(column, names), copy=False)
         if conditions:
@@ -433,7 +422,7 @@ class _Build:
 
 
 class _Names:
-    """Whether columns carry the name of their source: where there is another one."""
+    """True if columns need the name of their source, because there is another source."""
 
     def __init__(self, selection: Selection, *, is_qualified: bool | None = None) -> None:
         self.selection = selection
@@ -442,5 +431,5 @@ class _Names:
 
 
 def _is_known(column: exp.Column) -> exp.Is:
-    """IS NOT NULL, in the order in which people write it."""
+    """Return IS NOT NULL, instead of NOT ... IS NULL."""
     return exp.Is(this=column, expression=exp.Not(this=exp.Null()))

@@ -1,6 +1,7 @@
-"""What PostgreSQL says of many tables at once, spelled by itself: types, keys, checks, indexes, and what they need.
+"""Read the entries of many tables in PostgreSQL's catalogue, in its own spelling: types, keys, checks, indexes, rules.
 
-SQLAlchemy knows the types it has classes for and spells the others NULL; format_type and pg_get_constraintdef know all.
+SQLAlchemy knows only the types for which it has classes, and spells the others NULL. format_type and
+pg_get_constraintdef know all.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _SHORT: Final = (
     (re.compile(r"^timestamp(\(\d\))? with time zone"), r"timestamptz\1"),
     (re.compile(r"^time(\(\d\))? without time zone"), r"time\1"),
 )
-"""The same types in the words that people use."""
+"""Short names of types, as people write them."""
 
 _TABLES: Final = (
     "SELECT c.relname, c.relkind, CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END"
@@ -58,7 +59,7 @@ _INDEXES: Final = (
     " (SELECT 1 FROM pg_constraint k WHERE k.conindid = x.indexrelid AND k.contype IN ('p', 'u', 'x'))"
     " ORDER BY c.relname, i.relname"
 )
-# What a view reads is named by its rule ON SELECT alone: any other rule says what happens to writes.
+# The tables that a view reads are those of its rule ON SELECT. Every other rule is about writes.
 _SOURCES: Final = (
     "SELECT DISTINCT c.relname, n.nspname, s.relname"
     " FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class"
@@ -68,7 +69,7 @@ _SOURCES: Final = (
     " JOIN pg_namespace n ON n.oid = s.relnamespace"
     " WHERE c.oid = ANY(%s) AND r.ev_type = '1' ORDER BY 1, 2, 3"
 )
-# As pg_dump writes them: the rule, then in which sessions it fires where that is not the default.
+# As pg_dump writes them: the rule, then the sessions in which it fires if that is not the default.
 _RULES: Final = (
     "SELECT c.relname, r.rulename, pg_get_ruledef(r.oid) || CASE r.ev_enabled WHEN 'O' THEN '' ELSE"
     " format(E'\\nALTER TABLE %%I.%%I %%s RULE %%I;', o.nspname, c.relname, CASE r.ev_enabled"
@@ -81,7 +82,7 @@ _RULES: Final = (
     " FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace o ON o.oid = c.relnamespace"
     " WHERE c.oid = ANY(%s) AND r.ev_type <> '1' ORDER BY c.relname, r.rulename"
 )
-# A column that was made as `serial` and never renamed: the type makes the same sequence again.
+# A column that was created as `serial` and never renamed: the type creates the same sequence again.
 _NUMBERED: Final = (
     "SELECT c.relname, a.attname FROM pg_depend d"
     " JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' AND d.classid = 'pg_class'::regclass"
@@ -95,7 +96,7 @@ _NUMBERED: Final = (
 
 @dataclass
 class PostgresTable:
-    """One table or view: what the catalog spells of it."""
+    """The entry of one table or view."""
 
     kind: str
     view_sql: str | None
@@ -110,19 +111,19 @@ class PostgresTable:
     numbered: set[str] = field(default_factory=set)
 
 
-def read_postgresql_catalog(connection: Connection, schema: str, names: Sequence[str]) -> dict[str, PostgresTable]:
-    """The catalog's entries of these tables and views of one schema."""
+def read_entries(connection: Connection, schema: str, names: Sequence[str]) -> dict[str, PostgresTable]:
+    """Return the entries of these tables and views of one schema by name; a missing one is left out."""
     oids = oids_of(connection, schema, names)
 
     def rows(statement: str) -> Sequence[Any]:
         return connection.exec_driver_sql(statement, (oids,)).all()
 
-    found = {name: PostgresTable(KINDS[kind], view_sql) for name, kind, view_sql in rows(_TABLES)}
+    entries = {name: PostgresTable(KINDS[kind], view_sql) for name, kind, view_sql in rows(_TABLES)}
     for name, column, type_sql, collation, labels in rows(_COLUMNS):
-        found[name].types[column] = _short(type_sql) + (f" collate {collation}" if collation else "")
-        found[name].labels[column] = tuple(labels or ())
+        entries[name].types[column] = _short(type_sql) + (f" collate {collation}" if collation else "")
+        entries[name].labels[column] = tuple(labels or ())
     for name, constraint, kind, definition, columns in rows(_CONSTRAINTS):
-        table = found[name]
+        table = entries[name]
         if kind in ("p", "u"):
             key = Key(constraint, tuple(columns), definition)
             table.unique_keys += [key] if kind == "u" else []
@@ -130,18 +131,18 @@ def read_postgresql_catalog(connection: Connection, schema: str, names: Sequence
         else:
             table.checks.append(Check(constraint, definition))
     for name, index, definition in rows(_INDEXES):
-        found[name].indexes.append(Index(index, definition))
+        entries[name].indexes.append(Index(index, definition))
     for name, source_schema, source in rows(_SOURCES):
-        found[name].sources.append(TableName(source_schema, source))
+        entries[name].sources.append(TableName(source_schema, source))
     for name, rule, statement, needed in rows(_RULES):
-        found[name].rules.append(Rule(rule, statement, tuple(TableName(*place) for place in needed)))
+        entries[name].rules.append(Rule(rule, statement, tuple(TableName(*place) for place in needed)))
     for name, column in rows(_NUMBERED):
-        found[name].numbered.add(column)
-    return found
+        entries[name].numbered.add(column)
+    return entries
 
 
 def oids_of(connection: Connection, schema: str, names: Sequence[str]) -> list[int]:
-    """The identifiers of tables and views."""
+    """Return the object identifiers of tables and views."""
     return list(connection.exec_driver_sql(_OIDS, (schema, list(names))).scalars())
 
 
