@@ -27,7 +27,7 @@ SHARED_HEAD: Final = 0.8
 SHORTENED: Final = 0.75
 ONE_LETTER: Final = 0.6
 SKELETON: Final = 0.55
-"""How well the thing that a column names fits a table, by how its words fit those of the table."""
+"""Scores of the thing that a column names, by how its words fit those of a table."""
 
 _COMMON_SHARE: Final = 0.8
 """An affix of this share of the names of a schema, or of the columns of a table, says nothing of any."""
@@ -69,7 +69,7 @@ class KeyName:
 
     @property
     def is_audit(self) -> bool:
-        """True if the name tells when or by whom a row was changed."""
+        """True if the name is that of the time or the author of a change."""
         return bool(self.thing) and self.thing[0] in words("names", "audit")
 
     @property
@@ -345,7 +345,7 @@ def stem(word: str) -> str:
 
 @cache
 def _lower_words(identifier: str) -> tuple[str, ...]:
-    """Return the words of an identifier; letters of different scripts and numbers are words of their own."""
+    """Return the words of an identifier; letters of different scripts and numbers are separate words."""
     parts: list[str] = []
     for piece in re.findall(r"[^\W\d]+|\d+", identifier.replace("_", " ")):
         words_of_piece = (piece,) if piece.isdigit() else split_identifier(piece)

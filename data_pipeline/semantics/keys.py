@@ -44,7 +44,7 @@ _SETS_KEPT: Final = 3
 
 @dataclass(frozen=True)
 class KeyVerdict:
-    """The columns that tell the rows of a table apart, and how sure that is."""
+    """The columns that identify the rows of a table, with a confidence."""
 
     table: TableName
     columns: tuple[str, ...]
@@ -65,7 +65,7 @@ class KeyCandidate:
 
 @dataclass(frozen=True)
 class Schema:
-    """What the judges look at: tables that may have keys, their names, their values."""
+    """Tables that may have keys, with their names and values."""
 
     tables: Mapping[TableName, Table]
     names: SchemaNames

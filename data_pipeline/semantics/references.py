@@ -187,7 +187,7 @@ def value_candidates(
 
 
 def is_polymorphic(schema: Schema, table: Table, column: str) -> bool:
-    """Return True if a second column says which table a value refers to: `object_type` beside `object_id`."""
+    """Return True if a second column names the table that a value refers to: `object_type` beside `object_id`."""
     name = schema.name(table.name, column)
     if not name.thing:
         return False
@@ -282,7 +282,7 @@ def _is_calendar(schema: Schema, key: ParentKey) -> bool:
 
 
 def _by_roles(parents: ParentKeys, table: Table, column: ColumnValues, name: KeyName) -> Iterator[ReferenceCandidate]:
-    """Keys of the same table for a parent, keys of people for a person by another name."""
+    """Yield keys of the same table for a parent, and keys of tables of persons for their roles."""
     whole = name.text or name.plain
     own = [key for key in parents.by_table.get(table.name, ()) if key.is_primary]
     if whole in words("roles", "own") or name.plain in words("roles", "own"):
@@ -340,7 +340,7 @@ def _proves(column: ColumnValues, key: ParentKey) -> bool:
 
 
 def _excess(column: ColumnValues, key: ParentKey) -> float:
-    """How much of a key's range a column leaves out: its parent is likely to be the key that it fills."""
+    """Return the share of a key's range that a column does not fill: the likeliest parent has the least."""
     if column.minimum is None or column.maximum is None or key.minimum is None or key.maximum is None:
         return float(key.row_count - column.distinct)
     return float((column.minimum - key.minimum) + (key.maximum - column.maximum)) / max(1, key.maximum - key.minimum)
