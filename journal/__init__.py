@@ -36,7 +36,7 @@ from journal.retry import RetryLimits
 from journal.transaction import Transaction
 from journal.values import DIRECTORY, STATE, Folder, Holder, Identity, printable
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "DIRECTORY",

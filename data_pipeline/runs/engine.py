@@ -178,7 +178,8 @@ class _Worker:
         for stop in self.dbos.background_thread_stop_events:
             stop.set()
         for thread in threading.enumerate():
-            if thread.name.startswith("queue-worker-"):
+            # A thread is listed before it has started, and cannot be joined until then.
+            if thread.name.startswith("queue-worker-") and thread.is_alive():
                 thread.join(CLAIM_SECONDS)
 
     def is_idle(self) -> bool:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from data_pipeline.errors import DirectoryUnusable, NotFound
+from data_pipeline.errors import DirectoryUnusable, InvalidInput, NotFound
 from data_pipeline.tasks.backup.catalogue import find_backup
 from data_pipeline.tasks.backup.checksums import record_checksums
+from data_pipeline.tasks.backup.manifests import NOTE_PATTERN, check_note
 from data_pipeline.tasks.backup.verification import VerifyReport
 from data_pipeline.tasks.backup.verify import verify, verify_and_record
 from tests.support.tasks import WritingStep, backups_of, content_below, make_task, run_complete
@@ -196,3 +198,18 @@ def test_backup_that_takes_the_name_while_checksums_are_computed_does_not_get_th
     with pytest.raises(NotFound, match="Another backup has its name now"):
         record_checksums(str(backup.parent), "task_1", backup.name, work_id="checksums_1", on_bytes=replace_backup)
     assert not (backup.parent / "backup_manifests").exists()
+
+
+@pytest.mark.parametrize("note", ["\x80", "a\x85", "\x01", "a\x1b[0m", " \x7f ", "", "  ", "\n"])
+def test_described_pattern_of_a_note_refuses_what_the_server_refuses(note: str) -> None:
+    """Both refuse control characters and blank notes."""
+    assert re.search(NOTE_PATTERN, note) is None
+    with pytest.raises(InvalidInput):
+        check_note(note)
+
+
+@pytest.mark.parametrize("note", ["before the new model", " x", "两\n行", "a\tb"])
+def test_described_pattern_of_a_note_accepts_texts(note: str) -> None:
+    """Also with blanks, lines and tabs."""
+    assert re.search(NOTE_PATTERN, note) is not None
+    assert check_note(note)

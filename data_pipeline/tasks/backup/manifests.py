@@ -21,7 +21,7 @@ from journal import printable
 
 FORMAT: Final = 1
 NOTE_LIMIT_CHARACTERS: Final = 2_000
-NOTE_PATTERN: Final = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*\S[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"
+NOTE_PATTERN: Final = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"
 """The pattern of a valid note, for the description of the API. Control characters could change a terminal."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -101,7 +101,7 @@ def check_note(note: str) -> str:
         problems.append("must not be empty")
     if len(stripped) > NOTE_LIMIT_CHARACTERS:
         problems.append(f"must have at most {NOTE_LIMIT_CHARACTERS:,} characters")
-    if _CONTROL.search(stripped):
+    if _CONTROL.search(note):
         problems.append("must not contain control characters")
     if problems:
         raise InvalidInput("note", *problems)
