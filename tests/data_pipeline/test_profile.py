@@ -14,9 +14,9 @@ from data_pipeline.database import profile as profile_module
 from data_pipeline.database.connection import BusinessDatabase, open_database
 from data_pipeline.database.execution import QueryLimits
 from data_pipeline.database.finding import list_tables
-from data_pipeline.database.profile import ColumnProfile, TableProfile, profile_table
 from data_pipeline.database.reflection import read_table
 from data_pipeline.demo.database import build_database
+from data_pipeline.semantics.profile import ColumnProfile, TableProfile, profile_table
 from data_pipeline.tasks.table_list import TableName
 from tests.support.postgres import fresh_database
 

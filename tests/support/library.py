@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterator, Sequence
 from data_pipeline.database.connection import BusinessDatabase
 from data_pipeline.database.execution import QueryLimits
 from data_pipeline.database.finding import list_tables
-from data_pipeline.database.personal_data import TellingValues
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.semantics.facts import Facts
 from data_pipeline.semantics.glossary import Glossary
 from data_pipeline.semantics.observing import Observed, observe
+from data_pipeline.semantics.telling import TellingValues
 from data_pipeline.steps.qa.choose.gates import Gates
 from data_pipeline.steps.qa.families import FAMILIES, Family
 from data_pipeline.steps.qa.generator import GeneratedPair, Generator
