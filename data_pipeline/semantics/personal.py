@@ -74,7 +74,9 @@ _FILE: Final = re.compile(r".*\.[A-Za-z0-9]{2,4}")
 _SMALL_NUMBER: Final = re.compile(r"\d{1,8}|\d{16,20}")
 """Numbers of rows: serial ones, and those of a generator of identifiers."""
 
-_HAS_DIGIT: Final = re.compile(r".*\d.*")
+_MANY_DIGITS: Final = re.compile(r"(?=.*\d)([^\d]{0,2}\d)+[^\d]{0,2}")
+"""A code: no three letters without a digit between them. `Jana Novak7` is a name."""
+
 _INSIDE: Final = re.compile(
     r"[^\s@]@[^\s@]+\.[^\s@]{2}|\+\d{1,3}[ ()./-]*\d(?:[ ()./-]*\d){5,12}|(?<!\d)1[3-9]\d{9}(?!\d)"
     r"|(?<!\d)[1-9]\d{5}(?:18|19|20)\d{9}[\dXx](?!\d)|(?<!\d)\d{3}-\d{2}-\d{4}(?!\d)"
@@ -227,8 +229,8 @@ class _Case:
         if kind == "name":
             if self._share(word_lists()["company"].fullmatch) >= _COMPANY_SHARE:
                 yield "its values are names of companies", _COMPANIES
-            if self._share(_HAS_DIGIT.fullmatch) >= _SHAPE_SHARE:
-                yield "its values have digits", _WRONG_TYPE
+            if self._share(_MANY_DIGITS.fullmatch) >= _SHAPE_SHARE:
+                yield "its values are codes", _WRONG_TYPE
             if self._share(_FILE.fullmatch) >= _SHAPE_SHARE:
                 yield "its values are names of files", _WRONG_TYPE
         says_who = self._words[-1] in ("by", "uid", "user") or re.search(

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from data_pipeline.database import profile as profile_module
+from data_pipeline.database import sampling as profile_module
 from data_pipeline.database.connection import BusinessDatabase, open_database
 from data_pipeline.database.execution import QueryLimits
 from data_pipeline.database.finding import list_tables
