@@ -33,8 +33,8 @@ from data_pipeline.database.finding import list_tables
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.demo.database import build_database
 from data_pipeline.semantics.facts import Facts
+from data_pipeline.semantics.finding_keys import find_keys
 from data_pipeline.semantics.glossary import Glossary
-from data_pipeline.semantics.joins import infer_joins
 from data_pipeline.semantics.observing import observe
 from data_pipeline.semantics.telling import TellingValues
 from data_pipeline.steps import RunParameters
@@ -132,9 +132,11 @@ class TimedGenerator(Generator):
 def look(database: BusinessDatabase) -> tuple[Facts, frozenset[str]]:
     """What the step knows before it makes a pair."""
     tables, _ = read_tables(database, list_tables(database))
-    observed = [observe(database, table, LOOK_LIMITS, masks_personal_data=True) for table in tables]
-    inferred = infer_joins(database, tables, LOOK_LIMITS)
-    facts = facts_of(database.dialect_name, tables, observed, inferred, Glossary())
+    keys = find_keys(database, tables, LOOK_LIMITS)
+    observed = [
+        observe(database, table, LOOK_LIMITS, masks_personal_data=True) for table in keys.with_primary_keys(tables)
+    ]
+    facts = facts_of(database.dialect_name, tables, observed, keys.inferred, Glossary())
     return facts, frozenset().union(*(one.told for one in observed))
 
 

@@ -244,6 +244,10 @@ class Catalogue(Protocol):
         """Return names in `relations` that are storage of other tables: they can be named, but are not listed."""
         ...
 
+    def inheriting_relations(self, connection: Connection) -> frozenset[TableName]:
+        """Return the tables whose rows belong to another table too: partitions and children by inheritance."""
+        ...
+
     def read_tables(self, connection: Connection, names: Sequence[TableName]) -> dict[TableName, Table]:
         """Return everything about tables and views of one schema.
 

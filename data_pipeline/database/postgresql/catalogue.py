@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from sqlalchemy import Connection, inspect
 
@@ -13,6 +13,11 @@ from data_pipeline.database.postgresql.grammar import GRAMMAR
 from data_pipeline.database.postgresql.shared import read_shared_objects
 from data_pipeline.database.schema import ForeignKey, SharedObject, Table
 from data_pipeline.tasks.table_list import TableName
+
+_INHERITING: Final = (
+    "SELECT n.nspname, c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+    " JOIN pg_namespace n ON n.oid = c.relnamespace"
+)
 
 
 class PostgresCatalogue:
@@ -32,6 +37,9 @@ class PostgresCatalogue:
 
     def internal_relations(self, connection: Connection) -> frozenset[str]:  # noqa: ARG002 - in schemas of the system
         return frozenset()
+
+    def inheriting_relations(self, connection: Connection) -> frozenset[TableName]:
+        return frozenset(TableName(*row) for row in connection.exec_driver_sql(_INHERITING))
 
     def read_tables(self, connection: Connection, names: Sequence[TableName]) -> dict[TableName, Table]:
         _use_one_search_path(connection)

@@ -42,6 +42,9 @@ class SqliteCatalogue:
         shadows = "SELECT name FROM pragma_table_list WHERE type = 'shadow'"
         return frozenset(connection.exec_driver_sql(shadows).scalars())
 
+    def inheriting_relations(self, connection: Connection) -> frozenset[TableName]:  # noqa: ARG002 - there are none
+        return frozenset()
+
     def read_tables(self, connection: Connection, names: Sequence[TableName]) -> dict[TableName, Table]:
         inspector = inspect(connection)
         columns = inspected_columns(inspector, names)

@@ -18,8 +18,9 @@ from data_pipeline.database.schema import Table
 from data_pipeline.errors import QueryFailed, StepFailed
 from data_pipeline.events import Event
 from data_pipeline.semantics.facts import Facts, Link, TableFacts
+from data_pipeline.semantics.finding_keys import FoundKeys, find_keys
 from data_pipeline.semantics.glossary import Glossary, parse_glossary
-from data_pipeline.semantics.joins import InferredJoin, infer_joins
+from data_pipeline.semantics.keys import QUESTION_CONFIDENCE
 from data_pipeline.semantics.metadata_writing import (
     About,
     Theme,
@@ -31,6 +32,7 @@ from data_pipeline.semantics.metadata_writing import (
 from data_pipeline.semantics.observing import Observed, declared_links, link_id, observe, with_links
 from data_pipeline.semantics.parts import Measure
 from data_pipeline.semantics.profile import known_values, secrets_of
+from data_pipeline.semantics.references import ReferenceVerdict
 from data_pipeline.semantics.telling import TellingValues
 from data_pipeline.steps.contract import RunParameters, StepContext, StepOutput
 from data_pipeline.steps.pair_file import SUFFIX, format_pairs, pair_id
@@ -64,7 +66,7 @@ class _Schema:
 
     tables: Sequence[Table]
     observed: Sequence[Observed]
-    inferred: Sequence[InferredJoin]
+    inferred: Sequence[ReferenceVerdict]
     facts: Facts
     glossary: Glossary
     raw_glossary: bytes | None
@@ -189,24 +191,24 @@ async def _look(context: StepContext, database: BusinessDatabase, in_thread: Any
     glossary = parse_glossary(raw, GLOSSARY) if raw is not None else Glossary()
     problems |= {f"{GLOSSARY}, {target}": "no listed table has it" for target in glossary.unmatched(tables)}
     limits = replace(LOOK_LIMITS, cancellation=Cancellation())
+    keys = FoundKeys()
+    if context.parameters.infer_joins:
+        keys = await stopped_by(limits.cancellation.set, in_thread(find_keys, database, tables, limits))
     observed: list[Observed] = []
     masks = context.parameters.mask_personal_data
     # The pages of ddl_generation search all tables for these values, so the same columns are personal here.
     known = await _known_values(context, database, tables, limits, in_thread) if masks else None
-    for table in tables:
+    for table in keys.with_primary_keys(tables):
         looking = in_thread(observe, database, table, limits, masks_personal_data=masks, known=known)
         one = await stopped_by(limits.cancellation.set, looking)
         observed.append(one)
         if one.problem is not None:
             problems[str(table.name)] = one.problem
         context.emit(Event("table", "completed", str(table.name), done=len(observed), total=len(tables)))
-    inferred: Sequence[InferredJoin] = ()
-    if context.parameters.infer_joins:
-        inferred = await stopped_by(limits.cancellation.set, in_thread(infer_joins, database, tables, limits))
-    facts = facts_of(database.dialect_name, tables, observed, inferred, glossary)
-    joined = [(one.candidate.child, one.candidate.parent) for one in inferred]
+    facts = facts_of(database.dialect_name, tables, observed, keys.inferred, glossary)
+    joined = [(one.child, one.parent) for one in keys.inferred]
     themes = await in_step_thread(themes_of, tables, context.parameters.language, joined=joined)
-    return _Schema(tables, observed, inferred, facts, glossary, raw, problems, themes)
+    return _Schema(tables, observed, keys.inferred, facts, glossary, raw, problems, themes)
 
 
 async def _known_values(
@@ -226,24 +228,25 @@ def facts_of(
     dialect: Dialect,
     tables: Sequence[Table],
     observed: Sequence[Observed],
-    inferred: Sequence[InferredJoin],
+    inferred: Sequence[ReferenceVerdict],
     glossary: Glossary,
 ) -> Facts:
-    """Return the facts for the generator from tables, sample rows, joins and the glossary."""
+    """Return the facts for the generator from tables, sample rows, the surest inferred keys and the glossary."""
     by_name = {one.table.name: one.table for one in observed}
     links = declared_links(tables, by_name)
-    for join in inferred:
-        one = join.candidate
-        child = by_name[one.child].by_name[one.child_column]
+    for one in inferred:
+        if one.confidence < QUESTION_CONFIDENCE:
+            continue
+        columns = by_name[one.child].by_name
         links.append(
             Link(
-                link_id(one.child, (one.child_column,), one.parent),
+                link_id(one.child, one.child_columns, one.parent),
                 one.child,
-                (one.child_column,),
+                one.child_columns,
                 one.parent,
-                (one.parent_column,),
-                has_orphans=bool(child.null_count) or join.contained_share < 1,
-                confidence=min(join.confidence, 0.99),
+                one.parent_columns,
+                has_orphans=one.contained_share < 1 or any(columns[name].null_count for name in one.child_columns),
+                confidence=min(one.confidence, 0.99),
             )
         )
     marked = with_links([one.table for one in observed], links)
@@ -355,13 +358,17 @@ def _write(
     return _Generated(files=tuple(files), result=result).as_json()
 
 
-def _join_of(join: InferredJoin) -> JoinFound:
-    found = join.candidate
+def _join_of(one: ReferenceVerdict) -> JoinFound:
     return JoinFound(
-        source=f"{found.child}.{found.child_column}",
-        target=f"{found.parent}.{found.parent_column}",
-        confidence=round(join.confidence, 3),
+        source=_place(one.child, one.child_columns),
+        target=_place(one.parent, one.parent_columns),
+        confidence=round(one.confidence, 3),
     )
+
+
+def _place(table: TableName, columns: Sequence[str]) -> str:
+    """`orders.customer_id`; of a key of several columns `section.(course_id, year)`."""
+    return f"{table}.{columns[0]}" if len(columns) == 1 else f"{table}.({', '.join(columns)})"
 
 
 def _meta_line(pair: GeneratedPair, facts: Facts) -> str:
