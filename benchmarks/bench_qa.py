@@ -30,13 +30,13 @@ from typing import Any
 from data_pipeline.api.simple_workflow import SimpleWorkflowExecutor
 from data_pipeline.database.connection import BusinessDatabase, open_database
 from data_pipeline.database.finding import list_tables
-from data_pipeline.database.personal_data import TellingValues
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.demo.database import build_database
 from data_pipeline.semantics.facts import Facts
 from data_pipeline.semantics.finding_keys import find_keys
 from data_pipeline.semantics.glossary import Glossary
 from data_pipeline.semantics.observing import observe
+from data_pipeline.semantics.telling import TellingValues
 from data_pipeline.steps import RunParameters
 from data_pipeline.steps.qa import QaGeneration
 from data_pipeline.steps.qa.choose.gates import Accepted, Gates, Rejected

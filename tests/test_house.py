@@ -45,7 +45,7 @@ PURE = {
     "data_pipeline/config/database_urls", "data_pipeline/config/model_endpoint", "data_pipeline/config/numbers",
     "data_pipeline/config/retention",
     "data_pipeline/config/vector_place", "data_pipeline/database/driver", "data_pipeline/database/faults",
-    "data_pipeline/database/personal_data", "data_pipeline/database/postgresql/grammar",
+    "data_pipeline/semantics/telling", "data_pipeline/database/postgresql/grammar",
     "data_pipeline/database/query_expansion", "data_pipeline/database/query_spelling",
     "data_pipeline/database/schema", "data_pipeline/database/sqlite/grammar",
     "data_pipeline/database/sqlite/text", "data_pipeline/dataset/export", "data_pipeline/events",

@@ -8,7 +8,8 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from data_pipeline.database.personal_data import MASK
+MASK: Final = "***"
+"""The text that replaces a value which must not be shown."""
 
 _QUOTES: Final = (('"', '"'), ("'", "'"), ("«", "»"), ("»", "«"), ("„", "[“”]"), ("“", "”"), ("\u2018", "\u2019"))
 """The quotes around values, in the languages of servers' messages."""

@@ -22,7 +22,7 @@ from data_pipeline.database.connection import BusinessDatabase
 from data_pipeline.database.execution import limited_connection, rows_within
 from data_pipeline.database.faults import reason_of
 from data_pipeline.database.limits import QueryLimits
-from data_pipeline.database.profile import _Source as RowSource
+from data_pipeline.database.sampling import TableSource
 from data_pipeline.database.schema import Column, Table
 from data_pipeline.errors import DatabaseUnavailable, QueryFailed
 from data_pipeline.tasks.table_list import TableName
@@ -145,7 +145,7 @@ def sample_table(
         return TableValues(table.name, 0, is_whole=False, columns={})
     most = min(ROWS_SAMPLED, max(500, CELLS_SAMPLED // len(columns)))
     with limited_connection(database, limits) as connection:
-        source = RowSource(database, connection, replace(table, columns=tuple(columns)))
+        source = TableSource(database, connection, replace(table, columns=tuple(columns)))
         row_count, is_large = source.size()
         sql = source.sampled(row_count) if is_large else source.all_rows()
         fetched = rows_within(connection, f"{sql} LIMIT {most}", replace(limits, rows=most))[1]
@@ -172,7 +172,7 @@ def measure_key(
             place = _place(table.name)
             ends = f"min({quoted[0]}), max({quoted[0]})" if is_number else "NULL, NULL"
             if has_unique_index(table, columns):
-                row_count, is_unique = RowSource(database, connection, table).size()[0], True
+                row_count, is_unique = TableSource(database, connection, table).size()[0], True
                 least, most = connection.exec_driver_sql(f"SELECT {ends} FROM {place}").one()
             elif len(columns) == 1:
                 counted = f"SELECT count(*), count(DISTINCT {quoted[0]}), {ends} FROM {place}"
@@ -228,7 +228,7 @@ def sample_tuples(
     by_name = {column.name: column for column in table.columns}
     try:
         with limited_connection(database, limits) as connection:
-            source = RowSource(database, connection, replace(table, columns=tuple(by_name[name] for name in columns)))
+            source = TableSource(database, connection, replace(table, columns=tuple(by_name[name] for name in columns)))
             row_count, is_large = source.size()
             sql = source.sampled(row_count) if is_large else source.all_rows()
             rows = rows_within(connection, f"{sql} LIMIT {ROWS_SAMPLED}", replace(limits, rows=ROWS_SAMPLED))[1]

@@ -207,7 +207,7 @@ def _judge_all(
         if given is False:
             verdicts[place] = Privacy()
         elif given is not None:
-            verdicts[place] = Privacy(verdict.kind or "other" if given is True else given, 1.0)
+            verdicts[place] = Privacy(verdict.kind if given is True else given, 1.0)
     return verdicts
 
 
@@ -398,7 +398,7 @@ def _because(verdict: RoleVerdict, given: ColumnOverride) -> Verdict:
 
 
 def _personal(privacy: Privacy, given: ColumnOverride) -> PersonalVerdict | None:
-    if not privacy.is_masked or privacy.kind is None:
+    if not privacy.is_masked:
         return None
     evidence: Evidence = "values"
     if given.personal is not None:

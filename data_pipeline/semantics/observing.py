@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from data_pipeline.database.connection import BusinessDatabase
 from data_pipeline.database.execution import QueryLimits
-from data_pipeline.database.personal_data import TellingValues
-from data_pipeline.database.profile import look_at_rows
 from data_pipeline.database.schema import Column, Table
 from data_pipeline.errors import QueryFailed
 from data_pipeline.semantics.facts import ColumnFacts, Link, Role, TableFacts
+from data_pipeline.semantics.profile import look_at_rows
 from data_pipeline.semantics.roles import Seen, frequent, has_time, is_additive, is_number, role_of, value_of
+from data_pipeline.semantics.telling import TellingValues
 from data_pipeline.tasks.table_list import TableName
 
 ROWS_LOOKED_AT: Final = 10_000
@@ -37,10 +37,20 @@ class Observed:
     hidden: frozenset[str] = field(default=frozenset(), repr=False)
 
 
-def observe(database: BusinessDatabase, table: Table, limits: QueryLimits, *, masks_personal_data: bool) -> Observed:
-    """What questions about one table can be about. Raises DatabaseUnavailable."""
+def observe(
+    database: BusinessDatabase,
+    table: Table,
+    limits: QueryLimits,
+    *,
+    masks_personal_data: bool,
+    known: TellingValues | None = None,
+) -> Observed:
+    """Return the facts of one table for questions; `known` are values of all tables that identify people.
+
+    Raises DatabaseUnavailable.
+    """
     try:
-        found = look_at_rows(database, table, replace(limits, rows=ROWS_LOOKED_AT))
+        found = look_at_rows(database, table, replace(limits, rows=ROWS_LOOKED_AT), known)
     except QueryFailed as error:
         return Observed(_facts_of(table, 0, ()), error.reason)
     told = TellingValues(found.told if masks_personal_data else ())

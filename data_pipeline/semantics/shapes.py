@@ -17,6 +17,10 @@ ShapeKind = Literal[
 ]
 
 
+SURE_WEIGHT: Final = 0.7
+"""The minimum weight of a form that makes a single text personal."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """A form of values: `weight` is the evidence by itself, `weight_named` beside a name of the same kind."""
@@ -26,6 +30,11 @@ class Shape:
     fits: Callable[[str], bool]
     weight: float
     weight_named: float
+
+
+def looks_personal(text: str) -> bool:
+    """True if one text has a form that few texts but personal data and secrets have."""
+    return any(shape.weight >= SURE_WEIGHT and shape.fits(text) for shape in SHAPES)
 
 
 def luhn_is_right(text: str) -> bool:

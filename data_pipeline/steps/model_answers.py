@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data_pipeline.database.driver import Dialect
 from data_pipeline.database.drivers import grammar_of
-from data_pipeline.database.profile import TableProfile
 from data_pipeline.database.schema import Table
+from data_pipeline.semantics.profile import TableProfile
 from data_pipeline.semantics.wording import Suggestion, listed_value, one_line, words_of
 from data_pipeline.steps.contract import RunParameters
 from data_pipeline.tasks.results import ModelCost

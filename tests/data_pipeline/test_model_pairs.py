@@ -34,7 +34,7 @@ from tests.support.shop import CLI, Shop
 from tests.support.tasks import make_task, run_step
 from tests.support.waiting import PATIENCE_SECONDS
 
-LIBRARY = ("branch", "author", "book", "book_author", "reader", "loan", "reservation", "holiday", "long_book")
+LIBRARY = ("branch", "publisher", "book", "book_publisher", "reader", "loan", "reservation", "holiday", "long_book")
 WANTED = 90
 
 TRAVEL = (

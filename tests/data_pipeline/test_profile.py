@@ -10,19 +10,19 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from data_pipeline.database import profile as profile_module
+from data_pipeline.database import sampling as profile_module
 from data_pipeline.database.connection import BusinessDatabase, open_database
 from data_pipeline.database.execution import QueryLimits
 from data_pipeline.database.finding import list_tables
-from data_pipeline.database.profile import ColumnProfile, TableProfile, profile_table
 from data_pipeline.database.reflection import read_table
 from data_pipeline.demo.database import build_database
+from data_pipeline.semantics.profile import ColumnProfile, TableProfile, profile_table
 from data_pipeline.tasks.table_list import TableName
 from tests.support.postgres import fresh_database
 
 TABLES = """
 CREATE TABLE "Odd ""name" (
-  "select" INTEGER PRIMARY KEY, "状态" VARCHAR(10), price NUMERIC(8, 2), note TEXT, email TEXT
+  "select" INTEGER PRIMARY KEY, "状态" VARCHAR(10), price NUMERIC(8, 2), lyrics TEXT, email TEXT
 );
 INSERT INTO "Odd ""name"
   WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 40)
@@ -71,7 +71,7 @@ def test_profile_of_a_small_table_is_exact(tmp_path: Path) -> None:
             assert (float(price.minimum or 0), float(price.maximum or 0), price.distinct_count) == (1.5, 60.0, 40)
             assert price.enum_values == ()
             assert len(column(found, "select").samples) == 5
-            assert {len(sample) for sample in column(found, "note").samples} == {60}
+            assert {len(sample) for sample in column(found, "lyrics").samples} == {60}
 
 
 def test_bytes_have_no_least_and_no_greatest(tmp_path: Path) -> None:

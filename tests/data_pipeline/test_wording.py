@@ -115,22 +115,22 @@ def test_rows_that_nothing_names_are_records(
 
 
 def test_table_that_only_connects_is_called_by_its_other_end(facts: Facts) -> None:
-    """Nobody asks which books have book authors."""
+    """Nobody asks which books have book publishers."""
     book = table_of(facts, "book")
-    link = next(one for one in facts.down(book.name) if one.child.name == "book_author")
-    has = Related(source="book_author", link=link.id, has=True, spelling="exists")
+    link = next(one for one in facts.down(book.name) if one.child.name == "book_publisher")
+    has = Related(source="book_publisher", link=link.id, has=True, spelling="exists")
     told = said(facts, select(book, [rows_of(book)], where=[has]))
 
-    assert all(re.search(r"\b(authors|author)\b", question) for question in told)
-    assert not any("book author" in question or "link" in question for question in told)
+    assert all(re.search(r"\b(publishers|publisher)\b", question) for question in told)
+    assert not any("book publisher" in question or "link" in question for question in told)
 
 
 def test_table_that_only_connects_has_a_word_of_its_own(facts: Facts) -> None:
     """Where it is counted alone."""
-    connecting = table_of(facts, "book_author")
+    connecting = table_of(facts, "book_publisher")
     told = said(facts, select(connecting, [rows_of(connecting)]), "count")
 
-    assert all("links between books and authors" in question for question in told), told
+    assert all("links between books and publishers" in question for question in told), told
 
 
 @pytest.mark.parametrize(

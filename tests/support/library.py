@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterator, Sequence
 from data_pipeline.database.connection import BusinessDatabase
 from data_pipeline.database.execution import QueryLimits
 from data_pipeline.database.finding import list_tables
-from data_pipeline.database.personal_data import TellingValues
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.semantics.facts import Facts
 from data_pipeline.semantics.glossary import Glossary
 from data_pipeline.semantics.observing import Observed, observe
+from data_pipeline.semantics.telling import TellingValues
 from data_pipeline.steps.qa.choose.gates import Gates
 from data_pipeline.steps.qa.families import FAMILIES, Family
 from data_pipeline.steps.qa.generator import GeneratedPair, Generator
@@ -23,12 +23,12 @@ from data_pipeline.tasks.parameters import Language
 SCHEMA = """
 CREATE TABLE branch (branch_id INTEGER PRIMARY KEY, name VARCHAR(40) NOT NULL UNIQUE, city VARCHAR(20) NOT NULL,
   opened_on DATE NOT NULL);
-CREATE TABLE author (author_id INTEGER PRIMARY KEY, pen_name VARCHAR(40) NOT NULL UNIQUE, country VARCHAR(20));
+CREATE TABLE publisher (publisher_id INTEGER PRIMARY KEY, name VARCHAR(40) NOT NULL UNIQUE, country VARCHAR(20));
 CREATE TABLE book (book_id INTEGER PRIMARY KEY, title VARCHAR(60) NOT NULL UNIQUE, genre VARCHAR(20) NOT NULL,
   pages INTEGER NOT NULL, price NUMERIC(8, 2) NOT NULL, published_on DATE, is_reference INTEGER NOT NULL,
   shelf VARCHAR(10), series VARCHAR(40) NOT NULL);
-CREATE TABLE book_author (book_id INTEGER NOT NULL REFERENCES book (book_id),
-  author_id INTEGER NOT NULL REFERENCES author (author_id), PRIMARY KEY (book_id, author_id));
+CREATE TABLE book_publisher (book_id INTEGER NOT NULL REFERENCES book (book_id),
+  publisher_id INTEGER NOT NULL REFERENCES publisher (publisher_id), PRIMARY KEY (book_id, publisher_id));
 CREATE TABLE reader (reader_id INTEGER PRIMARY KEY, full_name VARCHAR(60) NOT NULL, email VARCHAR(60) NOT NULL,
   level VARCHAR(10) NOT NULL, joined_on DATE NOT NULL, invited_by INTEGER REFERENCES reader (reader_id));
 CREATE TABLE loan (loan_id INTEGER PRIMARY KEY, book_id INTEGER NOT NULL REFERENCES book (book_id),
@@ -56,7 +56,7 @@ def statements() -> Iterator[tuple[str, Sequence[object]]]:
         yield "INSERT INTO branch VALUES (?, ?, ?, ?)", branch
     for number in range(1, 31):
         name = f"{chance.choice(WORDS).title()} {chance.choice('ABCDEFGH')}. {number}"
-        yield "INSERT INTO author VALUES (?, ?, ?)", (number, name, chance.choice(COUNTRIES))
+        yield "INSERT INTO publisher VALUES (?, ?, ?)", (number, name, chance.choice(COUNTRIES))
     for number in range(1, 121):
         title = f"The {chance.choice(WORDS)} and the {chance.choice(WORDS)}, part {number}"
         price = round(5 + chance.random() * 60, 2)
@@ -65,8 +65,8 @@ def statements() -> Iterator[tuple[str, Sequence[object]]]:
         book = (number, title, chance.choice(GENRES), chance.randint(80, 900), price, published, int(number % 3 == 0))
         series = f"{chance.choice(WORDS)} and {chance.choice(WORDS)}"
         yield "INSERT INTO book VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*book, shelf, series)
-        for author in chance.sample(range(1, 28), chance.choice((1, 1, 2, 3))):
-            yield "INSERT INTO book_author VALUES (?, ?)", (number, author)
+        for publisher in chance.sample(range(1, 28), chance.choice((1, 1, 2, 3))):
+            yield "INSERT INTO book_publisher VALUES (?, ?)", (number, publisher)
     for number in range(1, 61):
         invited = None if number < 10 else chance.randint(1, number - 1)
         level = chance.choice(("basic", "gold"))

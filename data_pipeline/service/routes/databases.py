@@ -12,10 +12,10 @@ from fastapi import APIRouter, Request, Response
 
 from data_pipeline.database.connection import BusinessDatabase, database_name, open_database
 from data_pipeline.database.finding import list_tables, resolve_tables
-from data_pipeline.database.profile import TableProfile, known_values, profile_table, secrets_of
 from data_pipeline.database.reflection import read_prelude, read_table, read_tables
 from data_pipeline.database.schema import Table
 from data_pipeline.errors import InvalidInput, NotFound, QueryFailed
+from data_pipeline.semantics.profile import TableProfile, known_values, profile_table, secrets_of
 from data_pipeline.service.answers import REFUSALS, success
 from data_pipeline.service.models import DdlRequest, TablesRequest
 from data_pipeline.service.routes.tasks import RunsDep, database_of

@@ -20,9 +20,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from data_pipeline.database.personal_data import PersonalKind
-from data_pipeline.database.profile import ColumnProfile, TableProfile
 from data_pipeline.database.schema import Table
+from data_pipeline.semantics.personal_words import PersonalKind
+from data_pipeline.semantics.profile import ColumnProfile, TableProfile
 from data_pipeline.semantics.wording import Comment, Suggestion, column_comments, escaped, listed_value, table_comment
 from data_pipeline.steps.ddl.ddl import Surroundings
 
@@ -30,8 +30,9 @@ SHOWN_LABELS: Final = 50
 """Maximum number of values of an enumerated type on a page."""
 
 _KINDS_IN_CHINESE: Final[dict[PersonalKind, str]] = {
-    "name": "姓名", "email": "邮箱", "phone": "电话", "id_number": "证件号", "card": "卡号", "address": "地址",
-    "birth": "生日", "plate": "车牌", "account": "账号", "secret": "密码",
+    "name": "姓名", "email": "邮箱", "phone": "电话", "address": "地址", "account": "账号", "ip": "IP 地址",
+    "birth_date": "出生日期", "national_id": "证件号", "plate": "车牌", "card": "卡号", "bank_account": "银行账号",
+    "secret": "密码或密钥", "health": "健康信息", "location": "位置", "other": "其他个人信息",
 }  # fmt: skip
 
 

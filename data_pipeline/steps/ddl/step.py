@@ -11,12 +11,12 @@ from typing import Final, TypeVar
 from data_pipeline.database.connection import BusinessDatabase, open_database
 from data_pipeline.database.execution import Cancellation, QueryLimits
 from data_pipeline.database.finding import resolve_tables
-from data_pipeline.database.personal_data import TellingValues
-from data_pipeline.database.profile import TableProfile, TableSecrets, known_values, profile_table, secrets_of
 from data_pipeline.database.reflection import read_prelude, read_tables
 from data_pipeline.database.schema import SharedObject, Table, in_loading_order
 from data_pipeline.errors import InvalidInput, ModelFailed, QueryFailed, StepFailed
 from data_pipeline.events import Event
+from data_pipeline.semantics.profile import TableProfile, TableSecrets, known_values, profile_table, secrets_of
+from data_pipeline.semantics.telling import TellingValues
 from data_pipeline.semantics.wording import Suggestion
 from data_pipeline.steps.contract import RunParameters, StepContext, StepOutput
 from data_pipeline.steps.ddl.ddl import ddl_of, prelude_of, surroundings_of

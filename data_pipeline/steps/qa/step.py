@@ -13,10 +13,9 @@ from data_pipeline.database.driver import Dialect
 from data_pipeline.database.drivers import grammar_of
 from data_pipeline.database.execution import Cancellation, QueryLimits
 from data_pipeline.database.finding import resolve_tables
-from data_pipeline.database.personal_data import TellingValues
 from data_pipeline.database.reflection import read_tables
 from data_pipeline.database.schema import Table
-from data_pipeline.errors import StepFailed
+from data_pipeline.errors import QueryFailed, StepFailed
 from data_pipeline.events import Event
 from data_pipeline.semantics.facts import Facts, Link, TableFacts
 from data_pipeline.semantics.finding_keys import FoundKeys, find_keys
@@ -32,7 +31,9 @@ from data_pipeline.semantics.metadata_writing import (
 )
 from data_pipeline.semantics.observing import Observed, declared_links, link_id, observe, with_links
 from data_pipeline.semantics.parts import Measure
+from data_pipeline.semantics.profile import known_values, secrets_of
 from data_pipeline.semantics.references import ReferenceVerdict
+from data_pipeline.semantics.telling import TellingValues
 from data_pipeline.steps.contract import RunParameters, StepContext, StepOutput
 from data_pipeline.steps.pair_file import SUFFIX, format_pairs, pair_id
 from data_pipeline.steps.qa.choose.gates import Gates
@@ -194,9 +195,11 @@ async def _look(context: StepContext, database: BusinessDatabase, in_thread: Any
     if context.parameters.infer_joins:
         keys = await stopped_by(limits.cancellation.set, in_thread(find_keys, database, tables, limits))
     observed: list[Observed] = []
+    masks = context.parameters.mask_personal_data
+    # The pages of ddl_generation search all tables for these values, so the same columns are personal here.
+    known = await _known_values(context, database, tables, limits, in_thread) if masks else None
     for table in keys.with_primary_keys(tables):
-        masks = context.parameters.mask_personal_data
-        looking = in_thread(observe, database, table, limits, masks_personal_data=masks)
+        looking = in_thread(observe, database, table, limits, masks_personal_data=masks, known=known)
         one = await stopped_by(limits.cancellation.set, looking)
         observed.append(one)
         if one.problem is not None:
@@ -206,6 +209,19 @@ async def _look(context: StepContext, database: BusinessDatabase, in_thread: Any
     joined = [(one.child, one.parent) for one in keys.inferred]
     themes = await in_step_thread(themes_of, tables, context.parameters.language, joined=joined)
     return _Schema(tables, observed, keys.inferred, facts, glossary, raw, problems, themes)
+
+
+async def _known_values(
+    context: StepContext, database: BusinessDatabase, tables: Sequence[Table], limits: QueryLimits, in_thread: Any
+) -> TellingValues:
+    """Return the values of all tables that identify people; a table that takes too long is left out, and logged."""
+    secrets = []
+    for table in tables:
+        try:
+            secrets.append(await stopped_by(limits.cancellation.set, in_thread(secrets_of, database, table, limits)))
+        except QueryFailed as error:
+            context.log.warning("%s was not searched for personal values: %s", table.name, error)
+    return await in_step_thread(known_values, secrets)
 
 
 def facts_of(

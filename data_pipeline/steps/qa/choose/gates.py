@@ -28,9 +28,10 @@ from sqlglot import exp
 
 from data_pipeline.database.connection import BusinessDatabase
 from data_pipeline.database.execution import QueryLimits, QueryRows, execute_query, explain_query
-from data_pipeline.database.personal_data import TellingValues, personal_by_values
 from data_pipeline.database.query_gate import Query, check_query, rewritten
 from data_pipeline.errors import QueryFailed, QueryRefused
+from data_pipeline.semantics.shapes import looks_personal
+from data_pipeline.semantics.telling import TellingValues
 from data_pipeline.steps.qa.sql.forms import Duplicates
 from data_pipeline.tasks.table_list import TableName
 
@@ -125,7 +126,7 @@ class Gates:
         """True if a sentence contains a masked value, or words like one; words in lower case are not names."""
         words = [word.strip(".,;:?!()\"'") for word in text.split()]
         named = " ".join(word for word in words if not _SMALL.fullmatch(word))
-        return self._told.are_in(named) or any(personal_by_values([word]) for word in words)
+        return self._told.are_in(named) or any(map(looks_personal, words))
 
     def _execute(self, query: Query, rows: int = ROWS_COMPARED) -> QueryRows:
         return execute_query(self._database, query, replace(self._limits, rows=rows))
@@ -140,9 +141,7 @@ class Gates:
             if hidden and any(_is_of_all_columns(star) for star in query.expression.find_all(exp.Star)):
                 return True
         texts = [literal.name for literal in query.expression.find_all(exp.Literal) if literal.is_string]
-        return any(
-            text in self._hidden or self._told.are_in(text) or personal_by_values([text]) is not None for text in texts
-        )
+        return any(text in self._hidden or self._told.are_in(text) or looks_personal(text) for text in texts)
 
     # Not trivial.
 

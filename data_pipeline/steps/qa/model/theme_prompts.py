@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from data_pipeline.database.profile import ColumnProfile, TableProfile
 from data_pipeline.database.schema import ForeignKey, Table
 from data_pipeline.semantics.facts import Facts, TableFacts
 from data_pipeline.semantics.glossary import Glossary, Term
 from data_pipeline.semantics.metadata_writing import Theme
 from data_pipeline.semantics.parts import Value
+from data_pipeline.semantics.profile import ColumnProfile, TableProfile
 from data_pipeline.semantics.wording import one_line
 from data_pipeline.steps.model_answers import COLUMNS_AT_ONCE, EXAMPLES, described
 

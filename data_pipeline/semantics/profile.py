@@ -11,30 +11,23 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection
-from sqlalchemy.sql.compiler import IdentifierPreparer
-
 from data_pipeline.database.connection import BusinessDatabase
-from data_pipeline.database.driver import TableSql
 from data_pipeline.database.execution import QueryLimits, limited_connection, rows_within
-from data_pipeline.database.personal_data import (
+from data_pipeline.database.faults import MASK
+from data_pipeline.database.sampling import SAMPLE_ROWS, TableSource
+from data_pipeline.database.schema import Column, Table
+from data_pipeline.semantics.personal import ColumnSigns, Privacy, judge_privacy
+from data_pipeline.semantics.personal_words import PersonalKind
+from data_pipeline.semantics.telling import (
     LOOKED_AT_CHARACTERS,
-    MASK,
     TELLING_KINDS,
-    Personal,
-    PersonalKind,
     TellingValues,
     as_text,
-    holds_a_number_of_somebody,
-    personal_by_name,
+    holds_personal_number,
     personal_by_neighbours,
-    personal_by_values,
     personal_elsewhere,
 )
-from data_pipeline.database.schema import Column, Table
-from data_pipeline.tasks.table_list import TableName
 
-SAMPLE_ROWS: Final = 10_000
 LOOKED_AT_ROWS: Final = 200
 """The number of whole rows that are fetched: enough to recognize a personal column by its values."""
 
@@ -74,7 +67,7 @@ class ColumnProfile:
     maximum: str | None
     samples: tuple[str, ...]
     enum_values: tuple[str, ...]
-    personal: Personal | None
+    personal: Privacy | None
     is_masked: bool
 
 
@@ -97,21 +90,25 @@ class TableRows:
 
     row_count: int
     rows: Sequence[tuple[Any, ...]] = field(repr=False)
-    personal: Sequence[Personal | None]
+    personal: Sequence[Privacy | None]
     told: frozenset[str] = field(repr=False)
 
 
-def look_at_rows(database: BusinessDatabase, table: Table, limits: QueryLimits) -> TableRows:
+def look_at_rows(
+    database: BusinessDatabase, table: Table, limits: QueryLimits, known: TellingValues | None = None
+) -> TableRows:
     """Return rows of a table or view, at most `limits.rows` and at most `limits.result_bytes`.
+
+    `known` are values of all tables that identify people; columns that repeat them are personal, too.
 
     Raises QueryFailed if that takes too long, DatabaseUnavailable.
     """
     with limited_connection(database, limits) as connection:
-        source = _Source(database, connection, table)
+        source = TableSource(database, connection, table)
         row_count, is_sampled = source.size()
         rows = source.sampled(row_count) if is_sampled else source.all_rows() + source.in_order()
         fetched = rows_within(connection, f"{rows} LIMIT {limits.rows}", limits)[1]
-    personal = _personal_columns(table, fetched[:LOOKED_AT_ROWS])
+    personal = _personal_columns(table, fetched[:LOOKED_AT_ROWS], known)
     return TableRows(row_count, fetched, personal, _telling(personal, fetched))
 
 
@@ -136,7 +133,7 @@ def secrets_of(database: BusinessDatabase, table: Table, limits: QueryLimits) ->
     rows: Iterable[Sequence[Any]] = [[row[number] for number in numbers] for row in looked_at.rows]
     if len(looked_at.rows) == LOOKED_AT_ROWS:
         with limited_connection(database, limits) as connection:
-            source = _Source(
+            source = TableSource(
                 database, connection, replace(table, columns=tuple(table.columns[number] for number in numbers))
             )
             is_sampled = looked_at.row_count > SAMPLE_ROWS
@@ -178,7 +175,7 @@ def profile_table(
     Raises QueryFailed if that takes too long, DatabaseUnavailable.
     """
     with limited_connection(database, limits) as connection:
-        source = _Source(database, connection, table)
+        source = TableSource(database, connection, table)
         row_count, is_sampled = source.size()
         rows = source.sampled(row_count) if is_sampled else source.all_rows()
         counts = connection.exec_driver_sql(source.aggregates(rows)).one()
@@ -186,10 +183,7 @@ def profile_table(
         few = replace(limits, rows=LOOKED_AT_ROWS)
         fetched = rows_within(connection, f"{rows} LIMIT {LOOKED_AT_ROWS}", few)[1] if looked_at else []
         known = known or TellingValues(())
-        personal = [
-            one or personal_elsewhere([row[number] for row in fetched], known)
-            for number, one in enumerate(_personal_columns(table, fetched))
-        ]
+        personal = _personal_columns(table, fetched, known)
         told = _telling(personal, fetched) if masks_personal_data else frozenset()
         is_secret = _secret_texts(TellingValues(told), known) if masks_personal_data else lambda _: False
         columns = []
@@ -201,7 +195,8 @@ def profile_table(
             all_values: Sequence[Any] = ()
             if not is_masked and _has_few(column, int(non_null), int(distinct)):
                 all_values = [
-                    value for (value,) in connection.exec_driver_sql(source.distinct_values(rows, column.name))
+                    value
+                    for (value,) in connection.exec_driver_sql(source.distinct_values(rows, column.name, ENUM_LIMIT))
                 ]
             is_enum = len(all_values) > 1 and int(non_null) >= ENUM_ROWS and not any(map(is_secret, all_values))
             is_unseen = bool(told) and not all_values and (_is_told(least) or _is_told(most))
@@ -223,88 +218,47 @@ def profile_table(
     return TableProfile(row_count, looked_at, is_sampled, tuple(columns))
 
 
-def _personal_columns(table: Table, rows: Sequence[Any]) -> list[Personal | None]:
-    """Return the kind of each personal column: by its name or values, or because it repeats those of another one."""
-    personal = []
+def _personal_columns(table: Table, rows: Sequence[Any], known: TellingValues | None = None) -> list[Privacy | None]:
+    """Return the verdict on each masked column: by its name or values, or because it repeats those of another one."""
+    personal: list[Privacy | None] = []
+    beside = tuple(column.name for column in table.columns)
+    referring = {column for key in table.foreign_keys for column in key.columns}
     for number, column in enumerate(table.columns):
         values = [row[number] for row in rows if row[number] is not None]
-        personal.append(personal_by_name(column.name, table.name.name, column.comment) or personal_by_values(values))
+        verdict = judge_privacy(
+            ColumnSigns(
+                table.name.name,
+                column.name,
+                column.type_sql,
+                column.comment,
+                table.comment,
+                values,
+                len({str(value) for value in values}),
+                len(values),
+                is_key=(column.name,) == table.primary_key.columns,
+                is_foreign_key=column.name in referring,
+                beside=beside,
+            )
+        )
+        personal.append(verdict if verdict.is_masked else None)
     telling = [number for number, kind in enumerate(personal) if kind is not None and kind.kind in TELLING_KINDS]
     if telling:
-        beside = [tuple(row[number] for number in telling) for row in rows]
+        values_beside = [tuple(row[number] for number in telling) for row in rows]
         for number, kind in enumerate(personal):
             if kind is None:
-                personal[number] = personal_by_neighbours([row[number] for row in rows], beside)
+                personal[number] = personal_by_neighbours([row[number] for row in rows], values_beside)
+    if known is not None:
+        for number, kind in enumerate(personal):
+            if kind is None and table.columns[number].name not in referring:
+                personal[number] = personal_elsewhere([row[number] for row in rows], known)
     return personal
 
 
-def _telling(personal: Sequence[Personal | None], rows: Sequence[Any]) -> frozenset[str]:
+def _telling(personal: Sequence[Privacy | None], rows: Sequence[Any]) -> frozenset[str]:
     """Return the values that identify people: nothing that is shown may contain one."""
     numbers = [number for number, kind in enumerate(personal) if kind is not None and kind.kind in TELLING_KINDS]
     values = {text for row in rows for number in numbers if (text := as_text(row[number])) is not None}
     return frozenset(value for value in values if len(value) <= TELLING_LIMIT)
-
-
-class _Source:
-    """The rows of one table, as SQL; every identifier is quoted by the dialect."""
-
-    def __init__(self, database: BusinessDatabase, connection: Connection, table: Table) -> None:
-        self._reader = database.driver.reader
-        self._connection = connection
-        self._table = table
-        self._quote = IdentifierPreparer.quote_identifier.__get__(connection.dialect.identifier_preparer)
-        columns = ", ".join(self._quote(column.name) for column in table.columns)
-        self._sql = TableSql(table, self._place(table.name), columns)
-
-    def size(self) -> tuple[int, bool]:
-        """Return the number of rows, and True if it is an estimate: counting stops above the sample's size."""
-        few = f"SELECT count(*) FROM (SELECT 1 FROM {self._sql.place} LIMIT {SAMPLE_ROWS + 1}) AS few"
-        count = int(self._connection.exec_driver_sql(few).scalar_one())
-        if count <= SAMPLE_ROWS:
-            return count, False
-        if self._table.kind == "view":
-            return count, True
-        return max(count, self._reader.estimated_rows(self._connection, self._sql)), True
-
-    def all_rows(self) -> str:
-        return f"SELECT {self._sql.columns} FROM {self._sql.place}"
-
-    def in_order(self) -> str:
-        """Return an order by the key, or by all columns as text, so that the same rows are first at each call."""
-        key = self._table.primary_key.columns
-        by = [self._quote(name) for name in key] or [
-            self._reader.text_of(self._quote(column.name)) for column in self._table.columns
-        ]
-        return f" ORDER BY {', '.join(by)}"
-
-    def sampled(self, row_count: int) -> str:
-        """Return a query of about as many rows as a sample has: from all over the table, or the first ones."""
-        first = f"SELECT * FROM (SELECT {self._sql.columns} FROM {self._sql.place} LIMIT {SAMPLE_ROWS}) AS sampled"
-        if self._table.kind == "view":
-            return first
-        return self._reader.sample(self._connection, self._sql, rows=SAMPLE_ROWS, row_count=row_count) or first
-
-    def aggregates(self, rows: str) -> str:
-        """Return a query of the number of rows; of each column: not null, different values, least, greatest."""
-        wanted = ["count(*)"]
-        for column in self._table.columns:
-            name = self._quote(column.name)
-            is_plain = self._reader.is_comparable(column)
-            compared = name if is_plain else self._reader.text_of(name)
-            ends = (f"min({name})", f"max({name})") if is_plain else ("NULL", "NULL")
-            wanted += [f"count({name})", f"count(DISTINCT {compared})", *ends]
-        return f"SELECT {', '.join(wanted)} FROM ({rows}) AS looked_at"
-
-    def distinct_values(self, rows: str, column: str) -> str:
-        name = self._quote(column)
-        return (
-            f"SELECT {name} FROM ({rows}) AS looked_at WHERE {name} IS NOT NULL GROUP BY {name} ORDER BY {name}"
-            f" LIMIT {ENUM_LIMIT}"
-        )
-
-    def _place(self, name: TableName) -> str:
-        quoted = self._quote(name.name)
-        return quoted if name.schema is None else f"{self._quote(name.schema)}.{quoted}"
 
 
 def _has_few(column: Column, non_null: int, distinct: int) -> bool:
@@ -318,7 +272,7 @@ def _secret_texts(*sought: TellingValues) -> Callable[[Any], bool]:
     def is_secret(value: Any) -> bool:
         text = as_text(value)
         return text is not None and (
-            any(values.are_in(text) for values in sought) or holds_a_number_of_somebody(text[:LOOKED_AT_CHARACTERS])
+            any(values.are_in(text) for values in sought) or holds_personal_number(text[:LOOKED_AT_CHARACTERS])
         )
 
     return is_secret
