@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.semantics_labels import print_columns
 from data_pipeline.database.connection import open_database
 from data_pipeline.database.execution import QueryLimits
 from data_pipeline.database.finding import list_tables
@@ -499,7 +500,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     keys.add_argument("--schemas", default=str(SCHEMAS), metavar="FILE", help="Schema texts to build databases from.")
     keys.add_argument("--only", action="append", metavar="NAME", help="Schema text to build; repeatable.")
     keys.add_argument("--json", action="store_true", help="Print one JSON object.")
+    columns = commands.add_parser("columns", help="Roles and personal data of labelled columns.")
+    columns.add_argument("--errors", action="store_true", help="List the columns of the seen part that disagree.")
+    columns.add_argument("--json", action="store_true", help="Print one JSON object.")
     arguments = parser.parse_args(argv)
+    if arguments.command == "columns":
+        print_columns(is_json=arguments.json, has_errors=arguments.errors)
+        return
     run: Callable[[argparse.Namespace], dict[str, Report]] = {"keys": run_keys}[arguments.command]
     groups = run(arguments)
     if arguments.json:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,3 +133,44 @@ def _values(row: dict[str, str]) -> tuple[list[Any], int]:
         return [convert(value) for value in values], len(texts) - len(values)
     except ValueError:
         return list(values), len(texts) - len(values)
+
+
+def figures_of(columns: Sequence[Labelled]) -> dict[str, float]:
+    """Return the counts and shares of one group of columns."""
+    personal = [column for column in columns if column.personal]
+    others = [column for column in columns if not column.personal]
+    arithmetic = [
+        column
+        for column in columns
+        if column.verdict.role.startswith("measure")
+        and column.role in ("key", "foreign_key", "code", "flag", "audit", "time")
+    ]
+    return {
+        "columns": len(columns),
+        "personal": len(personal),
+        "recall": round(sum(column.privacy.is_masked for column in personal) / max(len(personal), 1), 4),
+        "false_alarms": round(sum(column.privacy.is_masked for column in others) / max(len(others), 1), 4),
+        "unsure": sum(column.privacy.verdict == "unsure" for column in columns),
+        "roles": round(sum(column.agrees for column in columns) / max(len(columns), 1), 4),
+        "keys_as_measures": len(arithmetic),
+    }
+
+
+def print_columns(*, is_json: bool, has_errors: bool) -> None:
+    """Print how far the rules agree with the labels, for each part and language."""
+    report = {}
+    for part in ("seen", "unseen"):
+        columns = list(labelled_columns(part))
+        for language, is_chinese in (("English", False), ("Chinese", True)):
+            report[f"{part}, {language}"] = figures_of([one for one in columns if one.is_chinese == is_chinese])
+        report[part] = figures_of(columns)
+        if has_errors and part == "seen":
+            for one in columns:
+                if not one.agrees or bool(one.personal) != one.privacy.is_masked:
+                    place = f"{one.schema}: {one.table}.{one.column}"
+                    print(f"{place}: {one.role} -> {one.verdict.role}, {one.personal or '-'} -> {one.privacy.verdict}")
+    if is_json:
+        print(json.dumps(report, indent=2))
+        return
+    for name, figures in report.items():
+        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in figures.items()))
