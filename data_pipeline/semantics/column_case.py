@@ -31,7 +31,7 @@ _TIME_TYPE: Final = re.compile(
 )
 _CJK: Final = re.compile("[\u3400-\u9fff]")
 _COMMENT_END: Final = re.compile("[\uff08(\\[\u3010:\uff1a,\uff0c;\uff1b\u30020-9]|\\s[-\u2013\u2014]\\s|--")
-_BARE_KEYS: Final = ("id", "uuid", "guid", "oid", "pk")
+_BARE_KEYS: Final = ("id", "uuid", "guid", "oid", "pk", "fk", "parent")
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from data_pipeline.database.connection import BusinessDatabase
 from data_pipeline.database.execution import QueryLimits
 from data_pipeline.database.schema import Column, Table
 from data_pipeline.errors import QueryFailed
+from data_pipeline.semantics.column_case import ColumnSeen, RoleVerdict
+from data_pipeline.semantics.column_roles import judge_role
 from data_pipeline.semantics.facts import ColumnFacts, Link, Role, TableFacts
 from data_pipeline.semantics.profile import look_at_rows
-from data_pipeline.semantics.roles import Seen, frequent, has_time, is_additive, is_number, role_of, value_of
+from data_pipeline.semantics.roles import Seen, frequent, has_time, is_number, role_of, value_of
 from data_pipeline.semantics.telling import TellingValues
+from data_pipeline.semantics.value_labels import labels_of_comment
 from data_pipeline.tasks.table_list import TableName
 
 ROWS_LOOKED_AT: Final = 10_000
+LABELLED_VALUES: Final = 1_000
 VALUES_KEPT: Final = 24
 """Of each column: as many literals as its questions need, whatever the size of the schema."""
 
@@ -75,13 +80,47 @@ def observe(
             )
         except TypeError:  # lists and dictionaries are no members of sets
             role = "odd"
-        columns.append(_column(table.name, column, role, seen, told, is_unique=column.name in unique))
+        meaning = _meaning(table, column, seen, is_unique=len(set(map(str, values))) == len(found.rows) > 1)
+        if role == "measure" and not meaning.role.startswith("measure"):
+            role = "category" if meaning.role in ("category", "ordinal", "flag") else "code"
+        is_summed = role == "measure" and meaning.role == "measure_additive"
+        columns.append(
+            _column(table.name, column, role, seen, told, is_unique=column.name in unique, is_summed=is_summed)
+        )
     told_values = found.told if masks_personal_data else frozenset()
     return Observed(_facts_of(table, found.row_count, columns), told=told_values, hidden=frozenset(hidden))
 
 
+def _meaning(table: Table, column: Column, seen: Seen, *, is_unique: bool) -> RoleVerdict:
+    """Return what the semantic rules say of a column: they decide what is a measure, and what is summed."""
+    values = seen.values
+    return judge_role(
+        ColumnSeen(
+            table.name.name,
+            column.name,
+            column.type_sql,
+            column.comment,
+            values,
+            seen.null_count,
+            len(values) + seen.null_count,
+            len(set(map(str, values))),
+            is_unique=is_unique,
+            labels=labels_of_comment(column.comment, values[:LABELLED_VALUES]),
+            beside=tuple(one.name for one in table.columns),
+        ),
+        datetime.now(UTC).replace(tzinfo=None),
+    )
+
+
 def _column(
-    table: TableName, column: Column, role: Role, seen: Seen, told: TellingValues, *, is_unique: bool
+    table: TableName,
+    column: Column,
+    role: Role,
+    seen: Seen,
+    told: TellingValues,
+    *,
+    is_unique: bool,
+    is_summed: bool,
 ) -> ColumnFacts:
     plain = ColumnFacts(table, column.name, role, comment=column.comment, is_unique=is_unique)
     if role in ("blank", "odd"):
@@ -97,12 +136,17 @@ def _column(
         null_count=seen.null_count,
         values=tuple(shown[:VALUES_KEPT]),
         ordered=tuple(value_of(value) for value in _spread(ordered, ORDERED_KEPT)),
-        is_additive=number and role == "measure" and is_additive(column.name),
+        is_additive=number and is_summed,
     )
 
 
-def with_links(tables: Sequence[TableFacts], links: Iterable[Link]) -> list[TableFacts]:
-    """The tables, columns of links marked as references: also those that no key declares."""
+def with_links(
+    tables: Sequence[TableFacts], links: Iterable[Link], unsure: Collection[tuple[TableName, str]] = ()
+) -> list[TableFacts]:
+    """Return the tables with the columns of links marked as references, also those that no key declares.
+
+    `unsure` are columns that probably refer to a table: they are neither joined nor calculated with.
+    """
     referring: dict[TableName, set[str]] = {}
     for link in links:
         referring.setdefault(link.child, set()).update(link.child_columns)
@@ -110,7 +154,11 @@ def with_links(tables: Sequence[TableFacts], links: Iterable[Link]) -> list[Tabl
     for table in tables:
         own = referring.get(table.name, set())
         columns = tuple(
-            replace(column, role="reference") if column.name in own and column.is_usable else column
+            replace(column, role="reference")
+            if column.name in own and column.is_usable
+            else replace(column, role="code", is_additive=False)
+            if column.role == "measure" and (table.name, column.name) in unsure
+            else column
             for column in table.columns
         )
         marked.append(replace(table, columns=columns, label=_label(columns)))

@@ -104,12 +104,6 @@ def _of_number(words: Sequence[str], values: Sequence[Any], *, is_unique: bool) 
     return "measure"
 
 
-def is_additive(column: str) -> bool:
-    """Whether a sum over rows makes sense: of amounts, not of prices, rates and ages."""
-    words = set(split_words(column))
-    return bool(words & _ADDITIVE) and (not words & _PRICED or bool(words & {"units", "quantity", "total", "amount"}))
-
-
 def is_moment(values: Sequence[Any]) -> bool:
     """Whether all values are dates, with or without a time; SQLite has them as text."""
     return all(

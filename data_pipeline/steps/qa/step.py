@@ -249,7 +249,12 @@ def facts_of(
                 confidence=min(one.confidence, 0.99),
             )
         )
-    marked = with_links([one.table for one in observed], links)
+    unsure = {
+        (one.child, name) for one in inferred if one.confidence < QUESTION_CONFIDENCE for name in one.child_columns
+    }
+    marked = with_links(
+        [one.table for one in observed], links, {(one.child, name) for one in unsure for name in one.child_columns}
+    )
     return Facts(
         dialect,
         tuple(replace(table, terms=_terms_of(table, glossary)) for table in marked),
