@@ -194,6 +194,8 @@ Terminal = Committed | RolledBack
 
 
 class _MoveBody(_Record):
+    # Moves are most of a journal, so their bytes are written and read by hand: a field is also in `encode_body`, in the
+    # pattern that recognizes a move, and in its decoder. It must be optional, or older journals become unreadable.
     record: Literal["move"]
     source: Place
     destination: Place

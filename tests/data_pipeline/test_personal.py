@@ -9,6 +9,7 @@ import pytest
 
 from data_pipeline.semantics.personal import ColumnSigns, judge_privacy
 from data_pipeline.semantics.personal_tables import is_table_of_persons
+from data_pipeline.semantics.personal_words import word_lists
 
 PERSONAL_NAMES = {
     "first_name": "name", "LastName": "name", "custname": "name", "patient_name": "name", "contactname": "name",
@@ -192,3 +193,14 @@ def test_a_table_prefix_of_all_columns_says_nothing() -> None:
 
     assert judge_privacy(ColumnSigns("tblOwner", "strTel", "text", beside=beside)).kind == "phone"
     assert judge_privacy(ColumnSigns("t", "F_mobile", "text", beside=("F_mobile", "F_id", "F_sex"))).kind == "phone"
+
+
+def test_no_phrase_names_two_kinds() -> None:
+    """A phrase of two kinds would be decided by the order of a file."""
+    for language in ("english", "chinese"):
+        kinds: dict[str, list[str]] = {}
+        for strength in ("strong", "weak"):
+            for kind, phrases in word_lists()[strength][language].items():
+                for phrase in phrases:
+                    kinds.setdefault(phrase, []).append(f"{strength} {kind}")
+        assert {phrase: found for phrase, found in kinds.items() if len(found) > 1} == {}

@@ -250,11 +250,12 @@ def facts_of(
             )
         )
     unsure = {
-        (one.child, name) for one in inferred if one.confidence < QUESTION_CONFIDENCE for name in one.child_columns
+        (verdict.child, column)
+        for verdict in inferred
+        if verdict.confidence < QUESTION_CONFIDENCE
+        for column in verdict.child_columns
     }
-    marked = with_links(
-        [one.table for one in observed], links, {(one.child, name) for one in unsure for name in one.child_columns}
-    )
+    marked = with_links([one.table for one in observed], links, unsure)
     return Facts(
         dialect,
         tuple(replace(table, terms=_terms_of(table, glossary)) for table in marked),

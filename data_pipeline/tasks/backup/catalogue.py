@@ -132,10 +132,6 @@ def list_backups(path: str) -> list[Backup]:
     )
 
 
-def _by_time(backup: Backup) -> tuple[datetime, int]:
-    return backup.made_at, task_directory.time_in_name(backup.name)[1]
-
-
 def find_backup(path: str, name: str) -> Backup:
     """Return a backup by its name. Raises NotFound, DirectoryUnusable."""
     check_not_link(path)

@@ -1,4 +1,4 @@
-"""Questions in English: nouns, conditions and measures as people say them. Opens nothing."""
+"""Fill the places of English questions: nouns, conditions, measures. The sentences are in `families/`. Pure."""
 
 from __future__ import annotations
 
