@@ -301,6 +301,25 @@ def test_directory_beside_the_copied_one_that_got_its_number_is_left_alone(tmp_p
     assert names_in(copied / "t" / "other") == ["f0", "f1"]
 
 
+def test_unchanged_file_that_is_restored_does_not_show_that_the_home_was_copied(tmp_path: Path) -> None:
+    """The present file has the size, time and bytes of the staged one; after an early kill it is still in its place."""
+    build(RESTORE, tmp_path / "whole")
+    whole = Home(tmp_path / "whole")
+    RESTORE.run(whole)
+    for call in range(1, whole.calls + 1):
+        home = tmp_path / f"home-{call}"
+        build(RESTORE, home)
+        present, backup = home / "t" / "D" / "f0", home / "t" / "D" / "bak" / "f0"
+        present.write_bytes(backup.read_bytes())
+        os.utime(backup, ns=(present.stat().st_atime_ns, present.stat().st_mtime_ns))
+        with contextlib.suppress(Died):
+            RESTORE.run(Home(home, dying_at(call)))
+
+        with lock(Home(home)) as directory:
+            assert all(report.action != "conflict" for report in directory.recovered.journals), f"killed at call {call}"
+        assert present.read_bytes() == backup.read_bytes()
+
+
 def test_file_saved_in_a_copied_home_leaves_no_proof_and_needs_an_operator(tmp_path: Path) -> None:
     """Two files under the two names of a move, neither the beginning of the other: nothing is touched."""
     home, copied = tmp_path / "home", tmp_path / "copied"
