@@ -54,7 +54,8 @@ class OpenFolders(dict[Folder, Directory]):
         """Open the announced directories, by inode if they were renamed; return those that are missing.
 
         `path` is the expected path of the directory. Raises DirectoryReplaced when the directory, or a folder in it
-        that the transaction did not make, is missing.
+        that the transaction did not make, is missing; when another directory has the name of an announced one; and when
+        the directory was renamed and a new one in it is missing.
         """
         with opened(self._filesystem, os.path.dirname(path)) as parent:
             root = self._find(parent, os.path.basename(path), header.inode)
@@ -72,6 +73,9 @@ class OpenFolders(dict[Folder, Directory]):
                 raise DirectoryReplaced(
                     os.path.join(self[Folder(announced.root)].path, announced.path), announced.inode
                 )
+        was_renamed = os.path.basename(root.path) != os.path.basename(path)
+        if was_renamed and any(announced.made for announced in missing):
+            raise DirectoryReplaced(path, header.inode)  # a number alone, which may fit by chance, is no proof
         return missing
 
     def _find_announced(self, announced: AnnouncedDirectory) -> Directory | None:
@@ -80,6 +84,10 @@ class OpenFolders(dict[Folder, Directory]):
             parent = self.open(Folder(announced.root, parent_path))
         except (FileNotFoundError, NotADirectoryError):
             return None
+        identity = self._filesystem.look(parent, name)
+        if identity is not None and identity.type == "directory" and identity.inode != announced.inode:
+            # In a copy of the home, an announced number may by chance be that of any directory, or of none.
+            raise DirectoryReplaced(os.path.join(parent.path, name), announced.inode)
         return self._find(parent, name, announced.inode)
 
     def _find(self, parent: Directory, name: str, inode: int) -> Directory | None:

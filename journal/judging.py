@@ -15,7 +15,7 @@ from journal.errors import DirectoryReplaced
 from journal.filesystem import Directory, Filesystem, observe
 from journal.folders import OpenFolders
 from journal.moves import place_of
-from journal.playback import Seen, Undo, Verdict, plan_undo
+from journal.playback import Seen, Sighting, Undo, Verdict, plan_undo
 from journal.records import AnnouncedDirectory, Conflict, Header, Journal
 from journal.values import NO_INODE, STATE, Folder, Identity, Move, Operation, printable
 
@@ -67,9 +67,7 @@ class Judgement(NamedTuple):
             source = self.filesystem.look(folders[move.source], move.source_name)
             if source is None:
                 continue
-            is_copy = (
-                move.copy_on_failure and source.type == "file" and _is_prefix_of_source(self.filesystem, folders, move)
-            )
+            is_copy = source.type == "file" and _is_prefix_of_source(self.filesystem, folders, move)
             if is_copy or _is_empty(self.filesystem, folders[move.destination], move.destination_name):
                 copies[index] = (move, occupant.inode)
         return copies
@@ -137,6 +135,8 @@ class Judge:
         missing = folders.open_announced(self._path, header)
         new_folders = frozenset(announced.folder for announced in header.new_directories())
         seen = self._observe()
+        if self._has_renumbered_file(seen):
+            raise DirectoryReplaced(self._path, header.inode)
         parked, redundant = self._sort_parked_files(seen)
         copies = self._find_begun_copies(new_folders, seen)
         undos = plan_undo(operations, new_folders, seen, frozenset(announced.folder for announced in missing), copies)
@@ -188,6 +188,27 @@ class Judge:
             elif (looked := self._filesystem.look(directory, name)) is not None:
                 seen[name] = looked
         return seen
+
+    def _has_renumbered_file(self, seen: Seen) -> bool:
+        """True if a published file has its announced size and mtime, but another number: the home was copied.
+
+        The file that had the name before may have the same size and mtime. It has its own announced number.
+        """
+        found: dict[tuple[Folder, str], Sighting] = {}
+        for move in self._moves():
+            if move.size is None or move.inode == NO_INODE or move.copy_on_failure:
+                continue
+            file = seen.get(move.destination, {}).get(move.destination_name)
+            if file is None or isinstance(file, Move) or file.is_same(move):
+                continue
+            if (file.size, file.mtime_ns) == (move.size, move.mtime_ns):
+                found[move.destination, move.destination_name] = file
+        for move in self._moves() if found else ():
+            file = found.get((move.source, move.source_name))
+            moved = seen.get(move.destination, {}).get(move.destination_name)
+            if file is not None and file.is_same(move) and (moved is None or moved.is_same(move)):
+                del found[move.source, move.source_name]
+        return bool(found)
 
     def _find_begun_copies(self, new_folders: frozenset[Folder], seen: Seen) -> frozenset[int]:
         """Return the numbers of the moves without inodes that have a file under both names and can lose the new one.
