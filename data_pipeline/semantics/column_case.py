@@ -31,6 +31,7 @@ _TIME_TYPE: Final = re.compile(
 )
 _CJK: Final = re.compile("[\u3400-\u9fff]")
 _COMMENT_END: Final = re.compile("[\uff08(\\[\u3010:\uff1a,\uff0c;\uff1b\u30020-9]|\\s[-\u2013\u2014]\\s|--")
+TEXT_CHARACTERS: Final = 500
 _BARE_KEYS: Final = ("id", "uuid", "guid", "oid", "pk", "fk", "parent")
 
 
@@ -132,8 +133,8 @@ class Case:
 
     @cached_property
     def texts(self) -> list[str]:
-        """Its sampled values as texts."""
-        return [str(value).strip() for value in self.seen.values]
+        """Its sampled values as texts; of a long text its beginning, which tells as much and is matched at once."""
+        return [str(value)[:TEXT_CHARACTERS].strip() for value in self.seen.values]
 
     @cached_property
     def distinct(self) -> int:

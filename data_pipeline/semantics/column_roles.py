@@ -18,6 +18,7 @@ from data_pipeline.semantics.column_case import Case, ColumnName, ColumnSeen, Ro
 from data_pipeline.semantics.encoded_times import as_time
 
 CONSTANT_ROWS: Final = 20
+JSON_VALUES: Final = 100
 CATEGORY_VALUES: Final = 20
 CATEGORY_PART: Final = 20
 """A text column with at most `CATEGORY_VALUES` values, or one value per `CATEGORY_PART` rows, is a category."""
@@ -126,7 +127,7 @@ def _binary(case: Case) -> RoleVerdict | None:
 
 def _structured(case: Case) -> RoleVerdict | None:
     name = case.name
-    if share(case.texts, _is_json) >= 0.9:
+    if share([str(value).strip() for value in case.seen.values[:JSON_VALUES]], _is_json) >= 0.9:
         return RoleVerdict("json", 0.95, "values", "its values are JSON")
     if case.share(r"\{[^{}]*\}|\[[^\[\]]*\]") >= 0.9:
         return RoleVerdict("array", 0.8, "values", "its values are lists in braces")

@@ -88,7 +88,7 @@ def _by_text(case: Case) -> RoleVerdict | None:
 
 
 def _by_number(case: Case) -> RoleVerdict | None:
-    if not all(re.fullmatch(r"\d+(\.0*)?", text) for text in case.texts):
+    if not all(re.fullmatch(r"\d{1,18}(\.0*)?", text) for text in case.texts):
         return None
     numbers = [int(float(text)) for text in case.texts]
     filled = [number for number in numbers if number]  # 0 stands for "none"

@@ -21,7 +21,7 @@ from data_pipeline.semantics.value_labels import labels_of_comment
 from data_pipeline.tasks.table_list import TableName
 
 ROWS_LOOKED_AT: Final = 10_000
-LABELLED_VALUES: Final = 1_000
+JUDGED_VALUES: Final = 1_000
 VALUES_KEPT: Final = 24
 """Of each column: as many literals as its questions need, whatever the size of the schema."""
 
@@ -80,10 +80,12 @@ def observe(
             )
         except TypeError:  # lists and dictionaries are no members of sets
             role = "odd"
-        meaning = _meaning(table, column, seen, is_unique=len(set(map(str, values))) == len(found.rows) > 1)
-        if role == "measure" and not meaning.role.startswith("measure"):
-            role = "category" if meaning.role in ("category", "ordinal", "flag") else "code"
-        is_summed = role == "measure" and meaning.role == "measure_additive"
+        is_summed = False
+        if role == "measure":
+            meaning = _meaning(table, column, seen, is_unique=len(set(map(str, values))) == len(found.rows) > 1)
+            is_summed = meaning.role == "measure_additive"
+            if not meaning.role.startswith("measure"):
+                role = "category" if meaning.role in ("category", "ordinal", "flag") else "code"
         columns.append(
             _column(table.name, column, role, seen, told, is_unique=column.name in unique, is_summed=is_summed)
         )
@@ -100,12 +102,12 @@ def _meaning(table: Table, column: Column, seen: Seen, *, is_unique: bool) -> Ro
             column.name,
             column.type_sql,
             column.comment,
-            values,
+            values[:JUDGED_VALUES],
             seen.null_count,
             len(values) + seen.null_count,
             len(set(map(str, values))),
             is_unique=is_unique,
-            labels=labels_of_comment(column.comment, values[:LABELLED_VALUES]),
+            labels=labels_of_comment(column.comment, values[:JUDGED_VALUES]),
             beside=tuple(one.name for one in table.columns),
         ),
         datetime.now(UTC).replace(tzinfo=None),

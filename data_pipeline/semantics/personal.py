@@ -32,6 +32,7 @@ PERSONAL: Final = 0.5
 UNSURE: Final = 0.15
 
 LOOKED_AT_VALUES: Final = 200
+LOOKED_AT_CHARACTERS: Final = 500
 
 # Weights of evidence. Start: trials on public schemas; tuned on the seen part of benchmarks/labels.
 _DECLARED: Final = 0.99
@@ -154,7 +155,9 @@ class _Case:
     def __init__(self, signs: ColumnSigns) -> None:
         self._signs = signs
         sampled = signs.values[:LOOKED_AT_VALUES]
-        self._texts = [str(value).strip() for value in sampled if not isinstance(value, (bytes, bool))]
+        self._texts = [
+            str(value)[:LOOKED_AT_CHARACTERS].strip() for value in sampled if not isinstance(value, (bytes, bool))
+        ]
         self._words = words_of(signs.column)
         self._among_persons = is_table_of_persons(signs.table, signs.table_comment, tuple(signs.beside))
         self._among_things = is_table_of_things(signs.table, signs.table_comment)

@@ -19,6 +19,10 @@ PersonalKind = Literal[
     "secret", "health", "location", "other",
 ]  # fmt: skip
 
+COMMENT_WORDS: Final = 5
+HEAD_CHARACTERS: Final = 200
+"""The part of a comment in which its name is."""
+
 CJK: Final = re.compile("[\u3400-\u9fff]")
 _DIGIT: Final = re.compile(r"\d")
 _COMMENT_END: Final = re.compile("[\uff08(\\[\u3010:\uff1a,\uff0c;\uff1b\u30020-9]|\\s[-\u2013\u2014]\\s|--")
@@ -37,6 +41,7 @@ def head(comment: str | None) -> str:
     """Return the name that a comment begins with: the text up to the first bracket, colon, comma or listed digit."""
     if not comment:
         return ""
+    comment = comment[:HEAD_CHARACTERS]
     if labels_of_comment(comment):
         code = next(iter(labels_of_comment(comment)))
         comment = re.split(rf"\b{re.escape(code)}|{re.escape(code)}(?=[^\w])", comment, maxsplit=1)[0]
@@ -48,7 +53,7 @@ def comment_words(comment: str | None) -> tuple[str, ...]:
     """Return the words of a short English comment."""
     said = re.split(r"\b(?:of|for) (?:the|a|an|this|our)\b", head(comment))[0]
     words = said.replace("-", " ").split()
-    return words_of("_".join(words)) if said.isascii() and 1 <= len(words) <= 5 else ()
+    return words_of("_".join(words))[:COMMENT_WORDS] if said.isascii() and 1 <= len(words) <= COMMENT_WORDS else ()
 
 
 @lru_cache(maxsize=100_000)

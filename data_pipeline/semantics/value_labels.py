@@ -22,6 +22,8 @@ FITTING_SHARE: Final = 0.8
 
 LABEL_CHARACTERS: Final = 40
 LABEL_LIMIT: Final = 200
+COMMENT_CHARACTERS: Final = 2_000
+"""The part of a comment that is read."""
 
 _CODE: Final = r"-?\d{1,6}|[A-Za-z][A-Za-z_]{0,15}\d{0,3}"
 _CHINESE: Final = re.compile(
@@ -43,6 +45,7 @@ def labels_of_comment(comment: str | None, values: Iterable[object] = ()) -> dic
     """Return what a comment says of codes, in its order; empty if it lists fewer than two, or not the `values` seen."""
     if not comment:
         return {}
+    comment = comment[:COMMENT_CHARACTERS]
     is_chinese = _CHINESE_SIGN.search(comment) is not None
     labels: dict[str, str] = {}
     for code, label in (_CHINESE if is_chinese else _ENGLISH).findall(comment)[:LABEL_LIMIT]:

@@ -25,6 +25,9 @@ _UNKNOWN_COST: Final = 30.0
 _ENDING_COST: Final = 3.5
 """Of `id`, which ends names far more often than it stands in sentences."""
 
+WORDS_READ: Final = 40
+"""Of an identifier: more are no name that people gave."""
+
 _LONGEST_WORD: Final = 20
 _HUNGARIAN: Final = re.compile(
     r"(str|lng|dbl|int|dat|dtm|dt|bln|bool|txt|cur|num|byt|ysn|sng|var|mem|ole|[bcdfinsv])(?=[A-Z][a-z])"
@@ -67,6 +70,7 @@ def words_of_identifier(identifier: str, added: tuple[tuple[str, str], ...] = ()
             continue
         lower = piece.lower()
         spelled += [lower] if not lower.isascii() or lower in own else _unglued(lower)
+    spelled = spelled[:WORDS_READ]
     if len(spelled) > 1 and spelled[-1] == "min" and "min" not in own:
         spelled[-1] = "minutes"  # `delay_min`; `min_salary` is a minimum
     if not spelled:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
+from data_pipeline.semantics.column_case import ColumnSeen
+from data_pipeline.semantics.column_roles import judge_role
 from data_pipeline.semantics.personal import ColumnSigns, judge_privacy
 from data_pipeline.semantics.personal_tables import is_table_of_persons
 from data_pipeline.semantics.personal_words import word_lists
@@ -204,3 +209,40 @@ def test_no_phrase_names_two_kinds() -> None:
                 for phrase in phrases:
                     kinds.setdefault(phrase, []).append(f"{strength} {kind}")
         assert {phrase: found for phrase, found in kinds.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("text", ["a", "1", "a1", "/a", "a@", "{", ".", "1.", "=a ", "中", "a b ", "a_", "9" * 400])
+def test_a_value_and_a_comment_of_a_million_characters_are_judged_at_once(text: str) -> None:
+    long = text * (1_000_000 // len(text))
+    judge_privacy(ColumnSigns("t", "c7", "text", long, long, values=[long, long + "!"]))
+
+    judge_role(ColumnSeen("t", "c7", "text", long, [long, long + "!"]), dt.datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("column", ["a_" * 100_000, "A" * 100_000, "é" * 100_000, "名" * 100_000, "_" * 100_000])
+def test_a_name_of_a_hundred_thousand_characters_is_judged_at_once(column: str) -> None:
+    judge_privacy(ColumnSigns(column, column, "text", beside=(column, column)))
+
+    judge_role(ColumnSeen(column, column, "text", None, ["a", "b"]), dt.datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [float("nan"), float("inf"), 1.5],
+        [Decimal("NaN"), Decimal("Infinity"), Decimal("1E+400")],
+        [10**18, -(10**18), 0],
+        [b"\xff", b""],
+        [True, False],
+        [dt.date(9999, 12, 31), dt.time(23, 59), dt.timedelta(days=1)],
+        ["", " ", "\x00", "\ud800"],
+        [1, "1", 1.0, b"1"],
+        [[1, 2], {"a": 1}],
+        [uuid.UUID(int=0)],
+    ],
+    ids=str,
+)
+def test_no_value_is_too_odd_to_be_judged(values: list[object]) -> None:
+    for name in ("amount", "created_at", "phone", "name", "is_open", "code", "月份"):
+        judge_privacy(ColumnSigns("t", name, "text", values=values))
+        judge_role(ColumnSeen("t", name, "text", None, values), dt.datetime(2026, 1, 1))  # noqa: DTZ001
