@@ -23,9 +23,11 @@ KILLS = int(os.environ.get("JOURNAL_KILLS", "20"))
 FILES = [f"table_{number:03}.ddl" for number in range(150)]
 
 BACK_UP_FOR_EVER = """
+import signal
 import sys
 from journal import lock_directory
 from tests.support.backup import back_up, make_files
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs without it
 path, names = sys.argv[1], sys.argv[2:]
 print("ready", flush=True)
 while True:
