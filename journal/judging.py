@@ -65,10 +65,10 @@ class Judgement(NamedTuple):
             if not (move.copy_on_failure or move.destination in new_folders) or occupant.type != "file":
                 continue
             source = self.filesystem.look(folders[move.source], move.source_name)
-            if source is None:
-                continue
-            is_copy = source.type == "file" and _is_prefix_of_source(self.filesystem, folders, move)
-            if is_copy or _is_empty(self.filesystem, folders[move.destination], move.destination_name):
+            if source is not None and (  # without a source, the file may be the only one with these bytes
+                (source.type == "file" and _is_prefix_of_source(self.filesystem, folders, move))
+                or _is_empty(self.filesystem, folders[move.destination], move.destination_name)
+            ):
                 copies[index] = (move, occupant.inode)
         return copies
 

@@ -273,7 +273,7 @@ def encode_body(record: _Record | Operation) -> str:
             optional = {} if if_kept is None else {"if_kept": if_kept}
             place = [destination.root, destination.place(name)]
             return _dumps({"record": "create", "destination": place, **optional})
-        case _Record():
+        case _:
             return _dumps(record.model_dump(exclude_none=True))
 
 
