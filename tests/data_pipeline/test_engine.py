@@ -537,4 +537,4 @@ def test_database_that_cannot_be_opened_is_one_sentence_without_the_password(
         with pytest.raises(StoreUnavailable) as caught:
             Engine.open(bad, slots)
         assert "s3cret" not in str(caught.value)
-        assert "Correct its URL" in str(caught.value)
+        assert "Correct DATA_PIPELINE_DATABASE_URL" in str(caught.value)

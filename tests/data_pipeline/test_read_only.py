@@ -131,7 +131,7 @@ def test_complete_run_through_a_transaction_pooler_leaves_other_clients_as_they_
     assert result["ddl_generation"]["not_profiled"] == {}
     assert result["qa_generation"]["total_questions"] > 10
     assert result["qa_generation"]["execution_success"] == 1
-    assert "can be read" in listed.stdout
+    assert "is readable" in listed.stdout
     assert other.writes >= 5
 
 

@@ -398,7 +398,7 @@ def test_equal_pairs_are_told_apart_and_odd_files_are_read() -> None:
     assert len({pair.id for pair in pairs}) == 3
     assert pairs[1].id == f"{pairs[0].id}-2"
     assert others == []
-    with pytest.raises(InvalidInput, match="no JSON"):
+    with pytest.raises(InvalidInput, match="not valid JSON"):
         parse_pairs(b"\xff\xfe", "x")
 
 
