@@ -60,6 +60,8 @@ class Shop:
     Python for each program, which costs a second: for a test about imports, or about processes that differ.
     """
 
+    is_cold = False
+
     def __init__(self, folder: Path, *, is_cold: bool = False) -> None:
         self.folder = folder
         self.is_cold = is_cold
