@@ -133,7 +133,7 @@ class Case:
 
     @cached_property
     def texts(self) -> list[str]:
-        """Its sampled values as texts; of a long text its beginning, which tells as much and is matched at once."""
+        """Its sampled values as texts; of a long text its beginning, which is enough and is matched at once."""
         return [str(value)[:TEXT_CHARACTERS].strip() for value in self.seen.values]
 
     @cached_property

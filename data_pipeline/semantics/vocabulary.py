@@ -26,7 +26,7 @@ _ENDING_COST: Final = 3.5
 """Of `id`, which ends names far more often than it stands in sentences."""
 
 WORDS_READ: Final = 40
-"""Of an identifier: more are no name that people gave."""
+"""The number of words that are read of an identifier. People do not give longer names."""
 
 _LONGEST_WORD: Final = 20
 _HUNGARIAN: Final = re.compile(

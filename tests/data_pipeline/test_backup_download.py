@@ -73,7 +73,7 @@ def test_file_that_is_there_is_never_overwritten(task: Path) -> None:
     Path("a.ddl").write_text("mine")
     answer = download(BACKUP, "a.ddl")
     assert isinstance(answer.exception, InvalidInput)
-    assert "a.ddl exists" in str(answer.exception)
+    assert "a.ddl already exists" in str(answer.exception)
     assert Path("a.ddl").read_text() == "mine"
 
 
