@@ -226,8 +226,8 @@ MUTANTS = (
     broken(
         "removes whatever stands where a copy may be",
         "judging",
-        " and _is_prefix_of_source(self.filesystem, folders, move)\n",
-        "\n",
+        " and _is_prefix_of_source(self.filesystem, folders, move))\n",
+        ")\n",
         ask="journal/test_recovery.py",
     ),
     broken(
