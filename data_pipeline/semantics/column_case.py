@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any, Final, Literal
 
 from data_pipeline.semantics.names import singular
-from data_pipeline.semantics.personal_words import PersonalKind
+from data_pipeline.semantics.personal_words import CJK, PersonalKind, head
 from data_pipeline.semantics.vocabulary import without_affixes, words_of_identifier
 
 Role = Literal[
@@ -29,8 +29,6 @@ _FRACTION_TYPE: Final = re.compile(r"real|double|float|money|(decimal|numeric|nu
 _TIME_TYPE: Final = re.compile(
     r"^(date|time|timestamp|datetime|smalldatetime|timestamptz|timetz|interval)\b", re.IGNORECASE
 )
-_CJK: Final = re.compile("[\u3400-\u9fff]")
-_COMMENT_END: Final = re.compile("[\uff08(\\[\u3010:\uff1a,\uff0c;\uff1b\u30020-9]|\\s[-\u2013\u2014]\\s|--")
 TEXT_CHARACTERS: Final = 500
 _BARE_KEYS: Final = ("id", "uuid", "guid", "oid", "pk", "fk", "parent")
 
@@ -85,8 +83,8 @@ class ColumnName:
         """Split a column's name into words, without a prefix that all columns of the table share."""
         expanded = words_of_identifier(without_affixes(column, tuple(beside))).expanded
         words = tuple(singular((word,))[0] for word in expanded)
-        head = _COMMENT_END.split((comment or "").strip(), maxsplit=1)[0].strip()
-        chinese = column if _CJK.search(column) else head if _CJK.search(head) else ""
+        said = head(comment)
+        chinese = column if CJK.search(column) else said if CJK.search(said) else ""
         return cls(words, chinese, is_plural=words[-1] != expanded[-1] and len(words[-1]) > 2)
 
     def is_in(self, rule: str) -> bool:

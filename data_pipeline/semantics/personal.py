@@ -23,7 +23,7 @@ from data_pipeline.semantics.personal_names import (
 )
 from data_pipeline.semantics.personal_tables import is_table_of_homes, is_table_of_persons, is_table_of_things
 from data_pipeline.semantics.personal_words import CJK, PersonalKind, Sign, head, word_lists, words_of
-from data_pipeline.semantics.shapes import SHAPES, latin_name_share, surname_share
+from data_pipeline.semantics.shapes import SHAPES, holds_personal_number, latin_name_share, surname_share
 from data_pipeline.semantics.vocabulary import without_affixes
 
 Verdict = Literal["personal", "unsure", "none"]
@@ -77,11 +77,6 @@ _SMALL_NUMBER: Final = re.compile(r"\d{1,8}|\d{16,20}")
 
 _MANY_DIGITS: Final = re.compile(r"(?=.*\d)([^\d]{0,2}\d)+[^\d]{0,2}")
 """A code: no three letters without a digit between them. `Jana Novak7` is a name."""
-
-_INSIDE: Final = re.compile(
-    r"[^\s@]@[^\s@]+\.[^\s@]{2}|\+\d{1,3}[ ()./-]*\d(?:[ ()./-]*\d){5,12}|(?<!\d)1[3-9]\d{9}(?!\d)"
-    r"|(?<!\d)[1-9]\d{5}(?:18|19|20)\d{9}[\dXx](?!\d)|(?<!\d)\d{3}-\d{2}-\d{4}(?!\d)"
-)
 
 
 @dataclass(frozen=True)
@@ -197,7 +192,7 @@ class _Case:
             text for text in self._texts
             if len(text.split()) > 2 or len(text) > 20 or (len(text) > 12 and CJK.search(text))
         ]  # fmt: skip
-        holding = sum(1 for text in long if _INSIDE.search(text))
+        holding = sum(1 for text in long if holds_personal_number(text))
         if len(long) >= len(self._texts) / 4 and 0 < holding < len(self._texts):
             yield Sign(f"{holding} of its texts hold an address or a number of a person", _NAMED_INSIDE)
 

@@ -18,12 +18,12 @@ from data_pipeline.database.sampling import SAMPLE_ROWS, TableSource
 from data_pipeline.database.schema import Column, Table
 from data_pipeline.semantics.personal import ColumnSigns, Privacy, judge_privacy
 from data_pipeline.semantics.personal_words import PersonalKind
+from data_pipeline.semantics.shapes import holds_personal_number
 from data_pipeline.semantics.telling import (
     LOOKED_AT_CHARACTERS,
     TELLING_KINDS,
     TellingValues,
     as_text,
-    holds_personal_number,
     personal_by_neighbours,
     personal_elsewhere,
 )

@@ -17,6 +17,12 @@ ShapeKind = Literal[
 ]
 
 
+_INSIDE: Final = re.compile(
+    r"[^\s@]@[^\s@]+\.[^\s@]{2}|\+\d{1,3}[ ()./-]*\d(?:[ ()./-]*\d){5,12}|(?<!\d)1[3-9]\d{9}(?!\d)"
+    r"|(?<!\d)[1-9]\d{5}(?:18|19|20)\d{9}[\dXx](?!\d)|(?<!\d)\d{3}-\d{2}-\d{4}(?!\d)"
+)
+"""An e-mail address, or a number with the form of a personal one, inside a text."""
+
 SURE_WEIGHT: Final = 0.7
 """The minimum weight of a form that makes a single text personal."""
 
@@ -35,6 +41,11 @@ class Shape:
 def looks_personal(text: str) -> bool:
     """True if one text has a form that few texts but personal data and secrets have."""
     return any(shape.weight >= SURE_WEIGHT and shape.fits(text) for shape in SHAPES)
+
+
+def holds_personal_number(text: str) -> bool:
+    """True if a text contains an e-mail address, or a number with the form of a personal one."""
+    return _INSIDE.search(text) is not None
 
 
 def luhn_is_right(text: str) -> bool:

@@ -34,11 +34,6 @@ LOOKED_AT_CHARACTERS: Final = 2_000
 NUMBER_DIGITS: Final = 7
 """The minimum number of digits of a number that identifies a person."""
 
-_INSIDE: Final = re.compile(
-    r"[^\s@]@[^\s@]+\.[^\s@]{2}|\+\d{1,3}[ ()./-]*\d(?:[ ()./-]*\d){5,12}|(?<!\d)1[3-9]\d{9}(?!\d)"
-    r"|(?<!\d)[1-9]\d{5}(?:18|19|20)\d{9}[\dXx](?!\d)|(?<!\d)\d{3}-\d{2}-\d{4}(?!\d)"
-)
-
 
 def personal_by_neighbours(values: Sequence[object], neighbours: Sequence[tuple[object, ...]]) -> Privacy | None:
     """Return a verdict if a column repeats, row by row, the values of personal columns: notes, paths, signatures.
@@ -77,11 +72,6 @@ def as_text(value: object) -> str | None:
         return str(value)
     is_number = isinstance(value, (int, Decimal)) and not isinstance(value, bool)
     return str(value) if is_number and len(str(value)) >= NUMBER_DIGITS else None
-
-
-def holds_personal_number(text: str) -> bool:
-    """True if a text contains an e-mail address, or a number with the form of a personal one."""
-    return _INSIDE.search(text) is not None
 
 
 class TellingValues:
